@@ -64,7 +64,7 @@ int
 main(int argc, char **argv)
 {
     /* The empty input is part of every corpus. It must be a valid pointer: memcpy(NULL, 0) is undefined. */
-    uint8_t *nothing = malloc(1);
+    uint8_t *nothing = calloc(1, 1);
     if (nothing != NULL)
         (void)LLVMFuzzerTestOneInput(nothing, 0);
     free(nothing);

@@ -52,9 +52,9 @@ static bool test_skip_current;
 #define CHECK_EQ_MEM(a, a_len, b, b_len)                                                      \
     test_eq_mem((struct test_mem){ (a), (a_len) }, (struct test_mem){ (b), (b_len) }, #a, #b, \
                 __FILE__, __LINE__)
-/* For anything with `ptr` and `len`, and against a string. */
-#define CHECK_EQ_SLICE(a, b)    CHECK_EQ_MEM((a).ptr, (a).len, (b).ptr, (b).len)
-#define CHECK_SLICE_IS(a, text) CHECK_EQ_MEM((a).ptr, (a).len, (text), strlen(text))
+/* For anything with `data` and `len`, and against a string. */
+#define CHECK_EQ_SLICE(a, b)    CHECK_EQ_MEM((a).data, (a).len, (b).data, (b).len)
+#define CHECK_SLICE_IS(a, text) CHECK_EQ_MEM((a).data, (a).len, (text), strlen(text))
 
 /* Without this the rest of the test has no meaning (or would crash): ends the program as failed. */
 #define REQUIRE(condition)     \
