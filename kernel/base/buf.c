@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Growing byte buffer with a maximum; see buf.h. */
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FIRST_BYTES = 256 };
+
+void
+buf_init(struct buf *buf, size_t max)
+{
+    *buf = (struct buf){ .max = max };
+}
+
+void
+buf_fini(struct buf *buf)
+{
+    free(buf->data);
+    *buf = (struct buf){ .max = buf->max };
+}
+
+void
+buf_clear(struct buf *buf)
+{
+    buf->start = 0;
+    buf->len = 0;
+}
+
+void
+buf_release(struct buf *buf)
+{
+    if (buf->len == 0)
+        buf_fini(buf);
+}
+
+static void
+make_room(struct buf *buf, size_t bytes)
+{
+    size_t needed = buf->len + bytes;
+    if (needed <= buf->capacity && buf->start >= buf->len) {
+        /* As many consumed bytes as content: the move is paid for by what was consumed. */
+        if (buf->len > 0)
+            memcpy(buf->data, buf->data + buf->start, buf->len);
+        buf->start = 0;
+        return;
+    }
+    size_t capacity = buf->capacity < FIRST_BYTES ? FIRST_BYTES : buf->capacity * 2;
+    while (capacity < needed)
+        capacity *= 2;
+    if (capacity > buf->max && needed <= buf->max)
+        capacity = buf->max;
+    char *data = malloc(capacity);
+    if (data == NULL)
+        abort();
+    if (buf->len > 0)
+        memcpy(data, buf->data + buf->start, buf->len);
+    free(buf->data);
+    buf->data = data;
+    buf->start = 0;
+    buf->capacity = capacity;
+}
+
+char *
+buf_reserve(struct buf *buf, size_t bytes)
+{
+    if (bytes > buf->max || buf->len > buf->max - bytes)
+        return NULL;
+    if (buf->capacity - buf->start - buf->len < bytes || buf->data == NULL)
+        make_room(buf, bytes);
+    return buf->data + buf->start + buf->len;
+}
+
+void
+buf_commit(struct buf *buf, size_t bytes)
+{
+    assert(buf->start + buf->len + bytes <= buf->capacity);
+    buf->len += bytes;
+}
+
+void
+buf_consume(struct buf *buf, size_t bytes)
+{
+    assert(bytes <= buf->len);
+    buf->len -= bytes;
+    buf->start = buf->len == 0 ? 0 : buf->start + bytes;
+}
+
+bool
+buf_append(struct buf *buf, struct slice s)
+{
+    char *at = buf_reserve(buf, s.len);
+    if (at == NULL)
+        return false;
+    if (s.len > 0)
+        memcpy(at, s.data, s.len);
+    buf_commit(buf, s.len);
+    return true;
+}
+
+bool
+buf_append_byte(struct buf *buf, char byte)
+{
+    return buf_append(buf, slice_of(&byte, 1));
+}
+
+bool
+buf_printf(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    assert(len >= 0);
+    char *at = buf_reserve(buf, (size_t)len + 1);
+    if (at != NULL) {
+        (void)vsnprintf(at, (size_t)len + 1, format, again); /* length is known */
+        buf_commit(buf, (size_t)len);
+    }
+    va_end(again);
+    return at != NULL;
+}
+
+char *
+buf_take(struct buf *buf, size_t *ret_len)
+{
+    if (buf->start > 0 && buf->len > 0)
+        memmove(buf->data, buf->data + buf->start, buf->len);
+    char *data = buf->data;
+    *ret_len = buf->len;
+    *buf = (struct buf){ .max = buf->max };
+    return data;
+}

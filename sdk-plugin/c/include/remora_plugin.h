@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one header a plugin author includes.
+ *
+ * A plugin is an executable that the sidecar starts and talks to. It names itself and its component
+ * types in a `struct remora_plugin` and hands that to remora_plugin_main(), which never returns to
+ * the story below until the sidecar says goodbye:
+ *
+ *   1. The SDK connects, shows the token it was given, and lists the component types.
+ *   2. For each configured component the sidecar asks `init`. The plugin allocates whatever the
+ *      component needs, connects, probes, and answers with remora_reply_init(). `start` follows
+ *      when traffic may begin, `quiesce` and `close` when the component goes.
+ *   3. Each operation arrives as one call of a function of the type's operations table. The
+ *      function answers, now or later, with exactly one remora_reply_*().
+ *
+ * Threads. Everything here runs on the thread that called remora_plugin_main() and on its libev
+ * loop, except remora_post(), which any thread may call. Handlers must not block: what takes long
+ * belongs into a watcher on remora_loop() or on a thread of the plugin's own.
+ *
+ * Memory. A call and all it points to (keys, values, metadata, the decoded operation) belong to the
+ * SDK and stay valid until its reply. Whatever a reply function is given is copied or used up before
+ * it returns, except bytes passed with a release function (struct remora_bytes).
+ *
+ * Errors. remora_reply_error() takes a code of enum remora_code and a text for the user: it must
+ * not hold a secret. A handler missing from a table is answered with REMORA_UNIMPLEMENTED.
+ *
+ * Standard output and error of a plugin are captured by the sidecar; remora_log() is better.
+ */
+#ifndef REMORA_PLUGIN_H
+#define REMORA_PLUGIN_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ev_loop;
+
+/* Bytes owned by someone else; not NUL-terminated. */
+struct remora_slice {
+    const char *data;
+    size_t len;
+};
+
+struct remora_pair {
+    struct remora_slice name;
+    struct remora_slice value;
+};
+
+/* Bytes handed to a reply. With `release` NULL they are copied before the function returns. With
+ * `release` the SDK keeps the pointer and calls release(arg), once, on the plugin's thread, when the
+ * last byte has been sent or the call has ended. */
+struct remora_bytes {
+    const void *data;
+    size_t len;
+    void (*release)(void *arg);
+    void *arg;
+};
+
+/* The numbers of gRPC's status codes. */
+enum remora_code {
+    REMORA_OK = 0,
+    REMORA_CANCELLED = 1,
+    REMORA_UNKNOWN = 2,
+    REMORA_INVALID_ARGUMENT = 3,
+    REMORA_DEADLINE_EXCEEDED = 4,
+    REMORA_NOT_FOUND = 5,
+    REMORA_ALREADY_EXISTS = 6,
+    REMORA_PERMISSION_DENIED = 7,
+    REMORA_RESOURCE_EXHAUSTED = 8,
+    REMORA_FAILED_PRECONDITION = 9,
+    REMORA_ABORTED = 10,
+    REMORA_OUT_OF_RANGE = 11,
+    REMORA_UNIMPLEMENTED = 12,
+    REMORA_INTERNAL = 13,
+    REMORA_UNAVAILABLE = 14,
+    REMORA_DATA_LOSS = 15,
+    REMORA_UNAUTHENTICATED = 16,
+};
+
+/* Whether the world may have changed although the call failed. */
+enum remora_effect {
+    REMORA_EFFECT_FAILED = 0,   /* it did not happen */
+    REMORA_EFFECT_NOT_SENT = 1, /* nothing left the plugin: the sidecar may try again */
+    REMORA_EFFECT_UNKNOWN = 2,  /* it may have happened */
+};
+
+/* Reasons the sidecar understands; pass them to remora_reply_failure(). */
+#define REMORA_REASON_ETAG_MISMATCH "ETAG_MISMATCH"
+#define REMORA_REASON_ETAG_INVALID "ETAG_INVALID"
+#define REMORA_REASON_TOO_MANY_OPERATIONS "TOO_MANY_OPERATIONS"
+
+struct remora_failure {
+    enum remora_code code;
+    enum remora_effect effect;
+    const char *reason; /* or NULL */
+    const char *message;
+};
+
+/* One operation being handled. Ended by exactly one remora_reply_*(). */
+typedef struct remora_call remora_call;
+
+/* --- the plugin --------------------------------------------------------------------------------*/
+
+/* What `init` gets. Valid until the reply. */
+struct remora_config {
+    struct remora_slice name;
+    struct remora_slice type;
+    struct remora_slice version;
+    struct remora_slice app_id;
+    struct remora_slice namespace_; /* empty if none */
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+enum remora_capability { /* bits; the meaning of each is the one of the state API */
+    REMORA_CAP_ETAG = 1u << 0,
+    REMORA_CAP_TRANSACTIONAL = 1u << 1,
+    REMORA_CAP_QUERY_API = 1u << 2,
+    REMORA_CAP_TTL = 1u << 3,
+    REMORA_CAP_DELETE_WITH_PREFIX = 1u << 4,
+    REMORA_CAP_KEYS_LIKE = 1u << 5,
+};
+
+struct remora_state_ops;
+
+struct remora_component_type {
+    const char *type;     /* "state.in-memory" */
+    const char *versions; /* "v1", or a comma list */
+
+    /* Create a component. Answer with remora_reply_init(call, self, ...) or remora_reply_error().
+     * `self` is then passed to every other function, and belongs to the plugin. */
+    void (*init)(remora_call *call, const struct remora_config *config);
+    /* Traffic may begin. NULL: nothing to do. Answer with remora_reply_ok(). */
+    void (*start)(remora_call *call, void *self);
+    /* Take nothing new in, settle what is open. NULL: nothing to do. */
+    void (*quiesce)(remora_call *call, void *self);
+    /* The component is gone when this returns: free `self`. No call of it is open. NULL: nothing. */
+    void (*close)(void *self);
+
+    const struct remora_state_ops *state; /* NULL if the type is no state store */
+};
+
+struct remora_plugin {
+    const char *name; /* as in plugin.yaml */
+    const char *version;
+    const struct remora_component_type *types;
+    size_t type_count;
+    /* Called once the loop exists, before the sidecar is contacted; false ends the process. */
+    bool (*setup)(void);
+    /* Called after each batch of incoming calls, before the process sleeps: the place to act on
+     * what the batch gathered (a group commit, one write for many). */
+    void (*turn_end)(void);
+    /* Called when the sidecar is gone or says goodbye, before the process ends. */
+    void (*teardown)(void);
+};
+
+/* Runs the plugin; returns the exit status of the process. */
+int remora_plugin_main(const struct remora_plugin *plugin, int argc, char **argv);
+
+/* The loop of the plugin's thread, for watchers of the plugin's own. */
+struct ev_loop *remora_loop(void);
+
+/* Runs fn(arg) on the plugin's thread soon. Any thread. Aborts if memory is out. */
+void remora_post(void (*fn)(void *arg), void *arg);
+
+enum remora_level { REMORA_DEBUG = 1, REMORA_INFO = 2, REMORA_WARN = 3, REMORA_ERROR = 4 };
+
+/* One line in the sidecar's log; cut at 4,096 bytes. Plugin thread only. Never log a secret. */
+void remora_log(enum remora_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* --- any call ----------------------------------------------------------------------------------*/
+
+/* Milliseconds left, or UINT64_MAX without a deadline. */
+uint64_t remora_call_time_left_ms(const remora_call *call);
+/* The caller has given up: finish early if that saves work. The reply is still due. */
+bool remora_call_is_cancelled(const remora_call *call);
+/* Called (once, plugin thread) when the caller gives up or the deadline passes. */
+void remora_call_on_cancel(remora_call *call, void (*fn)(remora_call *call, void *arg), void *arg);
+/* Memory that lives until the reply; aborts if memory is out. */
+void *remora_call_alloc(remora_call *call, size_t bytes);
+
+void remora_reply_ok(remora_call *call);
+void remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
+                       uint32_t transaction_operations_max);
+void remora_reply_error(remora_call *call, enum remora_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void remora_reply_failure(remora_call *call, const struct remora_failure *failure);
+
+/* --- state stores ------------------------------------------------------------------------------*/
+
+enum remora_consistency { REMORA_CONSISTENCY_DEFAULT, REMORA_EVENTUAL, REMORA_STRONG };
+enum remora_concurrency { REMORA_CONCURRENCY_DEFAULT, REMORA_FIRST_WRITE, REMORA_LAST_WRITE };
+
+struct remora_state_get {
+    struct remora_slice key; /* complete, with the application's prefix */
+    enum remora_consistency consistency;
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+struct remora_state_set {
+    struct remora_slice key;
+    struct remora_slice value; /* exact bytes */
+    bool json;                 /* the value is a JSON text (else arbitrary bytes) */
+    bool has_etag;
+    struct remora_slice etag;
+    enum remora_concurrency concurrency;
+    enum remora_consistency consistency;
+    bool has_ttl;
+    int64_t ttl_seconds; /* > 0 expires; -1 clears */
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+struct remora_state_delete {
+    struct remora_slice key;
+    bool has_etag;
+    struct remora_slice etag;
+    enum remora_concurrency concurrency;
+    enum remora_consistency consistency;
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+struct remora_state_operation {
+    bool is_delete;
+    union {
+        struct remora_state_set set;
+        struct remora_state_delete del;
+    };
+};
+
+/* One value in a reply. */
+struct remora_state_value {
+    bool found;
+    bool has_etag;
+    struct remora_slice etag;
+    struct remora_bytes value;
+    int64_t expires_unix_ms;               /* 0: never, or not known */
+    struct remora_slice key;               /* query replies only */
+    const struct remora_failure *failure;  /* bulk and query replies: this item failed */
+};
+
+/* Each function answers its call with the reply named behind it, or with remora_reply_error() or
+ * remora_reply_failure(). NULL means not supported; get_many, set_many and delete_many fall back to
+ * the single functions, one call an item, when they are NULL. */
+struct remora_state_ops {
+    void (*get)(remora_call *call, void *self, const struct remora_state_get *get);
+    /* remora_state_reply_value() */
+    void (*get_many)(remora_call *call, void *self, const struct remora_state_get *gets,
+                     size_t count, uint32_t parallelism);
+    /* remora_state_reply_values(), same order and count */
+    void (*set)(remora_call *call, void *self, const struct remora_state_set *set);
+    /* remora_reply_ok() */
+    void (*set_many)(remora_call *call, void *self, const struct remora_state_set *sets,
+                     size_t count);
+    /* remora_state_reply_failures(); items are independent, all are tried */
+    void (*del)(remora_call *call, void *self, const struct remora_state_delete *del);
+    /* remora_reply_ok() */
+    void (*delete_many)(remora_call *call, void *self, const struct remora_state_delete *dels,
+                        size_t count);
+    /* remora_state_reply_failures() */
+    void (*transact)(remora_call *call, void *self, const struct remora_state_operation *ops,
+                     size_t count, const struct remora_pair *metadata, size_t metadata_count);
+    /* remora_reply_ok(); all or nothing, in order */
+    void (*query)(remora_call *call, void *self, struct remora_slice query,
+                  struct remora_slice key_prefix, const struct remora_pair *metadata,
+                  size_t metadata_count);
+    /* remora_state_reply_query() */
+    void (*delete_prefix)(remora_call *call, void *self, struct remora_slice prefix);
+    /* remora_state_reply_count() */
+    void (*keys_like)(remora_call *call, void *self, struct remora_slice pattern,
+                      uint32_t page_size, struct remora_slice token);
+    /* remora_state_reply_keys() */
+};
+
+void remora_state_reply_value(remora_call *call, const struct remora_state_value *value);
+void remora_state_reply_values(remora_call *call, const struct remora_state_value *values,
+                               size_t count);
+/* failures[i] is NULL where item i succeeded. */
+void remora_state_reply_failures(remora_call *call, const struct remora_failure *const *failures,
+                                 size_t count);
+void remora_state_reply_query(remora_call *call, const struct remora_state_value *values,
+                              size_t count, struct remora_slice token);
+void remora_state_reply_count(remora_call *call, uint64_t count);
+void remora_state_reply_keys(remora_call *call, const struct remora_slice *keys, size_t count,
+                             struct remora_slice token);
+
+/* --- services of the sidecar -------------------------------------------------------------------*/
+
+/* Answer of a host call. `value` is valid during the callback. */
+struct remora_host_reply {
+    enum remora_code code;
+    struct remora_slice message; /* why, when code is not REMORA_OK */
+    bool found;
+    struct remora_slice etag;
+    struct remora_slice value;
+};
+
+typedef void remora_host_done(const struct remora_host_reply *reply, void *arg);
+
+/* Reads, writes or deletes through another component of this sidecar, as the application would.
+ * Needs `host_services: [state]` in plugin.yaml. `parent` (or NULL) gives deadline, trace and depth.
+ * `done` is called exactly once. Plugin thread only. */
+void remora_host_state_get(remora_call *parent, struct remora_slice store, struct remora_slice key,
+                           remora_host_done *done, void *arg);
+void remora_host_state_set(remora_call *parent, struct remora_slice store, struct remora_slice key,
+                           struct remora_slice value, bool json, remora_host_done *done, void *arg);
+void remora_host_state_delete(remora_call *parent, struct remora_slice store,
+                              struct remora_slice key, remora_host_done *done, void *arg);
+
+/* --- small helpers for handlers ----------------------------------------------------------------*/
+
+bool remora_slice_eq(struct remora_slice a, const char *text);
+/* The value of a metadata name, ASCII case ignored; false if it is not there. The last one wins. */
+bool remora_metadata_get(const struct remora_pair *metadata, size_t count, const char *name,
+                         struct remora_slice *ret_value);
+/* A NUL-terminated copy from malloc(); NULL if the slice holds a NUL. Aborts if memory is out. */
+char *remora_slice_dup(struct remora_slice slice);
+/* Go's reading of booleans and durations, as component metadata uses them; false if malformed.
+ * Truthy: 1, t, true, y, yes, on in any case. Durations: "30s", "1h30m", "250ms", or bare seconds. */
+bool remora_parse_bool(struct remora_slice text, bool *ret_value);
+bool remora_parse_duration_ms(struct remora_slice text, int64_t *ret_ms);
+bool remora_parse_i64(struct remora_slice text, int64_t *ret_value);
+/* A random version 4 UUID, 36 characters and a NUL. */
+void remora_uuid(char ret_uuid[37]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
