@@ -235,6 +235,9 @@ UNIT_L   = $(if $(L),$(foreach l,$(L),$(filter $(BUILD)/tests/unit/$(l)/%,$(UNIT
 pick     = $(if $(T),$(foreach t,$(1),$(if $(findstring $(T),$(t)),$(t))),$(1))
 RUN_UNIT = $(call pick,$(UNIT_L))
 RUN_MORE = $(if $(L),,$(call pick,$(INTEGRATION)))
+# Experiments that say `in check: yes` near their top run there too, in their short form.
+PROVE_SHORT := $(patsubst %.c,$(BUILD)/%,$(shell grep -ls 'in check: yes' tests/prove/*.c tests/prove/*.py tests/prove/*.sh))
+RUN_PROVE = $(if $(L),,$(call pick,$(PROVE_SHORT)))
 RUN_FUZZ = $(if $(L),,$(call pick,$(FUZZ_REPLAY)))
 replay   = "$(1) $(wildcard $(patsubst $(BUILD)/%,%/corpus,$(1)) $(patsubst $(BUILD)/%,%/regressions,$(1)))"
 # Integration tests need the whole product beside them.
@@ -263,12 +266,11 @@ check: deps-test ## install test packages, build, run every test; T=name picks b
 	@$(MAKE) lint-fast
 	@$(MAKE) check-built
 
-check-built: $(RUN_UNIT) $(RUN_FUZZ) $(RUN_MORE) $(if $(RUN_MORE),$(PRODUCT) $(PROGRAMS))
-	@$(RUN) $(RUN_UNIT) $(foreach t,$(RUN_FUZZ),$(call replay,$(t))) $(RUN_MORE)
+check-built: $(RUN_UNIT) $(RUN_FUZZ) $(RUN_MORE) $(RUN_PROVE) $(if $(RUN_MORE)$(RUN_PROVE),$(PRODUCT) $(PROGRAMS))
+	@$(RUN) $(RUN_UNIT) $(foreach t,$(RUN_FUZZ),$(call replay,$(t))) $(RUN_MORE) $(RUN_PROVE)
 
 check-fast: $(RUN_UNIT) ## unit tests and quick lint in under 20 s, installing nothing; T= and L= as above
-	@$(if $(T)$(L),,$(MAKE) lint-fast)
-	@$(RUN) $(RUN_UNIT)
+	@lint=0; $(if $(T)$(L),,$(MAKE) lint-fast || lint=1;) $(RUN) $(RUN_UNIT); exit $$lint
 
 asan: ## the tests of `make check` under AddressSanitizer and UndefinedBehaviorSanitizer, in build-asan/
 	@ASAN_OPTIONS=$${ASAN_OPTIONS:-detect_stack_use_after_return=0:detect_leaks=1:strict_string_checks=1} \

@@ -2,8 +2,8 @@
 /*
  * Runs a fuzz target over kept inputs, without a fuzzer: what `make check` does with
  * tests/fuzz/<target>/corpus and regressions, under every compiler and sanitizer. Arguments are
- * files and folders of files. Each input is handed over in a heap block of exactly its size, so that
- * reading past its end is seen. An input passes when the target returns.
+ * files and folders of files. Each input is handed over in a heap block of exactly its size, so
+ * that reading past its end is seen. An input passes when the target returns.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -63,7 +63,8 @@ replay(const char *path)
 int
 main(int argc, char **argv)
 {
-    /* The empty input is part of every corpus. It must be a valid pointer: memcpy(NULL, 0) is undefined. */
+    /* The empty input is part of every corpus. It must be a valid pointer: memcpy(NULL, 0) is
+     * undefined. */
     uint8_t *nothing = calloc(1, 1);
     if (nothing != NULL)
         (void)LLVMFuzzerTestOneInput(nothing, 0);

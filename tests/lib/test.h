@@ -4,8 +4,8 @@
  * and run in the order of the file. A failed CHECK is reported and the test goes on; a failed
  * REQUIRE ends the program, for what the rest of the test cannot live without. Each program is one
  * file that includes this header, which also brings main(): arguments are parts of test names to
- * run. The last line is always `N passed, N failed`, the runner's proof that the program reached its
- * end. Knows nothing of the kernel, so that it can test all of it.
+ * run. The last line is always `N passed, N failed`, the runner's proof that the program reached
+ * its end. Knows nothing of the kernel, so that it can test all of it.
  */
 #ifndef TEST_H
 #define TEST_H
@@ -68,7 +68,8 @@ static bool test_skip_current;
             test_give_up(); \
     } while (0)
 
-/* The machine lacks something; leaves the test, which then counts as skipped. Only in the TEST's own body. */
+/* The machine lacks something; leaves the test, which then counts as skipped. Only in the TEST's
+ * own body. */
 #define SKIP(reason)                                  \
     do {                                              \
         fprintf(stderr, "  skipped: %s\n", (reason)); \
