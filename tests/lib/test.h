@@ -32,49 +32,49 @@ static atomic_uint test_failures;
 static unsigned test_passed, test_failed, test_skipped;
 static bool test_skip_current;
 
-#define TEST(name)                                                           \
-    static void case_##name(void);                                           \
-    static struct test_case test_case_##name = { #name, case_##name, NULL }; \
-    __attribute__((constructor)) static void test_register_##name(void)      \
-    {                                                                        \
-        *test_last = &test_case_##name;                                      \
-        test_last = &test_case_##name.next;                                  \
-    }                                                                        \
+#define TEST(name)                                                                                 \
+    static void case_##name(void);                                                                 \
+    static struct test_case test_case_##name = { #name, case_##name, NULL };                       \
+    __attribute__((constructor)) static void test_register_##name(void)                            \
+    {                                                                                              \
+        *test_last = &test_case_##name;                                                            \
+        test_last = &test_case_##name.next;                                                        \
+    }                                                                                              \
     static void case_##name(void)
 
 /* Each returns whether it held, so that a loop can stop at the first failure. */
-#define CHECK(condition)   test_check(!!(condition), #condition, __FILE__, __LINE__)
-#define CHECK_OK(err)      test_eq_int((long long)(err), 0, #err, "OK", __FILE__, __LINE__)
+#define CHECK(condition) test_check(!!(condition), #condition, __FILE__, __LINE__)
+#define CHECK_OK(err) test_eq_int((long long)(err), 0, #err, "OK", __FILE__, __LINE__)
 #define CHECK_EQ_INT(a, b) test_eq_int((long long)(a), (long long)(b), #a, #b, __FILE__, __LINE__)
 #define CHECK_EQ_U64(a, b) test_eq_u64((uint64_t)(a), (uint64_t)(b), #a, #b, __FILE__, __LINE__)
 #define CHECK_EQ_PTR(a, b) test_eq_u64((uintptr_t)(a), (uintptr_t)(b), #a, #b, __FILE__, __LINE__)
 #define CHECK_EQ_STR(a, b) test_eq_str((a), (b), #a, #b, __FILE__, __LINE__)
-#define CHECK_EQ_MEM(a, a_len, b, b_len)                                                      \
-    test_eq_mem((struct test_mem){ (a), (a_len) }, (struct test_mem){ (b), (b_len) }, #a, #b, \
+#define CHECK_EQ_MEM(a, a_len, b, b_len)                                                           \
+    test_eq_mem((struct test_mem){ (a), (a_len) }, (struct test_mem){ (b), (b_len) }, #a, #b,      \
                 __FILE__, __LINE__)
 /* For anything with `data` and `len`, and against a string. */
-#define CHECK_EQ_SLICE(a, b)    CHECK_EQ_MEM((a).data, (a).len, (b).data, (b).len)
+#define CHECK_EQ_SLICE(a, b) CHECK_EQ_MEM((a).data, (a).len, (b).data, (b).len)
 #define CHECK_SLICE_IS(a, text) CHECK_EQ_MEM((a).data, (a).len, (text), strlen(text))
 
 /* Without this the rest of the test has no meaning (or would crash): ends the program as failed. */
-#define REQUIRE(condition)     \
-    do {                       \
-        if (!CHECK(condition)) \
-            test_give_up();    \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!CHECK(condition))                                                                     \
+            test_give_up();                                                                        \
     } while (0)
-#define REQUIRE_OK(err)     \
-    do {                    \
-        if (!CHECK_OK(err)) \
-            test_give_up(); \
+#define REQUIRE_OK(err)                                                                            \
+    do {                                                                                           \
+        if (!CHECK_OK(err))                                                                        \
+            test_give_up();                                                                        \
     } while (0)
 
 /* The machine lacks something; leaves the test, which then counts as skipped. Only in the TEST's
  * own body. */
-#define SKIP(reason)                                  \
-    do {                                              \
-        fprintf(stderr, "  skipped: %s\n", (reason)); \
-        test_skip_current = true;                     \
-        return;                                       \
+#define SKIP(reason)                                                                               \
+    do {                                                                                           \
+        fprintf(stderr, "  skipped: %s\n", (reason));                                              \
+        test_skip_current = true;                                                                  \
+        return;                                                                                    \
     } while (0)
 
 struct test_mem {
