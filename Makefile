@@ -75,7 +75,9 @@ flags_of = $(ALLFLAGS) $(WARN) \
     $(if $(filter kernel/base/% kernel/bus/% kernel/config/%,$(1)),-Wconversion) \
     $(if $(filter kernel/async/task.c,$(1)),-U_FORTIFY_SOURCE) \
     $(if $(filter plugins/%,$(1)),$($(word 2,$(subst /, ,$(1)))_CFLAGS)) \
-    $(if $(filter tests/%,$(1)),-I. -Itests -Itests/lib)
+    $(if $(filter tests/%,$(1)),-I. -Itests -Itests/lib) \
+    $(if $(filter tests/unit/plugins-%,$(1)),$(call plugin_flags,$(patsubst plugins-%,%,$(word 3,$(subst /, ,$(1))))))
+plugin_flags = -Iplugins/$(1) $($(1)_CFLAGS)
 
 # -------------------------------------------------------------------------------------------------------- contract
 
@@ -199,11 +201,13 @@ TEST_PLUGINS := $(foreach n,$(TEST_PLUGIN_NAMES),$(PLUGIN_FILES_tests/plugins/$(
 
 # ----------------------------------------------------------------------------------------------------------- tests
 
-# tests/unit/<layer>: that layer and those below. tests/unit/sdk: the SDK. tests/unit/<anything else>: the whole kernel.
+# tests/unit/<layer>: that layer and those below. tests/unit/sdk: the SDK. tests/unit/plugins-<name>: a plugin's files
+# without plugin.c, which holds main(). tests/unit/<anything else>: the whole kernel.
 UNIT_KERNEL := $(foreach l,$(LAYERS),$(call progs,tests/unit/$(l)/*_test.c))
 UNIT_SDK    := $(call progs,tests/unit/sdk/*_test.c)
 UNIT        := $(call progs,tests/unit/*/*_test.c)
-UNIT_REST   := $(filter-out $(UNIT_KERNEL) $(UNIT_SDK),$(UNIT))
+UNIT_PLUGIN := $(call progs,tests/unit/plugins-*/*_test.c)
+UNIT_REST   := $(filter-out $(UNIT_KERNEL) $(UNIT_SDK) $(UNIT_PLUGIN),$(UNIT))
 PROGRAMS    := $(call progs,tests/integration/*_test.c tests/bench/*.c tests/prove/*.c)
 CONFORM     := $(call have,tests/conformance/*.c,$(BUILD)/tests/conformance/conform)
 FUZZ_NAMES  := $(patsubst tests/fuzz/%/target.c,%,$(wildcard tests/fuzz/*/target.c))
@@ -215,15 +219,24 @@ $$(filter $$(BUILD)/tests/unit/$(1)/%,$$(UNIT)): $$(BUILD)/%: $$(BUILD)/obj/%.o 
 	$$(call link,$$(LIBS_KERNEL) $$(LIBS_TEST))
 endef
 $(foreach l,$(LAYERS),$(if $(filter $(BUILD)/tests/unit/$(l)/%,$(UNIT)),$(eval $(call unit_rule,$(l)))))
+define plugin_unit_rule
+$$(BUILD)/lib/plugins/$(1).a: $$(filter-out %/plugin.o,$$(call srcs,plugins/$(1)/*.c))
+	$$(archive)
+$$(filter $$(BUILD)/tests/unit/plugins-$(1)/%,$$(UNIT)): $$(BUILD)/%: $$(BUILD)/obj/%.o $$(LIBTEST) \
+    $$(BUILD)/lib/plugins/$(1).a $$(LIBPLUGIN)
+	$$(call link,$$($(1)_LIBS) $$(LIBS_PLUGIN) $$(LIBS_TEST))
+endef
+$(foreach n,$(patsubst tests/unit/plugins-%,%,$(wildcard tests/unit/plugins-*)),\
+    $(if $(filter $(BUILD)/tests/unit/plugins-$(n)/%,$(UNIT)),$(eval $(call plugin_unit_rule,$(n)))))
 $(UNIT_SDK): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBTEST) $(LIBPLUGIN)
 	$(call link,$(LIBS_PLUGIN) $(LIBS_TEST))
 $(UNIT_REST) $(PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBTEST) $(LIBKERNEL)
 	$(call link,$(LIBS_KERNEL) $(LIBS_TEST))
 $(BUILD)/tests/conformance/conform: $(call srcs,tests/conformance/*.c) $(LIBTEST) $(LIBKERNEL)
 	$(call link,$(LIBS_KERNEL) $(LIBS_TEST))
-$(FUZZ_REPLAY): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(BUILD)/obj/tests/lib/fuzz_main.o $(LIBKERNEL)
+$(FUZZ_REPLAY): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(BUILD)/obj/tests/lib/fuzz_main.o $(LIBKERNEL) $(LIBPLUGIN)
 	$(call link,$(LIBS_KERNEL))
-$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(LIBKERNEL)
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(LIBKERNEL) $(LIBPLUGIN)
 	$(call link,$(LIBS_KERNEL),-fsanitize=fuzzer)
 
 # What `make check` runs. L="base async" picks layers, T=name picks by name; then only what is picked gets built.
