@@ -40,7 +40,7 @@ static void
 make_room(struct buf *buf, size_t bytes)
 {
     size_t needed = buf->len + bytes;
-    if (needed <= buf->capacity && buf->start >= buf->len) {
+    if (buf->data != NULL && needed <= buf->capacity && buf->start >= buf->len) {
         /* As many consumed bytes as content: the move is paid for by what was consumed. */
         if (buf->len > 0)
             memcpy(buf->data, buf->data + buf->start, buf->len);
