@@ -39,8 +39,8 @@ upto  = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call upto,$(1
 # ----------------------------------------------------------------------------------------------------------- flags
 
 # A sanitizer build: SAN=address,undefined or SAN=thread. FUZZ=1: instrumented for libFuzzer (clang).
-SAN    ?=
-FUZZ   ?=
+SAN    :=
+FUZZ   :=
 WERROR ?= 0
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings \
@@ -68,7 +68,7 @@ LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 LIBS_base   := -lcjson -lprotobuf-c -lyaml
 LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lm
 LIBS_PLUGIN := $(LIBS_base) -lm
-LIBS_TEST   := -lnng
+LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
 
 # By folder, on top of ALLFLAGS and WARN.
 flags_of = $(ALLFLAGS) $(WARN) \
@@ -92,7 +92,7 @@ PLUGIN_PROTO_O := $(filter $(BUILD)/obj/gen/remora/%,$(PROTO_O))
 # Service blocks go: the C generator would make functions of them, whose names clash (`rpc Init` with `x__init`).
 $(BUILD)/gen-proto/%.proto: proto/%.proto
 	$(Q)mkdir -p $(@D)
-	$(Q)awk '/^service /{skip=1} !skip{print} skip&&/^}/{skip=0}' $< > $@
+	$(Q)awk '/^service /{skip=!/}[ \t]*$$/; next} !skip{print} /^}/{skip=0}' $< > $@
 
 # Two outputs of one command; the temporary folder makes them appear whole when two makes run at once. The pragma keeps
 # our warnings out of the X__INIT macros.
@@ -244,8 +244,8 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(LIBKERNEL) $(LIBPLUGIN)
 # What `make check` runs. L="base async" picks layers, T=name picks by name; then only what is picked gets built.
 INTEGRATION := $(call progs,tests/integration/*_test.c) \
                $(wildcard tests/integration/*_test.py tests/integration/*_test.sh)
-L ?=
-T ?=
+L :=
+T :=
 UNIT_L   = $(if $(L),$(foreach l,$(L),$(filter $(BUILD)/tests/unit/$(l)/%,$(UNIT))),$(UNIT))
 pick     = $(if $(T),$(foreach t,$(1),$(if $(findstring $(T),$(t)),$(t))),$(1))
 RUN_UNIT = $(call pick,$(UNIT_L))
@@ -286,20 +286,23 @@ check-built: $(RUN_UNIT) $(RUN_FUZZ) $(RUN_MORE) $(RUN_PROVE) $(if $(RUN_MORE)$(
 check-fast: $(RUN_UNIT) ## unit tests and quick lint in under 20 s, installing nothing; T= and L= as above
 	@lint=0; $(if $(T)$(L),,$(MAKE) lint-fast || lint=1;) $(RUN) $(RUN_UNIT); exit $$lint
 
+# Sanitizers of these compilers cannot live with kernels that randomise addresses more than they expect.
+FIXED_ADDRESSES = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
 asan: ## the tests of `make check` under AddressSanitizer and UndefinedBehaviorSanitizer, in build-asan/
 	@ASAN_OPTIONS=$${ASAN_OPTIONS:-detect_stack_use_after_return=0:detect_leaks=1:strict_string_checks=1} \
 	 UBSAN_OPTIONS=$${UBSAN_OPTIONS:-print_stacktrace=1} \
-	 $(MAKE) BUILD=build-asan SAN=address,undefined check-built
+	 $(FIXED_ADDRESSES) $(MAKE) BUILD=build-asan SAN=address,undefined check-built
 
 TSAN_LAYERS ?= base async bus http
 tsan: ## unit tests of the layers that touch threads under ThreadSanitizer, in build-tsan/
 	@TSAN_OPTIONS=$${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1} \
-	 $(MAKE) BUILD=build-tsan SAN=thread L="$(or $(L),$(TSAN_LAYERS))" check-built
+	 $(FIXED_ADDRESSES) $(MAKE) BUILD=build-tsan SAN=thread L="$(or $(L),$(TSAN_LAYERS))" check-built
 
 SECONDS ?= 10
 fuzz: ## explore with libFuzzer: TARGET=name (all without), SECONDS=10 each; findings go to the target's regressions/
 	@$(MAKE) BUILD=build-fuzz CC=clang SAN=address,undefined FUZZ=1 $(patsubst %,build-fuzz/fuzz/%,$(or $(TARGET),$(FUZZ_NAMES)))
-	@tools/fuzz-run build-fuzz $(SECONDS) $(or $(TARGET),$(FUZZ_NAMES))
+	@$(FIXED_ADDRESSES) tools/fuzz-run build-fuzz $(SECONDS) $(or $(TARGET),$(FUZZ_NAMES))
 
 bench: all $(call progs,tests/bench/*.c) ## measure against the yardsticks; DAPRD=path runs a daprd binary beside it
 	@tests/bench/run --build $(BUILD)
@@ -320,6 +323,7 @@ lint-fast:
 	@tools/check-style
 	@tools/check-errors
 
+P :=
 fmt: ## format the C sources as .clang-format says; P=folder for a part
 	@find $(or $(P),kernel sdk-plugin plugins tests tools) -name '*.[ch]' | xargs -r clang-format -i
 
