@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connected byte-stream socket on a worker's loop. Input is read by the owner when it is told
+ * that there is some, into the owner's buffer, so that the owner decides how much to hold. Output
+ * is appended to a buffer and written once a turn; what the peer does not take stays queued and the
+ * owner can ask how much that is.
+ *
+ * h2o's socket carries the descriptor in its loop; its own reading (which has no bound) and writing
+ * (which calls back once a write) are not used for plain text.
+ *
+ * Worker thread only. Callbacks run outside tasks. stream_close() may be called from within one;
+ * none follows it.
+ */
+#ifndef ASYNC_STREAM_H
+#define ASYNC_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "async/worker.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct stream;
+
+struct stream_events {
+    /* There is input, or the end of it, or an error: call stream_read(). */
+    void (*on_readable)(struct stream *stream);
+    /* All queued output has been handed to the system. NULL: not wanted. */
+    void (*on_drained)(struct stream *stream);
+    /* Writing failed: the connection is broken. The owner should close. */
+    void (*on_broken)(struct stream *stream);
+};
+
+struct stream {
+    struct worker *worker;
+    const struct stream_events *events;
+    struct st_h2o_socket_t *socket;
+    int fd;
+    bool is_reading;
+    bool is_blocked; /* the peer takes no more; waiting until it does */
+    bool is_broken;
+    struct buf out;
+    struct flusher flusher;
+};
+
+/* Takes the descriptor (moved, also on failure it is closed by stream_close()), makes it
+ * non-blocking and starts reading. `out_bytes_max` bounds queued output. */
+void stream_open(struct stream *stream, struct worker *worker, int fd,
+                 const struct stream_events *events, size_t out_bytes_max);
+/* Drops queued output. The struct may be freed at once. */
+void stream_close(struct stream *stream);
+static inline bool
+stream_is_open(const struct stream *stream)
+{
+    return stream->socket != NULL;
+}
+
+/* What stream_read() found. */
+enum stream_got { STREAM_BYTES, STREAM_NOTHING, STREAM_END, STREAM_ERROR };
+
+/* One read(2) of at most `bytes` into `in`; the buffer's own maximum counts too. */
+enum stream_got stream_read(struct stream *stream, struct buf *in, size_t bytes);
+
+/* Back-pressure: no on_readable until resumed. End of input is not seen meanwhile. */
+void stream_pause(struct stream *stream);
+void stream_resume(struct stream *stream);
+
+/* Queues output for the end of this turn. False if that exceeds the maximum; nothing is queued. */
+bool stream_write(struct stream *stream, struct slice bytes) WARN_UNUSED;
+/* For output built in place: append to stream->out, then call this. */
+void stream_flush_later(struct stream *stream);
+/* Bytes the peer has not been able to take yet. */
+static inline size_t
+stream_queued(const struct stream *stream)
+{
+    return stream->out.len;
+}
+
+/* Half-close: no output after what is queued. Call when stream_queued() is 0. */
+void stream_shutdown_write(struct stream *stream);
+
+#endif

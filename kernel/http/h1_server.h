@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/1.1 server connections (RFC 9110, 9112) on the worker's loop, with picohttpparser's
+ * functions that libh2o exports. Strict where requests could be smuggled: see h1_head.h.
+ */
+#ifndef HTTP_H1_SERVER_H
+#define HTTP_H1_SERVER_H
+
+#include "async/listener.h"
+#include "http/http.h"
+
+struct h1_config {
+    size_t head_bytes_max;  /* request line and headers; beyond it 431 */
+    uint64_t idle_ms;       /* between requests */
+    uint64_t head_ms;       /* first byte to end of head */
+    uint64_t body_stall_ms; /* no body byte while the handler wants one */
+    uint64_t write_stall_ms;
+    size_t connections_max; /* of one server; the next is closed at once */
+};
+
+/* Values of limits.def. */
+struct h1_config h1_config_default(void);
+
+/* The connections of one listening socket on one worker. Worker thread only. */
+struct h1_server;
+
+/* `listen_fd` is moved. `handler` runs on a task a request; `arg` becomes x->server_arg. */
+struct h1_server *h1_server_new(struct worker *worker, int listen_fd,
+                                const struct h1_config *config, http_handler *handler, void *arg);
+/* Stops accepting and closes idle connections; those with a request answer it with
+ * `Connection: close`. */
+void h1_server_drain(struct h1_server *server);
+/* Connections still open. */
+size_t h1_server_connections(const struct h1_server *server);
+/* Closes everything at once: tasks are cancelled and see client_gone. Freed when the last is done;
+ * on_closed(arg) tells, may be NULL. */
+void h1_server_close(struct h1_server *server, void (*on_closed)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One HTTP exchange, whatever the version: what a handler sees of a request and how it answers.
+ *
+ * A connection parses a head, starts a task and calls the handler on it; the handler reads the body
+ * (if it wants), answers once, and returns. Functions taking a struct http_exchange may suspend
+ * where they say so. Everything in the exchange lives in the task's arena and is valid until the
+ * handler returns; the connection keeps the exchange until then even if the client is gone.
+ *
+ * An end of input while the handler works cancels the task (waits end with ERR_CANCELLED) and the
+ * answer is still tried; a reset does the same and the answer goes nowhere. A handler that returns
+ * without an answer gets 500 sent for it.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "async/task.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum { HTTP_LENGTH_UNKNOWN = -1 };
+
+struct http_header {
+    struct slice name; /* as received or as to be sent */
+    struct slice value;
+};
+
+struct http_exchange;
+
+/* How a protocol version does the work; see h1_server.c. */
+struct http_transport {
+    err_t (*body_read)(struct http_exchange *x, struct slice *ret_chunk);
+    err_t (*reply_start)(struct http_exchange *x, int status, const struct http_header *headers,
+                         size_t header_count, int64_t length);
+    err_t (*reply_write)(struct http_exchange *x, struct slice bytes);
+    err_t (*reply_end)(struct http_exchange *x);
+};
+
+struct http_exchange {
+    const struct http_transport *transport;
+    struct task *task;
+    void *server_arg; /* of the server's configuration */
+
+    struct slice method;
+    struct slice target;  /* raw, as on the request line, without scheme and authority */
+    struct slice path;    /* raw part before the question mark */
+    struct slice query;   /* raw part behind it; empty if none */
+    struct slice authority; /* Host, or of an absolute-form target */
+    unsigned version_minor; /* of HTTP/1.x */
+    const struct http_header *headers;
+    size_t header_count;
+    int64_t content_length; /* 0 without a body, HTTP_LENGTH_UNKNOWN when chunked */
+    bool is_local;          /* came over a Unix socket */
+
+    bool reply_started;
+    bool reply_ended;
+    bool client_gone; /* reset, or everything closed: nothing can be answered */
+};
+
+/* A handler: the straight-line code of one request. */
+typedef void http_handler(struct http_exchange *x);
+
+/* --- reading -----------------------------------------------------------------------------------*/
+
+/* First header of that name (ASCII case ignored), or an empty slice with data NULL. */
+struct slice http_header_get(const struct http_exchange *x, struct slice name);
+
+/* Next piece of the body, valid until the next call; an empty one at its end. Suspends. A first
+ * call answers `Expect: 100-continue`. ERR_MALFORMED for broken framing, ERR_CLOSED if the client
+ * left in the middle, ERR_DEADLINE if it stalled. */
+err_t http_body_read(struct http_exchange *x, struct slice *ret_chunk) WARN_UNUSED;
+
+/* The whole body, in the arena. ERR_TOO_LARGE beyond `bytes_max` (the rest is left unread). Suspends. */
+err_t http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_body)
+    WARN_UNUSED;
+
+/* --- answering ---------------------------------------------------------------------------------*/
+
+/* Status, headers and the whole body at once (copied or sent before it returns). Adds
+ * Content-Length and Date; 204 and 304 have neither body nor length, an answer to HEAD has no body.
+ * May suspend for a body larger than the output limit. */
+err_t http_reply(struct http_exchange *x, int status, const struct http_header *headers,
+                 size_t header_count, struct slice body);
+
+/* In pieces: length HTTP_LENGTH_UNKNOWN is sent chunked (closes the connection for HTTP/1.0).
+ * http_reply_write() suspends while the client does not keep up; errors mean it never will. An
+ * answer not ended when the handler returns is cut so that the client sees it as cut. */
+err_t http_reply_start(struct http_exchange *x, int status, const struct http_header *headers,
+                       size_t header_count, int64_t length) WARN_UNUSED;
+err_t http_reply_write(struct http_exchange *x, struct slice bytes) WARN_UNUSED;
+err_t http_reply_end(struct http_exchange *x);
+
+/* "OK", "Not Found", …; "" for a number without a name. */
+const char *http_status_text(int status);
+
+#endif
