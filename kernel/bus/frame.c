@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "base/wire.h"
 #include "bus/sp.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
 
@@ -41,10 +42,7 @@ enum field {
 };
 enum status_field { STATUS_CODE = 1, STATUS_MESSAGE = 2, STATUS_REASON = 3, STATUS_EFFECT = 4 };
 
-enum wire { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_BYTES = 2, WIRE_32BIT = 5 };
-
 enum {
-    VARINT_BYTES_MAX = 10,
     /* The numbers, tags and lengths of an envelope: 11 numbers of at most 12 bytes, 5 heads of byte
      * strings of at most 7, and the status with 2 numbers and 2 heads. */
     FIXED_BYTES_MAX = SP_HEADER_BYTES + 11 * 12 + 5 * 7 + 4 * 7,
@@ -56,77 +54,18 @@ _Static_assert(FIXED_BYTES_MAX + FRAME_REQUEST_ID_MAX + FRAME_TRACEPARENT_MAX +
 
 /* --- writing -----------------------------------------------------------------------------------*/
 
-static inline char *
-put_varint(char *at, uint64_t value)
-{
-    while (value >= 0x80) {
-        *at++ = (char)(value | 0x80);
-        value >>= 7;
-    }
-    *at++ = (char)value;
-    return at;
-}
-
-static inline size_t
-varint_bytes(uint64_t value)
-{
-    size_t bytes = 1;
-    while (value >= 0x80) {
-        value >>= 7;
-        bytes++;
-    }
-    return bytes;
-}
-
-/* Zero and empty are what an absent field means, so they are not written. */
-static inline char *
-put_number(char *at, unsigned field, uint64_t value)
-{
-    return value == 0 ? at : put_varint(put_varint(at, field << 3 | WIRE_VARINT), value);
-}
-
-static inline char *
-put_head(char *at, unsigned field, size_t len)
-{
-    return put_varint(put_varint(at, field << 3 | WIRE_BYTES), len);
-}
-
-static inline char *
-put_raw(char *at, struct slice s)
-{
-    if (s.len > 0)
-        memcpy(at, s.data, s.len);
-    return at + s.len;
-}
-
-static inline char *
-put_bytes(char *at, unsigned field, struct slice s)
-{
-    return s.len == 0 ? at : put_raw(put_head(at, field, s.len), s);
-}
-
-static size_t
-number_bytes(uint64_t value)
-{
-    return value == 0 ? 0 : 1 + varint_bytes(value);
-}
-
-static size_t
-bytes_bytes(struct slice s)
-{
-    return s.len == 0 ? 0 : 1 + varint_bytes(s.len) + s.len;
-}
-
 static char *
 put_status(char *at, const struct frame_status *status)
 {
-    size_t len = number_bytes(status->code) + bytes_bytes(status->message) +
-                 bytes_bytes(status->reason) + number_bytes(status->effect);
-    at = put_head(at, FIELD_STATUS, len);
-    at = put_number(at, STATUS_CODE, status->code);
-    at = put_bytes(at, STATUS_MESSAGE, status->message);
-    at = put_bytes(at, STATUS_REASON, status->reason);
-    return put_number(at, STATUS_EFFECT, status->effect);
+    size_t len = wire_number_len(STATUS_CODE, status->code) +
+                 wire_bytes_len(STATUS_MESSAGE, status->message) +
+                 wire_bytes_len(STATUS_REASON, status->reason) +
+                 wire_number_len(STATUS_EFFECT, status->effect);
+    at = wire_put_head(at, FIELD_STATUS, len);
+    at = wire_put_number(at, STATUS_CODE, status->code);
+    at = wire_put_bytes(at, STATUS_MESSAGE, status->message);
+    at = wire_put_bytes(at, STATUS_REASON, status->reason);
+    return wire_put_number(at, STATUS_EFFECT, status->effect);
 }
 
 static bool
@@ -150,27 +89,27 @@ strings_bytes(const struct frame *frame)
 static char *
 put_frame(char *at, const struct frame *frame, const struct slice *parts, size_t part_count)
 {
-    at = put_number(at, FIELD_KIND, frame->kind);
-    at = put_number(at, FIELD_CALL, frame->call);
-    at = put_number(at, FIELD_EPOCH, frame->epoch);
-    at = put_number(at, FIELD_METHOD, frame->method);
-    at = put_number(at, FIELD_COMPONENT, frame->component);
-    at = put_number(at, FIELD_TIMEOUT_MS, frame->timeout_ms);
-    at = put_bytes(at, FIELD_REQUEST_ID, frame->request_id);
-    at = put_bytes(at, FIELD_TRACEPARENT, frame->traceparent);
-    at = put_bytes(at, FIELD_TRACESTATE, frame->tracestate);
-    at = put_number(at, FIELD_DEPTH, frame->depth);
-    at = put_number(at, FIELD_MESSAGE_BYTES, frame->message_bytes);
-    at = put_number(at, FIELD_PAYLOAD_BYTES, frame->payload_bytes);
-    at = put_number(at, FIELD_OPEN_ENDED, frame->open_ended);
+    at = wire_put_number(at, FIELD_KIND, frame->kind);
+    at = wire_put_number(at, FIELD_CALL, frame->call);
+    at = wire_put_number(at, FIELD_EPOCH, frame->epoch);
+    at = wire_put_number(at, FIELD_METHOD, frame->method);
+    at = wire_put_number(at, FIELD_COMPONENT, frame->component);
+    at = wire_put_number(at, FIELD_TIMEOUT_MS, frame->timeout_ms);
+    at = wire_put_bytes(at, FIELD_REQUEST_ID, frame->request_id);
+    at = wire_put_bytes(at, FIELD_TRACEPARENT, frame->traceparent);
+    at = wire_put_bytes(at, FIELD_TRACESTATE, frame->tracestate);
+    at = wire_put_number(at, FIELD_DEPTH, frame->depth);
+    at = wire_put_number(at, FIELD_MESSAGE_BYTES, frame->message_bytes);
+    at = wire_put_number(at, FIELD_PAYLOAD_BYTES, frame->payload_bytes);
+    at = wire_put_number(at, FIELD_OPEN_ENDED, frame->open_ended);
     size_t payload_len = 0;
     for (size_t i = 0; i < part_count; i++)
         payload_len += parts[i].len;
     if (payload_len > 0)
-        at = put_head(at, FIELD_PAYLOAD, payload_len);
+        at = wire_put_head(at, FIELD_PAYLOAD, payload_len);
     for (size_t i = 0; i < part_count; i++)
-        at = put_raw(at, parts[i]);
-    at = put_number(at, FIELD_CREDIT_BYTES, frame->credit_bytes);
+        at = wire_put_raw(at, parts[i]);
+    at = wire_put_number(at, FIELD_CREDIT_BYTES, frame->credit_bytes);
     return frame->has_status ? put_status(at, &frame->status) : at;
 }
 
@@ -205,174 +144,96 @@ frame_append(struct buf *out, const struct frame *frame, const struct slice *par
 
 /* --- reading -----------------------------------------------------------------------------------*/
 
-struct reader {
-    const char *at;
-    const char *end;
-};
-
-/* Either `number` or `bytes` is set, by wire type. */
-struct field_value {
-    uint32_t field;
-    enum wire wire;
-    uint64_t number;
-    struct slice bytes;
-};
-
-static bool
-get_long_varint(struct reader *r, uint64_t *ret_value)
+static void
+get_status_field(struct wire_reader *r, const struct wire_field *f, struct frame_status *status)
 {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < VARINT_BYTES_MAX && r->at + i < r->end; i++) {
-        const unsigned char byte = (unsigned char)r->at[i];
-        value |= (uint64_t)(byte & 0x7F) << (7 * i);
-        if (byte < 0x80) {
-            r->at += i + 1;
-            *ret_value = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static inline bool
-get_varint(struct reader *r, uint64_t *ret_value)
-{
-    if (LIKELY(r->at < r->end && (unsigned char)*r->at < 0x80)) {
-        *ret_value = (unsigned char)*r->at++;
-        return true;
-    }
-    return get_long_varint(r, ret_value);
-}
-
-static inline bool
-get_field(struct reader *r, struct field_value *ret_value)
-{
-    uint64_t key, len;
-    if (!get_varint(r, &key) || key >> 3 == 0 || key > UINT32_MAX)
-        return false;
-    ret_value->field = (uint32_t)key >> 3;
-    ret_value->wire = (enum wire)(key & 7);
-    switch (ret_value->wire) {
-    case WIRE_VARINT:
-        return get_varint(r, &ret_value->number);
-    case WIRE_64BIT:
-        len = 8;
+    switch (f->field) {
+    case STATUS_CODE:
+        status->code = (uint32_t)wire_number(r, f);
         break;
-    case WIRE_32BIT:
-        len = 4;
+    case STATUS_MESSAGE:
+        status->message = wire_bytes(r, f);
         break;
-    case WIRE_BYTES:
-        if (!get_varint(r, &len))
-            return false;
+    case STATUS_REASON:
+        status->reason = wire_bytes(r, f);
+        break;
+    case STATUS_EFFECT:
+        status->effect = (uint32_t)wire_number(r, f);
         break;
     default:
-        return false; /* groups, which proto3 does not have */
+        break;
     }
-    if (len > (size_t)(r->end - r->at))
-        return false;
-    ret_value->bytes = slice_of(r->at, (size_t)len);
-    r->at += len;
-    return true;
 }
 
 static bool
-set_status_field(struct frame_status *status, const struct field_value *value)
-{
-    if (value->field < STATUS_CODE || value->field > STATUS_EFFECT)
-        return true;
-    const bool is_text = value->field == STATUS_MESSAGE || value->field == STATUS_REASON;
-    if (value->wire != (is_text ? WIRE_BYTES : WIRE_VARINT))
-        return false;
-    if (value->field == STATUS_CODE)
-        status->code = (uint32_t)value->number;
-    else if (value->field == STATUS_MESSAGE)
-        status->message = value->bytes;
-    else if (value->field == STATUS_REASON)
-        status->reason = value->bytes;
-    else
-        status->effect = (uint32_t)value->number;
-    return true;
-}
-
-static bool
-set_status(struct frame *frame, struct slice bytes)
+get_status(struct frame *frame, struct slice bytes)
 {
     if (frame->has_status)
         return false;
     struct frame_status status = { .message = SLICE_EMPTY, .reason = SLICE_EMPTY };
-    struct reader r = { .at = bytes.data, .end = bytes.data + bytes.len };
-    while (r.at < r.end) {
-        struct field_value value = { .field = 0 };
-        if (!get_field(&r, &value) || !set_status_field(&status, &value))
-            return false;
-    }
+    struct wire_reader r = wire_reader(bytes);
+    struct wire_field f;
+    while (wire_next(&r, &f))
+        get_status_field(&r, &f, &status);
     frame->has_status = true;
     frame->status = status;
-    return true;
+    return !r.is_bad;
 }
 
-static bool
-set_bytes(struct frame *frame, const struct field_value *value)
+static void
+get_frame_field(struct wire_reader *r, const struct wire_field *f, struct frame *frame)
 {
-    switch (value->field) {
-    case FIELD_REQUEST_ID:
-        frame->request_id = value->bytes;
-        return true;
-    case FIELD_TRACEPARENT:
-        frame->traceparent = value->bytes;
-        return true;
-    case FIELD_TRACESTATE:
-        frame->tracestate = value->bytes;
-        return true;
-    case FIELD_PAYLOAD:
-        frame->payload = value->bytes;
-        return true;
-    case FIELD_STATUS:
-        return set_status(frame, value->bytes);
-    default:
-        return value->field > FIELD_STATUS; /* known as a number: wrong type */
-    }
-}
-
-static bool
-set_number(struct frame *frame, const struct field_value *value)
-{
-    switch (value->field) {
+    switch (f->field) {
     case FIELD_KIND:
-        frame->kind = (uint32_t)value->number;
-        return true;
+        frame->kind = (uint32_t)wire_number(r, f);
+        break;
     case FIELD_CALL:
-        frame->call = value->number;
-        return true;
+        frame->call = wire_number(r, f);
+        break;
     case FIELD_EPOCH:
-        frame->epoch = (uint32_t)value->number;
-        return true;
+        frame->epoch = (uint32_t)wire_number(r, f);
+        break;
     case FIELD_METHOD:
-        frame->method = (uint32_t)value->number;
-        return true;
+        frame->method = (uint32_t)wire_number(r, f);
+        break;
     case FIELD_COMPONENT:
-        frame->component = (uint32_t)value->number;
-        return true;
+        frame->component = (uint32_t)wire_number(r, f);
+        break;
     case FIELD_TIMEOUT_MS:
-        frame->timeout_ms = value->number;
-        return true;
+        frame->timeout_ms = wire_number(r, f);
+        break;
+    case FIELD_REQUEST_ID:
+        frame->request_id = wire_bytes(r, f);
+        break;
+    case FIELD_TRACEPARENT:
+        frame->traceparent = wire_bytes(r, f);
+        break;
+    case FIELD_TRACESTATE:
+        frame->tracestate = wire_bytes(r, f);
+        break;
     case FIELD_DEPTH:
-        frame->depth = (uint32_t)value->number;
-        return true;
+        frame->depth = (uint32_t)wire_number(r, f);
+        break;
     case FIELD_MESSAGE_BYTES:
-        frame->message_bytes = (uint32_t)value->number;
-        return true;
+        frame->message_bytes = (uint32_t)wire_number(r, f);
+        break;
     case FIELD_PAYLOAD_BYTES:
-        frame->payload_bytes = value->number;
-        return true;
+        frame->payload_bytes = wire_number(r, f);
+        break;
     case FIELD_OPEN_ENDED:
-        frame->open_ended = value->number != 0;
-        return true;
+        frame->open_ended = wire_number(r, f) != 0;
+        break;
+    case FIELD_PAYLOAD:
+        frame->payload = wire_bytes(r, f);
+        break;
     case FIELD_CREDIT_BYTES:
-        frame->credit_bytes = value->number;
-        return true;
+        frame->credit_bytes = wire_number(r, f);
+        break;
+    case FIELD_STATUS:
+        r->is_bad = r->is_bad || !get_status(frame, wire_bytes(r, f));
+        break;
     default:
-        return value->field > FIELD_STATUS;
+        break;
     }
 }
 
@@ -384,19 +245,12 @@ frame_decode(struct slice message, struct frame *ret_frame)
                            .tracestate = SLICE_EMPTY,
                            .payload = SLICE_EMPTY,
                            .status = { .message = SLICE_EMPTY, .reason = SLICE_EMPTY } };
-    struct reader r = { .at = message.data, .end = message.data + message.len };
-    while (r.at < r.end) {
-        struct field_value value = { .field = 0 };
-        bool is_sound = get_field(&r, &value);
-        if (is_sound && value.wire == WIRE_VARINT)
-            is_sound = set_number(&frame, &value);
-        else if (is_sound && value.wire == WIRE_BYTES)
-            is_sound = set_bytes(&frame, &value);
-        else if (is_sound)
-            is_sound = value.field > FIELD_STATUS; /* no fixed-size field is known */
-        if (!is_sound)
-            return ERR_MALFORMED;
-    }
+    struct wire_reader r = wire_reader(message);
+    struct wire_field f;
+    while (wire_next(&r, &f))
+        get_frame_field(&r, &f, &frame);
+    if (r.is_bad)
+        return ERR_MALFORMED;
     *ret_frame = frame;
     return OK;
 }
