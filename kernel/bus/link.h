@@ -117,6 +117,7 @@ struct link_args {
     /* The operation changes something: once sent, a client that leaves does not cancel it. */
     bool is_write;
     uint32_t depth;
+    struct arena *arena;            /* for the reply; NULL: the calling task's */
     struct slice message;           /* packed */
     const struct slice *body_parts; /* may be NULL */
     size_t body_part_count;

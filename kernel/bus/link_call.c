@@ -220,7 +220,7 @@ err_t
 link_call(struct task *t, struct link *link, const struct link_args *args,
           struct link_call *ret_call)
 {
-    *ret_call = (struct link_call){ .arena = task_arena(t),
+    *ret_call = (struct link_call){ .arena = args->arena != NULL ? args->arena : task_arena(t),
                                     .flow = { .credit_bytes = LIMIT_call_credit_bytes } };
     buf_init(&ret_call->body, LIMIT_call_credit_bytes);
     if (link->state != LINK_READY)
