@@ -63,7 +63,7 @@ timer_set(struct timer_heap *heap, struct timer *timer, uint64_t at_ms)
         if (heap->items == NULL)
             abort();
     }
-    timer->at_ms = at_ms;
+    timer->at_ms = at_ms < heap->floor_ms ? heap->floor_ms : at_ms;
     sift_up(heap, heap->count++, timer);
 }
 
@@ -93,11 +93,11 @@ timer_heap_next_ms(const struct timer_heap *heap)
 void
 timer_heap_run(struct timer_heap *heap, uint64_t now_ms)
 {
-    /* Bounded by the timers that were set on entry, so that one which sets itself again for now
-     * cannot keep us here. */
-    for (size_t left = heap->count; left > 0 && timer_heap_next_ms(heap) <= now_ms; left--) {
+    heap->floor_ms = now_ms + 1;
+    while (heap->count > 0 && heap->items[0]->at_ms <= now_ms) {
         struct timer *timer = heap->items[0];
         timer_stop(heap, timer);
         timer->fn(timer);
     }
+    heap->floor_ms = 0;
 }

@@ -26,6 +26,7 @@ struct timer_heap {
     struct timer **items;
     size_t count;
     size_t capacity;
+    uint64_t floor_ms; /* while timers run: nothing can be set for before this */
 };
 
 void timer_heap_fini(struct timer_heap *heap);
@@ -47,7 +48,8 @@ void timer_set(struct timer_heap *heap, struct timer *timer, uint64_t at_ms);
 void timer_stop(struct timer_heap *heap, struct timer *timer);
 /* UINT64_MAX if no timer is set. */
 uint64_t timer_heap_next_ms(const struct timer_heap *heap);
-/* Runs all that are due at now_ms; what they set for now or earlier waits for the next call. */
+/* Runs all that are due at now_ms. What they set for now or earlier is due a millisecond later, so
+ * that a timer which sets itself again for now cannot keep the worker here. */
 void timer_heap_run(struct timer_heap *heap, uint64_t now_ms);
 
 #endif
