@@ -50,8 +50,11 @@ stream_close(struct stream *stream)
 enum stream_got
 stream_read(struct stream *stream, struct buf *in, size_t bytes)
 {
+    if (bytes > in->max - in->len)
+        bytes = in->max - in->len;
+    assert(bytes > 0);
     char *at = buf_reserve(in, bytes);
-    assert(at != NULL && bytes > 0);
+    assert(at != NULL);
     ssize_t got;
     do
         got = read(stream->fd, at, bytes);
@@ -84,6 +87,7 @@ stream_resume(struct stream *stream)
 bool
 stream_write(struct stream *stream, struct slice bytes)
 {
+    assert(stream_is_open(stream));
     if (!buf_append(&stream->out, bytes))
         return false;
     stream_flush_later(stream);
@@ -93,6 +97,7 @@ stream_write(struct stream *stream, struct slice bytes)
 void
 stream_flush_later(struct stream *stream)
 {
+    assert(stream_is_open(stream));
     if (!stream->is_blocked && !stream->is_broken)
         worker_flush_later(stream->worker, &stream->flusher);
 }

@@ -60,7 +60,9 @@ stream_is_open(const struct stream *stream)
 /* What stream_read() found. */
 enum stream_got { STREAM_BYTES, STREAM_NOTHING, STREAM_END, STREAM_ERROR };
 
-/* One read(2) of at most `bytes` into `in`; the buffer's own maximum counts too. */
+/* One read(2) of at most `bytes` into `in`, or what its maximum leaves room for, which must not be
+ * nothing: pause instead. After the end or an error the owner pauses or closes, or is told again in
+ * each turn. */
 enum stream_got stream_read(struct stream *stream, struct buf *in, size_t bytes);
 
 /* Back-pressure: no on_readable until resumed. End of input is not seen meanwhile. */
