@@ -66,8 +66,12 @@ listener_bind_tcp(struct slice address, uint16_t port, bool share)
 {
     if (address.len == 0)
         return bind_any(port, share);
-    if (slice_eq(address, SLICE("localhost")))
-        address = SLICE("127.0.0.1");
+    if (slice_eq(address, SLICE("localhost"))) {
+        int fd = listener_bind_tcp(SLICE("127.0.0.1"), port, share);
+        if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
+            return fd;
+        address = SLICE("::1");
+    }
     char text[INET6_ADDRSTRLEN + 1] = { 0 };
     if (address.len >= sizeof text) {
         errno = EINVAL;
@@ -84,6 +88,26 @@ listener_bind_tcp(struct slice address, uint16_t port, bool share)
     return -1;
 }
 
+/* Removes a socket file whose listener is gone. False if there is one. */
+static bool
+remove_stale(const struct sockaddr_un *address)
+{
+    struct stat st;
+    if (lstat(address->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return true; /* bind(2) says what is wrong, if anything is */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool refused = connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+                   errno == ECONNREFUSED;
+    (void)close(fd); /* was only asked */
+    if (!refused) {
+        errno = EADDRINUSE;
+        return false;
+    }
+    return unlink(address->sun_path) == 0 || errno == ENOENT;
+}
+
 int
 listener_bind_unix(const char *path, unsigned mode)
 {
@@ -97,9 +121,10 @@ listener_bind_unix(const char *path, unsigned mode)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    struct stat st;
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-        (void)unlink(path); /* if that fails, bind(2) says why */
+    /* On Linux a socket file gets the mode of its socket, less the umask: never more than asked for,
+     * not even for a moment. */
+    if (!remove_stale(&address) || fchmod(fd, mode) != 0)
+        return close_keeping_errno(fd);
     fd = bind_and_listen(fd, (const struct sockaddr *)&address, sizeof address);
     if (fd >= 0 && chmod(path, mode) != 0)
         return close_keeping_errno(fd);
@@ -135,6 +160,18 @@ is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* Level-triggered polling would spin on the connection that cannot be taken. */
+static void
+pause_accepting(struct listener *listener, int error)
+{
+    if (!listener->is_short)
+        log_warn("remora.listener", "cannot accept connections (errno %d), trying every %d ms",
+                 error, RETRY_MS);
+    listener->is_short = true;
+    h2o_socket_read_stop(listener->socket);
+    timer_set(&listener->worker->timers, &listener->retry, clock_now_ms() + RETRY_MS);
+}
+
 static void
 on_acceptable(h2o_socket_t *sock, const char *err)
 {
@@ -143,19 +180,17 @@ on_acceptable(h2o_socket_t *sock, const char *err)
     for (int i = 0; i < LIMIT_http_accepts_per_turn; i++) {
         int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
+            listener->is_short = false;
             listener->on_accept(listener, fd);
             if (listener->socket == NULL)
                 return; /* closed from within */
             continue;
         }
-        if (is_shortage(errno)) {
-            log_warn("remora.listener", "cannot accept a connection (errno %d), trying again in %d ms",
-                     errno, RETRY_MS);
-            h2o_socket_read_stop(listener->socket);
-            timer_set(&listener->worker->timers, &listener->retry, clock_now_ms() + RETRY_MS);
-        }
-        if (errno != ECONNABORTED && errno != EINTR)
-            return;
+        if (errno == ECONNABORTED || errno == EINTR)
+            continue;
+        if (is_shortage(errno))
+            pause_accepting(listener, errno);
+        return;
     }
 }
 

@@ -24,13 +24,15 @@ struct listener {
     int fd;
     listener_accept_fn *on_accept;
     struct timer retry; /* accepting paused: descriptors are used up */
+    bool is_short;      /* and that was logged */
 };
 
-/* Listening sockets, close-on-exec and non-blocking. `address` is an IPv4 or IPv6 literal, or
- * empty for all addresses (IPv6 and IPv4 on one socket; IPv4 alone where there is no IPv6). Port 0
+/* Listening sockets, close-on-exec and non-blocking. `address` is an IPv4 or IPv6 literal, localhost,
+ * or empty for all addresses (IPv6 and IPv4 on one socket; IPv4 alone where there is no IPv6). Port 0
  * takes any. `share` sets SO_REUSEPORT, so that each worker may bind its own. errno tells why. */
 int listener_bind_tcp(struct slice address, uint16_t port, bool share);
-/* Replaces a stale socket file. `mode` are the permissions of the file. */
+/* Replaces a socket file that nobody listens on; EADDRINUSE if somebody does. `mode` are the
+ * permissions of the file. */
 int listener_bind_unix(const char *path, unsigned mode);
 /* Port a TCP socket is bound to, 0 if it is none. */
 uint16_t listener_port(int fd);
