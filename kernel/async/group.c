@@ -11,6 +11,7 @@ struct member {
     struct list link;
     struct group *group;
     struct task *task;
+    uint64_t deadline_ms;
     group_fn *fn;
     void *arg;
 };
@@ -24,11 +25,21 @@ group_init(struct group *group, struct task *parent, size_t parallel_max)
 }
 
 static void
+record(struct group *group, err_t err)
+{
+    /* A deadline reaches the children as a cancellation, but is still a deadline. */
+    if (err == ERR_CANCELLED && !task_is_cancelled(group->parent) &&
+        task_time_left_ms(group->parent) == 0)
+        err = ERR_DEADLINE;
+    if (group->first_err == OK)
+        group->first_err = err;
+}
+
+static void
 member_ended(struct member *member, err_t err)
 {
     struct group *group = member->group;
-    if (err != OK && group->first_err == OK)
-        group->first_err = err;
+    record(group, err);
     list_remove(&member->link);
     group->running--;
     if (group->is_waiting && group->running <= group->wake_at) {
@@ -41,9 +52,7 @@ static void
 member_main(struct task *t, void *arg)
 {
     struct member *member = arg;
-    uint64_t left_ms = task_time_left_ms(member->group->parent);
-    if (left_ms != UINT64_MAX)
-        (void)task_deadline_push(t, left_ms); /* for the child's whole life */
+    task_deadline_pop(t, member->deadline_ms); /* for the child's whole life */
     member_ended(member, member->fn(t, member->arg));
     free(member);
 }
@@ -54,7 +63,7 @@ cancel_members(struct wait *wait)
     struct group *group = container_of(wait, struct group, wait);
     struct list *node;
     LIST_FOREACH(node, &group->members)
-    task_cancel(LIST_ENTRY(node, struct member, link)->task);
+        task_cancel(LIST_ENTRY(node, struct member, link)->task);
 }
 
 /* Until at most `running_max` children run. A cancelled parent cancels them and still waits. */
@@ -65,9 +74,7 @@ wait_for(struct group *group, size_t running_max)
         wait_init(&group->wait, group->parent, cancel_members);
         group->wake_at = running_max;
         group->is_waiting = true;
-        err_t err = TASK_WAIT(group->parent, &group->wait);
-        if (err != OK && group->first_err == OK)
-            group->first_err = err;
+        record(group, TASK_WAIT(group->parent, &group->wait));
     }
 }
 
@@ -80,13 +87,15 @@ group_go(struct group *group, const char *name, group_fn *fn, void *arg)
     if (member == NULL)
         abort();
     *member = (struct member){ .group = group, .fn = fn, .arg = arg };
-    list_append(&group->members, &member->link);
-    group->running++;
+    member->deadline_ms = task_deadline_ms(group->parent);
     member->task = task_spawn(task_worker(group->parent), name, member_main, member);
     if (member->task == NULL) {
-        member_ended(member, fn(group->parent, arg));
         free(member);
+        record(group, fn(group->parent, arg)); /* suspends */
+        return;
     }
+    list_append(&group->members, &member->link);
+    group->running++;
 }
 
 err_t
