@@ -61,8 +61,6 @@ gate_enter(struct task *t, struct gate *gate, int64_t units)
         list_remove(&waiter.link);
         gate->waiter_count--;
         admit(gate);
-    } else if (err != OK && waiter.wait.is_done && gate->closed == OK) {
-        err = OK; /* let in and told to stop at once: it holds the units, so it must leave */
     }
     return err;
 }

@@ -14,7 +14,7 @@
 #include "base/list.h"
 
 struct gate {
-    int64_t free; /* units; negative after gate_shrink */
+    int64_t free; /* units */
     size_t waiters_max;
     size_t waiter_count;
     struct list waiters;

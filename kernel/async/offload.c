@@ -69,11 +69,18 @@ ensure_thread(void)
     return pool.thread_count > 0;
 }
 
+/* The job is on the caller's stack: neither cancellation nor the deadline ends the wait. */
+static void
+on_cancel_ignored(struct wait *wait)
+{
+    (void)wait;
+}
+
 err_t
 offload_run(struct task *t, offload_fn *fn, void *arg)
 {
     struct job job = { .fn = fn, .arg = arg };
-    wait_init(&job.wait, t, NULL);
+    wait_init(&job.wait, t, on_cancel_ignored);
     (void)pthread_mutex_lock(&pool.lock); /* a plain mutex does not fail */
     bool taken = pool.queued < LIMIT_offload_queue_max && !inject(INJECT_offload_fail) &&
                  ensure_thread();
@@ -83,16 +90,7 @@ offload_run(struct task *t, offload_fn *fn, void *arg)
         (void)pthread_cond_signal(&pool.more);
     }
     (void)pthread_mutex_unlock(&pool.lock);
-    if (!taken)
-        return ERR_OVERLOADED;
-    /* The job is on this stack: neither cancellation nor the deadline may end the wait. */
-    task_shield_begin(t);
-    uint64_t deadline_ms = task_deadline_ms(t);
-    task_deadline_pop(t, UINT64_MAX);
-    err_t err = TASK_WAIT(t, &job.wait);
-    task_deadline_pop(t, deadline_ms);
-    task_shield_end(t);
-    return err;
+    return taken ? TASK_WAIT(t, &job.wait) : ERR_OVERLOADED;
 }
 
 void

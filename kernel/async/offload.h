@@ -18,7 +18,8 @@ typedef err_t offload_fn(void *arg);
 
 /* ERR_OVERLOADED if LIMIT_offload_queue_max jobs wait already; else what fn returned. */
 err_t offload_run(struct task *t, offload_fn *fn, void *arg) WARN_UNUSED;
-/* Ends the threads; main thread, after all workers have ended. */
+/* Ends the threads. Main thread, between worker_join() and worker_fini() of every worker: a thread
+ * may still be waking a worker whose task has gone on already. */
 void offload_fini(void);
 
 #endif

@@ -34,6 +34,7 @@
 #endif
 #endif
 #ifdef HAS_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef HAS_TSAN
@@ -123,6 +124,10 @@ task_free(struct task *t)
     __tsan_destroy_fiber(t->fiber);
 #endif
     t->magic = 0;
+#ifdef HAS_ASAN
+    /* The frames it never left are marked; whoever is mapped here next must not see that. */
+    __asan_unpoison_memory_region(t->base, LIMIT_task_stack_bytes);
+#endif
     (void)munmap(t->base, LIMIT_task_stack_bytes); /* fails only for wrong arguments */
 }
 
@@ -281,7 +286,8 @@ resume(struct task *t)
 {
     struct worker *worker = t->worker;
     struct task_switch *s = worker->tasks.switching;
-    assert(t->magic == TASK_MAGIC && t->state == TASK_READY);
+    assert(t->magic == TASK_MAGIC);
+    assert(t->state == TASK_READY);
     t->state = TASK_RUNNING;
     running = t;
     switch_to_task(t, s);
@@ -524,7 +530,9 @@ task_time_left_ms(const struct task *t)
 void
 task_cancel(struct task *t)
 {
-    assert(t->magic == TASK_MAGIC && worker_current() == t->worker);
+    assert(t->magic == TASK_MAGIC);
+    assert(t->state != TASK_SPARE && t->state != TASK_ENDED);
+    assert(worker_current() == t->worker);
     t->is_cancelled = true;
     if (t->waiting != NULL && t->shields == 0)
         make_ready(t);

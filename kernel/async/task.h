@@ -57,6 +57,9 @@ struct task *task_current(void);
 
 /* --- waiting -----------------------------------------------------------------------------------*/
 
+/* Without `cancel` the wait may end early while its completion is still on the way: then the owner
+ * must take it back itself, which it can on its own worker only. What another thread completes needs
+ * a cancel function, even one that does nothing. */
 void wait_init(struct wait *wait, struct task *t, void (*cancel)(struct wait *wait));
 /* Completes the wait, exactly once. Any thread. The wait may be gone when this returns. */
 void wait_done(struct wait *wait, err_t result);

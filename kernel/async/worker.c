@@ -176,10 +176,11 @@ void
 worker_fini(struct worker *worker)
 {
     assert(!worker->has_thread);
+    current = worker;
     (void)mailbox_run(&worker->mailbox); /* mail may own memory */
+    current = NULL;
     h2o_socket_close(worker->wake_socket);
-    /* h2o frees a closed socket in the next turn of its loop, and has no destroy for epoll. */
-    (void)h2o_evloop_run(worker->loop, 0);
+    h2o_evloop_destroy(worker->loop);
     timer_heap_fini(&worker->timers);
     task_pool_fini(&worker->tasks);
 }

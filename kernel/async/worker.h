@@ -36,7 +36,7 @@ struct worker {
     struct list flushers;
     struct st_h2o_socket_t *wake_socket;
     int wake_fd;
-    uint64_t now_ms; /* of this turn */
+    uint64_t now_ms; /* when this turn's polling ended; in socket callbacks of the previous turn */
     bool is_stopping;
     bool has_thread;
     pthread_t thread;
@@ -45,7 +45,8 @@ struct worker {
 
 /* Creates the loop; the calling thread need not be the one that runs it. */
 err_t worker_init(struct worker *worker, unsigned index) WARN_UNUSED;
-/* After the loop has ended; all tasks must be gone. */
+/* After the loop has ended and every thread that may post to it; all tasks must be gone. Mail that is
+ * left is run. Leaks one descriptor: h2o cannot close its epoll. */
 void worker_fini(struct worker *worker);
 
 /* Runs the loop on a thread of its own until worker_stop(). */
