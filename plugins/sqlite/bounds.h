@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every bound of this plugin, in one place. Beyond a bound a request is answered with an error that
+ * names it; nothing grows without one.
+ */
+#ifndef SQLITE_PLUGIN_BOUNDS_H
+#define SQLITE_PLUGIN_BOUNDS_H
+
+enum {
+    /* Work waiting for a thread of one database. Values stay in the SDK's memory meanwhile. */
+    QUEUED_JOBS_MAX = 8192,
+    QUEUED_BYTES_MAX = 32 * 1024 * 1024,
+
+    /* One transaction of the writer: large enough to spread a sync over many saves, small enough
+     * that the first of them does not wait for long. */
+    GROUP_OPERATIONS_MAX = 1024,
+    GROUP_BYTES_MAX = 8 * 1024 * 1024,
+
+    /* A bulk get of more keys than this leaves the plugin's own thread. */
+    GETS_INLINE_MAX = 64,
+
+    VALUE_BYTES_MAX = 256 * 1024 * 1024,
+    VALUE_COPIED_BYTES_MAX = 4096, /* above, a value is lent to the SDK instead of copied */
+
+    IDENTIFIER_BYTES_MAX = 128,
+    CONNECTION_STRING_BYTES_MAX = 4096,
+
+    QUERY_BYTES_MAX = 64 * 1024,
+    QUERY_DEPTH_MAX = 24,
+    QUERY_PARAMETERS_MAX = 4096,
+    QUERY_SORT_KEYS_MAX = 16,
+    QUERY_KEY_BYTES_MAX = 1024,
+    PATTERN_BYTES_MAX = 4096,
+
+    /* What one query or key listing may hold in memory at a time. */
+    RESULT_ROWS_MAX = 100000,
+    RESULT_BYTES_MAX = 32 * 1024 * 1024,
+
+    CLEANUP_BATCH_ROWS = 500,
+
+    /* Page caches, in KiB. A connection grows to its share only when it is used. */
+    WRITER_CACHE_KIB = 1024,
+    READER_CACHE_KIB = 512,
+    WAL_CHECKPOINT_PAGES = 2000,
+};
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens and closes SQLite connections and keeps their prepared statements.
+ */
+#include "connection.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "functions.h"
+#include "allocate.h"
+#include "timestamp.h"
+
+enum {
+    BUSY_STEP_MIN_US = 200,
+    BUSY_STEP_MAX_US = 10000,
+    /* Virtual machine steps between two looks at the clock. */
+    PROGRESS_STEPS = 20000,
+};
+
+/* The row is there for readers. */
+#define VISIBLE "(expiration_time IS NULL OR expiration_time > ?6)"
+
+/* Parameters: 1 key, 2 value, 3 is_binary, 4 etag, 5 expiration, 6 now, 7 the etag asked for. */
+static const char *const statement_sql[STATEMENT_COUNT] = {
+    [STATEMENT_GET] = "SELECT value, is_binary, etag, expiration_time FROM %s"
+                      " WHERE key = ?1 AND " VISIBLE,
+    [STATEMENT_SET] = "INSERT INTO %s (key, value, is_binary, etag, expiration_time, update_time)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                      " ON CONFLICT (key) DO UPDATE SET value = ?2, is_binary = ?3, etag = ?4,"
+                      " expiration_time = ?5, update_time = ?6",
+    [STATEMENT_SET_IF_ABSENT] =
+        "INSERT INTO %s (key, value, is_binary, etag, expiration_time, update_time)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        " ON CONFLICT (key) DO UPDATE SET value = ?2, is_binary = ?3, etag = ?4,"
+        " expiration_time = ?5, update_time = ?6 WHERE NOT " VISIBLE,
+    [STATEMENT_SET_IF_ETAG] = "UPDATE %s SET value = ?2, is_binary = ?3, etag = ?4,"
+                              " expiration_time = ?5, update_time = ?6"
+                              " WHERE key = ?1 AND etag = ?7 AND " VISIBLE,
+    [STATEMENT_DELETE] = "DELETE FROM %s WHERE key = ?1",
+    [STATEMENT_DELETE_IF_ETAG] = "DELETE FROM %s WHERE key = ?1 AND etag = ?7",
+};
+
+static const char *const transaction_sql[TRANSACTION_STATEMENT_COUNT] = {
+    [TRANSACTION_BEGIN] = "BEGIN IMMEDIATE",   [TRANSACTION_COMMIT] = "COMMIT",
+    [TRANSACTION_ROLLBACK] = "ROLLBACK",       [TRANSACTION_SAVEPOINT] = "SAVEPOINT request",
+    [TRANSACTION_RELEASE] = "RELEASE request", [TRANSACTION_ROLLBACK_TO] = "ROLLBACK TO request",
+};
+
+/* SQLite's own handler sleeps up to 100 ms between two tries, which starves one of two busy
+ * processes. */
+static int
+on_busy(void *arg, int attempt)
+{
+    struct connection *connection = arg;
+    uint64_t now = monotonic_ms();
+    if (attempt == 0)
+        connection->busy_deadline_ms = now + (uint64_t)connection->config->busy_timeout_ms;
+    if (now >= connection->busy_deadline_ms ||
+        (connection->is_stopping != NULL && atomic_load(connection->is_stopping)))
+        return 0;
+    long step_us = attempt < 6 ? (long)BUSY_STEP_MIN_US << attempt : BUSY_STEP_MAX_US;
+    struct timespec pause = { .tv_nsec = step_us * 1000 };
+    nanosleep(&pause, NULL);
+    return 1;
+}
+
+static int
+on_progress(void *arg)
+{
+    const struct connection *connection = arg;
+    return (connection->run_deadline_ms != 0 && monotonic_ms() >= connection->run_deadline_ms) ||
+           (connection->is_stopping != NULL && atomic_load(connection->is_stopping));
+}
+
+void
+connection_limit(struct connection *connection, uint64_t deadline_ms)
+{
+    connection->run_deadline_ms = deadline_ms;
+    sqlite3_progress_handler(connection->db, deadline_ms != 0 ? PROGRESS_STEPS : 0, on_progress,
+                             connection);
+}
+
+/* Runs a pragma that answers with one word; false if the answer is another one. */
+static int
+set_journal_mode(struct connection *connection, const char *mode, bool *ret_is_set)
+{
+    char sql[64];
+    snprintf(sql, sizeof(sql), "PRAGMA journal_mode=%s", mode);
+    sqlite3_stmt *statement;
+    int rc = sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL);
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW) {
+        const char *answer = (const char *)sqlite3_column_text(statement, 0);
+        *ret_is_set = answer != NULL && sqlite3_stricmp(answer, mode) == 0;
+        rc = SQLITE_OK;
+    }
+    int finalized = sqlite3_finalize(statement);
+    return rc != SQLITE_OK ? rc : finalized;
+}
+
+/* A file system may not be able to do a WAL. Then the journal stays what it was, as it does in the
+ * reference. The mode lasts in the file, so only the writer sets it. */
+static int
+set_journal(struct connection *connection)
+{
+    const struct database_config *config = connection->config;
+    if (connection->role != ROLE_WRITER || config->is_read_only)
+        return SQLITE_OK;
+    bool is_set = false;
+    const char *mode = config->in_memory ? "MEMORY" : config->wants_wal ? "WAL" : "DELETE";
+    int rc = set_journal_mode(connection, mode, &is_set);
+    connection->is_wal = rc == SQLITE_OK && is_set && config->wants_wal;
+    return rc;
+}
+
+static int
+configure(struct connection *connection)
+{
+    sqlite3 *db = connection->db;
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX + 4096);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+    if (connection->role != ROLE_READER && connection->config->busy_timeout_ms > 0)
+        sqlite3_busy_handler(db, on_busy, connection);
+    int rc = functions_register(db);
+    if (rc == SQLITE_OK)
+        rc = set_journal(connection);
+    if (rc != SQLITE_OK)
+        return rc;
+
+    /* Savepoints keep their undo pages in memory: the sandbox has no room for temporary files. */
+    char *sql = sqlite3_mprintf(
+        "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
+        "PRAGMA cache_size=-%d; PRAGMA wal_autocheckpoint=%d; %s %s",
+        connection->role == ROLE_WRITER ? WRITER_CACHE_KIB : READER_CACHE_KIB, WAL_CHECKPOINT_PAGES,
+        connection->config->pragmas,
+        connection->role == ROLE_WRITER ? "" : "PRAGMA query_only=ON;");
+    if (sql == NULL)
+        return SQLITE_NOMEM;
+    rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    sqlite3_free(sql);
+    return rc;
+}
+
+/* Nothing is known of the file before the first statement has touched it. */
+static void
+remember_file(struct connection *connection)
+{
+    struct stat st;
+    const char *path = sqlite3_db_filename(connection->db, "main");
+    connection->inode = 0;
+    if (path != NULL && *path != '\0' && stat(path, &st) == 0) {
+        connection->device = st.st_dev;
+        connection->inode = st.st_ino;
+    }
+}
+
+struct failure *
+connection_open(struct connection *connection)
+{
+    if (connection->db != NULL)
+        return NULL;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+                SQLITE_OPEN_EXRESCODE;
+    int rc = sqlite3_open_v2(connection->config->uri, &connection->db, flags, NULL);
+    if (rc == SQLITE_OK)
+        rc = configure(connection);
+    if (rc != SQLITE_OK) {
+        struct failure *failure = failure_from_sqlite(connection->db, rc, STAGE_STATEMENT,
+                                                      "failed to open database");
+        connection_close(connection);
+        return failure;
+    }
+    remember_file(connection);
+    return NULL;
+}
+
+void
+connection_close(struct connection *connection)
+{
+    for (struct table *table = connection->tables, *next; table != NULL; table = next) {
+        next = table->next;
+        for (int i = 0; i < STATEMENT_COUNT; i++)
+            sqlite3_finalize(table->statements[i]);
+        free(table);
+    }
+    connection->tables = NULL;
+    for (int i = 0; i < TRANSACTION_STATEMENT_COUNT; i++) {
+        sqlite3_finalize(connection->transaction[i]);
+        connection->transaction[i] = NULL;
+    }
+    sqlite3_close_v2(connection->db);
+    connection->db = NULL;
+}
+
+struct failure *
+connection_check_file(struct connection *connection)
+{
+    struct stat st;
+    if (connection->inode == 0)
+        return NULL;
+    const char *path = sqlite3_db_filename(connection->db, "main");
+    if (stat(path, &st) == 0 && st.st_ino == connection->inode && st.st_dev == connection->device)
+        return NULL;
+    return failure_new(REMORA_UNAVAILABLE, REMORA_EFFECT_NOT_SENT,
+                       "database file was removed or replaced while it was open; "
+                       "reload the component to open it again");
+}
+
+static struct table *
+find_table(struct connection *connection, const char *name)
+{
+    for (struct table *table = connection->tables; table != NULL; table = table->next)
+        if (strcmp(table->name, name) == 0)
+            return table;
+    struct table *table = allocate(sizeof(*table));
+    snprintf(table->name, sizeof(table->name), "%s", name);
+    table->next = connection->tables;
+    connection->tables = table;
+    return table;
+}
+
+int
+connection_statement(struct connection *connection, const char *table_name, enum statement which,
+                     sqlite3_stmt **ret_statement)
+{
+    struct table *table = find_table(connection, table_name);
+    if (table->statements[which] == NULL) {
+        char sql[1024];
+        /* The name is an identifier by config.c; it cannot be a parameter. */
+        sqlite3_snprintf(sizeof(sql), sql, statement_sql[which], table_name);
+        int rc = sqlite3_prepare_v3(connection->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                    &table->statements[which], NULL);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    *ret_statement = table->statements[which];
+    return SQLITE_OK;
+}
+
+int
+connection_transaction(struct connection *connection, enum transaction_statement which)
+{
+    sqlite3_stmt **statement = &connection->transaction[which];
+    if (*statement == NULL) {
+        int rc = sqlite3_prepare_v3(connection->db, transaction_sql[which], -1,
+                                    SQLITE_PREPARE_PERSISTENT, statement, NULL);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    int rc = sqlite3_step(*statement);
+    sqlite3_reset(*statement);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One SQLite connection: opened with the settings that durability and the reference's form need,
+ * closed, checked for a file that was taken away, and its prepared statements.
+ *
+ * A connection belongs to one thread at a time. None of these functions knows about threads, calls
+ * or the sidecar.
+ */
+#ifndef SQLITE_PLUGIN_CONNECTION_H
+#define SQLITE_PLUGIN_CONNECTION_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "config.h"
+#include "failure.h"
+
+enum statement {
+    STATEMENT_GET,
+    STATEMENT_SET,
+    STATEMENT_SET_IF_ABSENT,
+    STATEMENT_SET_IF_ETAG,
+    STATEMENT_DELETE,
+    STATEMENT_DELETE_IF_ETAG,
+    STATEMENT_COUNT,
+};
+
+enum transaction_statement {
+    TRANSACTION_BEGIN,
+    TRANSACTION_COMMIT,
+    TRANSACTION_ROLLBACK,
+    TRANSACTION_SAVEPOINT,
+    TRANSACTION_RELEASE,
+    TRANSACTION_ROLLBACK_TO,
+    TRANSACTION_STATEMENT_COUNT,
+};
+
+/* The statements on one state table, each prepared when first used. */
+struct table {
+    struct table *next;
+    char name[IDENTIFIER_BYTES_MAX + 1];
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+enum connection_role {
+    ROLE_WRITER,  /* waits for locks */
+    ROLE_SCANNER, /* reads only, waits for locks */
+    ROLE_READER,  /* reads only, never waits */
+};
+
+struct connection {
+    const struct database_config *config; /* borrowed for the connection's life */
+    enum connection_role role;
+    const atomic_bool *is_stopping; /* or NULL: ends waits for locks early */
+    sqlite3 *db;                    /* NULL while closed */
+    struct table *tables;
+    sqlite3_stmt *transaction[TRANSACTION_STATEMENT_COUNT];
+    uint64_t busy_deadline_ms;
+    uint64_t run_deadline_ms; /* of the statement being run, 0: none; see connection_limit() */
+    dev_t device;             /* of the database file when it was opened */
+    ino_t inode;
+    bool is_wal;
+};
+
+/* Opens it unless it is open. */
+struct failure *connection_open(struct connection *connection);
+void connection_close(struct connection *connection);
+
+/* An error if the file is no longer the one that was opened: saves would go to a file without a
+ * name. */
+struct failure *connection_check_file(struct connection *connection);
+
+/* Statements run longer than this end with SQLITE_INTERRUPT. 0 lifts the limit. */
+void connection_limit(struct connection *connection, uint64_t deadline_ms);
+
+int connection_statement(struct connection *connection, const char *table, enum statement which,
+                         sqlite3_stmt **ret_statement);
+int connection_transaction(struct connection *connection, enum transaction_statement which);
+
+#endif

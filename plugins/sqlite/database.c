@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The databases of this process. Plugin thread only.
+ */
+#include "database.h"
+
+#include <string.h>
+
+#include "allocate.h"
+
+static struct database *open_databases;    /* in use */
+static struct database *closing_databases; /* their threads are ending */
+
+static void
+on_worker_stopped(struct worker *worker)
+{
+    struct database *database = worker->database;
+    if (--database->threads > 0)
+        return;
+    struct database **link = &closing_databases;
+    while (*link != database)
+        link = &(*link)->next;
+    *link = database->next;
+    worker_fini(&database->writer);
+    worker_fini(&database->scanner);
+    sqlite3_free(database->config.uri);
+    sqlite3_free(database->config.identity);
+    sqlite3_free(database->config.pragmas);
+    free(database);
+}
+
+/* A file that was replaced under a running component is not shared with a new one: the new one
+ * opens what is there now. */
+static bool
+is_usable(struct database *database)
+{
+    if (database->reader == NULL)
+        return true;
+    struct failure *failure = connection_check_file(database->reader);
+    failure_free(failure);
+    return failure == NULL;
+}
+
+struct database *
+database_take(struct database_config *config)
+{
+    for (struct database *database = open_databases; database != NULL; database = database->next) {
+        if (strcmp(database->config.identity, config->identity) == 0 && is_usable(database)) {
+            database->refs++;
+            return database;
+        }
+    }
+    struct database *database = allocate(sizeof(*database));
+    database->config = *config;
+    *config = (struct database_config){ .uri = NULL };
+    database->refs = 1;
+    database->threads = 2;
+    worker_init(&database->writer, &database->config, ROLE_WRITER, database);
+    worker_init(&database->scanner, &database->config, ROLE_SCANNER, database);
+    database->writer.on_stopped = database->scanner.on_stopped = on_worker_stopped;
+    database->next = open_databases;
+    open_databases = database;
+    return database;
+}
+
+void
+database_release(struct database *database)
+{
+    if (--database->refs > 0)
+        return;
+    struct database **link = &open_databases;
+    while (*link != database)
+        link = &(*link)->next;
+    *link = database->next;
+    database->next = closing_databases;
+    closing_databases = database;
+
+    if (database->reader != NULL)
+        connection_close(database->reader);
+    free(database->reader);
+    database->reader = NULL;
+    /* The scanner first: the last connection to close does the checkpoint, off this thread. */
+    struct worker *writer = &database->writer;
+    worker_stop(&database->scanner);
+    worker_stop(writer);
+}
+
+struct worker *
+database_reads(struct database *database)
+{
+    return database->reader != NULL ? &database->scanner : &database->writer;
+}
+
+void
+database_set_reader(struct database *database, struct connection *reader)
+{
+    if (reader == NULL)
+        return;
+    if (database->reader == NULL) {
+        database->reader = reader;
+        return;
+    }
+    connection_close(reader);
+    free(reader);
+}
+
+void
+database_flush_all(void)
+{
+    for (struct database *database = open_databases; database != NULL; database = database->next) {
+        worker_flush(&database->writer);
+        worker_flush(&database->scanner);
+        database->is_file_checked = false;
+    }
+}
+
+/* The exit of the process frees the rest. */
+static void
+on_stopped_at_exit(struct worker *worker)
+{
+    (void)worker;
+}
+
+void
+database_stop_all(void)
+{
+    for (struct database *database = open_databases; database != NULL; database = database->next) {
+        database->scanner.on_stopped = database->writer.on_stopped = on_stopped_at_exit;
+        worker_stop(&database->scanner);
+        worker_stop(&database->writer);
+    }
+    for (struct database *database = open_databases; database != NULL; database = database->next) {
+        worker_join(&database->scanner);
+        worker_join(&database->writer);
+        if (database->reader != NULL)
+            connection_close(database->reader);
+    }
+    for (struct database *database = closing_databases; database != NULL;
+         database = database->next) {
+        worker_join(&database->scanner);
+        worker_join(&database->writer);
+    }
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The `sqlite` plugin: component type `state.sqlite`.
+ *
+ * Reading order: state.c turns operations into jobs, worker.c hands them to a database thread,
+ * group.c commits many writes at once, row.c is the SQL of one row, scan.c and query.c are reads of
+ * many; database.c decides which components share what, store.c is a component's life.
+ */
+#include <malloc.h>
+
+#include "store.h"
+
+enum { MALLOC_ARENAS = 2 }; /* one for the loop, one for all database threads */
+
+static bool
+setup(void)
+{
+    mallopt(M_ARENA_MAX, MALLOC_ARENAS);
+    return true;
+}
+
+static const struct remora_component_type types[] = {
+    {
+        .type = "state.sqlite",
+        .versions = "v1",
+        .init = store_init,
+        .start = store_start,
+        .close = store_close,
+        .state = &state_ops,
+    },
+};
+
+int
+main(int argc, char **argv)
+{
+    static const struct remora_plugin plugin = {
+        .name = "sqlite",
+        .version = "1.0.0",
+        .types = types,
+        .type_count = sizeof(types) / sizeof(types[0]),
+        .setup = setup,
+        .turn_end = database_flush_all,
+        .teardown = database_stop_all,
+    };
+    return remora_plugin_main(&plugin, argc, argv);
+}

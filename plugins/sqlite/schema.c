@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State table, metadata table and the migration level in it. Unlike the reference, a state table is
+ * also made when the level says so already but the table is missing: two components with different
+ * table names may share one metadata table.
+ */
+#include "schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int
+run(struct connection *connection, const char *format, const char *table)
+{
+    char *sql = sqlite3_mprintf(format, table);
+    if (sql == NULL)
+        return SQLITE_NOMEM;
+    int rc = sqlite3_exec(connection->db, sql, NULL, NULL, NULL);
+    sqlite3_free(sql);
+    return rc;
+}
+
+static int
+table_exists(struct connection *connection, const char *name, bool *ret)
+{
+    sqlite3_stmt *statement;
+    int rc = sqlite3_prepare_v2(connection->db,
+                                "SELECT 1 FROM sqlite_master WHERE type = 'table'"
+                                " AND name = ?1 COLLATE NOCASE",
+                                -1, &statement, NULL);
+    if (rc != SQLITE_OK)
+        return rc;
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    rc = sqlite3_step(statement);
+    sqlite3_finalize(statement);
+    *ret = rc == SQLITE_ROW;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Empty if no level is noted. */
+static int
+read_level(struct connection *connection, const char *metadata_table, char *ret, size_t ret_size)
+{
+    char *sql = sqlite3_mprintf("SELECT value FROM %s WHERE key = 'migrations'", metadata_table);
+    sqlite3_stmt *statement = NULL;
+    int rc = sql == NULL ? SQLITE_NOMEM
+                         : sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL);
+    sqlite3_free(sql);
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = sqlite3_step(statement);
+    const char *value = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    snprintf(ret, ret_size, "%s", value != NULL ? value : "");
+    sqlite3_finalize(statement);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int
+create_tables(struct connection *connection, const char *table, const char *metadata_table)
+{
+    int rc = run(connection,
+                 "CREATE TABLE IF NOT EXISTS %s (\n"
+                 "\tkey text NOT NULL PRIMARY KEY,\n"
+                 "\tvalue text NOT NULL\n"
+                 ")",
+                 metadata_table);
+    if (rc == SQLITE_OK)
+        rc = run(connection,
+                 "CREATE TABLE IF NOT EXISTS %s (\n"
+                 "\tkey TEXT NOT NULL PRIMARY KEY,\n"
+                 "\tvalue TEXT NOT NULL,\n"
+                 "\tis_binary BOOLEAN NOT NULL,\n"
+                 "\tetag TEXT NOT NULL,\n"
+                 "\texpiration_time TIMESTAMP DEFAULT NULL,\n"
+                 "\tupdate_time TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP\n"
+                 ")",
+                 table);
+    if (rc == SQLITE_OK)
+        rc = run(connection, "INSERT OR IGNORE INTO %s (key, value) VALUES ('migrations', '1')",
+                 metadata_table);
+    return rc;
+}
+
+static struct failure *
+failed(struct connection *connection, int rc)
+{
+    return failure_from_sqlite(connection->db, rc, STAGE_STATEMENT, "failed to perform migrations");
+}
+
+/* Levels above ours are a newer reference's; it keeps what older ones read. */
+static struct failure *
+check_level(const char *level)
+{
+    bool valid = *level != '\0' && strlen(level) < 10 &&
+                 strspn(level, "0123456789") == strlen(level);
+    if (valid)
+        return NULL;
+    return failure_new(REMORA_FAILED_PRECONDITION, REMORA_EFFECT_FAILED,
+                       "failed to perform migrations: invalid migration level found in metadata "
+                       "table: %.64s",
+                       level);
+}
+
+struct failure *
+schema_ensure(struct connection *connection, const char *table, const char *metadata_table)
+{
+    char level[64] = "";
+    bool has_table = false, has_metadata = false;
+    int rc = table_exists(connection, table, &has_table);
+    if (rc == SQLITE_OK)
+        rc = table_exists(connection, metadata_table, &has_metadata);
+    if (rc == SQLITE_OK && has_metadata)
+        rc = read_level(connection, metadata_table, level, sizeof(level));
+    if (rc != SQLITE_OK)
+        return failed(connection, rc);
+    if (*level != '\0')
+        if (has_table || connection->config->is_read_only)
+            return check_level(level);
+
+    rc = sqlite3_exec(connection->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return failed(connection, rc);
+    rc = create_tables(connection, table, metadata_table);
+    if (rc == SQLITE_OK)
+        rc = read_level(connection, metadata_table, level, sizeof(level));
+    struct failure *failure = rc == SQLITE_OK ? check_level(level) : failed(connection, rc);
+    if (failure == NULL) {
+        rc = sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL);
+        failure = rc == SQLITE_OK ? NULL : failed(connection, rc);
+    }
+    if (failure != NULL)
+        sqlite3_exec(connection->db, "ROLLBACK", NULL, NULL, NULL);
+    return failure;
+}
