@@ -13,6 +13,14 @@
 #include "base/clock.h"
 #include "test.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN true
+#elif defined(__has_feature)
+#define UNDER_TSAN __has_feature(thread_sanitizer)
+#else
+#define UNDER_TSAN false
+#endif
+
 enum { DRIVER_DEADLINE_S = 30 };
 
 /* Not clock.h's: that one may be standing still. */
