@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An established connection: bytes out, once a loop turn, and replies in, each to its request.
+ */
+#include "conn_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    READ_BYTES_MIN = 16 * 1024,
+    READ_BYTES_MAX = 1 << 20,
+    READS_A_TURN = 8,        /* then others get their turn */
+    KEEP_BYTES = 128 * 1024, /* an idle buffer larger than this is given back */
+    KEEP_VALUES = 256,
+    PROGRESS_BYTES = 16 * 1024, /* of a long reply that count as an answer in time */
+};
+
+/* --- replies -----------------------------------------------------------------------------------*/
+
+static const struct resp_value *
+plant_tree(struct conn *conn)
+{
+    if (conn->values_cap < conn->scan.values) {
+        free(conn->values);
+        conn->values_cap = conn->scan.values < KEEP_VALUES ? KEEP_VALUES : conn->scan.values;
+        conn->values = malloc(conn->values_cap * sizeof *conn->values);
+        if (conn->values == NULL)
+            abort();
+    }
+    return resp_tree(conn->in.data + conn->in_pos, conn->values);
+}
+
+/* Hands one whole reply to its request. False: the connection is gone or another one. */
+static bool
+deliver(struct conn *conn)
+{
+    const struct resp_value *value = plant_tree(conn);
+    size_t bytes = conn->scan.pos;
+    uint64_t generation = conn->generation;
+    conn->scan = (struct resp_scan){ 0 };
+    conn->in_credited = 0;
+    conn->read_progress = ev_now(conn->loop);
+    if (value->type != RESP_PUSH && conn->requests_count == 0) {
+        conn_give_up(conn, false, "redis at %s answered what was not asked", conn->address);
+        return false;
+    }
+    if (value->type != RESP_PUSH) {
+        struct request request = conn_pop_request(conn);
+        struct conn_result result = { .value = value, .sent = true };
+        if (request.done != NULL)
+            request.done(&result, request.arg);
+    }
+    if (conn->freed || conn->generation != generation)
+        return false;
+    conn->in_pos += bytes;
+    if (conn->values_cap > KEEP_VALUES) {
+        free(conn->values);
+        conn->values = NULL;
+        conn->values_cap = 0;
+    }
+    return true;
+}
+
+/* A long reply that keeps coming is not a stall; a trickle is. */
+static void
+credit_progress(struct conn *conn)
+{
+    size_t unfinished = conn->in.len - conn->in_pos;
+    if (unfinished - conn->in_credited < PROGRESS_BYTES)
+        return;
+    conn->in_credited = unfinished;
+    conn->read_progress = ev_now(conn->loop);
+}
+
+static void
+tidy_input(struct conn *conn)
+{
+    resp_buf_consume(&conn->in, conn->in_pos);
+    conn->in_pos = 0;
+    if (conn->in.len == 0 && conn->in.cap > KEEP_BYTES)
+        resp_buf_fini(&conn->in);
+}
+
+/* False: the connection is gone or another one. */
+static bool
+consume(struct conn *conn)
+{
+    while (conn->in_pos < conn->in.len) {
+        enum resp_result result = resp_scan(&conn->scan, conn->in.data + conn->in_pos,
+                                            conn->in.len - conn->in_pos);
+        if (result == RESP_BROKEN || conn->in.len - conn->in_pos > CONN_REPLY_BYTES_MAX) {
+            conn_give_up(conn, false, "redis at %s does not speak the protocol, or too long",
+                         conn->address);
+            return false;
+        }
+        if (result == RESP_MORE) {
+            credit_progress(conn);
+            break;
+        }
+        if (!deliver(conn))
+            return false;
+    }
+    tidy_input(conn);
+    return true;
+}
+
+/* --- the socket --------------------------------------------------------------------------------*/
+/* An errno in the words of the reference: "connection refused". */
+const char *
+conn_error_words(int code, char words[64])
+{
+    const char *text = strerrordesc_np(code);
+    snprintf(words, 64, "%s", text == NULL ? "unknown error" : text);
+    if (words[0] >= 'A' && words[0] <= 'Z' && words[1] >= 'a' && words[1] <= 'z')
+        words[0] = (char)(words[0] - 'A' + 'a');
+    return words;
+}
+
+enum io_result
+conn_tls_outcome(struct conn *conn, enum tls_result result, char lost[CONN_WHY_BYTES])
+{
+    switch (result) {
+    case TLS_DONE:
+        return IO_DONE;
+    case TLS_WANT_WRITE:
+        ev_io_start(conn->loop, &conn->writable);
+        return IO_AGAIN;
+    case TLS_WANT_READ:
+        return IO_AGAIN;
+    case TLS_CLOSED:
+        snprintf(lost, CONN_WHY_BYTES, "EOF");
+        return IO_LOST;
+    case TLS_FAILED:
+    default:
+        snprintf(lost, CONN_WHY_BYTES, "%s", tls_error(conn->tls));
+        return IO_LOST;
+    }
+}
+
+static enum io_result
+errno_outcome(char lost[CONN_WHY_BYTES])
+{
+    char words[64];
+    if (errno == EAGAIN || errno == EINTR)
+        return IO_AGAIN;
+    snprintf(lost, CONN_WHY_BYTES, "%s", conn_error_words(errno, words));
+    return IO_LOST;
+}
+
+static enum io_result
+socket_read(struct conn *conn, void *data, size_t len, size_t *ret_len, char lost[CONN_WHY_BYTES])
+{
+    if (conn->tls != NULL)
+        return conn_tls_outcome(conn, tls_read(conn->tls, data, len, ret_len), lost);
+    ssize_t got = recv(conn->fd, data, len, 0);
+    if (got < 0)
+        return errno_outcome(lost);
+    *ret_len = (size_t)got;
+    if (got == 0)
+        snprintf(lost, CONN_WHY_BYTES, "EOF");
+    return got == 0 ? IO_LOST : IO_DONE;
+}
+
+static enum io_result
+socket_write(struct conn *conn, const void *data, size_t len, size_t *ret_len,
+             char lost[CONN_WHY_BYTES])
+{
+    if (conn->tls != NULL)
+        return conn_tls_outcome(conn, tls_write(conn->tls, data, len, ret_len), lost);
+    ssize_t put = send(conn->fd, data, len, MSG_NOSIGNAL);
+    if (put < 0)
+        return errno_outcome(lost);
+    *ret_len = (size_t)put;
+    return IO_DONE;
+}
+
+/* Writes what there is. False: the connection is gone or another one. */
+static bool
+flush(struct conn *conn)
+{
+    char lost[CONN_WHY_BYTES];
+    while (conn->out_pos < conn->out.len) {
+        size_t put = 0;
+        enum io_result result = socket_write(conn, conn->out.data + conn->out_pos,
+                                             conn->out.len - conn->out_pos, &put, lost);
+        if (result == IO_LOST) {
+            conn_lose(conn, lost);
+            return false;
+        }
+        if (result == IO_AGAIN) {
+            if (!ev_is_active(&conn->writable) && conn->tls == NULL)
+                ev_io_start(conn->loop, &conn->writable);
+            return true;
+        }
+        conn->out_pos += put;
+        conn->written += put;
+        conn->write_progress = ev_now(conn->loop);
+    }
+    ev_io_stop(conn->loop, &conn->writable);
+    conn->out.len = conn->out_pos = 0;
+    if (conn->out.cap > KEEP_BYTES)
+        resp_buf_fini(&conn->out);
+    return true;
+}
+
+void
+conn_on_flush(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    (void)events;
+    struct conn *conn = watcher->data;
+    ev_prepare_stop(loop, watcher);
+    if (ev_is_active(&conn->writable))
+        return; /* the socket is full: on_writable goes on */
+    conn->write_progress = ev_now(loop);
+    (void)flush(conn); /* nothing follows */
+}
+
+static size_t
+read_room(const struct conn *conn)
+{
+    size_t unfinished = conn->in.len - conn->in_pos;
+    return unfinished < READ_BYTES_MIN   ? READ_BYTES_MIN
+           : unfinished > READ_BYTES_MAX ? READ_BYTES_MAX
+                                         : unfinished;
+}
+
+static void
+read_replies(struct conn *conn)
+{
+    char lost[CONN_WHY_BYTES];
+    for (unsigned i = 0; i < READS_A_TURN; i++) {
+        size_t room = read_room(conn), got = 0;
+        char *to = resp_buf_reserve(&conn->in, room);
+        enum io_result result = socket_read(conn, to, room, &got, lost);
+        if (result == IO_AGAIN)
+            return;
+        if (result == IO_LOST) {
+            conn_lose(conn, lost);
+            return;
+        }
+        conn->in.len += got;
+        if (!consume(conn))
+            return;
+        if (got < room && conn->tls == NULL)
+            return; /* the next read would find nothing */
+    }
+    if (conn->tls != NULL)
+        ev_feed_event(conn->loop, &conn->readable, EV_READ); /* it may hold decrypted bytes */
+}
+
+void
+conn_on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct conn *conn = watcher->data;
+    conn_enter(conn);
+    if (conn->state == STATE_SECURING) {
+        conn_secure(conn);
+    } else {
+        uint64_t generation = conn->generation;
+        read_replies(conn);
+        /* A TLS write may have waited for something to read. */
+        if (conn->generation == generation && conn->out_pos > 0 && !ev_is_active(&conn->writable))
+            (void)flush(conn);
+    }
+    (void)conn_leave(conn); /* nothing follows */
+}
+
+void
+conn_on_writable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)events;
+    struct conn *conn = watcher->data;
+    conn_enter(conn);
+    if (conn->state == STATE_CONNECTING) {
+        conn_on_connected(conn);
+    } else if (conn->state == STATE_SECURING) {
+        conn_secure(conn);
+    } else {
+        ev_io_stop(loop, watcher);
+        (void)flush(conn); /* nothing follows */
+    }
+    (void)conn_leave(conn); /* nothing follows */
+}
