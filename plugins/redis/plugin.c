@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The `redis` plugin: building blocks on a Redis server. Read on in store.h for the state store, in
+ * conn.h for the connection, in resp.h for the protocol.
+ */
+#include <signal.h>
+
+#include "store.h"
+
+static bool
+setup(void)
+{
+    /* OpenSSL writes with write(), to sockets that may be closed at the other end. */
+    return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+}
+
+static const struct remora_component_type types[] = {
+    { .type = "state.redis",
+      .versions = "v1",
+      .init = store_init,
+      .close = store_close,
+      .state = &store_ops },
+};
+
+int
+main(int argc, char **argv)
+{
+    static const struct remora_plugin plugin = {
+        .name = "redis",
+        .version = "1.0.0",
+        .types = types,
+        .type_count = sizeof types / sizeof types[0],
+        .setup = setup,
+    };
+    return remora_plugin_main(&plugin, argc, argv);
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metadata fields of the reference's Redis components, read as the reference reads them: names in
+ * any case, an empty value is none, a duration is Go's or a bare number of milliseconds, -1
+ * switches a timeout off.
+ */
+#include "settings.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DIAL_TIMEOUT_MS = 5000,
+    READ_TIMEOUT_MS = 3000,
+    RETRY_INTERVAL_MAX_MS = 512, /* the reference waits no longer between attempts */
+    MAX_RETRIES = 3,
+    TEXT_SHOWN = 64,
+};
+
+struct reader {
+    const struct remora_config *config;
+    char *why; /* the first complaint */
+    bool failed;
+};
+
+static void
+complain(struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+complain(struct reader *reader, const char *format, ...)
+{
+    if (reader->failed)
+        return;
+    reader->failed = true;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reader->why, SETTINGS_WHY_BYTES, format, args);
+    va_end(args);
+}
+
+/* --- values ------------------------------------------------------------------------------------*/
+
+static bool
+find(const struct reader *reader, const char *name, struct remora_slice *ret)
+{
+    return remora_metadata_get(reader->config->metadata, reader->config->metadata_count, name,
+                               ret) &&
+           ret->len > 0;
+}
+
+/* As Go's %q shows it, cut to a sensible length. */
+static const char *
+quoted(struct remora_slice text, char shown[TEXT_SHOWN * 4 + 3])
+{
+    size_t len = 0;
+    shown[len++] = '"';
+    for (size_t i = 0; i < text.len && i < TEXT_SHOWN; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        if (byte == '"' || byte == '\\') {
+            shown[len++] = '\\';
+            shown[len++] = (char)byte;
+        } else if (byte < 0x20 || byte == 0x7f) {
+            static const char hex[] = "0123456789abcdef";
+            shown[len++] = '\\';
+            shown[len++] = 'x';
+            shown[len++] = hex[byte >> 4];
+            shown[len++] = hex[byte & 15];
+        } else {
+            shown[len++] = (char)byte;
+        }
+    }
+    shown[len++] = '"';
+    shown[len] = '\0';
+    return shown;
+}
+
+bool
+parse_int(struct remora_slice text, const char *function, int64_t *ret,
+          char why[SETTINGS_WHY_BYTES])
+{
+    char shown[TEXT_SHOWN * 4 + 3];
+    size_t i = text.len > 0 && (text.data[0] == '-' || text.data[0] == '+') ? 1 : 0;
+    bool negative = text.len > 0 && text.data[0] == '-', fits = true, digits = i < text.len;
+    int64_t value = 0;
+    for (; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            digits = false;
+            break;
+        }
+        int64_t digit = text.data[i] - '0';
+        fits = fits && !__builtin_mul_overflow(value, 10, &value) &&
+               !__builtin_add_overflow(value, negative ? -digit : digit, &value);
+    }
+    if (digits && fits) {
+        *ret = value;
+        return true;
+    }
+    snprintf(why, SETTINGS_WHY_BYTES, "strconv.%s: parsing %s: %s", function, quoted(text, shown),
+             digits ? "value out of range" : "invalid syntax");
+    return false;
+}
+
+static char *
+take_text(struct reader *reader, const char *name, const char *otherwise)
+{
+    struct remora_slice value;
+    if (!find(reader, name, &value))
+        value = (struct remora_slice){ otherwise, otherwise == NULL ? 0 : strlen(otherwise) };
+    if (value.data == NULL)
+        return NULL;
+    char *copy = remora_slice_dup(value);
+    if (copy == NULL)
+        complain(reader, "redis client configuration error: %s holds a zero byte", name);
+    return copy;
+}
+
+static bool
+take_bool(struct reader *reader, const char *name, bool otherwise)
+{
+    struct remora_slice value;
+    bool flag = otherwise;
+    if (find(reader, name, &value) && !remora_parse_bool(value, &flag))
+        complain(reader, "redis client configuration error: %s is not a boolean", name);
+    return flag;
+}
+
+static int64_t
+take_int(struct reader *reader, const char *name, int64_t otherwise)
+{
+    struct remora_slice value;
+    char why[SETTINGS_WHY_BYTES];
+    int64_t number = otherwise;
+    if (find(reader, name, &value) && !parse_int(value, "ParseInt", &number, why))
+        complain(reader, "redis client configuration error: decode failed. %s: %s", name, why);
+    return number;
+}
+
+/* -1 when switched off. */
+static int64_t
+take_timeout_ms(struct reader *reader, const char *name, int64_t otherwise)
+{
+    struct remora_slice value;
+    char why[SETTINGS_WHY_BYTES], shown[TEXT_SHOWN * 4 + 3];
+    int64_t ms;
+    if (!find(reader, name, &value))
+        return otherwise;
+    if (!parse_int(value, "ParseInt", &ms, why) && !remora_parse_duration_ms(value, &ms)) {
+        complain(reader,
+                 "redis client configuration error: decode failed. %s: time: invalid duration %s",
+                 name, quoted(value, shown));
+        return otherwise;
+    }
+    return ms < 0 ? -1 : ms == 0 ? otherwise : ms;
+}
+
+/* --- address -----------------------------------------------------------------------------------*/
+
+/* "host", "host:port", "[v6]:port", "[v6]" or a bare "v6". */
+static bool
+split_address(struct remora_slice text, struct remora_slice *ret_host,
+              struct remora_slice *ret_port)
+{
+    const char *end = text.data + text.len;
+    const char *colon = memrchr(text.data, ':', text.len);
+    *ret_host = text;
+    *ret_port = (struct remora_slice){ "", 0 };
+    if (text.data[0] == '[') {
+        const char *close = memchr(text.data, ']', text.len);
+        if (close == NULL || (close + 1 != end && close[1] != ':'))
+            return false;
+        *ret_host = (struct remora_slice){ text.data + 1, (size_t)(close - text.data - 1) };
+        colon = close + 1 == end ? NULL : close + 1;
+    } else if (colon != NULL && memchr(text.data, ':', text.len) != colon) {
+        colon = NULL; /* several colons: an address of version 6 */
+    } else if (colon != NULL) {
+        ret_host->len = (size_t)(colon - text.data);
+    }
+    if (colon != NULL)
+        *ret_port = (struct remora_slice){ colon + 1, (size_t)(end - colon - 1) };
+    return ret_host->len > 0 && ret_host->len <= 253;
+}
+
+static void
+take_address(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice text, host, port, configured;
+    char why[SETTINGS_WHY_BYTES];
+    int64_t number = 0;
+    if (!find(reader, "redisHost", &text)) {
+        complain(reader, "redis store error: missing redisHost");
+        return;
+    }
+    if (memchr(text.data, ',', text.len) != NULL) {
+        complain(reader, "redis store error: redisHost names several hosts, which needs redisType "
+                         "cluster or failover; neither is supported yet");
+        return;
+    }
+    if (!split_address(text, &host, &port)) {
+        complain(reader, "redis store error: redisHost is not host:port");
+        return;
+    }
+    bool has_port = find(reader, "redisPort", &configured);
+    if (has_port && port.len > 0 &&
+        (port.len != configured.len || memcmp(port.data, configured.data, port.len) != 0)) {
+        complain(reader,
+                 "redis host \"%.*s\" already contains port %.*s, but redisPort is set to "
+                 "%.*s; either remove the port from redisHost or remove the redisPort "
+                 "setting",
+                 (int)text.len, text.data, (int)port.len, port.data,
+                 (int)(configured.len > 20 ? 20 : configured.len), configured.data);
+        return;
+    }
+    if (port.len == 0)
+        port = has_port ? configured : (struct remora_slice){ "6379", 4 };
+    if (!parse_int(port, "ParseInt", &number, why) || number < 1 || number > 65535) {
+        complain(reader, "redis store error: the port of redisHost is not between 1 and 65535");
+        return;
+    }
+    ret->host = remora_slice_dup(host);
+    ret->port = remora_slice_dup(port);
+    if (ret->host == NULL) {
+        complain(reader, "redis store error: redisHost holds a zero byte");
+        return;
+    }
+    size_t room = host.len + port.len + 4;
+    ret->shown_host = malloc(room);
+    if (ret->shown_host == NULL)
+        abort();
+    snprintf(ret->shown_host, room, strchr(ret->host, ':') == NULL ? "%s:%s" : "[%s]:%s", ret->host,
+             ret->port);
+}
+
+/* --- what we do not do -------------------------------------------------------------------------*/
+
+static void
+refuse_unsupported(struct reader *reader)
+{
+    static const char *const switches[] = { "failover", "useEntraID", "useAzureAD", "useOIDC" };
+    struct remora_slice value;
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
+        if (take_bool(reader, switches[i], false))
+            complain(reader, "redis store error: %s is not supported yet", switches[i]);
+    if (find(reader, "redisType", &value) && !remora_slice_eq(value, "node"))
+        complain(reader, remora_slice_eq(value, "cluster")
+                             ? "redis store error: redisType cluster is not supported yet"
+                             : "redis store error: redisType must be node or cluster");
+    if (find(reader, "queryIndexes", &value))
+        complain(reader, "redis store error: queryIndexes is not supported yet");
+}
+
+/* Read for their form only: one pipelined connection has no pool to size. */
+static void
+check_pool_fields(struct reader *reader)
+{
+    static const char *const numbers[] = { "poolSize", "minIdleConns" };
+    static const char *const durations[] = { "maxConnAge", "poolTimeout", "idleTimeout",
+                                             "idleCheckFrequency", "redisMaxRetryInterval" };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        (void)take_int(reader, numbers[i], 0);
+    for (size_t i = 0; i < sizeof durations / sizeof durations[0]; i++)
+        (void)take_timeout_ms(reader, durations[i], 0);
+}
+
+static void
+take_retries(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value;
+    ret->max_retries = take_int(
+        reader, find(reader, "redisMaxRetries", &value) ? "redisMaxRetries" : "maxRetries",
+        MAX_RETRIES);
+    if (ret->max_retries == 0)
+        ret->max_retries = MAX_RETRIES; /* zero is "default" in the reference's client */
+    ret->min_retry_interval_ms = take_timeout_ms(reader, "redisMinRetryInterval",
+                                                 RETRY_INTERVAL_MAX_MS);
+    if (find(reader, "maxRetryBackoff", &value) && !find(reader, "redisMinRetryInterval", &value))
+        ret->min_retry_interval_ms = take_int(reader, "maxRetryBackoff", 0) / 1000000; /* ns */
+    if (ret->min_retry_interval_ms > RETRY_INTERVAL_MAX_MS)
+        ret->min_retry_interval_ms = RETRY_INTERVAL_MAX_MS;
+    if (ret->min_retry_interval_ms < 0)
+        ret->min_retry_interval_ms = 0;
+}
+
+static void
+take_ttl(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value;
+    ret->has_ttl = find(reader, "ttlInSeconds", &value);
+    ret->ttl_seconds = take_int(reader, "ttlInSeconds", 0);
+}
+
+bool
+settings_parse(const struct remora_config *config, struct settings *ret,
+               char why[SETTINGS_WHY_BYTES])
+{
+    struct reader reader = { .config = config, .why = why };
+    struct settings settings = { 0 };
+    refuse_unsupported(&reader);
+    take_address(&reader, &settings);
+    settings.username = take_text(&reader, "redisUsername", "");
+    settings.password = take_text(&reader, "redisPassword", "");
+    settings.db = take_int(&reader, "redisDB", 0);
+    settings.enable_tls = take_bool(&reader, "enableTLS", false);
+    settings.skip_verify = take_bool(&reader, "insecureSkipTLSVerify", false);
+    settings.client_cert = take_text(&reader, "clientCert", NULL);
+    settings.client_key = take_text(&reader, "clientKey", NULL);
+    settings.ca_cert = take_text(&reader, "caCert", NULL);
+    settings.dial_timeout_ms = take_timeout_ms(&reader, "dialTimeout", DIAL_TIMEOUT_MS);
+    if (settings.dial_timeout_ms < 0)
+        settings.dial_timeout_ms = DIAL_TIMEOUT_MS; /* a dial without an end helps nobody */
+    settings.read_timeout_ms = take_timeout_ms(&reader, "readTimeout", READ_TIMEOUT_MS);
+    settings.write_timeout_ms = take_timeout_ms(&reader, "writeTimeout", settings.read_timeout_ms);
+    take_retries(&reader, &settings);
+    take_ttl(&reader, &settings);
+    check_pool_fields(&reader);
+    if (reader.failed) {
+        settings_fini(&settings);
+        return false;
+    }
+    *ret = settings;
+    return true;
+}
+
+void
+settings_fini(struct settings *settings)
+{
+    if (settings->password != NULL)
+        explicit_bzero(settings->password, strlen(settings->password));
+    if (settings->client_key != NULL)
+        explicit_bzero(settings->client_key, strlen(settings->client_key));
+    free(settings->host);
+    free(settings->port);
+    free(settings->shown_host);
+    free(settings->username);
+    free(settings->password);
+    free(settings->client_cert);
+    free(settings->client_key);
+    free(settings->ca_cert);
+    *settings = (struct settings){ 0 };
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A component's metadata, checked: what a connection needs, and what the state store needs. Used by
+ * every component type of this plugin. Fields that are known but not supported are refused, so that
+ * nobody runs without the security or the servers they asked for.
+ */
+#ifndef REDIS_SETTINGS_H
+#define REDIS_SETTINGS_H
+
+#include "conn.h"
+
+enum { SETTINGS_WHY_BYTES = 512 };
+
+struct settings {
+    char *host, *port, *username, *password;  /* owned; never NULL */
+    char *shown_host;                         /* "host:port", for users */
+    char *client_cert, *client_key, *ca_cert; /* owned, or NULL */
+    int64_t db;
+    int64_t max_retries;           /* of the first connection; -1 means none */
+    int64_t min_retry_interval_ms; /* between them */
+    int64_t dial_timeout_ms, read_timeout_ms, write_timeout_ms;
+    bool enable_tls, skip_verify;
+    bool has_ttl; /* for saves that give none */
+    int64_t ttl_seconds;
+};
+
+/* False on failure, with the reason for the user in `why`; `ret` then needs no settings_fini(). */
+bool settings_parse(const struct remora_config *config, struct settings *ret,
+                    char why[SETTINGS_WHY_BYTES]);
+void settings_fini(struct settings *settings);
+
+/* Go's strconv.ParseInt(text, 10, 64), with its words of failure. */
+bool parse_int(struct remora_slice text, const char *function, int64_t *ret,
+               char why[SETTINGS_WHY_BYTES]);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A state store: one configured component of type `state.redis`. store.c has its life, state_read.c
+ * and state_write.c its operations, state_keys.c the search for keys. All on the plugin's thread.
+ */
+#ifndef REDIS_STORE_H
+#define REDIS_STORE_H
+
+#include "conn.h"
+#include "scripts.h"
+#include "settings.h"
+
+struct write;
+
+/* How long a strong write waits for the replicas; the reference waits as long. */
+enum { STORE_WAIT_MS = 1000 };
+
+struct store {
+    struct settings settings;
+    struct tls_context *tls; /* owned, or NULL */
+    /* Two connections, because WAIT holds up all that follows on its own. Strongly consistent
+     * writes take the second, which is made at the first of them. */
+    struct conn *conn, *strong_conn;
+    unsigned replicas; /* when the connection was made, as the reference counts them */
+    bool was_ready, is_down;
+
+    remora_call *init; /* to be answered, or NULL */
+    int64_t retries_left;
+
+    /* Strong writes that the server has done and whose replicas are waited for: those the running
+     * WAIT covers, and those that came later. */
+    struct write *waiting_now, *waiting_next;
+};
+
+extern const struct remora_state_ops store_ops;
+
+void store_init(remora_call *call, const struct remora_config *config);
+void store_close(void *self);
+
+/* The connection for strongly consistent writes. */
+struct conn *store_strong_conn(struct store *store);
+/* How long a command of this call may wait for a connection. */
+uint64_t store_wait_ms(const remora_call *call);
+
+/* --- failures ----------------------------------------------------------------------------------*/
+
+/* A failure that lives as long as the call. The text is cut to what the sidecar takes. */
+struct remora_failure *
+failure_new(remora_call *call, enum remora_code code, enum remora_effect effect, const char *format,
+            ...) __attribute__((format(printf, 4, 5)));
+/* Too much is queued. */
+struct remora_failure *failure_busy(remora_call *call);
+/* What went wrong with a command; NULL if it was answered with anything but an error. `prefix`
+ * ("" or "failed to set key k: ") goes before the text. A server that says it cannot serve (it
+ * loads, it is a replica) has not run the command. */
+struct remora_failure *
+failure_of(struct store *store, remora_call *call, const struct conn_result *result, bool is_write,
+           const char *prefix);
+
+/* --- operations --------------------------------------------------------------------------------*/
+
+void state_get(remora_call *call, void *self, const struct remora_state_get *get);
+void state_get_many(remora_call *call, void *self, const struct remora_state_get *gets,
+                    size_t count, uint32_t parallelism);
+void state_set(remora_call *call, void *self, const struct remora_state_set *set);
+void
+state_set_many(remora_call *call, void *self, const struct remora_state_set *sets, size_t count);
+void state_delete(remora_call *call, void *self, const struct remora_state_delete *del);
+void state_delete_many(remora_call *call, void *self, const struct remora_state_delete *dels,
+                       size_t count);
+void state_transact(remora_call *call, void *self, const struct remora_state_operation *ops,
+                    size_t count, const struct remora_pair *metadata, size_t metadata_count);
+void state_query(remora_call *call, void *self, struct remora_slice query,
+                 struct remora_slice key_prefix, const struct remora_pair *metadata,
+                 size_t metadata_count);
+void state_keys_like(remora_call *call, void *self, struct remora_slice pattern, uint32_t page_size,
+                     struct remora_slice token);
+
+/* SQL LIKE on UTF-8: % any run, _ one character, \ escapes. */
+bool state_key_is_like(struct remora_slice key, struct remora_slice pattern);
+
+#endif
