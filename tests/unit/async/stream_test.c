@@ -355,6 +355,7 @@ on_readable_close_other(struct stream *stream)
     on_readable(stream);
     if (other_owner != NULL) {
         stream_close(&other_owner->stream);
+        buf_fini(&other_owner->in);
         free(other_owner);
     }
     other_owner = NULL;
