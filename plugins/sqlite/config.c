@@ -130,6 +130,9 @@ read_sqlite_parameter(struct parsing *parsing, const char *name, const char *val
         return true;
     if (seen != NULL)
         *seen = true;
+    /* Making the file is the default, and up to the writer alone. */
+    if (strcmp(name, "mode") == 0 && strcmp(value, "rwc") == 0)
+        return true;
     if (strcmp(name, "mode") == 0 && strcmp(value, "memory") == 0)
         database->in_memory = true;
     if ((strcmp(name, "mode") == 0 && strcmp(value, "ro") == 0) ||
@@ -193,11 +196,9 @@ canonical_path(const char *uri_name)
         if (copy == NULL)
             abort();
         char *folder = realpath(dirname(copy), NULL);
-        char joined[4096];
-        int len = snprintf(joined, sizeof(joined), "%s/%s", folder != NULL ? folder : "",
-                           basename(start));
-        if (folder != NULL && len > 0 && (size_t)len < sizeof(joined))
-            real = strdup(joined);
+        char *joined = sqlite3_mprintf("%s/%s", folder != NULL ? folder : "", basename(start));
+        real = folder != NULL && joined != NULL ? strdup(joined) : NULL;
+        sqlite3_free(joined);
         free(folder);
         free(copy);
     }

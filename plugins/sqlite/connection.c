@@ -148,17 +148,33 @@ configure(struct connection *connection)
     return rc;
 }
 
-/* Nothing is known of the file before the first statement has touched it. */
-static void
+static struct failure *
+file_is_gone(void)
+{
+    return failure_new(REMORA_UNAVAILABLE, REMORA_EFFECT_NOT_SENT,
+                       "database file was removed or replaced while it was open; "
+                       "reload the component to open it again");
+}
+
+static struct failure *
 remember_file(struct connection *connection)
 {
     struct stat st;
     const char *path = sqlite3_db_filename(connection->db, "main");
-    connection->inode = 0;
+    if (connection->inode != 0)
+        return connection_check_file(connection);
     if (path != NULL && *path != '\0' && stat(path, &st) == 0) {
         connection->device = st.st_dev;
         connection->inode = st.st_ino;
     }
+    return NULL;
+}
+
+void
+connection_expect_file(struct connection *other, const struct connection *connection)
+{
+    other->device = connection->device;
+    other->inode = connection->inode;
 }
 
 struct failure *
@@ -166,19 +182,23 @@ connection_open(struct connection *connection)
 {
     if (connection->db != NULL)
         return NULL;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
-                SQLITE_OPEN_EXRESCODE;
+    /* Only the writer, which is the first to open it, may make a new file. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+                SQLITE_OPEN_EXRESCODE | (connection->role == ROLE_WRITER ? SQLITE_OPEN_CREATE : 0);
     int rc = sqlite3_open_v2(connection->config->uri, &connection->db, flags, NULL);
     if (rc == SQLITE_OK)
         rc = configure(connection);
-    if (rc != SQLITE_OK) {
-        struct failure *failure = failure_from_sqlite(connection->db, rc, STAGE_STATEMENT,
-                                                      "failed to open database");
+    struct failure *failure = NULL;
+    if (rc == SQLITE_OK)
+        failure = remember_file(connection);
+    else if (connection->inode != 0 && (rc & 0xff) == SQLITE_CANTOPEN)
+        failure = file_is_gone();
+    else
+        failure = failure_from_sqlite(connection->db, rc, STAGE_STATEMENT,
+                                      "failed to open database");
+    if (failure != NULL)
         connection_close(connection);
-        return failure;
-    }
-    remember_file(connection);
-    return NULL;
+    return failure;
 }
 
 void
@@ -208,9 +228,7 @@ connection_check_file(struct connection *connection)
     const char *path = sqlite3_db_filename(connection->db, "main");
     if (stat(path, &st) == 0 && st.st_ino == connection->inode && st.st_dev == connection->device)
         return NULL;
-    return failure_new(REMORA_UNAVAILABLE, REMORA_EFFECT_NOT_SENT,
-                       "database file was removed or replaced while it was open; "
-                       "reload the component to open it again");
+    return file_is_gone();
 }
 
 static struct table *

@@ -58,7 +58,7 @@ struct connection {
     sqlite3_stmt *transaction[TRANSACTION_STATEMENT_COUNT];
     uint64_t busy_deadline_ms;
     uint64_t run_deadline_ms; /* of the statement being run, 0: none; see connection_limit() */
-    dev_t device;             /* of the database file when it was opened */
+    dev_t device; /* of the database file when it was opened; set before, it must be that file */
     ino_t inode;
     bool is_wal;
 };
@@ -66,6 +66,9 @@ struct connection {
 /* Opens it unless it is open. */
 struct failure *connection_open(struct connection *connection);
 void connection_close(struct connection *connection);
+
+/* The other connection is to open the file that this one has open, and no other of its name. */
+void connection_expect_file(struct connection *other, const struct connection *connection);
 
 /* An error if the file is no longer the one that was opened: saves would go to a file without a
  * name. */

@@ -98,6 +98,8 @@ database_set_reader(struct database *database, struct connection *reader)
         return;
     if (database->reader == NULL) {
         database->reader = reader;
+        /* The thread has not begun: it gets its first job after this. */
+        connection_expect_file(&database->scanner.connection, reader);
         return;
     }
     connection_close(reader);

@@ -7,7 +7,7 @@
 
 #include "fixture.h"
 
-enum { SETS_MAX = 8 };
+enum { SETS_MAX = 5 };
 
 /* A write of up to SETS_MAX saves, and room for what it points to. */
 struct saves {

@@ -254,7 +254,7 @@ check_golden_read(struct fixture *fixture, const char *prefix, const cJSON *read
     if (etag == NULL || *etag == '\0') {
         CHECK(row == NULL);
     } else if (CHECK(row != NULL) && CHECK(row->failure == NULL)) {
-        char expected[4096];
+        static char expected[4096];
         size_t len = 0;
         REQUIRE(data == NULL || strlen(data) < sizeof(expected));
         CHECK(base64_decode(data != NULL ? data : "", data != NULL ? strlen(data) : 0, expected,
@@ -342,7 +342,7 @@ TEST(what_we_write_has_the_raw_form_of_the_reference)
         const char *key = cJSON_GetObjectItem(raw, "key")->valuestring;
         const char *value = cJSON_GetObjectItem(raw, "value")->valuestring;
         bool is_binary = cJSON_GetObjectItem(raw, "is_binary")->valueint != 0;
-        char decoded[4096];
+        static char decoded[4096];
         size_t decoded_len = 0;
         REQUIRE(strlen(value) < sizeof(decoded));
         if (is_binary)
