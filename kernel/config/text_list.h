@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A growing list of texts in an arena. */
+#ifndef CONFIG_TEXT_LIST_H
+#define CONFIG_TEXT_LIST_H
+
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+struct text_list {
+    struct slice *items; /* each NUL-terminated behind its end */
+    size_t count;
+};
+
+/* Adds a copy. Always with the same arena. */
+void text_list_add(struct arena *arena, struct text_list *list, struct slice text);
+
+#endif
