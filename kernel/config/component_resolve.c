@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values that depend on where the sidecar runs: envRef and placeholders; see component.h. */
+#include "config/component.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+
+enum { UUID_CHARS = 36 };
+
+/* Version 4, random. */
+static void
+make_uuid(char ret_text[UUID_CHARS + 1])
+{
+    unsigned char b[16];
+    if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
+        abort(); /* the kernel has no such failure for so few bytes */
+    b[6] = (unsigned char)((b[6] & 0x0F) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3F) | 0x80);
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof b; i++) {
+        const char *dash = i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "";
+        len += (size_t)snprintf(ret_text + len, UUID_CHARS + 1 - len, "%s%02x", dash, b[i]);
+    }
+}
+
+static struct slice
+to_upper(struct arena *arena, struct slice text)
+{
+    char *copy = arena_str(arena, text);
+    for (size_t i = 0; i < text.len; i++)
+        if (copy[i] >= 'a' && copy[i] <= 'z')
+            copy[i] = (char)(copy[i] - 'a' + 'A');
+    return slice_of(copy, text.len);
+}
+
+/* Tokens of the sidecar itself are out of reach; DAPR_ENV_KEYS, if set, lists what is not. */
+static bool
+is_env_allowed(struct arena *arena, struct slice name, struct slice allowed)
+{
+    name = to_upper(arena, name);
+    if (name.len == 0 || slice_eq(name, SLICE("APP_API_TOKEN")) ||
+        slice_has_prefix(name, SLICE("DAPR_")) || slice_find_byte(name, ' ') >= 0)
+        return false;
+    if (allowed.len == 0)
+        return true;
+    struct slice part, rest = to_upper(arena, allowed);
+    while (slice_split(&rest, ' ', &part))
+        if (slice_eq(part, name))
+            return true;
+    return false;
+}
+
+static void
+read_env(struct arena *arena, const struct component_spec *spec, struct component_value *value,
+         const struct component_context *context, struct text_list *warnings)
+{
+    if (!is_env_allowed(arena, value->env_name, context->env_keys)) {
+        text_list_add(arena, warnings,
+                      arena_printf(arena,
+                                   "Component " SLICE_FMT " references an env variable that isn't "
+                                   "allowed: " SLICE_FMT,
+                                   SLICE_ARG(spec->name), SLICE_ARG(value->env_name)));
+        return;
+    }
+    value->value = arena_dup(arena, slice_str(env_get(context->env, value->env_name.data)));
+}
+
+/* Replaces every `name` in `text`. `replacement` NULL data: a new UUID each time. False if the
+ * result gets too large. */
+static bool
+replace(struct arena *arena, struct slice name, struct slice replacement, struct slice *text)
+{
+    if (slice_find(*text, name) < 0)
+        return true;
+    struct buf out;
+    buf_init(&out, LIMIT_resource_json_bytes_max);
+    struct slice rest = *text;
+    bool ok = true;
+    for (ptrdiff_t at; ok && (at = slice_find(rest, name)) >= 0;) {
+        char uuid[UUID_CHARS + 1];
+        struct slice put = replacement;
+        if (put.data == NULL) {
+            make_uuid(uuid);
+            put = slice_of(uuid, UUID_CHARS);
+        }
+        ok = buf_append(&out, slice_first(rest, (size_t)at)) && buf_append(&out, put);
+        rest = slice_from(rest, (size_t)at + name.len);
+    }
+    ok = ok && buf_append(&out, rest);
+    if (ok)
+        *text = arena_dup(arena, buf_slice(&out));
+    buf_fini(&out);
+    return ok;
+}
+
+err_t
+component_resolve(struct arena *arena, struct component_spec *spec,
+                  const struct component_context *context, struct text_list *warnings,
+                  struct diag *diag)
+{
+    struct slice namespace_app = arena_printf(arena, SLICE_FMT "." SLICE_FMT,
+                                              SLICE_ARG(context->namespace_name),
+                                              SLICE_ARG(context->app_id));
+    for (size_t i = 0; i < spec->value_count; i++) {
+        struct component_value *value = &spec->values[i];
+        if (value->env_name.len > 0)
+            read_env(arena, spec, value, context, warnings);
+        if (slice_find(value->value, SLICE("{podName}")) >= 0 && context->pod_name.len == 0)
+            return DIAG_FAIL(diag, ERR_CONFIG,
+                             "failed to parse metadata: property " SLICE_FMT
+                             " refers to {podName} but podName is not set",
+                             SLICE_ARG(value->name));
+        if (!replace(arena, SLICE("{uuid}"), (struct slice){ 0 }, &value->value) ||
+            !replace(arena, SLICE("{podName}"), context->pod_name, &value->value) ||
+            !replace(arena, SLICE("{namespace}"), namespace_app, &value->value) ||
+            !replace(arena, SLICE("{appID}"), context->app_id, &value->value))
+            return DIAG_FAIL(diag, ERR_CONFIG,
+                             "failed to parse metadata: property " SLICE_FMT " is too long",
+                             SLICE_ARG(value->name));
+    }
+    return OK;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a Configuration asks for; see configuration.h. */
+#include "config/configuration.h"
+
+#include <stdlib.h>
+
+#include "config/file.h"
+#include "config/node.h"
+
+/* Settings that protect, by path under spec. They count if they hold anything. */
+static const char *const protections[][2] = {
+    { "accessControl", "policies" },   { "api", "allowed" },     { "api", "denied" },
+    { "secrets", "scopes" },           { "components", "deny" }, { "httpPipeline", "handlers" },
+    { "appHttpPipeline", "handlers" },
+};
+
+static bool
+holds_anything(const struct node *node)
+{
+    return node != NULL && (node->type == NODE_SCALAR ? node->text.len > 0 : node->count > 0);
+}
+
+static err_t
+refuse(struct diag *diag, const char *file, const char *outer, const char *inner)
+{
+    return DIAG_FAIL(
+        diag, ERR_CONFIG,
+        "error loading configuration: %s: spec.%s.%s is not implemented in this version", file,
+        outer, inner);
+}
+
+static err_t
+check_protections(const struct node *spec, const char *file, struct diag *diag)
+{
+    bool enabled = false;
+    struct slice action = SLICE_EMPTY;
+    const struct node *mtls = node_get(node_get(spec, SLICE("mtls")), SLICE("enabled"));
+    if (mtls != NULL && (!node_bool(mtls, &enabled) || enabled))
+        return refuse(diag, file, "mtls", "enabled");
+    const struct node *access = node_get(node_get(spec, SLICE("accessControl")),
+                                         SLICE("defaultAction"));
+    if (access != NULL && access->type == NODE_SCALAR)
+        action = access->text;
+    if (access != NULL && !slice_eq_nocase(action, SLICE("allow")))
+        return refuse(diag, file, "accessControl", "defaultAction");
+    for (size_t i = 0; i < ARRAY_LEN(protections); i++) {
+        const struct node *outer = node_get(spec, slice_str(protections[i][0]));
+        if (holds_anything(node_get(outer, slice_str(protections[i][1]))))
+            return refuse(diag, file, protections[i][0], protections[i][1]);
+    }
+    return OK;
+}
+
+static err_t
+check_file(struct arena *arena, const char *file, struct text_list *ret_ignored, struct diag *diag)
+{
+    size_t len;
+    const char *words;
+    char *text = file_read(arena, file, &len, &words);
+    if (text == NULL)
+        return DIAG_FAIL(diag, ERR_CONFIG, "error loading configuration: stat %s: %s", file, words);
+    struct node *root;
+    struct node_error error;
+    bool ok = node_parse(arena, slice_of(text, len), 1, &root, &error);
+    free(text);
+    if (!ok)
+        return DIAG_FAIL(diag, ERR_CONFIG,
+                         "error loading configuration: error converting YAML to JSON: %s",
+                         error.text);
+    const struct node *spec = node_get(root, SLICE("spec"));
+    if (spec == NULL || spec->type != NODE_MAP)
+        return OK;
+    for (const struct node_item *item = spec->items; item != NULL; item = item->next)
+        text_list_add(arena, ret_ignored,
+                      arena_printf(arena, "spec." SLICE_FMT, SLICE_ARG(item->key)));
+    return check_protections(spec, file, diag);
+}
+
+err_t
+configuration_check(struct arena *arena, const struct text_list *files,
+                    struct text_list *ret_ignored, struct diag *diag)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        err_t err = check_file(arena, files->items[i].data, ret_ignored, diag);
+        if (err != OK)
+            return err;
+    }
+    return OK;
+}
