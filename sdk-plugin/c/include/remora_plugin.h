@@ -150,6 +150,8 @@ struct remora_plugin {
     const char *version;
     const struct remora_component_type *types;
     size_t type_count;
+    /* Services of the sidecar it calls, as plugin.yaml has them: "state", or a comma list, or NULL. */
+    const char *host_services;
     /* Called once the loop exists, before the sidecar is contacted; false ends the process. */
     bool (*setup)(void);
     /* Called after each batch of incoming calls, before the process sleeps: the place to act on

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of components by the sidecar's handle, and their way from init to close. */
+#include "sdk.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/pb.h"
+
+static struct component **
+bucket_of(uint32_t handle)
+{
+    return &sdk.components[handle % COMPONENT_BUCKETS];
+}
+
+struct component *
+component_find(uint32_t handle)
+{
+    struct component *component = *bucket_of(handle);
+    while (component != NULL && component->handle != handle)
+        component = component->next;
+    return component;
+}
+
+static struct component *
+component_new(uint32_t handle, const struct remora_component_type *type)
+{
+    struct component *component = calloc(1, sizeof *component);
+    if (component == NULL)
+        abort();
+    component->handle = handle;
+    component->type = type;
+    component->next = *bucket_of(handle);
+    *bucket_of(handle) = component;
+    return component;
+}
+
+static void
+component_free(struct component *component)
+{
+    struct component **at = bucket_of(component->handle);
+    while (*at != component)
+        at = &(*at)->next;
+    *at = component->next;
+    if (sdk.current == component)
+        sdk.current = NULL;
+    free(component);
+}
+
+void
+component_enter(struct component *component)
+{
+    if (component != NULL)
+        component->open_calls++;
+}
+
+static void
+finish_close(struct component *component)
+{
+    struct remora_call *close_call = component->close_call;
+    if (component->type->close != NULL)
+        component->type->close(component->self);
+    component_free(component);
+    call_reply_status(close_call, NULL);
+}
+
+void
+component_leave(struct component *component)
+{
+    assert(component->open_calls > 0);
+    component->open_calls--;
+    if (component->open_calls > 0)
+        return;
+    if (component->is_closing)
+        finish_close(component);
+    else if (!component->is_ready)
+        component_free(component); /* its init failed */
+}
+
+/* --- init --------------------------------------------------------------------------------------*/
+
+static bool
+is_version_listed(const char *versions, struct slice version)
+{
+    struct slice rest = slice_str(versions), part;
+    while (slice_split(&rest, ',', &part))
+        if (slice_eq(slice_trim(part), version))
+            return true;
+    return version.len == 0;
+}
+
+static const struct remora_component_type *
+find_type(const char *name)
+{
+    for (size_t i = 0; i < sdk.plugin->type_count; i++)
+        if (strcmp(sdk.plugin->types[i].type, name) == 0)
+            return &sdk.plugin->types[i];
+    return NULL;
+}
+
+static struct remora_slice
+text(const char *string)
+{
+    return to_remora(slice_str(string));
+}
+
+static const struct remora_config *
+config_of(struct remora_call *call, const Remora__Plugin__V1__InitRequest *request)
+{
+    struct remora_pair *pairs = ARENA_ARRAY(&call->arena, struct remora_pair, request->n_metadata);
+    for (size_t i = 0; i < request->n_metadata; i++)
+        pairs[i] = (struct remora_pair){ text(request->metadata[i]->name),
+                                         text(request->metadata[i]->value) };
+    struct remora_config *config = arena_alloc(&call->arena, sizeof *config);
+    *config = (struct remora_config){
+        .name = text(request->name),
+        .type = text(request->type),
+        .version = text(request->version),
+        .app_id = text(request->app_id),
+        .namespace_ = text(request->namespace_),
+        .metadata = pairs,
+        .metadata_count = request->n_metadata,
+    };
+    return config;
+}
+
+void
+component_init(struct remora_call *call)
+{
+    const Remora__Plugin__V1__InitRequest *request = pb_unpack(
+        &call->arena, &remora__plugin__v1__init_request__descriptor, call->message,
+        LIMIT_frame_depth_max, LIMIT_message_bytes_max);
+    if (request == NULL) {
+        call_fail(call, REMORA_INVALID_ARGUMENT, "malformed InitRequest");
+        return;
+    }
+    const struct remora_component_type *type = find_type(request->type);
+    if (type == NULL || !is_version_listed(type->versions, slice_str(request->version))) {
+        call_fail(call, REMORA_INVALID_ARGUMENT, "this plugin has no component type %s/%s",
+                  request->type, request->version);
+        return;
+    }
+    if (call->handle == 0 || component_find(call->handle) != NULL) {
+        call_fail(call, REMORA_ALREADY_EXISTS, "component handle %u is in use", call->handle);
+        return;
+    }
+    call->component = component_new(call->handle, type);
+    component_enter(call->component);
+    sdk.current = call->component;
+    type->init(call, config_of(call, request));
+    sdk.current = NULL;
+}
+
+void
+remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
+                  uint32_t transaction_operations_max)
+{
+    assert(call->method == METHOD(INIT) && call->component != NULL);
+    call->component->self = self;
+    call->component->is_ready = true;
+    Remora__Plugin__V1__Capability list[32];
+    Remora__Plugin__V1__InitReply reply = REMORA__PLUGIN__V1__INIT_REPLY__INIT;
+    reply.capabilities = list;
+    reply.transaction_operations_max = transaction_operations_max;
+    for (unsigned bit = 0; bit < 32; bit++) /* bit n is capability n + 1 */
+        if (capabilities >> bit & 1)
+            list[reply.n_capabilities++] = (Remora__Plugin__V1__Capability)(bit + 1);
+    call_reply(call, pb_pack(&call->arena, &reply.base), NULL, 0);
+}
+
+/* --- start, quiesce, close ---------------------------------------------------------------------*/
+
+void
+component_start(struct remora_call *call)
+{
+    struct component *component = call->component;
+    if (component->type->start == NULL)
+        remora_reply_ok(call);
+    else
+        component->type->start(call, component->self);
+}
+
+void
+component_quiesce(struct remora_call *call)
+{
+    struct component *component = call->component;
+    if (component->type->quiesce == NULL)
+        remora_reply_ok(call);
+    else
+        component->type->quiesce(call, component->self);
+}
+
+/* Without calls at once, else when the last one is answered. */
+void
+component_close(struct remora_call *call)
+{
+    struct component *component = TAKE(call->component);
+    component->is_closing = true;
+    component->close_call = call;
+    component_leave(component);
+}
+
+void
+component_on_reply(struct remora_call *call, bool is_ok)
+{
+    if (call->method == METHOD(INIT) && call->component != NULL) {
+        call->component->is_ready = is_ok;
+    } else if (call->method == METHOD(QUIESCE) && is_ok) {
+        Remora__Plugin__V1__QuiesceReply reply = REMORA__PLUGIN__V1__QUIESCE_REPLY__INIT;
+        reply.outstanding = call->component->open_calls - 1; /* without this one */
+        call_reply(call, pb_pack(&call->arena, &reply.base), NULL, 0);
+    }
+}
+
+/* At the end of the process: those with open calls are left as they are, their handlers may hold on
+ * to them. */
+void
+component_close_all(void)
+{
+    for (size_t i = 0; i < COMPONENT_BUCKETS; i++) {
+        struct component *component = sdk.components[i], *next;
+        for (; component != NULL; component = next) {
+            next = component->next;
+            if (component->open_calls > 0 || !component->is_ready)
+                continue;
+            if (component->type->close != NULL)
+                component->type->close(component->self);
+            component_free(component);
+        }
+    }
+}

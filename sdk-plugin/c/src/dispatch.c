@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which method goes where, and what a call needs to be taken at all. */
+#include "sdk.h"
+
+#include <assert.h>
+
+enum need { NEED_UNKNOWN, NEED_NOTHING, NEED_COMPONENT };
+
+static enum need
+need_of(uint32_t method)
+{
+    switch ((Remora__Plugin__V1__Method)method) {
+    case METHOD(INIT):
+    case METHOD(PING):
+        return NEED_NOTHING;
+    case METHOD(START):
+    case METHOD(QUIESCE):
+    case METHOD(CLOSE):
+    case METHOD(STATE_GET):
+    case METHOD(STATE_BULK_GET):
+    case METHOD(STATE_SET):
+    case METHOD(STATE_DELETE):
+    case METHOD(STATE_TRANSACT):
+    case METHOD(STATE_QUERY):
+    case METHOD(STATE_DELETE_PREFIX):
+    case METHOD(STATE_KEYS_LIKE):
+    case METHOD(ECHO):
+    case METHOD(ECHO_STREAM):
+        return NEED_COMPONENT;
+    case METHOD(UNSPECIFIED):
+    case METHOD(EXPORT):
+    case METHOD(IMPORT):
+    case METHOD(HOST_STATE_GET):
+    case METHOD(HOST_STATE_SET):
+    case METHOD(HOST_STATE_DELETE):
+    case _REMORA__PLUGIN__V1__METHOD_IS_INT_SIZE:
+    default:
+        return NEED_UNKNOWN;
+    }
+}
+
+static bool
+is_echo(uint32_t method)
+{
+    return method == METHOD(ECHO) || method == METHOD(ECHO_STREAM);
+}
+
+bool
+dispatch_accept(struct remora_call *call)
+{
+    call->state = CALL_RUNNING; /* may be answered */
+    const enum need need = need_of(call->method);
+    struct component *component = component_find(call->handle);
+    if (need == NEED_UNKNOWN) {
+        call_fail(call, REMORA_UNIMPLEMENTED, "method %u is not implemented", call->method);
+        return false;
+    }
+    if (need == NEED_COMPONENT &&
+        (component == NULL || !component->is_ready || component->is_closing)) {
+        call_fail(call, REMORA_FAILED_PRECONDITION, "component handle %u is not initialised",
+                  call->handle);
+        return false;
+    }
+    if (is_echo(call->method) && !echo_is_served(component)) {
+        call_fail(call, REMORA_UNIMPLEMENTED, "only test components echo");
+        return false;
+    }
+    if (need == NEED_COMPONENT) {
+        component_enter(component);
+        call->component = component;
+    }
+    call->state = CALL_RECEIVING;
+    return true;
+}
+
+static void
+run_method(struct remora_call *call)
+{
+    switch ((Remora__Plugin__V1__Method)call->method) {
+    case METHOD(INIT):
+        component_init(call);
+        break;
+    case METHOD(START):
+        component_start(call);
+        break;
+    case METHOD(QUIESCE):
+        component_quiesce(call);
+        break;
+    case METHOD(CLOSE):
+        component_close(call);
+        break;
+    case METHOD(PING):
+        call_reply_status(call, NULL);
+        break;
+    case METHOD(ECHO):
+        echo_run(call);
+        break;
+    case METHOD(STATE_GET):
+    case METHOD(STATE_BULK_GET):
+    case METHOD(STATE_SET):
+    case METHOD(STATE_DELETE):
+    case METHOD(STATE_TRANSACT):
+    case METHOD(STATE_QUERY):
+    case METHOD(STATE_DELETE_PREFIX):
+    case METHOD(STATE_KEYS_LIKE):
+        state_run(call);
+        break;
+    case METHOD(ECHO_STREAM): /* never runs as a whole */
+    case METHOD(UNSPECIFIED):
+    case METHOD(EXPORT):
+    case METHOD(IMPORT):
+    case METHOD(HOST_STATE_GET):
+    case METHOD(HOST_STATE_SET):
+    case METHOD(HOST_STATE_DELETE):
+    case _REMORA__PLUGIN__V1__METHOD_IS_INT_SIZE:
+    default:
+        assert(!"dispatch_accept() lets no such method in");
+        break;
+    }
+}
+
+void
+dispatch_run(struct remora_call *call)
+{
+    sdk.current = call->component;
+    run_method(call);
+    sdk.current = NULL;
+}
