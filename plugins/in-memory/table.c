@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chained hash table; see table.h. */
+#include "table.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { FIRST_BUCKETS = 256 };
+
+bool
+table_init(struct table *table)
+{
+    *table = (struct table){ .bucket_count = FIRST_BUCKETS };
+    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct entry *));
+    /* Keys come from outside: without a secret somebody could choose many of one bucket. */
+    return table->buckets != NULL &&
+           getrandom(&table->seed, sizeof table->seed, 0) == sizeof table->seed;
+}
+
+void
+table_fini(struct table *table)
+{
+    for (size_t i = 0; table->buckets != NULL && i < table->bucket_count; i++) {
+        while (table->buckets[i] != NULL) {
+            struct entry *entry = table->buckets[i];
+            table->buckets[i] = entry->next;
+            free(entry);
+        }
+    }
+    free(table->buckets);
+    *table = (struct table){ 0 };
+}
+
+static uint64_t
+mix(uint64_t a, uint64_t b)
+{
+    const __uint128_t product = (__uint128_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Multiply and fold, eight bytes at a time. */
+static uint64_t
+hash_of(const struct table *table, struct remora_slice key)
+{
+    uint64_t hash = table->seed ^ key.len;
+    const char *at = key.data;
+    size_t left = key.len;
+    while (left > 0) {
+        uint64_t word = 0;
+        const size_t take = left < sizeof word ? left : sizeof word;
+        memcpy(&word, at, take);
+        hash = mix(hash ^ word ^ 0x9E3779B97F4A7C15u, table->seed | 1);
+        at += take;
+        left -= take;
+    }
+    return mix(hash, 0xD6E8FEB86659FD93u);
+}
+
+struct entry *
+entry_new(const struct table *table, struct remora_slice key, struct remora_slice value,
+          int64_t expires_unix_ms)
+{
+    struct entry *entry = malloc(sizeof *entry + key.len + value.len);
+    if (entry == NULL)
+        return NULL;
+    entry->next = NULL;
+    entry->hash = hash_of(table, key);
+    entry->expires_unix_ms = expires_unix_ms;
+    remora_uuid(entry->etag);
+    entry->key = (struct remora_slice){ entry->bytes, key.len };
+    entry->value = (struct remora_slice){ entry->bytes + key.len, value.len };
+    if (key.len > 0)
+        memcpy(entry->bytes, key.data, key.len);
+    if (value.len > 0)
+        memcpy(entry->bytes + key.len, value.data, value.len);
+    return entry;
+}
+
+/* Where the pointer to the entry of that key is, or would be. */
+static struct entry **
+find(const struct table *table, uint64_t hash, struct remora_slice key)
+{
+    struct entry **at = &table->buckets[hash & (table->bucket_count - 1)];
+    while (*at != NULL && ((*at)->hash != hash || (*at)->key.len != key.len ||
+                           memcmp((*at)->bytes, key.data, key.len) != 0))
+        at = &(*at)->next;
+    return at;
+}
+
+static bool
+has_expired(const struct entry *entry, int64_t now_ms)
+{
+    return entry->expires_unix_ms != 0 && entry->expires_unix_ms <= now_ms;
+}
+
+static void
+remove_at(struct table *table, struct entry **at)
+{
+    struct entry *entry = *at;
+    *at = entry->next;
+    table->count--;
+    if (entry->expires_unix_ms != 0)
+        table->expiring--;
+    free(entry);
+}
+
+const struct entry *
+table_get(struct table *table, struct remora_slice key, int64_t now_ms)
+{
+    struct entry **at = find(table, hash_of(table, key), key);
+    if (*at == NULL || !has_expired(*at, now_ms))
+        return *at;
+    remove_at(table, at);
+    return NULL;
+}
+
+/* Without memory for more buckets the old ones do: slower, but nothing is lost. */
+static void
+grow(struct table *table)
+{
+    const size_t bucket_count = table->bucket_count * 2;
+    struct entry **buckets = calloc(bucket_count, sizeof(struct entry *));
+    if (buckets == NULL)
+        return;
+    for (size_t i = 0; i < table->bucket_count; i++) {
+        struct entry *entry = table->buckets[i], *next;
+        for (; entry != NULL; entry = next) {
+            next = entry->next;
+            entry->next = buckets[entry->hash & (bucket_count - 1)];
+            buckets[entry->hash & (bucket_count - 1)] = entry;
+        }
+    }
+    free(table->buckets);
+    table->buckets = buckets;
+    table->bucket_count = bucket_count;
+}
+
+void
+table_put(struct table *table, struct entry *entry)
+{
+    struct entry **at = find(table, entry->hash, entry->key);
+    if (*at != NULL)
+        remove_at(table, at);
+    entry->next = *at;
+    *at = entry;
+    table->count++;
+    if (entry->expires_unix_ms != 0)
+        table->expiring++;
+    if (table->count > table->bucket_count)
+        grow(table);
+}
+
+void
+table_remove(struct table *table, struct remora_slice key)
+{
+    struct entry **at = find(table, hash_of(table, key), key);
+    if (*at != NULL)
+        remove_at(table, at);
+}
+
+static void
+scan_bucket(struct table *table, size_t bucket, int64_t now_ms,
+            bool (*visit)(const struct entry *entry, void *arg), void *arg)
+{
+    struct entry **at = &table->buckets[bucket];
+    while (*at != NULL) {
+        if (has_expired(*at, now_ms) || (visit != NULL && visit(*at, arg)))
+            remove_at(table, at);
+        else
+            at = &(*at)->next;
+    }
+}
+
+void
+table_scan(struct table *table, int64_t now_ms, bool (*visit)(const struct entry *entry, void *arg),
+           void *arg)
+{
+    for (size_t i = 0; i < table->bucket_count; i++)
+        scan_bucket(table, i, now_ms, visit, arg);
+}
+
+void
+table_sweep(struct table *table, int64_t now_ms, size_t buckets)
+{
+    for (; buckets > 0 && table->expiring > 0; buckets--) {
+        table->sweep_at = (table->sweep_at + 1) & (table->bucket_count - 1);
+        scan_bucket(table, table->sweep_at, now_ms, NULL, NULL);
+    }
+}
