@@ -67,7 +67,7 @@ LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 # Only what a program really calls stays in it (--as-needed), so the order of generosity costs nothing.
 LIBS_base   := -lcjson -lprotobuf-c -lyaml
 LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lm
-LIBS_PLUGIN := $(LIBS_base) -lm
+LIBS_PLUGIN := -lev $(LIBS_base) -lm
 LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
 
 # By folder, on top of ALLFLAGS and WARN.
