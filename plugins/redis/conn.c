@@ -85,6 +85,13 @@ grow_requests(struct conn *conn)
     conn->requests_first = 0;
 }
 
+const struct request *
+conn_oldest_request(struct conn *conn)
+{
+    assert(conn->requests_count > 0);
+    return request_at(conn, 0);
+}
+
 struct request
 conn_pop_request(struct conn *conn)
 {
@@ -234,7 +241,7 @@ check_stall(struct conn *conn)
 {
     double left = -1;
     if (conn->requests_count > 0 && conn->settings.read_timeout_ms >= 0) {
-        const struct request *oldest = request_at(conn, 0);
+        const struct request *oldest = conn_oldest_request(conn);
         ev_tstamp since = oldest->at > conn->read_progress ? oldest->at : conn->read_progress;
         left = time_left_ms(conn, since, conn->settings.read_timeout_ms);
         if (left <= 0) {

@@ -99,6 +99,8 @@ void conn_forget_addresses(struct conn *conn);
 
 /* Notes that what was just appended to `out`, `bytes` long, is one command. */
 void conn_push_request(struct conn *conn, size_t bytes, conn_done *done, void *arg);
+/* There is one. */
+const struct request *conn_oldest_request(struct conn *conn);
 struct request conn_pop_request(struct conn *conn);
 /* Moves to `out` what waited for a connection. */
 void conn_admit_waiting(struct conn *conn);

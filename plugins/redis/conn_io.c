@@ -44,7 +44,9 @@ deliver(struct conn *conn)
     conn->scan = (struct resp_scan){ 0 };
     conn->in_credited = 0;
     conn->read_progress = ev_now(conn->loop);
-    if (value->type != RESP_PUSH && conn->requests_count == 0) {
+    /* Nor can a command be answered that has not left whole. */
+    if (value->type != RESP_PUSH &&
+        (conn->requests_count == 0 || conn_oldest_request(conn)->end > conn->written)) {
         conn_give_up(conn, false, "redis at %s answered what was not asked", conn->address);
         return false;
     }

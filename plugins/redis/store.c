@@ -132,10 +132,12 @@ on_info(const struct conn_result *result, void *arg)
         store->replicas = count_replicas(value->text);
     if (store->init == NULL)
         return;
-    if (value->type == RESP_ERROR) {
-        remora_call *call = store->init;
-        remora_reply_error(call, REMORA_INTERNAL, "%.*s",
-                           value->text.len > 2048 ? 2048 : (int)value->text.len, value->text.data);
+    if (value->type != RESP_STRING) {
+        struct remora_slice text = { "redis answered INFO with something else", 39 };
+        if (value->type == RESP_ERROR)
+            text = value->text;
+        remora_reply_error(store->init, REMORA_INTERNAL, "%.*s",
+                           text.len > 2048 ? 2048 : (int)text.len, text.data);
         store_free(store);
         return;
     }

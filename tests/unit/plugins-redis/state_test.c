@@ -3,75 +3,28 @@
  * The state store on a real server: what it writes, what it reads, how it refuses. The SDK is a
  * stand-in (fake_sdk.h).
  */
-#include "fake_sdk.h"
 #include "redis_server.h"
-#include "store.h"
+#include "store_calls.h"
 
 static struct redis_server server;
 
 /* --- helpers -----------------------------------------------------------------------------------*/
-
-struct field {
-    const char *name, *value;
-};
 
 /* An initialised store, or the failed call. Fields end with a NULL name. */
 static remora_call *
 try_init(const struct field *fields)
 {
     char host[64];
-    struct remora_pair pairs[16];
-    size_t count = 0;
     snprintf(host, sizeof host, "127.0.0.1:%u", server.port);
-    pairs[count++] = (struct remora_pair){ fake_slice("redisHost"), fake_slice(host) };
-    for (; fields != NULL && fields->name != NULL; fields++)
-        pairs[count++] = (struct remora_pair){ fake_slice(fields->name),
-                                               fake_slice(fields->value) };
-    remora_call *call = fake_call();
-    store_init(call, &(struct remora_config){ .metadata = pairs, .metadata_count = count });
-    return fake_wait(call);
+    return init_at(host, fields);
 }
 
 static struct store *
 open_store(const struct field *fields)
 {
-    remora_call *call = try_init(fields);
-    REQUIRE(call->ok);
-    struct store *store = call->self;
-    fake_free(call);
-    return store;
-}
-
-static remora_call *
-set(struct store *store, struct remora_state_set wanted)
-{
-    remora_call *call = fake_call();
-    state_set(call, store, &wanted);
-    return fake_wait(call);
-}
-
-static struct remora_state_set
-item(const char *key, const char *value)
-{
-    return (struct remora_state_set){ .key = fake_slice(key), .value = fake_slice(value) };
-}
-
-static struct remora_state_set
-item_with_etag(const char *key, const char *value, const char *etag)
-{
-    struct remora_state_set wanted = item(key, value);
-    wanted.has_etag = true;
-    wanted.etag = fake_slice(etag);
-    return wanted;
-}
-
-static void
-set_ok(struct store *store, struct remora_state_set wanted)
-{
-    remora_call *call = set(store, wanted);
-    if (!CHECK(call->ok))
-        fprintf(stderr, "  %s\n", call->failure.message);
-    fake_free(call);
+    char host[64];
+    snprintf(host, sizeof host, "127.0.0.1:%u", server.port);
+    return open_at(host, fields);
 }
 
 static void
@@ -86,28 +39,7 @@ set_fails(struct store *store, struct remora_state_set wanted, const char *reaso
 }
 
 static remora_call *
-get(struct store *store, const char *key)
-{
-    remora_call *call = fake_call();
-    state_get(call, store, &(struct remora_state_get){ .key = fake_slice(key) });
-    return fake_wait(call);
-}
-
-static void
-get_is(struct store *store, const char *key, const char *value, const char *etag)
-{
-    remora_call *call = get(store, key);
-    REQUIRE(call->ok);
-    CHECK_EQ_INT(call->values[0].found, value != NULL);
-    if (value != NULL)
-        CHECK_EQ_STR(call->values[0].value, value);
-    CHECK_EQ_INT(call->values[0].has_etag, etag != NULL);
-    if (etag != NULL)
-        CHECK_EQ_STR(call->values[0].etag, etag);
-    fake_free(call);
-}
-
-static remora_call *delete (struct store *store, const char *key, const char *etag)
+del_key(struct store *store, const char *key, const char *etag)
 {
     remora_call *call = fake_call();
     state_delete(call, store,
@@ -270,7 +202,7 @@ TEST(a_delete_checks_its_etag)
     set_ok(store, item("k1", "1"));
     static const char *const wrong[] = { "5", "banana", "*", "\"1\"" };
     for (size_t i = 0; i < 4; i++) {
-        remora_call *call = delete (store, "k1", wrong[i]);
+        remora_call *call = del_key(store, "k1", wrong[i]);
         CHECK_EQ_STR(call->failure.reason, "ETAG_MISMATCH");
         CHECK_EQ_STR(call->failure.message,
                      "possible etag mismatch. error from state store: ERR user_script:6: failed to "
@@ -278,15 +210,15 @@ TEST(a_delete_checks_its_etag)
                      "@user_script:6.");
         fake_free(call);
     }
-    remora_call *call = delete (store, "k1", "1");
+    remora_call *call = del_key(store, "k1", "1");
     CHECK(call->ok);
     fake_free(call);
     get_is(store, "k1", NULL, NULL);
-    call = delete (store, "k1", "1");
+    call = del_key(store, "k1", "1");
     CHECK(call->ok);
     fake_free(call);
     set_ok(store, item("k1", "1"));
-    call = delete (store, "k1", NULL);
+    call = del_key(store, "k1", NULL);
     CHECK(call->ok);
     fake_free(call);
     get_is(store, "k1", NULL, NULL);
@@ -395,7 +327,7 @@ TEST(scripts_that_the_server_has_forgotten_are_sent_again)
     set_ok(store, item("k", "1"));
     set_ok(store, item("k", "2"));
     redis_cli(&server, "script flush");
-    remora_call *call = delete (store, "k", "2");
+    remora_call *call = del_key(store, "k", "2");
     CHECK(call->ok);
     fake_free(call);
     redis_cli(&server, "script flush");
