@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plugin link: what arrives (entry point on_readable), what is called (link_call) and how it ends
+ * A plugin link: what arrives (entry point on_readable), the handshake, and how it ends
  * (link_close); see link.h. Frames from outside are checked here and nowhere else; a peer that
  * breaks the contract loses its link, and with it its process.
  */
@@ -23,7 +23,6 @@ enum {
     READ_BYTES = 64 * 1024,
     READS_PER_TURN = 8,
     HELLO_BUDGET_BYTES = 256 * 1024,
-    CREDIT_BATCH_BYTES = LIMIT_link_credit_bytes / 4,
     IN_BYTES_MAX = LIMIT_frame_bytes_max + SP_HEADER_BYTES + READ_BYTES,
 };
 
@@ -35,8 +34,8 @@ static void
 set_state(struct link *link, enum link_state state)
 {
     assert(state > link->state);
-    log_debug("remora.bus", "link epoch=%u: %s -> %s", link->config.epoch,
-              state_names[link->state], state_names[state]);
+    log_debug("remora.bus", "link epoch=%u: %s -> %s", link->config.epoch, state_names[link->state],
+              state_names[state]);
     link->state = state;
 }
 
@@ -45,6 +44,7 @@ set_state(struct link *link, enum link_state state)
 struct link *
 link_ref(struct link *link)
 {
+    assert(link->magic == LINK_MAGIC);
     atomic_fetch_add_explicit(&link->refs, 1, memory_order_relaxed);
     return link;
 }
@@ -61,33 +61,6 @@ link_unref(struct link *link)
     free(link);
 }
 
-static void
-fail_calls(struct link *link)
-{
-    for (size_t i = 0; i < LINK_CALL_SLOTS; i++) {
-        for (struct link_call *call = link->calls[i]; call != NULL; call = call->next) {
-            call->failure = call->has_sent ? ERR_PLUGIN_UNKNOWN : ERR_PLUGIN_NOT_SENT;
-            flow_stop(&call->flow);
-            link_call_wake(call);
-        }
-    }
-}
-
-static void
-fail_host_calls(struct link *link)
-{
-    struct list *node, *next;
-    LIST_FOREACH_SAFE(node, next, &link->host_calls)
-    {
-        struct host_call *call = LIST_ENTRY(node, struct host_call, node);
-        flow_stop(&call->flow);
-        if (call->task != NULL)
-            task_cancel(call->task);
-        else
-            host_call_free(call);
-    }
-}
-
 void
 link_close(struct link *link, const char *reason)
 {
@@ -98,8 +71,8 @@ link_close(struct link *link, const char *reason)
     timer_stop(&link->worker->timers, &link->handshake_timer);
     stream_close(&link->stream);
     gate_close(&link->credit, ERR_PLUGIN_NOT_SENT);
-    fail_calls(link);
-    fail_host_calls(link);
+    link_fail_calls(link);
+    link_fail_host_calls(link);
     link->config.events->on_lost(link, reason);
     link_unref(link);
 }
@@ -130,36 +103,11 @@ link_send(struct link *link, struct frame *frame, const struct slice *parts, siz
     return true;
 }
 
-static void
-give_credit(struct link *link, uint64_t call, uint64_t bytes)
-{
-    struct frame frame = { .kind = FRAME_CREDIT, .call = call, .credit_bytes = bytes };
-    if (!link_send(link, &frame, NULL, 0))
-        link_close(link, "the plugin does not read");
-}
-
 void
-link_give_call_credit(struct link *link, uint64_t call, uint64_t bytes)
+link_send_or_close(struct link *link, struct frame *frame)
 {
-    if (link->state == LINK_READY)
-        give_credit(link, call, bytes);
-}
-
-/* Payload arrived on the link, for whichever call. False: more than it had credit for. */
-static bool
-take_payload(struct link *link, size_t bytes)
-{
-    link->window_bytes -= (int64_t)bytes;
-    if (link->window_bytes < 0)
-        return false;
-    link->uncredited_bytes += bytes;
-    if (link->uncredited_bytes >= CREDIT_BATCH_BYTES) {
-        uint64_t back = link->uncredited_bytes;
-        link->uncredited_bytes = 0;
-        link->window_bytes += (int64_t)back;
-        give_credit(link, 0, back);
-    }
-    return true;
+    if (!link_send(link, frame, NULL, 0))
+        link_close(link, "the plugin does not read");
 }
 
 /* --- handshake ---------------------------------------------------------------------------------*/
@@ -228,16 +176,16 @@ on_hello(struct link *link, const struct frame *frame)
     struct arena arena;
     arena_init(&arena);
     const char *refusal = "malformed hello";
-    const Remora__Plugin__V1__Hello *hello =
-        pb_unpack(&arena, &remora__plugin__v1__hello__descriptor, frame->payload,
-                  LIMIT_frame_depth_max, HELLO_BUDGET_BYTES);
+    const Remora__Plugin__V1__Hello *hello = pb_unpack(
+        &arena, &remora__plugin__v1__hello__descriptor, frame->payload, LIMIT_frame_depth_max,
+        HELLO_BUDGET_BYTES);
     if (hello != NULL)
         refusal = why_refused(link, hello);
     bool sent = send_hello_ack(link, refusal);
     arena_fini(&arena);
     if (refusal != NULL) {
         /* The answer goes out now: closing drops what is queued. */
-        if (sent)
+        if (sent && !link->stream.is_blocked)
             link->stream.flusher.flush(&link->stream.flusher);
         return refusal;
     }
@@ -249,18 +197,38 @@ on_hello(struct link *link, const struct frame *frame)
     return NULL;
 }
 
+/* Whether one more line may be logged; tells how many were not, once they may again. */
+static bool
+may_log(struct link *link)
+{
+    uint64_t now_ms = clock_now_ms();
+    if (now_ms >= link->log_until_ms) {
+        if (link->logs_dropped > 0)
+            log_warn("remora.bus", "a plugin logs too much: %u lines dropped", link->logs_dropped);
+        link->log_until_ms = now_ms + 1000;
+        link->log_count = link->logs_dropped = 0;
+    }
+    if (link->log_count < LIMIT_log_lines_per_s) {
+        link->log_count++;
+        return true;
+    }
+    link->logs_dropped++;
+    return false;
+}
+
 static void
 on_log(struct link *link, const struct frame *frame)
 {
+    if (!may_log(link))
+        return;
     struct arena arena;
     arena_init(&arena);
-    const Remora__Plugin__V1__LogEntry *entry =
-        pb_unpack(&arena, &remora__plugin__v1__log_entry__descriptor, frame->payload,
-                  LIMIT_frame_depth_max, 4 * LIMIT_log_entry_bytes_max);
-    if (entry != NULL)
-        link->config.events->on_log(
-            link, (int)entry->level,
-            slice_first(slice_str(entry->message), LIMIT_log_entry_bytes_max));
+    const Remora__Plugin__V1__LogEntry *entry = pb_unpack(
+        &arena, &remora__plugin__v1__log_entry__descriptor, frame->payload, LIMIT_frame_depth_max,
+        4 * LIMIT_log_entry_bytes_max);
+    struct slice message = slice_str(entry == NULL ? NULL : entry->message);
+    if (entry != NULL && message.len <= LIMIT_log_entry_bytes_max && slice_is_utf8(message))
+        link->config.events->on_log(link, (int)entry->level, message);
     arena_fini(&arena);
 }
 
@@ -276,12 +244,31 @@ on_credit(struct link *link, const struct frame *frame)
         gate_leave(&link->credit, bytes > (uint64_t)room ? room : (int64_t)bytes);
         return;
     }
-    struct flow *flow = link_find_flow(link, frame->call);
+    struct flow *flow = frame->call % 2 == 1 ? link_call_flow(link, frame->call)
+                                             : link_host_flow(link, frame->call);
     if (flow == NULL)
         return;
     int64_t room = LIMIT_call_credit_bytes - flow->credit_bytes;
     flow->credit_bytes += bytes > (uint64_t)room ? room : (int64_t)bytes;
     flow_wake(flow);
+}
+
+/* Frames that carry payload, for whichever call. NULL, or why the link ends. */
+static const char *
+on_payload(struct link *link, const struct frame *frame)
+{
+    if (!intake_count(&link->intake, frame->payload.len))
+        return "payload without credit on the link";
+    intake_give(link, 0, &link->intake, frame->payload.len, LIMIT_link_credit_bytes);
+    if (link->state == LINK_DEAD)
+        return NULL;
+    if (frame->kind == FRAME_REQUEST)
+        return link_on_request(link, frame);
+    if (frame->kind == FRAME_DATA)
+        return frame->call % 2 == 1 ? link_on_reply_data(link, frame)
+                                    : link_on_request_data(link, frame);
+    return frame->call % 2 == 1 ? link_on_reply(link, frame)
+                                : "an answer to a call that was never made";
 }
 
 /* NULL, or why the link ends. */
@@ -290,24 +277,20 @@ on_frame(struct link *link, const struct frame *frame)
 {
     if (link->state == LINK_GREETING)
         return frame->kind == FRAME_HELLO ? on_hello(link, frame) : "the first frame is no hello";
-    if (frame->epoch != link->config.epoch)
+    if (frame->epoch != link->config.epoch && frame->kind != FRAME_HELLO)
         return NULL; /* meant for a process before or after this one */
     switch (frame->kind) {
     case FRAME_RESPONSE:
     case FRAME_DATA:
     case FRAME_REQUEST:
-        if (!take_payload(link, frame->payload.len))
-            return "payload without credit on the link";
-        if (link->state == LINK_DEAD)
-            return NULL;
-        return link_on_payload(link, frame);
-    case FRAME_END:
-        return link_on_end(link, frame);
+        return on_payload(link, frame);
+    case FRAME_END: /* the plugin's calls are never open-ended */
+        return frame->call % 2 == 1 ? link_on_reply_end(link, frame) : NULL;
     case FRAME_CREDIT:
         on_credit(link, frame);
         return NULL;
     case FRAME_CANCEL:
-        link_on_host_cancel(link, frame->call);
+        link_on_cancel(link, frame->call);
         return NULL;
     case FRAME_LOG:
         on_log(link, frame);
@@ -349,15 +332,17 @@ on_readable(struct stream *stream)
     struct link *link = container_of(stream, struct link, stream);
     (void)link_ref(link);
     for (int i = 0; i < READS_PER_TURN && link->state != LINK_DEAD; i++) {
+        size_t before = link->in.len;
         enum stream_got got = stream_read(stream, &link->in, READ_BYTES);
         if (got == STREAM_NOTHING)
             break;
         if (got == STREAM_END)
             link_close(link, "the plugin closed the connection");
-        else if (got == STREAM_ERROR)
+        if (got == STREAM_ERROR)
             link_close(link, "the connection broke");
-        else if (!drain_input(link) || link->in.len < READ_BYTES)
-            break; /* most often one read had it all */
+        bool is_all = link->in.len - before < READ_BYTES; /* most often one read had it all */
+        if (got != STREAM_BYTES || !drain_input(link) || is_all)
+            break;
     }
     link_unref(link);
 }
@@ -372,7 +357,8 @@ link_peer_is(int fd, pid_t process_group)
     socklen_t len = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
         return false;
-    return peer.uid == geteuid() && getpgid(peer.pid) == process_group;
+    /* A peer of another pid namespace has number 0, which would mean ourselves. */
+    return peer.uid == geteuid() && peer.pid > 0 && getpgid(peer.pid) == process_group;
 }
 
 struct link *
@@ -386,9 +372,9 @@ link_new(struct worker *worker, int fd, const struct link_config *config)
     link->worker = worker;
     link->config = *config;
     link->next_call = 1;
-    link->window_bytes = LIMIT_link_credit_bytes;
-    link->decoder =
-        (struct sp_decoder){ .peer = SP_PAIR0, .message_bytes_max = LIMIT_frame_bytes_max };
+    link->intake.window_bytes = LIMIT_link_credit_bytes;
+    link->decoder = (struct sp_decoder){ .peer = SP_PAIR0,
+                                         .message_bytes_max = LIMIT_frame_bytes_max };
     list_init(&link->host_calls);
     buf_init(&link->in, IN_BYTES_MAX);
     gate_init(&link->credit, LIMIT_link_credit_bytes, LIMIT_link_waiters_max);

@@ -5,14 +5,19 @@
  * A call lives on its caller's stack:
  *
  *     struct link_call call;
- *     err_t err = link_call(t, link, &args, &call);        // suspends until the typed reply is there
+ *     err_t err = link_call(t, link, &args, &call);   // suspends until the message is there
  *     while (err == OK && (err = link_call_body(t, &call, &chunk)) == OK && chunk.len > 0)
- *         …                                                // suspends for more of the body
- *     link_call_finish(&call);                             // always, also after an error
+ *         …                                           // suspends for more of the body
+ *     link_call_finish(&call);                        // always, also after an error
  *
- * link_call() fails with ERR_PLUGIN_NOT_SENT (nothing left the kernel), ERR_PLUGIN_UNKNOWN (the link
- * was lost after sending), ERR_OVERLOADED, ERR_DEADLINE or ERR_CANCELLED. What the plugin itself
- * says is in call.status, with OK returned.
+ * link_call() fails with ERR_PLUGIN_NOT_SENT (nothing left the kernel), ERR_PLUGIN_UNKNOWN (the
+ * link was lost after sending), ERR_OVERLOADED, ERR_DEADLINE or ERR_CANCELLED. What the plugin
+ * itself says is in call.status, with OK returned. A reply whose message has arrived counts even if
+ * the link is lost before the caller looks.
+ *
+ * Where the body becomes known bit by bit, or both sides stream, the same in steps:
+ * link_call_open(), any number of link_call_write(), link_call_end(), link_call_reply(). One task
+ * may write while another of the same worker reads; both end before link_call_finish().
  *
  * Credits: payload in flight is bounded a call and a link. Credit of the link is given back when
  * bytes arrive here, credit of a call when its reader took them, so that one slow reader does not
@@ -50,9 +55,11 @@ struct link_events {
     /* The link is dead, whatever the reason (a constant). Open calls have been failed. The owner
      * drops its reference when it likes. Called once, also for a link that never became ready. */
     void (*on_lost)(struct link *link, const char *reason);
-    /* A log line of the plugin, printable, at most LIMIT_log_entry_bytes_max. */
+    /* A log line of the plugin: well-formed UTF-8 of at most LIMIT_log_entry_bytes_max, and at most
+     * LIMIT_log_lines_per_s of them. `level` is one of the contract's LogEntry.Level. */
     void (*on_log)(struct link *link, int level, struct slice message);
-    /* A service of the kernel is asked for; on a task of its own. Must call host_call_reply(). */
+    /* A service of the kernel is asked for; on a task of its own. Should call host_call_reply():
+     * where it does not, the plugin is told of an internal error. */
     void (*on_host_call)(struct task *t, struct host_call *call);
 };
 
@@ -71,6 +78,12 @@ struct link_config {
 
 enum { LINK_CALL_SLOTS = 256 };
 
+/* Payload received: what its sender may still send, and what is to be given back to it. */
+struct intake {
+    int64_t window_bytes;
+    uint64_t owed_bytes; /* credit is returned in batches, not a frame for each read */
+};
+
 struct link {
     unsigned magic;
     atomic_uint refs;
@@ -81,16 +94,19 @@ struct link {
     struct sp_decoder decoder;
     struct buf in;
     struct timer handshake_timer;
-    struct gate credit;        /* payload bytes we may send on the link */
-    uint64_t uncredited_bytes; /* received, credit not yet given back */
-    int64_t window_bytes;      /* payload bytes the plugin may still send */
-    uint64_t next_call;        /* odd */
-    uint64_t last_host_call;   /* even, the highest seen */
+    struct gate credit;      /* payload bytes we may send on the link */
+    struct intake intake;    /* payload of all calls */
+    uint64_t next_call;      /* odd */
+    uint64_t last_host_call; /* even, the highest seen */
     size_t call_count;
     size_t host_call_count;
+    uint64_t host_bytes;                      /* payload announced by open host calls */
     struct link_call *calls[LINK_CALL_SLOTS]; /* by number, chained */
     struct list host_calls;
     uint64_t answered_count; /* responses received: the process works */
+    uint64_t log_until_ms;   /* end of the second in which log lines are counted */
+    unsigned log_count;
+    unsigned logs_dropped;
 };
 
 /* Takes a connected descriptor (moved) whose peer was checked with link_peer_is(). One reference is
@@ -121,6 +137,7 @@ struct link_args {
     struct slice message;           /* packed */
     const struct slice *body_parts; /* may be NULL */
     size_t body_part_count;
+    bool open_ended; /* link_call_open() only: more body follows, then an end */
     struct slice request_id;
     struct slice traceparent;
     struct slice tracestate;
@@ -139,11 +156,14 @@ struct link_call {
     struct link_call *next; /* in its slot */
     struct arena *arena;    /* of the caller: message and first body bytes go there */
     struct flow flow;
+    struct intake intake;
     struct wait *waiting; /* for the reply or more of the body */
-    bool has_sent;        /* the first frame has been queued */
-    bool has_reply;
-    bool has_ended; /* the whole payload of the reply arrived */
-    err_t failure;  /* link lost, protocol broken */
+    bool is_write;
+    bool has_sent;  /* the first frame has been queued */
+    bool has_begun; /* the first frame of the reply arrived */
+    bool has_reply; /* its message is whole */
+    bool has_ended; /* its whole payload arrived */
+    err_t failure;  /* link lost, or the plugin broke off its body */
     struct frame_status status;
     struct slice message; /* whole once has_reply */
     size_t message_bytes; /* announced */
@@ -153,11 +173,19 @@ struct link_call {
     uint64_t payload_got;
     struct slice first_body; /* body bytes of the first frame, not yet read */
     struct buf body;         /* further body bytes, not yet read */
-    size_t body_given;       /* bytes at the front of `body` the reader holds */
+    struct buf held;         /* those the reader has: apart, so that arrivals do not move them */
+    size_t body_given;       /* length of them */
 };
 
 err_t link_call(struct task *t, struct link *link, const struct link_args *args,
                 struct link_call *ret_call) WARN_UNUSED;
+/* Its steps. After an error of one, only link_call_finish() is left to do. */
+err_t link_call_open(struct task *t, struct link *link, const struct link_args *args,
+                     struct link_call *ret_call) WARN_UNUSED;
+/* More of an open-ended body. ERR_CLOSED if the plugin wants no more: its reply says why. */
+err_t link_call_write(struct task *t, struct link_call *call, struct slice bytes) WARN_UNUSED;
+err_t link_call_end(struct link_call *call) WARN_UNUSED;
+err_t link_call_reply(struct task *t, struct link_call *call) WARN_UNUSED;
 /* More of the body; empty at its end. Valid until the next call of it or link_call_finish(). */
 err_t link_call_body(struct task *t, struct link_call *call, struct slice *ret_chunk) WARN_UNUSED;
 /* Length of the body, or -1 if the plugin has not said. */
@@ -179,6 +207,8 @@ struct host_call {
     uint64_t payload_bytes;
     struct buf payload;
     struct flow flow;
+    struct intake intake;
+    bool has_replied;
 };
 
 struct slice host_call_message(const struct host_call *call);
