@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds manifests and indexes them by the component types they can host. Called once at start,
+ * before anything is configured, so it must be quick and must not fail as a whole because one
+ * plugin is broken.
+ */
+#include "supervisor/catalogue.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+
+#define SCOPE "remora.supervisor"
+
+enum { KEY_BYTES_MAX = 256 };
+
+void
+catalogue_init(struct catalogue *catalogue)
+{
+    *catalogue = (struct catalogue){ .count = 0 };
+    map_init(&catalogue->by_type);
+    map_init(&catalogue->by_name);
+}
+
+void
+catalogue_fini(struct catalogue *catalogue)
+{
+    for (size_t i = 0; i < catalogue->count; i++)
+        manifest_free(catalogue->manifests[i]);
+    free(catalogue->manifests);
+    map_fini(&catalogue->by_type);
+    map_fini(&catalogue->by_name);
+    *catalogue = (struct catalogue){ .count = 0 };
+}
+
+/* "state.redis/v1", lower case; empty if it is longer than any type is. */
+static struct slice
+type_key(struct slice type, struct slice version, char ret_key[KEY_BYTES_MAX])
+{
+    if (version.len == 0)
+        version = SLICE("v1");
+    if (type.len + version.len + 1 > KEY_BYTES_MAX)
+        return SLICE_EMPTY;
+    memcpy(ret_key, type.data, type.len);
+    ret_key[type.len] = '/';
+    memcpy(ret_key + type.len + 1, version.data, version.len);
+    struct slice key = slice_of(ret_key, type.len + 1 + version.len);
+    for (size_t i = 0; i < key.len; i++)
+        if (ret_key[i] >= 'A' && ret_key[i] <= 'Z')
+            ret_key[i] = (char)(ret_key[i] + 'a' - 'A');
+    return key;
+}
+
+static void
+index_type(struct catalogue *catalogue, struct manifest *manifest, const struct manifest_type *type)
+{
+    char text[KEY_BYTES_MAX];
+    for (size_t i = 0; i < type->versions.count; i++) {
+        struct slice key = type_key(slice_str(type->type), slice_str(type->versions.items[i]),
+                                    text);
+        if (key.len == 0)
+            continue;
+        const struct manifest *earlier = map_get(&catalogue->by_type, key);
+        if (earlier == NULL)
+            (void)map_put(&catalogue->by_type, key, manifest); /* there was none */
+        else if (earlier != manifest)
+            log_warn(SCOPE, "event=type_passed_over type=" SLICE_FMT " file=%s hosted_by=%s",
+                     SLICE_ARG(key), manifest->file, earlier->file);
+    }
+}
+
+/* Takes the manifest. */
+static void
+add(struct catalogue *catalogue, struct manifest *manifest)
+{
+    struct slice name = slice_str(manifest->name);
+    const struct manifest *earlier = map_get(&catalogue->by_name, name);
+    if (earlier != NULL || catalogue->count == LIMIT_manifests_max) {
+        log_warn(SCOPE, "event=plugin_passed_over name=%s file=%s because=%s", manifest->name,
+                 manifest->file, earlier == NULL ? "too many plugins" : earlier->file);
+        manifest_free(manifest);
+        return;
+    }
+    struct manifest **manifests = realloc(catalogue->manifests,
+                                          (catalogue->count + 1) * sizeof *manifests);
+    if (manifests == NULL)
+        abort();
+    manifests[catalogue->count++] = manifest;
+    catalogue->manifests = manifests;
+    (void)map_put(&catalogue->by_name, name, manifest); /* there was none */
+    for (size_t i = 0; i < manifest->type_count; i++)
+        index_type(catalogue, manifest, &manifest->types[i]);
+}
+
+/* False if there is no such file. */
+static bool
+add_file(struct catalogue *catalogue, const char *path)
+{
+    if (access(path, F_OK) != 0)
+        return false;
+    struct arena arena;
+    struct diag diag;
+    struct manifest *manifest = NULL;
+    arena_init(&arena);
+    diag_init(&diag, &arena);
+    if (manifest_load(path, &manifest, &diag) == OK) {
+        add(catalogue, manifest);
+    } else {
+        catalogue->broken++;
+        log_error(SCOPE, "event=plugin_unreadable error=\"" SLICE_FMT "\"",
+                  SLICE_ARG(diag.message));
+    }
+    arena_fini(&arena);
+    return true;
+}
+
+static int
+is_not_hidden(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+void
+catalogue_add_folder(struct catalogue *catalogue, const char *path)
+{
+    struct arena arena;
+    struct dirent **entries = NULL;
+    int count = 0;
+    arena_init(&arena);
+    if (add_file(catalogue, arena_printf(&arena, "%s/plugin.yaml", path).data))
+        goto out;
+    count = scandir(path, &entries, is_not_hidden, alphasort);
+    if (count < 0)
+        log_debug(SCOPE, "event=plugin_folder_unreadable path=%s error=\"%s\"", path,
+                  strerror(errno));
+    for (int i = 0; i < count; i++) {
+        const char *name = entries[i]->d_name;
+        /* Most folders of a wrong path have none. */
+        (void)add_file(catalogue, arena_printf(&arena, "%s/%s/plugin.yaml", path, name).data);
+        free(entries[i]);
+    }
+out:
+    free(entries);
+    arena_fini(&arena);
+}
+
+const struct manifest *
+catalogue_find(const struct catalogue *catalogue, struct slice type, struct slice version)
+{
+    char text[KEY_BYTES_MAX];
+    struct slice key = type_key(type, version, text);
+    return key.len == 0 ? NULL : map_get(&catalogue->by_type, key);
+}
+
+const struct manifest *
+catalogue_find_name(const struct catalogue *catalogue, struct slice name)
+{
+    return map_get(&catalogue->by_name, name);
+}
+
+const char *
+catalogue_program_folder(struct arena *arena)
+{
+    char *path = arena_alloc(arena, PATH_MAX);
+    ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    if (len <= 0 || len == PATH_MAX - 1)
+        return NULL;
+    path[len] = '\0';
+    char *slash = strrchr(path, '/');
+    slash[slash == path ? 1 : 0] = '\0';
+    return path;
+}

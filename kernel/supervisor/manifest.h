@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plugin.yaml, what a plugin says of itself before it runs: its program, the component types it can
+ * host, and everything it may touch. What is not declared here is not granted.
+ *
+ *   apiVersion: remora.io/v1
+ *   kind: Plugin
+ *   name: sqlite                   # [a-z0-9.-], at most 40
+ *   version: 1.0.0
+ *   exec: sqlite                   # relative to this file; or a script with its #! line
+ *   interpreter: python3           # optional: a path, or a name found in the usual bin folders
+ *   types:
+ *     - type: state.sqlite
+ *       versions: [v1]             # v1 without
+ *       replace: overlap           # overlap (default), exclusive or handover
+ *   network: no                    # no (default): no sockets but Unix ones
+ *   files:
+ *     - metadata: connectionString # the component metadata field whose value names a path …
+ *       form: uri                  # … as `file:PATH?options` or a bare path; path (default): as it
+ * is access: write              # read (default), write or execute
+ *     - path: lib                  # or a fixed one, relative to this file
+ *   host_services: [state]         # calls into the kernel
+ *   links_max: 1                   # connections, 1 to 64
+ *   token: fd                      # fd (default): descriptor 3; env: REMORA_TOKEN
+ *   environment: [AWS_REGION]      # variables of the kernel's environment handed on
+ *   limits:
+ *     memory_bytes: 64Mi
+ *     open_files: 1024
+ *     processes: 64                # counted for the user id as a whole
+ *
+ * `write` on a directory opens all beneath it; on a file, existing or not, its directory, because
+ * databases keep journals beside their file. An unknown field is an error: a typing mistake must
+ * not silently take a right or a limit away. A manifest is immutable once read; any thread.
+ */
+#ifndef SUPERVISOR_MANIFEST_H
+#define SUPERVISOR_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum manifest_replace { REPLACE_OVERLAP, REPLACE_EXCLUSIVE, REPLACE_HANDOVER };
+enum manifest_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE };
+
+struct manifest_list {
+    const char **items;
+    size_t count;
+};
+
+struct manifest_type {
+    const char *type; /* lower case, as component types are compared */
+    struct manifest_list versions;
+    enum manifest_replace replace;
+};
+
+struct manifest_file {
+    const char *metadata; /* NULL: a fixed path */
+    const char *path;     /* absolute; NULL with metadata */
+    bool is_uri;
+    enum manifest_access access;
+};
+
+struct manifest {
+    struct arena arena; /* all below lives here */
+    const char *file;   /* path of plugin.yaml */
+    const char *folder; /* absolute */
+    const char *name;
+    const char *version;
+    const char *program;     /* absolute */
+    const char *interpreter; /* absolute, or a bare name; NULL: the program runs by itself */
+    struct manifest_type *types;
+    size_t type_count;
+    struct manifest_file *files;
+    size_t file_count;
+    struct manifest_list host_services;
+    struct manifest_list environment;
+    bool has_network;
+    bool token_in_environment;
+    uint32_t links_max;
+    uint64_t memory_bytes; /* 0: not limited, so below */
+    uint64_t open_files;
+    uint64_t processes;
+};
+
+/* The words in `diag` name file, line and what was expected. */
+err_t
+manifest_load(const char *path, struct manifest **ret_manifest, struct diag *diag) WARN_UNUSED;
+/* The same from text; `path` is where it would lie. */
+err_t manifest_parse(struct slice text, const char *path, struct manifest **ret_manifest,
+                     struct diag *diag) WARN_UNUSED;
+void manifest_free(struct manifest *manifest);
+
+/* NULL if the plugin does not host it. `type` in any case. */
+const struct manifest_type *
+manifest_find_type(const struct manifest *manifest, struct slice type, struct slice version);
+bool manifest_grants(const struct manifest *manifest, struct slice host_service);
+
+/* The path that a metadata value names, absolute, in the arena; NULL if it names none (empty,
+ * ":memory:", a shared memory URI, or beyond PATH_MAX). */
+const char *
+manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena);
+
+#endif

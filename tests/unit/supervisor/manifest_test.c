@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Manifests: what is read, what is refused, and in which words. */
+#include "supervisor/manifest.h"
+
+#include "test.h"
+
+#define HEAD "apiVersion: remora.io/v1\nkind: Plugin\nname: x\nversion: 1.0\nexec: x\n"
+#define TYPES "types:\n- type: state.x\n"
+
+static struct arena arena;
+
+static struct manifest *
+read_ok(const char *text)
+{
+    struct manifest *m = NULL;
+    struct diag diag;
+    arena_reset(&arena);
+    diag_init(&diag, &arena);
+    if (!CHECK_OK(manifest_parse(slice_str(text), "/usr/plugin.yaml", &m, &diag)))
+        fprintf(stderr, "%.*s\n", SLICE_ARG(diag.message));
+    REQUIRE(m != NULL);
+    return m;
+}
+
+/* The complaint begins with the file and line and holds `words`. */
+static void
+check_refused(const char *text, int line, const char *words)
+{
+    struct manifest *m = NULL;
+    struct diag diag;
+    char where[64];
+    arena_reset(&arena);
+    diag_init(&diag, &arena);
+    CHECK_EQ_INT(manifest_parse(slice_str(text), "/usr/plugin.yaml", &m, &diag), ERR_CONFIG);
+    CHECK(m == NULL);
+    snprintf(where, sizeof where, "/usr/plugin.yaml:%d: ", line);
+    if (!CHECK(slice_has_prefix(diag.message, slice_str(where))) ||
+        !CHECK(slice_find(diag.message, slice_str(words)) >= 0))
+        fprintf(stderr, "  got: %.*s\n", SLICE_ARG(diag.message));
+}
+
+TEST(a_full_manifest_is_read)
+{
+    struct manifest *m = read_ok("apiVersion: remora.io/v1\n"
+                                 "kind: Plugin\n"
+                                 "name: sqlite\n"
+                                 "version: 1.0\n"
+                                 "exec: ./sqlite.py\n"
+                                 "interpreter: python3\n"
+                                 "types:\n"
+                                 "  - type: State.SQLite\n"
+                                 "    versions: [v1, v2]\n"
+                                 "    replace: exclusive\n"
+                                 "  - type: lock.sqlite\n"
+                                 "network: yes\n"
+                                 "files:\n"
+                                 "  - {metadata: connectionString, form: uri, access: write}\n"
+                                 "  - {path: lib}\n"
+                                 "  - {path: /srv/data, access: execute}\n"
+                                 "host_services: [state, publish]\n"
+                                 "links_max: 4\n"
+                                 "token: env\n"
+                                 "environment: [AWS_REGION]\n"
+                                 "limits: {memory_bytes: 64Mi, open_files: 100, processes: 5}\n");
+    CHECK_EQ_STR(m->name, "sqlite");
+    CHECK_EQ_STR(m->version, "1.0");
+    CHECK_EQ_STR(m->folder, "/usr");
+    CHECK_EQ_STR(m->program, "/usr/sqlite.py");
+    CHECK_EQ_STR(m->interpreter, "python3");
+    REQUIRE(m->type_count == 2);
+    CHECK_EQ_STR(m->types[0].type, "state.sqlite");
+    CHECK_EQ_INT(m->types[0].replace, REPLACE_EXCLUSIVE);
+    CHECK_EQ_INT(m->types[0].versions.count, 2);
+    CHECK_EQ_STR(m->types[1].versions.items[0], "v1");
+    CHECK_EQ_INT(m->types[1].replace, REPLACE_OVERLAP);
+    CHECK(m->has_network);
+    REQUIRE(m->file_count == 3);
+    CHECK_EQ_STR(m->files[0].metadata, "connectionString");
+    CHECK(m->files[0].is_uri);
+    CHECK_EQ_INT(m->files[0].access, ACCESS_WRITE);
+    CHECK_EQ_STR(m->files[1].path, "/usr/lib");
+    CHECK_EQ_INT(m->files[1].access, ACCESS_READ);
+    CHECK_EQ_STR(m->files[2].path, "/srv/data");
+    CHECK(manifest_grants(m, SLICE("state")));
+    CHECK(!manifest_grants(m, SLICE("secrets")));
+    CHECK_EQ_INT(m->links_max, 4);
+    CHECK(m->token_in_environment);
+    CHECK_EQ_STR(m->environment.items[0], "AWS_REGION");
+    CHECK_EQ_U64(m->memory_bytes, 64 << 20);
+    CHECK_EQ_U64(m->open_files, 100);
+    CHECK_EQ_U64(m->processes, 5);
+    manifest_free(m);
+}
+
+TEST(nothing_is_granted_by_default)
+{
+    struct manifest *m = read_ok(HEAD TYPES);
+    CHECK(!m->has_network);
+    CHECK(!m->token_in_environment);
+    CHECK_EQ_INT(m->file_count, 0);
+    CHECK_EQ_INT(m->environment.count, 0);
+    CHECK(!manifest_grants(m, SLICE("state")));
+    CHECK_EQ_INT(m->links_max, 1);
+    CHECK_EQ_U64(m->memory_bytes, 0);
+    manifest_free(m);
+}
+
+TEST(types_are_found_in_any_case_by_version)
+{
+    struct manifest *m = read_ok(HEAD "types:\n- {type: state.x, versions: [v1, v2]}\n");
+    CHECK(manifest_find_type(m, SLICE("STATE.X"), SLICE("V2")) == &m->types[0]);
+    CHECK(manifest_find_type(m, SLICE("state.x"), SLICE("v3")) == NULL);
+    CHECK(manifest_find_type(m, SLICE("state.y"), SLICE("v1")) == NULL);
+    manifest_free(m);
+}
+
+TEST(what_is_wrong_is_said_with_its_line)
+{
+    check_refused("", 1, "empty");
+    check_refused("# only a comment\n", 1, "empty");
+    check_refused("- a\n", 1, "expected the fields of a plugin");
+    check_refused("a: [\n", 2, "not YAML");
+    check_refused("apiVersion: remora.io/v2\n", 1, "expected remora.io/v1");
+    check_refused("kind: Component\n", 1, "expected Plugin");
+    check_refused(HEAD, 1, "\"types\" is missing");
+    check_refused("kind: Plugin\n", 1, "\"apiVersion\" is missing");
+    check_refused(HEAD TYPES "netwrok: no\n", 8, "no field \"netwrok\"");
+    check_refused(HEAD TYPES "name: y\n", 8, "\"name\" is there twice");
+    check_refused(HEAD "types: []\n", 1, "\"types\" is missing");
+    check_refused(HEAD "types:\n- versions: [v1]\n", 7, "\"type\" is missing");
+    check_refused(HEAD "types:\n- type: redis\n", 7, "such as state.redis");
+    check_refused(HEAD "types:\n- {type: state.x, replace: fast}\n", 7, "expected overlap");
+    check_refused(HEAD "types:\n- {type: state.x, versions: []}\n", 7, "at least one version");
+    check_refused(HEAD TYPES "network: maybe\n", 8, "expected yes or no");
+    check_refused(HEAD TYPES "files: [{access: read}]\n", 8, "either \"metadata\" or \"path\"");
+    check_refused(HEAD TYPES "files: [{path: a, metadata: b}]\n", 8, "either");
+    check_refused(HEAD TYPES "files: [{path: a, access: all}]\n", 8, "expected read, write or");
+    check_refused(HEAD TYPES "files: {path: a}\n", 8, "expected a list of files");
+    check_refused(HEAD TYPES "links_max: 0\n", 8, "from 1 to 64");
+    check_refused(HEAD TYPES "links_max: 65\n", 8, "from 1 to 64");
+    check_refused(HEAD TYPES "limits: {memory_bytes: much}\n", 8, "expected a number");
+    check_refused(HEAD TYPES "environment: A\n", 8, "expected a list");
+    check_refused(HEAD TYPES "environment: [[A]]\n", 8, "expected a text");
+    check_refused(HEAD TYPES "token: disk\n", 8, "expected fd or env");
+    check_refused("name: Bad Name\n", 1, "expected at most 40");
+    check_refused("exec: \"a\\0b\"\n", 1, "without NUL");
+    check_refused("exec: ''\n", 1, "found nothing");
+    check_refused("? [a]\n: b\n", 1, "expected the name of a field");
+}
+
+TEST(an_alias_that_holds_itself_ends)
+{
+    check_refused("types: &a [*a]\n", 1, "expected the fields of a component type");
+}
+
+static void
+check_path(const char *value, bool is_uri, const char *expected)
+{
+    struct manifest_file file = { .metadata = "x", .is_uri = is_uri };
+    const char *path = manifest_path_of(&file, slice_str(value), &arena);
+    if (path != NULL && strncmp(expected == NULL ? "" : expected, "./", 2) == 0) {
+        CHECK(path[0] == '/');
+        CHECK(slice_has_suffix(slice_str(path), slice_str(expected + 1)));
+        return;
+    }
+    CHECK_EQ_STR(path, expected);
+}
+
+TEST(metadata_values_name_paths)
+{
+    check_path("/a/b.pem", false, "/a/b.pem");
+    check_path("b.pem", false, "./b.pem");
+    check_path("", false, NULL);
+    check_path("/data/x.db", true, "/data/x.db");
+    check_path("file:/data/x.db?mode=rwc&cache=shared", true, "/data/x.db");
+    check_path("file:///data/x.db", true, "/data/x.db");
+    check_path("FILE:x.db?a=b", true, "./x.db");
+    check_path(" data/x.db ", true, "./data/x.db");
+    check_path(":memory:", true, NULL);
+    check_path("file::memory:?cache=shared", true, NULL);
+    check_path("file:name?mode=memory", true, NULL);
+    check_path("file:?cache=shared", true, NULL);
+}
+
+TEST(a_file_too_large_is_refused)
+{
+    char path[300];
+    struct manifest *m = NULL;
+    struct diag diag;
+    snprintf(path, sizeof path, "%s/plugin.yaml", test_dir());
+    FILE *file = fopen(path, "w");
+    REQUIRE(file != NULL);
+    for (int i = 0; i < 70000; i++)
+        fputc('#', file);
+    fclose(file);
+    arena_reset(&arena);
+    diag_init(&diag, &arena);
+    CHECK_EQ_INT(manifest_load(path, &m, &diag), ERR_CONFIG);
+    CHECK(slice_find(diag.message, SLICE("larger than 65536 bytes")) >= 0);
+    CHECK_EQ_INT(manifest_load("/nowhere/plugin.yaml", &m, &diag), ERR_CONFIG);
+    CHECK(slice_find(diag.message, SLICE("No such file")) >= 0);
+    CHECK_EQ_INT(manifest_load("/tmp", &m, &diag), ERR_CONFIG);
+    arena_fini(&arena);
+}
