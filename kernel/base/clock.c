@@ -26,6 +26,16 @@ clock_now_ms(void)
     return clock_now_ns() / 1000000u;
 }
 
+uint64_t
+clock_coarse_ms(void)
+{
+    if (is_fake)
+        return fake_now_ns / 1000000u;
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts); /* cannot fail for this clock */
+    return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
+
 int64_t
 clock_unix_ms(void)
 {

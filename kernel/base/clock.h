@@ -16,6 +16,8 @@ enum { CLOCK_RFC3339_BYTES = 36 };
 uint64_t clock_now_ns(void);
 /* Milliseconds of the same clock. */
 uint64_t clock_now_ms(void);
+/* The same, but behind by up to a tick of the system (10 ms at most), for a fifth of the price. */
+uint64_t clock_coarse_ms(void);
 /* Milliseconds since 1970-01-01 UTC. */
 int64_t clock_unix_ms(void);
 
