@@ -114,7 +114,7 @@ static inline const char *
 redis_cli(const struct redis_server *server, const char *words)
 {
     static char answer[65536];
-    char line[2048];
+    char line[2300];
     snprintf(line, sizeof line, "redis-cli -p %u %s 2>&1", server->port, words);
     FILE *out = popen(line, "r");
     REQUIRE(out != NULL);

@@ -233,7 +233,8 @@ TEST(a_strong_write_waits_for_the_replicas)
     NEED_REDIS();
     struct redis_server master, replica;
     char port[8];
-    redis_server_start(&master);
+    redis_server_prepare(&master);
+    redis_server_start_more(&master, (const char *[]){ "--repl-diskless-sync-delay", "0", NULL });
     snprintf(port, sizeof port, "%u", master.port);
     redis_server_prepare(&replica);
     redis_server_start_more(&replica, (const char *[]){ "--replicaof", "127.0.0.1", port, NULL });
