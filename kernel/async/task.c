@@ -69,7 +69,8 @@ struct task {
     struct list all_link;
     struct list ready_link;
     jmp_buf ctx;
-    void *base; /* of the mapping */
+    void *frame; /* where it parked, for tools/gdb/tasks.py: the jump buffer is scrambled */
+    void *base;  /* of the mapping */
 #ifdef HAS_ASAN
     void *fake_stack;
 #endif
@@ -197,6 +198,7 @@ static void
 switch_to_loop(struct task *t)
 {
     struct task_switch *s = t->worker->tasks.switching;
+    t->frame = __builtin_frame_address(0);
 #ifdef HAS_ASAN
     __sanitizer_start_switch_fiber(&t->fake_stack, s->loop_bottom, s->loop_size);
 #endif
@@ -561,8 +563,7 @@ void
 task_each(struct worker *worker, void (*fn)(const struct task_info *info, void *arg), void *arg)
 {
     struct list *node;
-    LIST_FOREACH(node, &worker->tasks.all)
-    {
+    LIST_FOREACH (node, &worker->tasks.all) {
         const struct task *t = LIST_ENTRY(node, struct task, all_link);
         fn(&(struct task_info){ .name = t->name,
                                 .function = t->wait_function,
