@@ -62,7 +62,7 @@ cancel_members(struct wait *wait)
 {
     struct group *group = container_of(wait, struct group, wait);
     struct list *node;
-    LIST_FOREACH(node, &group->members)
+    LIST_FOREACH (node, &group->members)
         task_cancel(LIST_ENTRY(node, struct member, link)->task);
 }
 

@@ -26,8 +26,9 @@ typedef err_t group_fn(struct task *t, void *arg);
 
 /* At most parallel_max children run at a time; 0 means no bound of its own. */
 void group_init(struct group *group, struct task *parent, size_t parallel_max);
-/* Starts a child, waiting for room first. Where no task is to be had, fn runs on the parent: slower,
- * never wrong. The child inherits the parent's deadline of this moment; its arena ends with it. */
+/* Starts a child, waiting for room first. Where no task is to be had, fn runs on the parent:
+ * slower, never wrong. The child inherits the parent's deadline of this moment; its arena ends with
+ * it. */
 void group_go(struct group *group, const char *name, group_fn *fn, void *arg);
 /* Joins all children; the first failure in order of completion, or OK. */
 err_t group_join(struct group *group);

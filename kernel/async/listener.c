@@ -121,8 +121,8 @@ listener_bind_unix(const char *path, unsigned mode)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    /* On Linux a socket file gets the mode of its socket, less the umask: never more than asked for,
-     * not even for a moment. */
+    /* On Linux a socket file gets the mode of its socket, less the umask: never more than asked
+     * for, not even for a moment. */
     if (!remove_stale(&address) || fchmod(fd, mode) != 0)
         return close_keeping_errno(fd);
     fd = bind_and_listen(fd, (const struct sockaddr *)&address, sizeof address);

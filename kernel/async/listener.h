@@ -27,9 +27,10 @@ struct listener {
     bool is_short;      /* and that was logged */
 };
 
-/* Listening sockets, close-on-exec and non-blocking. `address` is an IPv4 or IPv6 literal, localhost,
- * or empty for all addresses (IPv6 and IPv4 on one socket; IPv4 alone where there is no IPv6). Port 0
- * takes any. `share` sets SO_REUSEPORT, so that each worker may bind its own. errno tells why. */
+/* Listening sockets, close-on-exec and non-blocking. `address` is an IPv4 or IPv6 literal,
+ * localhost, or empty for all addresses (IPv6 and IPv4 on one socket; IPv4 alone where there is no
+ * IPv6). Port 0 takes any. `share` sets SO_REUSEPORT, so that each worker may bind its own. errno
+ * tells why. */
 int listener_bind_tcp(struct slice address, uint16_t port, bool share);
 /* Replaces a socket file that nobody listens on; EADDRINUSE if somebody does. `mode` are the
  * permissions of the file. */

@@ -14,7 +14,7 @@ typedef err_t remote_fn(struct task *t, void *arg);
 /* Runs fn(task there, arg) and returns its result. `arg` may live on the caller's stack and is not
  * touched by the caller meanwhile. Deadline and cancellation are passed on; fn decides how it ends.
  * ERR_OVERLOADED if the other worker has no task left. */
-err_t remote_run(struct task *t, struct worker *worker, const char *name, remote_fn *fn, void *arg)
-    WARN_UNUSED;
+err_t remote_run(struct task *t, struct worker *worker, const char *name, remote_fn *fn,
+                 void *arg) WARN_UNUSED;
 
 #endif

@@ -58,8 +58,8 @@ struct task *task_current(void);
 /* --- waiting -----------------------------------------------------------------------------------*/
 
 /* Without `cancel` the wait may end early while its completion is still on the way: then the owner
- * must take it back itself, which it can on its own worker only. What another thread completes needs
- * a cancel function, even one that does nothing. */
+ * must take it back itself, which it can on its own worker only. What another thread completes
+ * needs a cancel function, even one that does nothing. */
 void wait_init(struct wait *wait, struct task *t, void (*cancel)(struct wait *wait));
 /* Completes the wait, exactly once. Any thread. The wait may be gone when this returns. */
 void wait_done(struct wait *wait, err_t result);
@@ -102,15 +102,15 @@ struct task_info {
 };
 
 /* Calls fn for every task of the worker. Worker thread. */
-void task_each(struct worker *worker, void (*fn)(const struct task_info *info, void *arg),
-               void *arg);
+void
+task_each(struct worker *worker, void (*fn)(const struct task_info *info, void *arg), void *arg);
 
 /* --- for worker.c ------------------------------------------------------------------------------*/
 
 struct task_pool {
-    struct list all;    /* every live task */
-    struct list ready;  /* to be resumed, in order */
-    struct list spare;  /* pooled tasks with their stacks */
+    struct list all;   /* every live task */
+    struct list ready; /* to be resumed, in order */
+    struct list spare; /* pooled tasks with their stacks */
     size_t count;
     size_t spare_count;
     struct task_switch *switching; /* saved context of the loop */

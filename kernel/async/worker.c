@@ -49,8 +49,8 @@ worker_init(struct worker *worker, unsigned index)
     if (worker->wake_fd < 0)
         return ERR_IO;
     worker->loop = h2o_evloop_create();
-    worker->wake_socket =
-        h2o_evloop_socket_create(worker->loop, worker->wake_fd, H2O_SOCKET_FLAG_DONT_READ);
+    worker->wake_socket = h2o_evloop_socket_create(worker->loop, worker->wake_fd,
+                                                   H2O_SOCKET_FLAG_DONT_READ);
     worker->wake_socket->data = worker;
     h2o_socket_read_start(worker->wake_socket, on_wake);
     mailbox_init(&worker->mailbox, wake, worker);

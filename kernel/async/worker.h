@@ -45,8 +45,8 @@ struct worker {
 
 /* Creates the loop; the calling thread need not be the one that runs it. */
 err_t worker_init(struct worker *worker, unsigned index) WARN_UNUSED;
-/* After the loop has ended and every thread that may post to it; all tasks must be gone. Mail that is
- * left is run. Leaks one descriptor: h2o cannot close its epoll. */
+/* After the loop has ended and every thread that may post to it; all tasks must be gone. Mail that
+ * is left is run. Leaks one descriptor: h2o cannot close its epoll. */
 void worker_fini(struct worker *worker);
 
 /* Runs the loop on a thread of its own until worker_stop(). */

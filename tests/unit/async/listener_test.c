@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listening sockets: addresses, socket files, running out of descriptors, many short connections. */
+/* Listening sockets: addresses, socket files, running out of descriptors, many short connections.
+ */
 #include "async/listener.h"
 
 #include <arpa/inet.h>
@@ -171,11 +172,12 @@ TEST(what_cannot_be_bound_says_why)
     close(first);
     CHECK_EQ_INT(listener_bind_tcp(SLICE("example.com"), 0, false), -1);
     CHECK_EQ_INT(errno, EINVAL);
-    CHECK_EQ_INT(listener_bind_tcp(SLICE("1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20"), 0,
-                                   false),
-                 -1);
+    CHECK_EQ_INT(
+        listener_bind_tcp(SLICE("1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20"), 0, false),
+        -1);
     CHECK_EQ_INT(errno, EINVAL);
-    CHECK_EQ_INT(listener_bind_tcp(SLICE("203.0.113.7"), 0, false), -1); /* not an address of ours */
+    CHECK_EQ_INT(listener_bind_tcp(SLICE("203.0.113.7"), 0, false),
+                 -1); /* not an address of ours */
     CHECK_EQ_INT(errno, EADDRNOTAVAIL);
 }
 

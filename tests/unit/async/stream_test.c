@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams over a socket pair: whole transfers, back-pressure, ends, resets, closing in callbacks. */
+/* Streams over a socket pair: whole transfers, back-pressure, ends, resets, closing in callbacks.
+ */
 #include "async/stream.h"
 
 #include <fcntl.h>
