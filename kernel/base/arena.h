@@ -21,8 +21,8 @@ struct arena_chunk;
 typedef void arena_dispose_fn(void *arg);
 
 struct arena {
-    struct arena_chunk *chunks;       /* newest first */
-    char *next;                       /* free space of the newest chunk */
+    struct arena_chunk *chunks; /* newest first */
+    char *next;                 /* free space of the newest chunk */
     char *end;
     struct arena_disposer *disposers; /* newest first; run in that order */
     size_t total_bytes;               /* held from malloc, for accounting */

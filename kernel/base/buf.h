@@ -13,11 +13,11 @@
 #include "base/slice.h"
 
 struct buf {
-    char *data;      /* owned; NULL while empty and released */
-    size_t start;    /* consumed bytes at the front */
-    size_t len;      /* readable bytes from start */
+    char *data;   /* owned; NULL while empty and released */
+    size_t start; /* consumed bytes at the front */
+    size_t len;   /* readable bytes from start */
     size_t capacity;
-    size_t max;      /* len never exceeds it */
+    size_t max; /* len never exceeds it */
 };
 
 void buf_init(struct buf *buf, size_t max);

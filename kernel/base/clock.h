@@ -21,7 +21,8 @@ uint64_t clock_coarse_ms(void);
 /* Milliseconds since 1970-01-01 UTC. */
 int64_t clock_unix_ms(void);
 
-/* "2026-11-25T16:47:09Z", with milliseconds only if they are not zero; in UTC. A year beyond 9999 gives ""; */
+/* "2026-11-25T16:47:09Z", with milliseconds only if they are not zero; in UTC. "" for a year that
+ * has no four digits. */
 struct slice clock_rfc3339(int64_t unix_ms, char ret_text[CLOCK_RFC3339_BYTES]);
 
 /* Tests only: both clocks stand still at these values until moved or clock_use_real(). */

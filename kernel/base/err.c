@@ -10,7 +10,8 @@ enum { MESSAGE_BYTES_MAX = 4096 };
 
 static const struct err_info infos[] = {
     [OK] = { "OK", "OK", 200, GRPC_OK, false, NULL },
-#define ERR(name, code, http, grpc, retry, reason) [name] = { #name, code, http, grpc, retry, reason },
+#define ERR(name, code, http, grpc, retry, reason)                                                 \
+    [name] = { #name, code, http, grpc, retry, reason },
 #include "base/err.def"
 #undef ERR
 };

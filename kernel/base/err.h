@@ -42,9 +42,9 @@ typedef enum err {
 } err_t;
 
 struct err_info {
-    const char *name;   /* ERR_STATE_GET */
-    const char *code;   /* errorCode on the wire */
-    int http;           /* HTTP status */
+    const char *name; /* ERR_STATE_GET */
+    const char *code; /* errorCode on the wire */
+    int http;         /* HTTP status */
     enum grpc_code grpc;
     bool retry;
     const char *reason; /* ErrorInfo reason, NULL for plain errors */
@@ -53,7 +53,8 @@ struct err_info {
 /* Never NULL; OK has HTTP 200. */
 const struct err_info *err_info(err_t err);
 
-/* "InvalidArgument" and so on, as Go prints codes; "Code(N)" has no name here and gives "Unknown". */
+/* "InvalidArgument" and so on, as Go prints codes; "Code(N)" has no name here and gives "Unknown".
+ */
 const char *grpc_code_name(enum grpc_code code);
 /* The HTTP status daprd answers for a gRPC code. */
 int grpc_code_to_http(enum grpc_code code);
