@@ -291,18 +291,22 @@ replay(struct store *store, const cJSON *request)
     }
 }
 
-/* Keys in order, for each its type, whether it expires, and its fields in order. JSON that came
- * over HTTP was rewritten by the reference before it reached its store, so long values are told by
- * their beginning's kind only where they differ: data of keys with `j-`, and of those only. */
+/* Keys in order, for each its type, whether it expires, and its fields: in order where the server
+ * keeps one. JSON that came over HTTP was rewritten by the reference before it reached its store,
+ * so the data of the keys with `j-` is not compared. Bytes that are no text are escaped. */
 static const char script_dump[] =
     "eval \"local out = {} local keys = redis.call('KEYS','*') table.sort(keys) "
     "for _, k in ipairs(keys) do "
-    "local h = redis.call('HGETALL', k) "
-    "for i = 1, #h, 2 do if h[i] == 'data' and k:find('||j-', 1, true) then h[i+1] = '(json)' end "
+    "local h, f = redis.call('HGETALL', k), {} "
+    "for i = 1, #h, 2 do "
+    "f[#f+1] = h[i] .. '=' .. ((h[i] == 'data' and k:find('||j-', 1, true)) and '(json)' or "
+    "h[i+1]) "
     "end "
-    "table.insert(out, k .. ' ' .. redis.call('TYPE', k).ok .. ' ' .. "
-    "(redis.call('TTL', k) > 0 and 'expires' or 'stays') .. ' ' .. table.concat(h, '|')) end "
-    "return out\" 0";
+    "if redis.call('OBJECT', 'ENCODING', k) == 'hashtable' then table.sort(f) end "
+    "local line = k .. ' ' .. redis.call('TYPE', k).ok .. ' ' .. "
+    "(redis.call('TTL', k) > 0 and 'expires' or 'stays') .. ' ' .. table.concat(f, '|') "
+    "out[#out+1] = line:gsub('[^%g ]', function(c) return string.format('<%02x>', c:byte()) end) "
+    "end return out\" 0";
 
 static char *
 dump(const struct redis_server *server)
