@@ -1,0 +1,756 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The requirements every plugin must meet, one function each: its first line is the requirement. A check gets a Bench,
+which starts a fresh process. `@check(needs=...)` limits it to state stores, to stores with a capability, or to types
+that echo."""
+import os
+import random
+import signal
+import struct
+import time
+
+from kernel import CALL_CREDIT, FRAME_MAX, LINK_CREDIT, Violation, need
+from remora.plugin.v1 import plugin_pb2 as pb
+
+CHECKS = []
+HANDLE = 5
+MIB = 1024 * 1024
+
+
+def check(function=None, needs=None):
+    if function is None:
+        return lambda f: check(f, needs)
+    CHECKS.append((function, needs))
+    return function
+
+
+# --- handshake and end -----------------------------------------------------------------------------------------------
+
+
+@check
+def hello(bench):
+    """says hello first: token, version 1, name and types as in plugin.yaml"""
+    _, link = bench.connect(welcome=False)
+    said = bench.hello
+    need(said.token == bench.process.token, "the token is not the one on file descriptor 3")
+    need((said.protocol_major, said.protocol_minor) >= (1, 0) and said.protocol_major == 1, "not protocol 1")
+    need(said.name == bench.manifest.name, f"name {said.name}, not {bench.manifest.name}")
+    need(said.version == bench.manifest.version, f"version {said.version}, not {bench.manifest.version}")
+    types = {t.type: list(t.versions) for t in said.types}
+    need(types == bench.manifest.types, f"types {types}, not {bench.manifest.types}")
+    need(os.getpgid(said.pid) == bench.process.popen.pid, "its pid is not in its process group")
+    link.ack()
+
+
+@check
+def refused(bench):
+    """ends when its hello is refused"""
+    process, link = bench.connect(welcome=False)
+    link.ack(status=pb.Status(code=pb.CODE_PERMISSION_DENIED, message="wrong token"), epoch=0)
+    need(process.wait_exit() != 0, "exit status 0")
+
+
+@check
+def other_version(bench):
+    """ends when the kernel speaks another major version"""
+    process, link = bench.connect(welcome=False)
+    link.ack(protocol_major=2)
+    need(process.wait_exit() != 0, "exit status 0")
+
+
+@check
+def link_lost(bench):
+    """ends with status 0 when the connection is closed"""
+    process, link = bench.connect()
+    link.close()
+    need(process.wait_exit() == 0, f"exit status {process.popen.returncode}")
+
+
+@check
+def terminated(bench):
+    """ends on SIGTERM"""
+    process, link = bench.connect()
+    link.call(pb.METHOD_PING, 0)
+    os.kill(process.popen.pid, signal.SIGTERM)
+    process.wait_exit()
+
+
+@check
+def oversized(bench):
+    """ends the connection on a frame longer than 256 KiB"""
+    _, link = bench.connect()
+    link.raw(b"\1" + struct.pack(">Q", FRAME_MAX + 1))
+    link.raw(b"\0" * 1000)
+    link.expect_closed()
+
+
+@check
+def malformed_frame(bench):
+    """ends the connection on bytes that are no frame"""
+    _, link = bench.connect()
+    link.raw(b"\1" + struct.pack(">Q", 3) + b"\x08\xff\xff")
+    link.expect_closed()
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+@check
+def ping(bench):
+    """answers a ping"""
+    _, link = bench.connect()
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "not OK")
+
+
+@check
+def pipelined(bench):
+    """answers a thousand calls sent at once, each with its number"""
+    _, link = bench.connect()
+    for call in [link.open(pb.METHOD_PING, 0) for _ in range(1000)]:
+        need(link.finish(call).status.code == 0, "not OK")
+
+
+@check
+def split_bytes(bench):
+    """reads frames that arrive byte by byte"""
+    _, link = bench.connect()
+    frame = pb.Frame(kind=pb.KIND_REQUEST, call=901, epoch=link.epoch, method=pb.METHOD_PING).SerializeToString()
+    for byte in b"\1" + struct.pack(">Q", len(frame)) + frame:
+        link.raw(bytes([byte]))
+        time.sleep(0.001)
+    answer = link.frame()
+    need(answer is not None and answer.kind == pb.KIND_RESPONSE and answer.call == 901, "no answer")
+
+
+@check
+def unknown_method(bench):
+    """answers a method it does not know with UNIMPLEMENTED"""
+    _, link = bench.connect()
+    for method in (31, 39 + 100, 9999):
+        answer = link.call(method, 0)
+        need(answer.status.code == pb.CODE_UNIMPLEMENTED, f"code {answer.status.code}")
+
+
+@check
+def unknown_fields(bench):
+    """ignores fields, kinds and late frames it does not know"""
+    _, link = bench.connect()
+    frame = pb.Frame(kind=pb.KIND_REQUEST, call=901, epoch=link.epoch, method=pb.METHOD_PING).SerializeToString()
+    frame += b"\xf8\x07\x05" + b"\xfa\x07\x03abc"  # fields 127
+    link.raw(b"\1" + struct.pack(">Q", len(frame)) + frame)
+    link.send(pb.Frame(kind=77, call=903))
+    link.send(pb.Frame(kind=pb.KIND_EVENT))
+    for kind in (pb.KIND_DATA, pb.KIND_END, pb.KIND_CANCEL, pb.KIND_CREDIT):
+        link.send(pb.Frame(kind=kind, call=905, credit_bytes=1, payload=b""))
+    link.next_id = 907
+    answer = link.frame()
+    need(answer.kind == pb.KIND_RESPONSE and answer.call == 901, "the ping was not answered first")
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer afterwards")
+
+
+@check
+def other_epoch(bench):
+    """drops frames of another epoch"""
+    _, link = bench.connect()
+    call = link.open(pb.METHOD_PING, 0, send=False)
+    call.head.payload = b""
+    link.send(call.head, epoch=link.epoch + 1)
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer to a frame of this epoch")
+    need(call.response is None, "it answered a frame of another epoch")
+
+
+@check
+def no_component(bench):
+    """answers calls for a component it was not given with FAILED_PRECONDITION"""
+    _, link = bench.connect()
+    for method in (pb.METHOD_START, pb.METHOD_QUIESCE, pb.METHOD_CLOSE):
+        answer = link.call(method, 99)
+        need(answer.status.code == pb.CODE_FAILED_PRECONDITION, f"code {answer.status.code} to method {method}")
+
+
+@check
+def unknown_type(bench):
+    """refuses to init a type it did not name"""
+    _, link = bench.connect()
+    answer = link.call(pb.METHOD_INIT, HANDLE, pb.InitRequest(name="x", type="state.no-such", version="v1"))
+    need(answer.status.code != 0, "OK")
+    need(link.call(pb.METHOD_START, HANDLE).status.code == pb.CODE_FAILED_PRECONDITION, "the handle exists")
+
+
+@check
+def malformed_init(bench):
+    """refuses a malformed message and goes on"""
+    _, link = bench.connect()
+    answer = link.call(pb.METHOD_INIT, HANDLE, b"\x0a\x50cut")
+    need(answer.status.code == pb.CODE_INVALID_ARGUMENT, f"code {answer.status.code}")
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer afterwards")
+
+
+@check
+def init_twice(bench):
+    """refuses a second init of a handle and keeps the first"""
+    link = bench.component()
+    answer = link.call(pb.METHOD_INIT, HANDLE, bench.init_request())
+    need(answer.status.code == pb.CODE_ALREADY_EXISTS, f"code {answer.status.code}")
+    need(link.call(pb.METHOD_START, HANDLE).status.code == 0, "the first is gone")
+
+
+@check
+def life(bench):
+    """goes through start, quiesce and close, and takes the handle again"""
+    link = bench.component()
+    for _ in range(2):
+        need(link.call(pb.METHOD_START, HANDLE).status.code == 0, "start failed")
+        answer = link.call(pb.METHOD_QUIESCE, HANDLE)
+        need(answer.status.code == 0, "quiesce failed")
+        need(answer.message(pb.QuiesceReply).outstanding == 0, "calls are outstanding")
+        need(link.call(pb.METHOD_CLOSE, HANDLE).status.code == 0, "close failed")
+        gone = link.call(pb.METHOD_START, HANDLE)
+        need(gone.status.code == pb.CODE_FAILED_PRECONDITION, "the component is still there")
+        bench.init(link)
+
+
+@check
+def many_components(bench):
+    """hosts several components at a time"""
+    link = bench.component()
+    for handle in range(100, 108):
+        bench.init(link, handle)
+    for handle in range(100, 108):
+        need(link.call(pb.METHOD_CLOSE, handle).status.code == 0, "close failed")
+    need(link.call(pb.METHOD_START, HANDLE).status.code == 0, "the first is gone")
+
+
+@check
+def cut_request(bench):
+    """answers a cancel of a request that is not complete, and drops what follows"""
+    link = bench.component()
+    method = pb.METHOD_STATE_SET if bench.is_state else pb.METHOD_ECHO
+    call = link.open(method, HANDLE, b"", b"x" * 300000, send=False)
+    link.feed(call, most=100000)
+    need(call.response is None, "an answer to half a request")
+    link.cancel(call)
+    link.wait(lambda: call.response is not None, "response to a cancelled call")
+    need(call.status.code == pb.CODE_CANCELLED, f"code {call.status.code}")
+    link.send(pb.Frame(kind=pb.KIND_DATA, call=call.id, payload=b"y" * 1000))
+    link.send_credit -= 1000
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer afterwards")
+
+
+@check
+def late_request(bench):
+    """answers DEADLINE_EXCEEDED when a request is not complete in time"""
+    link = bench.component()
+    method = pb.METHOD_STATE_SET if bench.is_state else pb.METHOD_ECHO
+    call = link.open(method, HANDLE, b"", b"x" * 300000, send=False, timeout_ms=150)
+    link.feed(call, most=1000)
+    link.wait(lambda: call.response is not None, "response after the deadline", 3)
+    need(call.status.code == pb.CODE_DEADLINE_EXCEEDED, f"code {call.status.code}")
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+class Store:
+    """State operations in words, on keys of this run only."""
+
+    def __init__(self, bench, link=None):
+        self.link = link or bench.component()
+        self.prefix = f"conform||{os.getpid()}-{random.getrandbits(40):x}-"
+
+    def key(self, name):
+        return self.prefix + name
+
+    def set_item(self, name, value, **fields):
+        if fields.get("ttl_seconds") is not None:
+            fields["metadata"] = [pb.Pair(name="ttlInSeconds", value=str(fields["ttl_seconds"]))]
+        return pb.StateSetItem(key=self.key(name), value_bytes=len(value), **fields)
+
+    def try_set(self, name, value, **fields):
+        request = pb.StateSet(items=[self.set_item(name, value, **fields)])
+        return self.link.call(pb.METHOD_STATE_SET, HANDLE, request, value)
+
+    def set(self, name, value, **fields):
+        answer = self.try_set(name, value, **fields)
+        need(answer.status.code == 0, f"set failed: {answer.status.message}")
+
+    def get_call(self, name):
+        answer = self.link.call(pb.METHOD_STATE_GET, HANDLE, pb.StateGet(key=self.key(name)))
+        need(answer.status.code == 0, f"get failed: {answer.status.message}")
+        return answer
+
+    def get(self, name):
+        """(value or None, StateValue)"""
+        answer = self.get_call(name)
+        value = answer.message(pb.StateValue)
+        need(value.found or answer.body == b"", "a body without a value")
+        return (answer.body if value.found else None), value
+
+    def etag(self, name):
+        _, value = self.get(name)
+        need(value.HasField("etag") and value.etag != "", "no etag")
+        return value.etag
+
+    def try_delete(self, name, **fields):
+        item = pb.StateDeleteItem(key=self.key(name), **fields)
+        return self.link.call(pb.METHOD_STATE_DELETE, HANDLE, pb.StateDelete(items=[item]))
+
+    def transact(self, operations, bodies):
+        request = pb.StateTransact(operations=operations)
+        return self.link.call(pb.METHOD_STATE_TRANSACT, HANDLE, request, b"".join(bodies))
+
+
+def need_mismatch(status):
+    need(status.code != 0, "OK")
+    need(status.reason == "ETAG_MISMATCH", f"reason {status.reason!r}, text {status.message!r}")
+
+
+@check(needs="state")
+def get_missing(bench):
+    """finds nothing under a key that was never set"""
+    value, _ = Store(bench).get("none")
+    need(value is None, "found")
+
+
+@check(needs="state")
+def set_get(bench):
+    """returns JSON values byte for byte"""
+    store = Store(bench)
+    for i, value in enumerate((b'"v"', b'{"b" : 2,\n"a":[1,2.50,null,true],"u":"\xc3\xbc<>&"}', b"12345678901234567890",
+                               b"9007199254740993", b"1e400", b"null", b'""', b"0")):
+        store.set(f"j{i}", value, json=True)
+        got, _ = store.get(f"j{i}")
+        need(got == value, f"{got!r}, not {value!r}")
+
+
+@check(needs="state")
+def set_get_binary(bench):
+    """returns arbitrary bytes, among them none and all 256 values"""
+    store = Store(bench)
+    for name, value in (("all", bytes(range(256))), ("empty", b""), ("zero", b"\0"), ("notjson", b"{")):
+        store.set(name, value)
+        got, _ = store.get(name)
+        need(got == value, f"{name}: {got!r}")
+
+
+@check(needs="state")
+def keys(bench):
+    """takes keys of any Unicode text, long ones, and tells similar ones apart"""
+    store = Store(bench)
+    names = ["ü", "日本語", "😀", "a b", "a%b", "a_b", "a*b", "a'b", 'a"b', "a\\b", "a/b", "a\nb", "A", "a", "x" * 400]
+    for i, name in enumerate(names):
+        store.set(name, str(i).encode())
+    for i, name in enumerate(names):
+        got, _ = store.get(name)
+        need(got == str(i).encode(), f"{name!r}: {got!r}, not {i}")
+
+
+@check(needs="state")
+def overwrite_delete(bench):
+    """overwrites, deletes, and deletes again without an error"""
+    store = Store(bench)
+    store.set("k", b"1")
+    store.set("k", b"22")
+    need(store.get("k")[0] == b"22", "not overwritten")
+    need(store.try_delete("k").status.code == 0, "delete failed")
+    need(store.get("k")[0] is None, "still there")
+    need(store.try_delete("k").status.code == 0, "the second delete failed")
+
+
+@check(needs="state")
+def malformed_operation(bench):
+    """refuses malformed operations and values that are not there, and goes on"""
+    store = Store(bench)
+    wrong = pb.StateSet(items=[pb.StateSetItem(key=store.key("k"), value_bytes=100)])
+    for answer in (store.link.call(pb.METHOD_STATE_GET, HANDLE, b"\x0a\x50cut"),
+                   store.link.call(pb.METHOD_STATE_SET, HANDLE, wrong, b"short")):
+        need(answer.status.code == pb.CODE_INVALID_ARGUMENT, f"code {answer.status.code}")
+    need(store.get("k")[0] is None, "it stored something")
+
+
+@check(needs="state")
+def bulk_get(bench):
+    """answers a bulk get in order, missing keys too"""
+    store = Store(bench)
+    for i in range(0, 60, 2):
+        store.set(f"b{i}", b"v" * i)
+    request = pb.StateBulkGet(items=[pb.StateGet(key=store.key(f"b{i}")) for i in range(60)], parallelism=4)
+    answer = store.link.call(pb.METHOD_STATE_BULK_GET, HANDLE, request)
+    need(answer.status.code == 0, answer.status.message)
+    items = answer.message(pb.StateValues).items
+    need(len(items) == 60, f"{len(items)} items")
+    at = 0
+    for i, item in enumerate(items):
+        need(item.status.code == 0 and item.found == (i % 2 == 0), f"item {i}: {item}")
+        value = answer.body[at : at + item.value_bytes]
+        at += item.value_bytes
+        need(not item.found or value == b"v" * i, f"item {i} has {len(value)} bytes")
+    need(at == len(answer.body), "bytes are left over")
+
+
+@check(needs="state")
+def empty_lists(bench):
+    """answers empty lists with success"""
+    link = bench.component()
+    for method, request in ((pb.METHOD_STATE_SET, pb.StateSet()), (pb.METHOD_STATE_DELETE, pb.StateDelete()),
+                            (pb.METHOD_STATE_BULK_GET, pb.StateBulkGet())):
+        answer = link.call(method, HANDLE, request)
+        need(answer.status.code == 0, f"method {method}: {answer.status.message}")
+
+
+@check(needs="state")
+def set_delete_many(bench):
+    """sets and deletes many keys in one call"""
+    store = Store(bench)
+    values = [os.urandom(i) for i in range(100)]
+    request = pb.StateSet(items=[store.set_item(f"m{i}", v) for i, v in enumerate(values)])
+    answer = store.link.call(pb.METHOD_STATE_SET, HANDLE, request, b"".join(values))
+    need(answer.status.code == 0 and not answer.message(pb.StateWriteReply).failures, answer.status.message)
+    for i in (0, 1, 50, 99):
+        need(store.get(f"m{i}")[0] == values[i], f"key {i} differs")
+    request = pb.StateDelete(items=[pb.StateDeleteItem(key=store.key(f"m{i}")) for i in range(99)])
+    answer = store.link.call(pb.METHOD_STATE_DELETE, HANDLE, request)
+    need(answer.status.code == 0 and not answer.message(pb.StateWriteReply).failures, answer.status.message)
+    need(store.get("m98")[0] is None and store.get("m99")[0] is not None, "not what was asked is gone")
+
+
+@check(needs="state")
+def same_key_order(bench):
+    """lets the last of two items for one key win"""
+    store = Store(bench)
+    request = pb.StateSet(items=[store.set_item("k", b"one"), store.set_item("k", b"two")])
+    store.link.call(pb.METHOD_STATE_SET, HANDLE, request, b"onetwo")
+    need(store.get("k")[0] == b"two", "the first won")
+
+
+@check(needs="ETAG")
+def etags(bench):
+    """changes the ETag with each write, accepts the right one and refuses others with ETAG_MISMATCH"""
+    store = Store(bench)
+    store.set("k", b"1")
+    first = store.etag("k")
+    need(store.etag("k") == first, "the etag changes by reading")
+    store.set("k", b"2", etag=first)
+    need(store.etag("k") != first, "the etag did not change")
+    need_mismatch(store.try_set("k", b"3", etag=first).status)
+    need(store.get("k")[0] == b"2", "it wrote in spite of the mismatch")
+    need_mismatch(store.try_delete("k", etag=first).status)
+    need(store.try_delete("k", etag=store.etag("k")).status.code == 0, "the right etag was refused")
+    need(store.get("k")[0] is None, "still there")
+    need(store.try_set("k", b"4", etag=first).status.code != 0, "an etag matched a key that is not there")
+
+
+@check(needs="ETAG")
+def first_write(bench):
+    """refuses first-write without an ETag on an existing key, and accepts it on a new one"""
+    store = Store(bench)
+    store.set("k", b"1", concurrency=pb.CONCURRENCY_FIRST_WRITE)
+    need_mismatch(store.try_set("k", b"2", concurrency=pb.CONCURRENCY_FIRST_WRITE).status)
+    need(store.get("k")[0] == b"1", "it wrote")
+    store.set("k", b"3", concurrency=pb.CONCURRENCY_FIRST_WRITE, etag=store.etag("k"))
+
+
+@check(needs="ETAG")
+def failures_by_index(bench):
+    """reports each failed item of many by its index, and does the others"""
+    store = Store(bench)
+    store.set("a", b"0")
+    old = store.etag("a")
+    store.set("a", b"1")
+    items = [store.set_item("x", b"x"), store.set_item("a", b"y", etag=old), store.set_item("z", b"z")]
+    answer = store.link.call(pb.METHOD_STATE_SET, HANDLE, pb.StateSet(items=items), b"xyz")
+    need(answer.status.code == 0, "the whole call failed")
+    failures = answer.message(pb.StateWriteReply).failures
+    need([f.index for f in failures] == [1], f"failures {[f.index for f in failures]}")
+    need_mismatch(failures[0].status)
+    need(store.get("x")[0] == b"x" and store.get("z")[0] == b"z" and store.get("a")[0] == b"1", "wrong values")
+
+
+@check(needs="TTL")
+def ttl(bench):
+    """tells when a value expires, hides it then, and clears the time with -1"""
+    store = Store(bench)
+    now = time.time() * 1000
+    store.set("long", b"1", ttl_seconds=1000)
+    expires = store.get("long")[1].expires_unix_ms
+    need(expires == 0 or abs(expires - now - 1000000) < 20000, f"expires in {expires - now} ms")
+    store.set("short", b"1", ttl_seconds=1)
+    store.set("kept", b"1", ttl_seconds=1)
+    store.set("kept", b"2", ttl_seconds=-1)
+    need(store.get("short")[0] == b"1", "gone at once")
+    until = time.monotonic() + 5
+    while store.get("short")[0] is not None:
+        need(time.monotonic() < until, "still there 5 s later")
+        time.sleep(0.05)
+    need(store.get("kept")[0] == b"2", "-1 did not clear the time")
+    need(store.try_delete("short").status.code == 0, "delete of an expired key failed")
+
+
+@check(needs="TRANSACTIONAL")
+def transaction(bench):
+    """does all operations of a transaction, in order"""
+    store = Store(bench)
+    store.set("old", b"1")
+    operations = [pb.StateOperation(set=store.set_item("a", b"aa")),
+                  pb.StateOperation(delete=pb.StateDeleteItem(key=store.key("old"))),
+                  pb.StateOperation(set=store.set_item("b", b"")),
+                  pb.StateOperation(set=store.set_item("a", b"aaa"))]
+    answer = store.transact(operations, [b"aa", b"", b"aaa"])
+    need(answer.status.code == 0, answer.status.message)
+    need(store.get("a")[0] == b"aaa" and store.get("b")[0] == b"" and store.get("old")[0] is None, "wrong values")
+
+
+@check(needs="TRANSACTIONAL")
+def rollback(bench):
+    """does nothing of a transaction when one operation fails"""
+    store = Store(bench)
+    store.set("e", b"0")
+    old = store.etag("e")
+    store.set("e", b"1")
+    operations = [pb.StateOperation(set=store.set_item("a", b"a")),
+                  pb.StateOperation(set=store.set_item("e", b"2", etag=old)),
+                  pb.StateOperation(delete=pb.StateDeleteItem(key=store.key("e")))]
+    answer = store.transact(operations, [b"a", b"2"])
+    need_mismatch(answer.status)
+    need(store.get("a")[0] is None and store.get("e")[0] == b"1", "part of it was done")
+
+
+@check(needs="DELETE_WITH_PREFIX")
+def delete_prefix(bench):
+    """deletes all keys with a prefix and counts them"""
+    store = Store(bench)
+    for name in ("p-1", "p-2", "p_3", "q-1"):
+        store.set(name, b"x")
+    answer = store.link.call(pb.METHOD_STATE_DELETE_PREFIX, HANDLE, pb.StateDeletePrefix(prefix=store.key("p-")))
+    need(answer.status.code == 0, answer.status.message)
+    need(answer.message(pb.StateDeletePrefixReply).count == 2, "wrong count")
+    need(store.get("p-1")[0] is None and store.get("p_3")[0] == b"x" and store.get("q-1")[0] == b"x", "wrong keys")
+
+
+@check(needs="KEYS_LIKE")
+def keys_like(bench):
+    """lists keys by a LIKE pattern, in pages"""
+    store = Store(bench)
+    names = [f"l{i:02}" for i in range(25)] + ["lx", "m%", "m1"]
+    for name in names:
+        store.set(name, b"x")
+
+    def like(pattern, size=0):
+        found, token = [], ""
+        for _ in range(100):
+            request = pb.StateKeysLike(pattern=store.key(pattern), page_size=size, token=token)
+            answer = store.link.call(pb.METHOD_STATE_KEYS_LIKE, HANDLE, request)
+            need(answer.status.code == 0, answer.status.message)
+            reply = answer.message(pb.StateKeysLikeReply)
+            need(size == 0 or len(reply.keys) <= size, "a page is too long")
+            found += reply.keys
+            token = reply.token
+            if token == "":
+                break
+        need(len(found) == len(set(found)), "a key came twice")
+        return sorted(key[len(store.prefix):] for key in found)
+
+    need(like("l%") == sorted(names[:26]), "l%")
+    need(like("l__", 7) == names[:25], "l__ in pages of 7")
+    need(like("m\\%") == ["m%"], "an escaped %")
+    need(like("nothing%") == [], "no match")
+
+
+@check(needs="state")
+def unsupported(bench):
+    """answers operations outside its capabilities with UNIMPLEMENTED"""
+    link = bench.component()
+    for name, method, request in (("QUERY_API", pb.METHOD_STATE_QUERY, pb.StateQuery(query='{"filter":{}}')),
+                                  ("DELETE_WITH_PREFIX", pb.METHOD_STATE_DELETE_PREFIX,
+                                   pb.StateDeletePrefix(prefix="nothing||")),
+                                  ("KEYS_LIKE", pb.METHOD_STATE_KEYS_LIKE, pb.StateKeysLike(pattern="nothing||%"))):
+        answer = link.call(method, HANDLE, request)
+        expected = 0 if name in bench.capabilities else pb.CODE_UNIMPLEMENTED
+        need(answer.status.code == expected, f"{name}: code {answer.status.code} {answer.status.message}")
+
+
+# --- large values and flow control -----------------------------------------------------------------------------------
+
+
+@check(needs="state")
+def big_value(bench):
+    """takes and gives a value of 20 MiB under credits"""
+    store = Store(bench)
+    value = os.urandom(MIB) * 20
+    store.set("big", value)
+    need(store.get("big")[0] == value, "the value differs")
+
+
+def open_get_big(store):
+    store.set("big", os.urandom(MIB) * 2)
+    call = store.link.open(pb.METHOD_STATE_GET, HANDLE, pb.StateGet(key=store.key("big")), send=False)
+    call.hold = True
+    store.link.feed(call)
+    store.link.wait(lambda: call.received_bytes == CALL_CREDIT, "a full window of the answer")
+    return call
+
+
+@check(needs="state")
+def call_credit_zero(bench):
+    """stops at a call's credit, serves others meanwhile, and goes on with new credit"""
+    store = Store(bench)
+    call = open_get_big(store)
+    for i in range(50):
+        store.set(f"other{i}", b"x" * 1000)
+    need(call.received_bytes == CALL_CREDIT, "it went on without credit")
+    store.link.send(pb.Frame(kind=pb.KIND_CREDIT, call=call.id, credit_bytes=10))
+    call.recv_used -= 10
+    store.link.wait(lambda: call.received_bytes == CALL_CREDIT + 10, "ten more bytes")
+    call.hold = False
+    store.link.give_call(call, 1)
+    store.link.finish(call)
+    need(call.received_bytes == call.response.payload_bytes, "the answer is cut")
+
+
+@check(needs="state")
+def link_credit_zero(bench):
+    """stops at the connection's credit and goes on with new credit"""
+    store = Store(bench)
+    link = store.link
+    store.set("big", os.urandom(MIB) * 2)
+    link.give_link()
+    link.hold = True
+    calls = [link.open(pb.METHOD_STATE_GET, HANDLE, pb.StateGet(key=store.key("big"))) for _ in range(8)]
+    link.wait(lambda: link.recv_used == LINK_CREDIT, "the whole window of the connection")
+    need(not all(call.is_complete for call in calls), "it sent more than it may")
+    late = link.open(pb.METHOD_STATE_GET, HANDLE, pb.StateGet(key=store.key("none")))
+    while link.pump(0.2):
+        pass
+    need(link.recv_used == LINK_CREDIT, "it went on without credit")
+    link.hold = False
+    link.give_link()
+    for call in calls + [late]:
+        link.finish(call)
+
+
+@check(needs="state")
+def cancel_answer(bench):
+    """breaks a large answer off when it is cancelled"""
+    store = Store(bench)
+    call = open_get_big(store)
+    store.link.cancel(call)
+    need(store.get("none")[0] is None, "no answer to another call")
+    call.hold = False
+    store.link.give_call(call, 1)
+    need(store.get("none")[0] is None, "no answer to another call")
+    need(call.received_bytes <= CALL_CREDIT * 2, "it sent everything")
+
+
+@check(needs="state")
+def many_big(bench):
+    """serves eight calls of 3 MiB at a time, sent and answered in pieces of any size"""
+    store = Store(bench)
+    link = store.link
+    values = [os.urandom(3 * MIB) for _ in range(8)]
+    calls = []
+    for i, value in enumerate(values):
+        request = pb.StateSet(items=[store.set_item(f"p{i}", value)])
+        calls.append(link.open(pb.METHOD_STATE_SET, HANDLE, request, value, send=False))
+    while not all(call.is_complete for call in calls):
+        for call in calls:
+            link.feed(call, most=random.randrange(1, 200000))
+        link.pump(0.01)
+    need(all(call.status.code == 0 for call in calls), "a set failed")
+    for i, value in enumerate(values):
+        need(store.get(f"p{i}")[0] == value, f"value {i} differs")
+
+
+@check(needs="state")
+def dies_in_transfer(bench):
+    """ends when the kernel dies in the middle of transfers"""
+    store = Store(bench)
+    open_get_big(store)
+    half = store.link.open(pb.METHOD_STATE_SET, HANDLE, b"", b"x" * 500000, send=False)
+    store.link.feed(half, most=100000)
+    store.link.close()
+    need(bench.process.wait_exit() == 0, f"exit status {bench.process.popen.returncode}")
+
+
+# --- echo ------------------------------------------------------------------------------------------------------------
+
+
+@check(needs="echo")
+def echo(bench):
+    """echoes notes and bodies"""
+    link = bench.component()
+    for size in (0, 1, 1000, 300000, 5 * MIB):
+        body = os.urandom(size)
+        answer = link.call(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(note="ü"), body)
+        reply = answer.message(pb.EchoReply)
+        need((reply.note, reply.body_bytes, answer.body) == ("ü", size, body), f"differs at {size} bytes")
+
+
+@check(needs="echo")
+def echo_deadline(bench):
+    """ends a waiting call at its deadline and on cancel"""
+    link = bench.component()
+    late = link.call(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=5000), timeout_ms=100)
+    need(late.status.code == pb.CODE_DEADLINE_EXCEEDED, f"code {late.status.code}")
+    call = link.open(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=5000))
+    link.call(pb.METHOD_PING, 0)
+    link.cancel(call)
+    link.finish(call, 2)
+    need(call.status.code == pb.CODE_CANCELLED, f"code {call.status.code}")
+
+
+def open_stream(link):
+    call = link.open(pb.METHOD_ECHO_STREAM, HANDLE, pb.EchoRequest(note="s"), send=False, open_ended=True)
+    call.head.payload_bytes = 0
+    call.keep = False
+    link.feed(call)
+    link.wait(lambda: call.response is not None, "response of the stream")
+    need(call.response.open_ended, "the response is not open-ended")
+    return call
+
+
+@check(needs="echo")
+def stream(bench):
+    """passes a long stream through under credits"""
+    link = bench.component()
+    total = (1024 if os.environ.get("LONG") else 64) * MIB
+    chunk = os.urandom(65536)
+    call = open_stream(link)
+    head = call.received_bytes
+    sent = 0
+    until = time.monotonic() + 120
+    while not call.is_ended:
+        while sent < total and min(call.send_credit, link.send_credit) >= len(chunk):
+            link.send(pb.Frame(kind=pb.KIND_DATA, call=call.id, payload=chunk))
+            call.send_credit -= len(chunk)
+            link.send_credit -= len(chunk)
+            sent += len(chunk)
+            if sent == total:
+                link.send(pb.Frame(kind=pb.KIND_END, call=call.id))
+        link.pump(0.5)
+        need(time.monotonic() < until, f"only {call.received_bytes} bytes came back")
+    need(call.received_bytes - head == total, f"{call.received_bytes - head} of {total} bytes came back")
+    with open(f"/proc/{bench.hello.pid}/status", encoding="ascii") as f:
+        peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM"))
+    need(peak < 64 * 1024, f"it held {peak} KiB")
+
+
+@check(needs="echo")
+def stream_backpressure(bench):
+    """takes no more of a stream than it can pass on"""
+    link = bench.component()
+    call = open_stream(link)
+    call.hold = True
+    sent = 0
+    while True:
+        size = min(call.send_credit, 65536)
+        if size > 0:
+            link.send(pb.Frame(kind=pb.KIND_DATA, call=call.id, payload=b"z" * size))
+            call.send_credit -= size
+            link.send_credit -= size
+            sent += size
+        elif not link.pump(0.3):
+            break
+    need(sent <= 3 * CALL_CREDIT, f"it took {sent} bytes")
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer meanwhile")
+    link.cancel(call)
+    link.wait(lambda: call.is_ended, "end of the cancelled stream", 3)
+    need(call.end_status.code == pb.CODE_CANCELLED, f"code {call.end_status.code}")

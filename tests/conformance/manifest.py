@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds a plugin by name or path, and the component a check configures."""
+import os
+import string
+
+import yaml
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Manifest:
+    def __init__(self, path):
+        self.dir = os.path.dirname(os.path.abspath(path))
+        with open(path, encoding="utf-8") as f:
+            document = yaml.safe_load(f)
+        self.name = document["name"]
+        self.version = str(document["version"])
+        self.exec = os.path.join(self.dir, document["exec"])
+        self.types = {entry["type"]: [str(v) for v in entry["versions"]] for entry in document["types"]}
+        self.token_in_environment = document.get("token") == "env"
+
+
+def find(build, plugin):
+    for path in (plugin, os.path.join(plugin, "plugin.yaml"), os.path.join(os.path.dirname(plugin), "plugin.yaml"),
+                 os.path.join(build, "plugins", plugin, "plugin.yaml"),
+                 os.path.join(build, "tests", "plugins", plugin, "plugin.yaml"),
+                 os.path.join(HERE, plugin, "plugin.yaml")):
+        if path.endswith(".yaml") and os.path.isfile(path):
+            return Manifest(path)
+    raise SystemExit(f"conform: no plugin.yaml for {plugin}")
+
+
+def component_metadata(manifest, type_, given, directory):
+    """Pairs for InitRequest: what the command line gave, else components/<type>.yaml. ${DIR} is a fresh directory."""
+    path = os.path.join(HERE, "components", type_ + ".yaml")
+    pairs = []
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as f:
+            document = yaml.safe_load(f)
+        pairs = [(m["name"], str(m["value"])) for m in document["spec"].get("metadata") or []]
+    pairs = [p for p in pairs if p[0] not in dict(given)] + given
+    return [(name, string.Template(value).safe_substitute(DIR=directory, **os.environ)) for name, value in pairs]
