@@ -35,10 +35,10 @@ static void
 run_search(struct job *job, struct connection *connection)
 {
     struct cleanup *cleanup = (struct cleanup *)job;
-    connection_limit(connection, UINT64_MAX); /* ends with the worker only */
+    connection_limit(connection, UINT64_MAX, NULL); /* ends with the worker only */
     job->failure = scan_expired(connection, cleanup->store->config.table, &cleanup->rowid,
                                 cleanup->rowids, &cleanup->count);
-    connection_limit(connection, 0);
+    connection_limit(connection, 0, NULL);
 }
 
 static void
@@ -110,7 +110,7 @@ void
 cleanup_start(struct store *store)
 {
     int64_t interval_ms = store->config.cleanup_interval_ms;
-    if (interval_ms <= 0 || ev_is_active(&store->cleanup))
+    if (interval_ms <= 0 || store->database->config.is_read_only || ev_is_active(&store->cleanup))
         return;
     double interval_s = (double)interval_ms / 1000;
     ev_timer_init(&store->cleanup, on_cleanup_due, interval_s, interval_s);

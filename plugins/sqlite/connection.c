@@ -72,13 +72,16 @@ static int
 on_progress(void *arg)
 {
     const struct connection *connection = arg;
-    return (connection->run_deadline_ms != 0 && monotonic_ms() >= connection->run_deadline_ms) ||
+    return monotonic_ms() >= connection->run_deadline_ms ||
+           (connection->is_cancelled != NULL && atomic_load(connection->is_cancelled)) ||
            (connection->is_stopping != NULL && atomic_load(connection->is_stopping));
 }
 
 void
-connection_limit(struct connection *connection, uint64_t deadline_ms)
+connection_limit(struct connection *connection, uint64_t deadline_ms,
+                 const atomic_bool *is_cancelled)
 {
+    connection->is_cancelled = is_cancelled;
     connection->run_deadline_ms = deadline_ms;
     sqlite3_progress_handler(connection->db, deadline_ms != 0 ? PROGRESS_STEPS : 0, on_progress,
                              connection);

@@ -57,7 +57,9 @@ struct connection {
     struct table *tables;
     sqlite3_stmt *transaction[TRANSACTION_STATEMENT_COUNT];
     uint64_t busy_deadline_ms;
-    uint64_t run_deadline_ms; /* of the statement being run, 0: none; see connection_limit() */
+    /* Of the statement being run, see connection_limit(). */
+    uint64_t run_deadline_ms;
+    const atomic_bool *is_cancelled;
     dev_t device; /* of the database file when it was opened; set before, it must be that file */
     ino_t inode;
     bool is_wal;
@@ -74,8 +76,10 @@ void connection_expect_file(struct connection *other, const struct connection *c
  * name. */
 struct failure *connection_check_file(struct connection *connection);
 
-/* Statements run longer than this end with SQLITE_INTERRUPT. 0 lifts the limit. */
-void connection_limit(struct connection *connection, uint64_t deadline_ms);
+/* Statements that run beyond the deadline, or when *is_cancelled (or NULL) has become true, end
+ * with SQLITE_INTERRUPT. Deadline 0 lifts both. */
+void connection_limit(struct connection *connection, uint64_t deadline_ms,
+                      const atomic_bool *is_cancelled);
 
 int connection_statement(struct connection *connection, const char *table, enum statement which,
                          sqlite3_stmt **ret_statement);

@@ -6,6 +6,8 @@
 #ifndef SQLITE_PLUGIN_JOB_H
 #define SQLITE_PLUGIN_JOB_H
 
+#include <stdatomic.h>
+
 #include "connection.h"
 #include "row.h"
 
@@ -18,9 +20,10 @@ struct job {
     void (*run)(struct job *job, struct connection *connection);
     /* On the plugin's thread, once, after it has run or failed. Owns the job from then on. */
     void (*finish)(struct job *job);
-    struct failure *failure; /* of the whole job; NULL: none */
-    uint64_t deadline_ms;    /* monotonic; not begun later than this */
-    size_t bytes;            /* what it holds, for the queue's bound */
+    struct failure *failure;  /* of the whole job; NULL: none */
+    uint64_t deadline_ms;     /* monotonic; not begun later than this */
+    size_t bytes;             /* what it holds, for the queue's bound */
+    atomic_bool is_cancelled; /* set on the plugin's thread, any time */
 };
 
 /* Exactly one of `set` and `del`. */

@@ -19,11 +19,30 @@ deadline_of(const struct store *store)
     return monotonic_ms() + (uint64_t)store->config.timeout_ms;
 }
 
+/* Until its reply; the job lies in the call's memory. */
+static void
+on_cancel(remora_call *call, void *arg)
+{
+    (void)call;
+    struct job *job = arg;
+    atomic_store(&job->is_cancelled, true);
+}
+
 static void
 reply_and_free(remora_call *call, struct failure *failure)
 {
     remora_reply_failure(call, &failure->base);
     failure_free(failure);
+}
+
+static void
+submit(remora_call *call, struct worker *worker, struct job *job)
+{
+    struct failure *failure = worker_submit(worker, job);
+    if (failure != NULL)
+        reply_and_free(call, failure);
+    else
+        remora_call_on_cancel(call, on_cancel, job);
 }
 
 /* Large values are lent to the SDK, which releases them; small ones are copied. */
@@ -169,9 +188,7 @@ submit_read(remora_call *call, struct store *store, const struct remora_state_ge
                            .rows = remora_call_alloc(call, (count + 1) * sizeof(struct row *)),
                            .count = count,
                            .is_single = is_single };
-    struct failure *failure = worker_submit(database_reads(store->database), &read->job);
-    if (failure != NULL)
-        reply_and_free(call, failure);
+    submit(call, database_reads(store->database), &read->job);
 }
 
 /* The connection for reading here, if there is one and the file is still there. */
@@ -294,9 +311,7 @@ add_delete(struct write_call *write, const struct remora_state_delete *del)
 static void
 submit_write(struct store *store, struct write_call *write)
 {
-    struct failure *failure = worker_submit(&store->database->writer, &write->write.job);
-    if (failure != NULL)
-        reply_and_free(write->call, failure);
+    submit(write->call, &store->database->writer, &write->write.job);
 }
 
 static void
@@ -370,20 +385,20 @@ static void
 run_query(struct job *job, struct connection *connection)
 {
     struct scan *scan = (struct scan *)job;
-    connection_limit(connection, job->deadline_ms);
+    connection_limit(connection, job->deadline_ms, &job->is_cancelled);
     job->failure = scan_query(connection, scan->store->config.table, scan->text, scan->prefix,
                               &scan->rows);
-    connection_limit(connection, 0);
+    connection_limit(connection, 0, NULL);
 }
 
 static void
 run_keys(struct job *job, struct connection *connection)
 {
     struct scan *scan = (struct scan *)job;
-    connection_limit(connection, job->deadline_ms);
+    connection_limit(connection, job->deadline_ms, &job->is_cancelled);
     job->failure = scan_keys(connection, scan->store->config.table, scan->text, scan->page_size,
                              scan->token, &scan->rows);
-    connection_limit(connection, 0);
+    connection_limit(connection, 0, NULL);
 }
 
 static void
@@ -443,9 +458,7 @@ new_scan(remora_call *call, struct store *store)
 static void
 submit_scan(struct scan *scan)
 {
-    struct failure *failure = worker_submit(database_reads(scan->store->database), &scan->job);
-    if (failure != NULL)
-        reply_and_free(scan->call, failure);
+    submit(scan->call, database_reads(scan->store->database), &scan->job);
 }
 
 static void

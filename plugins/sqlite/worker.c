@@ -78,9 +78,15 @@ on_jobs_done(void *arg)
     }
 }
 
+/* Nobody waits for it any more: then it is not begun. */
 static bool
 is_late(struct job *job, uint64_t now_ms)
 {
+    if (atomic_load(&job->is_cancelled)) {
+        job->failure = failure_new(REMORA_CANCELLED, REMORA_EFFECT_NOT_SENT,
+                                   "the caller gave up while the request was waiting");
+        return true;
+    }
     if (now_ms < job->deadline_ms)
         return false;
     job->failure = failure_new(REMORA_DEADLINE_EXCEEDED, REMORA_EFFECT_NOT_SENT,

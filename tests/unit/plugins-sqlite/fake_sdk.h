@@ -32,6 +32,8 @@ struct remora_call {
     uint32_t capabilities;
     struct reply_item *items;
     size_t count;
+    void (*on_cancel)(remora_call *call, void *arg);
+    void *on_cancel_arg;
     void *memory[CALL_MEMORIES_MAX];
     size_t memory_count;
 };
@@ -115,6 +117,14 @@ remora_call_alloc(remora_call *call, size_t bytes)
     memset(memory, 0xa5, bytes + 1);
     call->memory[call->memory_count++] = memory;
     return memory;
+}
+
+void
+remora_call_on_cancel(remora_call *call, void (*fn)(remora_call *call, void *arg), void *arg)
+{
+    CHECK_EQ_INT(call->replies, 0);
+    call->on_cancel = fn;
+    call->on_cancel_arg = arg;
 }
 
 /* As in the SDK, what was allocated for the call ends with its reply. */

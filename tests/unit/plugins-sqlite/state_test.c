@@ -282,6 +282,27 @@ TEST(the_queue_is_bounded)
     close_component(&component);
 }
 
+TEST(a_request_given_up_while_it_waits_is_not_begun)
+{
+    struct component component;
+    fresh_path();
+    open_component(&component, path);
+    struct remora_state_set set = { .key = slice("k"), .value = slice("1"), .json = true };
+    remora_call one, two;
+    start_set(&one, &component, &set);
+    set.key = slice("other");
+    start_set(&two, &component, &set);
+    one.on_cancel(&one, one.on_cancel_arg);
+    set.key = slice("k"); /* `one` points to the same request */
+    database_flush_all();
+    wait_reply(&one);
+    wait_reply(&two);
+    CHECK_EQ_INT(one.code, REMORA_CANCELLED);
+    CHECK_EQ_INT(one.effect, REMORA_EFFECT_NOT_SENT);
+    CHECK_EQ_INT(two.code, REMORA_OK);
+    close_component(&component);
+}
+
 TEST(items_of_a_bulk_write_fail_alone)
 {
     struct component component;
