@@ -78,8 +78,7 @@ def terminated(bench):
 def oversized(bench):
     """ends the connection on a frame longer than 256 KiB"""
     _, link = bench.connect()
-    link.raw(b"\1" + struct.pack(">Q", FRAME_MAX + 1))
-    link.raw(b"\0" * 1000)
+    link.raw(b"\1" + struct.pack(">Q", FRAME_MAX + 1) + b"\0" * 1000)
     link.expect_closed()
 
 
