@@ -10,7 +10,7 @@
 #include "http/http.h"
 
 struct h1_config {
-    size_t head_bytes_max;  /* request line and headers; beyond it 431 */
+    size_t head_bytes_max;  /* beyond it and LIMIT_http_head_slack_bytes: 431 */
     uint64_t idle_ms;       /* between requests */
     uint64_t head_ms;       /* first byte to end of head */
     uint64_t body_stall_ms; /* no body byte while the handler wants one */

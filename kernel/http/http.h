@@ -46,9 +46,9 @@ struct http_exchange {
     void *server_arg; /* of the server's configuration */
 
     struct slice method;
-    struct slice target;  /* raw, as on the request line, without scheme and authority */
-    struct slice path;    /* raw part before the question mark */
-    struct slice query;   /* raw part behind it; empty if none */
+    struct slice target;    /* raw, as on the request line, without scheme and authority */
+    struct slice path;      /* raw part before the question mark */
+    struct slice query;     /* raw part behind it; empty if none */
     struct slice authority; /* Host, or of an absolute-form target */
     unsigned version_minor; /* of HTTP/1.x */
     const struct http_header *headers;
@@ -74,9 +74,10 @@ struct slice http_header_get(const struct http_exchange *x, struct slice name);
  * left in the middle, ERR_DEADLINE if it stalled. */
 err_t http_body_read(struct http_exchange *x, struct slice *ret_chunk) WARN_UNUSED;
 
-/* The whole body, in the arena. ERR_TOO_LARGE beyond `bytes_max` (the rest is left unread). Suspends. */
-err_t http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_body)
-    WARN_UNUSED;
+/* The whole body, in the arena. ERR_TOO_LARGE beyond `bytes_max` (the rest is left unread).
+ * Suspends. */
+err_t
+http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_body) WARN_UNUSED;
 
 /* --- answering ---------------------------------------------------------------------------------*/
 

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A listening socket and its connections on one worker; see h1_server.h. */
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/h1_conn.h"
+
+struct h1_config
+h1_config_default(void)
+{
+    return (struct h1_config){
+        .head_bytes_max = LIMIT_http_read_buffer_bytes,
+        .idle_ms = LIMIT_http_idle_ms,
+        .head_ms = LIMIT_http_head_ms,
+        .body_stall_ms = LIMIT_http_body_stall_ms,
+        .write_stall_ms = LIMIT_http_write_stall_ms,
+        .connections_max = LIMIT_http_connections_max,
+    };
+}
+
+static void
+on_accept(struct listener *listener, int fd)
+{
+    struct h1_server *server = container_of(listener, struct h1_server, listener);
+    if (server->conn_count >= server->config.connections_max)
+        (void)close(fd); /* nothing was written that could be lost */
+    else
+        h1_conn_open(server, fd);
+}
+
+static bool
+is_unix(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    return getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.ss_family == AF_UNIX;
+}
+
+struct h1_server *
+h1_server_new(struct worker *worker, int listen_fd, const struct h1_config *config,
+              http_handler *handler, void *arg)
+{
+    struct h1_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        abort();
+    server->worker = worker;
+    server->config = *config;
+    server->handler = handler;
+    server->arg = arg;
+    server->is_local = is_unix(listen_fd);
+    list_init(&server->conns);
+    buf_init(&server->scratch, LIMIT_http_read_bytes);
+    listener_open(&server->listener, worker, listen_fd, on_accept);
+    return server;
+}
+
+void
+h1_server_drain(struct h1_server *server)
+{
+    server->is_draining = true;
+    listener_close(&server->listener);
+    struct list *node, *next;
+    LIST_FOREACH_SAFE(node, next, &server->conns)
+    h1_conn_drain(LIST_ENTRY(node, struct h1_conn, link));
+}
+
+size_t
+h1_server_connections(const struct h1_server *server)
+{
+    return server->conn_count;
+}
+
+static void
+on_free(struct mail *mail)
+{
+    struct h1_server *server = container_of(mail, struct h1_server, free_mail);
+    void (*on_closed)(void *arg) = server->on_closed;
+    void *arg = server->on_closed_arg;
+    buf_fini(&server->scratch);
+    free(server);
+    if (on_closed != NULL)
+        on_closed(arg);
+}
+
+/* Later: a caller further up may still look at the server. */
+static void
+free_later(struct h1_server *server)
+{
+    worker_post(server->worker, &server->free_mail, on_free);
+}
+
+void
+h1_server_lost_conn(struct h1_server *server)
+{
+    server->conn_count--;
+    if (server->is_closing && server->conn_count == 0)
+        free_later(server);
+}
+
+void
+h1_server_close(struct h1_server *server, void (*on_closed)(void *arg), void *arg)
+{
+    assert(!server->is_closing);
+    server->on_closed = on_closed;
+    server->on_closed_arg = arg;
+    listener_close(&server->listener);
+    struct list *node, *next;
+    LIST_FOREACH_SAFE(node, next, &server->conns)
+    h1_conn_gone(LIST_ENTRY(node, struct h1_conn, link));
+    server->is_closing = true;
+    if (server->conn_count == 0)
+        free_later(server);
+}

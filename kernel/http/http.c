@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all versions of HTTP share; see http.h. */
+#include "http/http.h"
+
+#include "base/arena.h"
+
+enum { FIRST_BODY_BYTES = 4096 };
+
+struct slice
+http_header_get(const struct http_exchange *x, struct slice name)
+{
+    for (size_t i = 0; i < x->header_count; i++)
+        if (x->headers[i].name.len == name.len && slice_eq_nocase(x->headers[i].name, name))
+            return x->headers[i].value;
+    return (struct slice){ 0 };
+}
+
+/* --- bodies ------------------------------------------------------------------------------------*/
+
+err_t
+http_body_read(struct http_exchange *x, struct slice *ret_chunk)
+{
+    return x->transport->body_read(x, ret_chunk);
+}
+
+/* A body being put together in the arena. */
+struct whole {
+    char *data;
+    size_t len;
+    size_t capacity;
+};
+
+static void
+whole_append(struct whole *w, struct arena *arena, struct slice piece)
+{
+    if (w->capacity - w->len < piece.len) {
+        size_t capacity = w->capacity < FIRST_BODY_BYTES ? FIRST_BODY_BYTES : w->capacity * 2;
+        while (capacity - w->len < piece.len)
+            capacity *= 2;
+        w->data = arena_grow(arena, w->data, w->capacity, capacity);
+        w->capacity = capacity;
+    }
+    memcpy(w->data + w->len, piece.data, piece.len);
+    w->len += piece.len;
+}
+
+err_t
+http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_body)
+{
+    if (x->content_length >= 0 && (uint64_t)x->content_length > bytes_max)
+        return ERR_TOO_LARGE;
+    struct slice first, piece;
+    err_t err = http_body_read(x, &first); /* suspends */
+    if (err != OK)
+        return err;
+    if (first.len > bytes_max)
+        return ERR_TOO_LARGE;
+    if ((uint64_t)x->content_length == first.len) {
+        *ret_body = first; /* stays where it is: there is no further piece */
+        return OK;
+    }
+    struct arena *arena = task_arena(x->task);
+    struct whole whole = { 0 };
+    if (x->content_length > 0) {
+        whole.capacity = (size_t)x->content_length;
+        whole.data = arena_alloc(arena, whole.capacity);
+    }
+    for (piece = first; piece.len > 0;) {
+        if (piece.len > bytes_max - whole.len)
+            return ERR_TOO_LARGE;
+        whole_append(&whole, arena, piece);
+        err = http_body_read(x, &piece); /* suspends */
+        if (err != OK)
+            return err;
+    }
+    *ret_body = whole.len == 0 ? SLICE_EMPTY : slice_of(whole.data, whole.len);
+    return OK;
+}
+
+/* --- answers -----------------------------------------------------------------------------------*/
+
+err_t
+http_reply_start(struct http_exchange *x, int status, const struct http_header *headers,
+                 size_t header_count, int64_t length)
+{
+    return x->transport->reply_start(x, status, headers, header_count, length);
+}
+
+err_t
+http_reply_write(struct http_exchange *x, struct slice bytes)
+{
+    return x->transport->reply_write(x, bytes);
+}
+
+err_t
+http_reply_end(struct http_exchange *x)
+{
+    return x->transport->reply_end(x);
+}
+
+err_t
+http_reply(struct http_exchange *x, int status, const struct http_header *headers,
+           size_t header_count, struct slice body)
+{
+    err_t err = x->transport->reply_start(x, status, headers, header_count, (int64_t)body.len);
+    if (err == OK)
+        err = x->transport->reply_write(x, body);
+    return err == OK ? x->transport->reply_end(x) : err;
+}
+
+/* --- status ------------------------------------------------------------------------------------*/
+
+const char *
+http_status_text(int status)
+{
+    enum { FIRST = 200 };
+    static const char *const texts[] = {
+        [200 - FIRST] = "OK",
+        [201 - FIRST] = "Created",
+        [202 - FIRST] = "Accepted",
+        [203 - FIRST] = "Non-Authoritative Information",
+        [204 - FIRST] = "No Content",
+        [205 - FIRST] = "Reset Content",
+        [206 - FIRST] = "Partial Content",
+        [207 - FIRST] = "Multi-Status",
+        [208 - FIRST] = "Already Reported",
+        [226 - FIRST] = "IM Used",
+        [300 - FIRST] = "Multiple Choices",
+        [301 - FIRST] = "Moved Permanently",
+        [302 - FIRST] = "Found",
+        [303 - FIRST] = "See Other",
+        [304 - FIRST] = "Not Modified",
+        [305 - FIRST] = "Use Proxy",
+        [307 - FIRST] = "Temporary Redirect",
+        [308 - FIRST] = "Permanent Redirect",
+        [400 - FIRST] = "Bad Request",
+        [401 - FIRST] = "Unauthorized",
+        [402 - FIRST] = "Payment Required",
+        [403 - FIRST] = "Forbidden",
+        [404 - FIRST] = "Not Found",
+        [405 - FIRST] = "Method Not Allowed",
+        [406 - FIRST] = "Not Acceptable",
+        [407 - FIRST] = "Proxy Authentication Required",
+        [408 - FIRST] = "Request Timeout",
+        [409 - FIRST] = "Conflict",
+        [410 - FIRST] = "Gone",
+        [411 - FIRST] = "Length Required",
+        [412 - FIRST] = "Precondition Failed",
+        [413 - FIRST] = "Request Entity Too Large",
+        [414 - FIRST] = "Request URI Too Long",
+        [415 - FIRST] = "Unsupported Media Type",
+        [416 - FIRST] = "Requested Range Not Satisfiable",
+        [417 - FIRST] = "Expectation Failed",
+        [418 - FIRST] = "I'm a teapot",
+        [421 - FIRST] = "Misdirected Request",
+        [422 - FIRST] = "Unprocessable Entity",
+        [423 - FIRST] = "Locked",
+        [424 - FIRST] = "Failed Dependency",
+        [425 - FIRST] = "Too Early",
+        [426 - FIRST] = "Upgrade Required",
+        [428 - FIRST] = "Precondition Required",
+        [429 - FIRST] = "Too Many Requests",
+        [431 - FIRST] = "Request Header Fields Too Large",
+        [451 - FIRST] = "Unavailable For Legal Reasons",
+        [500 - FIRST] = "Internal Server Error",
+        [501 - FIRST] = "Not Implemented",
+        [502 - FIRST] = "Bad Gateway",
+        [503 - FIRST] = "Service Unavailable",
+        [504 - FIRST] = "Gateway Timeout",
+        [505 - FIRST] = "HTTP Version Not Supported",
+        [506 - FIRST] = "Variant Also Negotiates",
+        [507 - FIRST] = "Insufficient Storage",
+        [508 - FIRST] = "Loop Detected",
+        [510 - FIRST] = "Not Extended",
+        [511 - FIRST] = "Network Authentication Required",
+    };
+    if (status < FIRST || (size_t)(status - FIRST) >= ARRAY_LEN(texts))
+        return "";
+    const char *text = texts[status - FIRST];
+    return text == NULL ? "" : text;
+}
