@@ -332,6 +332,8 @@ struct job {
     int permits;
     struct wait *waiting;
     struct task *task;
+    const struct link_call *call; /* while it lives */
+    size_t held_max;              /* most bytes it held back */
     bool is_done;
     err_t err;
     err_t body_err;
@@ -379,6 +381,8 @@ read_body(struct task *t, struct link_call *call, struct job *job)
         if (err != OK || chunk.len == 0)
             return err;
         task_yield(t); /* more may arrive while it is held */
+        size_t held = call->body.capacity + call->held.capacity;
+        job->held_max = held > job->held_max ? held : job->held_max;
         struct slice expected = chunk;
         for (size_t i = 0; i < chunk.len && !job->body_is_wrong; i++)
             job->body_is_wrong = expected.data[i] != pattern(job->body_bytes + i);
@@ -393,6 +397,7 @@ run_job(struct task *t, void *arg)
     if (job->timeout_ms > 0)
         (void)task_deadline_push(t, job->timeout_ms);
     struct link_call call;
+    job->call = &call;
     job->err = link_call(t, link_, &job->args, &call);
     if (job->err == OK) {
         job->status = call.status;
