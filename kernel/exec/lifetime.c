@@ -10,9 +10,9 @@
  *
  * Each process asks to be signalled when its parent dies, so a SIGKILL of the kernel runs down the
  * chain. The outer process or monitor ends exactly as the plugin did, so that the kernel reads the
- * true exit status. It ignores SIGTERM, which goes to the whole process group, and takes SIGUSR1 as
- * "kill everything now". A separate init is there because as pid 1 the plugin itself would lose the
- * default action of its signals.
+ * true exit status. It ignores SIGTERM, which goes to the whole process group, but not before there
+ * is a plugin to receive it, and takes SIGUSR1 as "kill everything now". A separate init is there
+ * because as pid 1 the plugin itself would lose the default action of its signals.
  */
 #include "exec.h"
 
@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -40,6 +41,29 @@ struct news {
     int setup_errno; /* init could not set itself up; nothing was started */
     int status;      /* wait status of the plugin */
 };
+
+/* From here on SIGTERM is the plugin's business, which waits for this before it goes on: a SIGTERM
+ * that comes earlier ends us, and it. */
+static void
+leave_sigterm_to_the_plugin(int plugin_end)
+{
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &term, NULL); /* cannot fail with these arguments */
+    ssize_t ignored = write(plugin_end, "", 1);
+    (void)ignored; /* it is gone, which shows soon */
+}
+
+/* In the plugin. */
+static void
+wait_for_go(int end)
+{
+    char byte;
+    if (read(end, &byte, 1) != 1)
+        _exit(EXEC_EXIT_SETUP);
+    (void)close(end); /* a socket */
+}
 
 __attribute__((noreturn)) static void
 end_like(int status)
@@ -115,21 +139,25 @@ map_ids(uid_t uid, gid_t gid)
 }
 
 /* Runs as pid 1 until the plugin ends; what is still there then ends with the namespace. Returns in
- * the plugin. `alive` is a pipe whose other end only the outer process holds. */
+ * the plugin. Only the outer process holds the other end of `outer`. */
 static void
-init_split(struct news *news, int alive)
+init_split(struct news *news, int outer)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 ||
-        poll(&(struct pollfd){ .fd = alive, .events = POLLIN }, 1, 0) != 0)
+        poll(&(struct pollfd){ .fd = outer, .events = POLLIN }, 1, 0) != 0)
         _exit(0); /* the outer process is gone: getppid() cannot tell, it is 0 here */
     pid_t plugin = fork();
     if (plugin < 0) {
         news->setup_errno = errno;
         _exit(0);
     }
-    (void)close(alive);
-    if (plugin == 0)
+    if (plugin == 0) {
+        wait_for_go(outer);
         return;
+    }
+    if (write(outer, "", 1) != 1)
+        _exit(0); /* gone: we shall be killed any moment */
+    (void)close(outer);
     (void)close(3); /* the token is the plugin's */
     for (;;) {
         int status;
@@ -145,8 +173,11 @@ init_split(struct news *news, int alive)
 
 /* Until init has ended. */
 static void
-outer_wait(pid_t init)
+outer_wait(pid_t init, int init_end)
 {
+    char byte;
+    if (read(init_end, &byte, 1) == 1)
+        leave_sigterm_to_the_plugin(init_end);
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);
@@ -167,8 +198,8 @@ namespace_split(void)
     gid_t gid = getegid();
     struct news *news = mmap(NULL, sizeof *news, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                              -1, 0);
-    int alive[2];
-    if (news == MAP_FAILED || pipe2(alive, O_CLOEXEC) != 0)
+    int ends[2];
+    if (news == MAP_FAILED || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return errno;
     *news = (struct news){ .status = NO_STATUS };
 
@@ -180,23 +211,23 @@ namespace_split(void)
     }
     int error = errno;
     if (init == 0) {
-        (void)close(alive[1]);
+        (void)close(ends[1]);
         if (has_user_ns && !map_ids(uid, gid)) {
             news->setup_errno = errno;
             _exit(0);
         }
-        init_split(news, alive[0]);
+        init_split(news, ends[0]);
         return 0;
     }
-    (void)close(alive[0]);
+    (void)close(ends[0]);
     if (init < 0) {
-        (void)close(alive[1]);
+        (void)close(ends[1]);
         (void)munmap(news, sizeof *news);
         return error;
     }
-    outer_wait(init);
+    outer_wait(init, ends[1]);
     if (news->setup_errno != 0) {
-        (void)close(alive[1]);
+        (void)close(ends[1]);
         return news->setup_errno;
     }
     int status = __atomic_load_n(&news->status, __ATOMIC_ACQUIRE);
@@ -309,14 +340,22 @@ monitor_split(const struct spec *spec)
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         die(EXEC_EXIT_SETUP, "cannot adopt what forks away", strerror(errno));
     pid_t self = getpid();
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        die(EXEC_EXIT_SETUP, "cannot make a pair of sockets", strerror(errno));
     pid_t plugin = fork();
     if (plugin < 0)
         die(EXEC_EXIT_SETUP, "cannot fork", strerror(errno));
     if (plugin > 0) {
+        leave_sigterm_to_the_plugin(ends[1]);
+        (void)close(ends[0]);
+        (void)close(ends[1]);
         (void)close(3); /* the token is the plugin's */
         monitor(plugin);
     }
+    (void)close(ends[1]);
     die_with(self, SIGKILL);
+    wait_for_go(ends[0]);
 }
 
 void
@@ -324,6 +363,7 @@ lifetime_split(const struct spec *spec, struct report *report)
 {
     sigset_t all;
     sigfillset(&all);
+    sigdelset(&all, SIGTERM);
     (void)sigprocmask(SIG_SETMASK, &all, NULL); /* cannot fail with these arguments */
     (void)signal(SIGCHLD, SIG_DFL); /* ignored ones are inherited and reap by themselves */
     die_with(spec->parent, SIGKILL);

@@ -52,6 +52,7 @@ struct fixture {
     struct arena arena;
     const char *act;
     char dir[200];
+    char kernel[16]; /* our pid */
     char exec_path[PATH_MAX];
     bool auto_ready;    /* reports the link as ready as soon as a process is there */
     bool auto_answered; /* and a call as answered */
@@ -63,6 +64,8 @@ struct fixture {
     bool is_late;
 };
 
+static const char *fixture_test_dir; /* set by a test that brings its own */
+
 static inline const char *
 fixture_env(void *arg, const char *name)
 {
@@ -70,7 +73,9 @@ fixture_env(void *arg, const char *name)
     if (strcmp(name, "ACT") == 0)
         return f->act;
     if (strcmp(name, "TEST_DIR") == 0)
-        return f->dir;
+        return fixture_test_dir != NULL ? fixture_test_dir : f->dir;
+    if (strcmp(name, "KERNEL") == 0)
+        return f->kernel;
     if (strstr(name, "SAN_OPTIONS") != NULL)
         return "detect_leaks=0"; /* the leak detector wants ptrace, which a plugin does not get */
     return NULL;
@@ -178,7 +183,7 @@ fixture_manifest(struct fixture *f, const char *more)
     snprintf(path, sizeof path, "%s/plugin.yaml", folder);
     snprintf(text, sizeof text,
              "{apiVersion: remora.io/v1, kind: Plugin, name: act, version: 1, exec: %s, "
-             "environment: [ACT, TEST_DIR, ASAN_OPTIONS], types: [{type: state.act}]%s}",
+             "environment: [ACT, TEST_DIR, KERNEL], types: [{type: state.act}]%s}",
              name, more);
     REQUIRE_OK(manifest_parse(slice_str(text), path, &f->manifest, &diag));
 }
@@ -193,6 +198,7 @@ fixture_init(struct fixture *f, const char *name, const char *more, enum sandbox
     diag_init(&diag, &f->arena);
     log_threshold = LOG_WARN;
     snprintf(f->dir, sizeof f->dir, "%s", test_dir());
+    snprintf(f->kernel, sizeof f->kernel, "%d", getpid());
     REQUIRE_OK(rundir_open(&(struct rundir_config){ .wanted = f->dir }, &f->rundir, &diag));
     fixture_manifest(f, more);
     ev_init(&f->limit, fixture_late);
