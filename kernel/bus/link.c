@@ -27,7 +27,7 @@ enum {
 };
 
 static const char *const state_names[] = {
-    [LINK_GREETING] = "greeting", [LINK_READY] = "ready", [LINK_DEAD] = "dead"
+    [LINK_GREETING] = "greeting", [LINK_OPEN] = "open", [LINK_DEAD] = "dead"
 };
 
 static void
@@ -152,12 +152,10 @@ send_hello_ack(struct link *link, const char *refusal)
     ack.frame_bytes_max = LIMIT_frame_bytes_max;
     ack.call_credit_bytes = LIMIT_call_credit_bytes;
     ack.link_credit_bytes = LIMIT_link_credit_bytes;
-    const char *const *services = link->config.host_services;
-    while (services != NULL && services[ack.n_host_services] != NULL)
-        ack.n_host_services++;
+    ack.n_host_services = link->config.host_service_count;
     ack.host_services = ARENA_ARRAY(&arena, char *, ack.n_host_services + 1);
     for (size_t i = 0; i < ack.n_host_services; i++)
-        ack.host_services[i] = pb_string(&arena, slice_str(services[i]));
+        ack.host_services[i] = pb_string(&arena, slice_str(link->config.host_services[i]));
     if (refusal != NULL) {
         status.code = REMORA__PLUGIN__V1__CODE__CODE_PERMISSION_DENIED;
         status.message = pb_string(&arena, slice_str(refusal));
@@ -192,7 +190,7 @@ on_hello(struct link *link, const struct frame *frame)
     if (!sent)
         return "the connection broke";
     timer_stop(&link->worker->timers, &link->handshake_timer);
-    set_state(link, LINK_READY);
+    set_state(link, LINK_OPEN);
     link->config.events->on_ready(link);
     return NULL;
 }

@@ -73,7 +73,8 @@ struct link_config {
     const char *kernel_version;
     const char *app_id;
     const char *namespace_;
-    const char *const *host_services; /* granted; NULL-terminated, may be NULL */
+    const char *const *host_services; /* granted */
+    size_t host_service_count;
 };
 
 enum { LINK_CALL_SLOTS = 256 };
@@ -87,7 +88,7 @@ struct intake {
 struct link {
     unsigned magic;
     atomic_uint refs;
-    enum link_state { LINK_GREETING, LINK_READY, LINK_DEAD } state;
+    enum link_state { LINK_GREETING, LINK_OPEN, LINK_DEAD } state;
     struct worker *worker;
     struct link_config config;
     struct stream stream;
@@ -122,7 +123,7 @@ void link_close(struct link *link, const char *reason);
 static inline bool
 link_is_ready(const struct link *link)
 {
-    return link->state == LINK_READY;
+    return link->state == LINK_OPEN;
 }
 
 /* --- calls to the plugin -----------------------------------------------------------------------*/

@@ -132,7 +132,7 @@ link_call_open(struct task *t, struct link *link, const struct link_args *args,
                                     .intake = { .window_bytes = LIMIT_call_credit_bytes } };
     buf_init(&ret_call->body, LIMIT_call_credit_bytes);
     buf_init(&ret_call->held, LIMIT_call_credit_bytes);
-    if (link->state != LINK_READY)
+    if (link->state != LINK_OPEN)
         return ERR_PLUGIN_NOT_SENT;
     if (args->message.len > LIMIT_message_bytes_max)
         return ERR_TOO_LARGE;
@@ -232,7 +232,7 @@ link_call_finish(struct link_call *call)
     assert(call->waiting == NULL);
     assert(call->flow.waiting == NULL);
     unregister_call(link, call);
-    if (call->has_sent && !call->has_ended && link->state == LINK_READY) {
+    if (call->has_sent && !call->has_ended && link->state == LINK_OPEN) {
         struct frame frame = { .kind = FRAME_CANCEL, .call = call->id };
         link_send_or_close(link, &frame);
     }

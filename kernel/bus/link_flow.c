@@ -157,7 +157,7 @@ void
 intake_give(struct link *link, uint64_t call, struct intake *intake, uint64_t bytes, uint64_t whole)
 {
     intake->owed_bytes += bytes;
-    if (intake->owed_bytes < whole / 4 || link->state != LINK_READY)
+    if (intake->owed_bytes < whole / 4 || !link_is_ready(link))
         return;
     struct frame frame = { .kind = FRAME_CREDIT, .call = call, .credit_bytes = intake->owed_bytes };
     intake->window_bytes += (int64_t)intake->owed_bytes;

@@ -232,7 +232,7 @@ peer_hello(const char *token, uint32_t major)
 static inline void
 start_greeting(void)
 {
-    static const char *const services[] = { "state", NULL };
+    static const char *const services[] = { "state" };
     clock_fake(1000u * 1000000u, 1764000000000);
     log_threshold = LOG_FATAL;
     ready_count = lost_count = log_count = 0;
@@ -254,7 +254,8 @@ start_greeting(void)
                                             .kernel_version = "1.0",
                                             .app_id = "app",
                                             .namespace_ = "",
-                                            .host_services = services });
+                                            .host_services = services,
+                                            .host_service_count = 1 });
 }
 
 static inline void
