@@ -33,13 +33,16 @@ refuse(struct parsing *parsing, const char *what, const char *detail)
     return false;
 }
 
-static int
-hex(char c)
+static bool
+hex(char c, unsigned *ret)
 {
     if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        *ret = (unsigned)(c - '0');
+    else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+        *ret = (unsigned)((c | 0x20) - 'a') + 10;
+    else
+        return false;
+    return true;
 }
 
 /* Percent-decodes in place; `plus` also turns + into a space, as in query strings. */
@@ -47,9 +50,10 @@ static void
 decode_percent(char *text, bool plus)
 {
     char *to = text;
+    unsigned high, low;
     for (const char *at = text; *at != '\0'; at++) {
-        if (*at == '%' && hex(at[1]) >= 0 && hex(at[2]) >= 0 && (hex(at[1]) | hex(at[2])) != 0) {
-            *to++ = (char)(hex(at[1]) << 4 | hex(at[2]));
+        if (*at == '%' && hex(at[1], &high) && hex(at[2], &low) && (high | low) != 0) {
+            *to++ = (char)(high << 4 | low);
             at += 2;
         } else {
             *to++ = plus && *at == '+' ? ' ' : *at;

@@ -164,7 +164,7 @@ compile_unary(struct compiler *compiler, const char *name, const char *operator,
               const cJSON * argument)
 {
     const cJSON *pair = only_member(argument);
-    int path;
+    int path = 0;
     if (pair == NULL)
         return refuse(compiler, "%s in the query needs one key and value", name);
     return add_path(compiler, pair->string, &path) &&
@@ -190,7 +190,7 @@ compile_in_kind(struct compiler *compiler, int path, const cJSON *values, bool s
                         strings ? "'text'" : "'integer', 'real'", path);
     const char *separator = "";
     for (const cJSON *value = values->child; value != NULL; value = value->next) {
-        int param;
+        int param = 0;
         if (strings ? !cJSON_IsString(value) : !cJSON_IsNumber(value))
             continue;
         if (strings
@@ -208,7 +208,7 @@ static bool
 compile_in(struct compiler *compiler, const cJSON *argument)
 {
     const cJSON *pair = only_member(argument);
-    int path;
+    int path = 0;
     if (pair == NULL || !cJSON_IsArray(pair) || pair->child == NULL)
         return refuse(compiler, "IN in the query needs one key and a list of values");
     if (!add_path(compiler, pair->string, &path))
@@ -289,7 +289,7 @@ compile_sort(struct compiler *compiler, const cJSON *sort)
         const cJSON *key = cJSON_GetObjectItemCaseSensitive(one, "key");
         const cJSON *order = cJSON_GetObjectItemCaseSensitive(one, "order");
         const char *word = cJSON_IsString(order) ? order->valuestring : order == NULL ? "ASC" : "?";
-        int path;
+        int path = 0;
         if (!cJSON_IsString(key))
             return refuse(compiler, "a sort entry of the query needs a key");
         if (*word == '\0')
@@ -340,7 +340,7 @@ compile_page(struct compiler *compiler, const cJSON *page)
     if (!read_token(compiler, cJSON_GetObjectItemCaseSensitive(page, "token")))
         return false;
     int64_t rows = RESULT_ROWS_MAX + 1;
-    int limit_param, offset_param;
+    int limit_param = 0, offset_param = 0;
     if (!add_integer(compiler, query->limit > 0 && query->limit < rows ? query->limit : rows,
                      &limit_param) ||
         !add_integer(compiler, query->offset, &offset_param))
@@ -371,7 +371,7 @@ prefix_successor(struct remora_slice prefix, size_t *ret_len)
 static bool
 compile_rows(struct compiler *compiler, struct remora_slice prefix, const char *table)
 {
-    int now, from, to;
+    int now = 0, from = 0, to = 0;
     timestamp_format(timestamp_now_unix_s(), &compiler->query->now);
     if (!add_text(compiler, compiler->query->now.text, TIMESTAMP_LEN, NULL, &now) ||
         !add_text(compiler, prefix.len > 0 ? prefix.data : "", prefix.len, NULL, &from))

@@ -272,7 +272,7 @@ struct failure *
 scan_expired(struct connection *connection, const char *table, int64_t *rowid, int64_t *ret_rowids,
              size_t *ret_count)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     struct failure *failure = prepare(
         connection,
         "SELECT rowid FROM %s WHERE rowid > ?1 AND expiration_time IS NOT NULL"
@@ -316,7 +316,7 @@ struct failure *
 scan_delete_expired(struct connection *connection, const char *table, const int64_t *rowids,
                     size_t count)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     struct failure *failure = prepare(
         connection, "DELETE FROM %s WHERE rowid = ?1 AND expiration_time < ?2", table, &statement);
     if (failure != NULL)

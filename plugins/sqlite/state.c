@@ -185,7 +185,7 @@ submit_read(remora_call *call, struct store *store, const struct remora_state_ge
                            .call = call,
                            .store = store,
                            .gets = gets,
-                           .rows = remora_call_alloc(call, (count + 1) * sizeof(struct row *)),
+                           .rows = remora_call_alloc(call, (count + 1) * sizeof(void *)),
                            .count = count,
                            .is_single = is_single };
     submit(call, database_reads(store->database), &read->job);
@@ -229,7 +229,7 @@ state_get_many(remora_call *call, void *self, const struct remora_state_get *get
     (void)parallelism; /* one connection reads faster than several */
     struct store *store = self;
     struct connection *reader = reader_of(store->database);
-    struct row **rows = remora_call_alloc(call, (GETS_INLINE_MAX + 1) * sizeof(*rows));
+    struct row **rows = remora_call_alloc(call, (GETS_INLINE_MAX + 1) * sizeof(void *));
     if (reader != NULL && count <= GETS_INLINE_MAX &&
         read_rows(reader, store->config.table, gets, rows, count))
         reply_rows(call, rows, count);
@@ -247,9 +247,9 @@ struct write_call {
 static void
 reply_failures(remora_call *call, struct operation *operations, size_t count)
 {
-    const struct remora_failure **failures = remora_call_alloc(call,
-                                                               (count + 1) * sizeof(*failures));
-    struct failure **owned = calloc(count + 1, sizeof(*owned));
+    const struct remora_failure **failures = remora_call_alloc(call, (count + 1) * sizeof(void *));
+    /* The operations lie in the call's memory, which ends with the reply. */
+    struct failure **owned = calloc(count + 1, sizeof(void *));
     if (owned == NULL)
         abort();
     for (size_t i = 0; i < count; i++) {

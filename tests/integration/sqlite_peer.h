@@ -90,19 +90,18 @@ peer_spawn(struct peer *peer, const char *url, const char *const *arguments)
         snprintf(copies[i], sizeof copies[i], "%s=%s", kept[i], getenv(kept[i]));
         environment[count++] = copies[i];
     }
-    char *argv[16];
-    size_t argc = 0;
-    for (; arguments[argc] != NULL; argc++)
-        argv[argc] = strdup(arguments[argc]);
-    argv[argc] = NULL;
+    static char copy[16][300];
+    char *argv[17] = { NULL };
+    for (size_t i = 0; i < 16 && arguments[i] != NULL; i++) {
+        snprintf(copy[i], sizeof copy[i], "%s", arguments[i]);
+        argv[i] = copy[i];
+    }
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, token[0], 3);
     REQUIRE(posix_spawnp(&peer->pid, argv[0], &actions, NULL, argv, environment) == 0);
     posix_spawn_file_actions_destroy(&actions);
     close(token[0]);
-    while (argc > 0)
-        free(argv[--argc]);
 }
 
 /* False once the other side is gone. */
@@ -168,7 +167,7 @@ peer_start(struct peer *peer, const char *dir, const char *const *arguments)
     peer_spawn(peer, url, arguments);
     struct pollfd poll_fd = { .fd = peer->listener, .events = POLLIN };
     REQUIRE(poll(&poll_fd, 1, PEER_WAIT_MS) == 1);
-    peer->fd = accept4(peer->listener, NULL, NULL, SOCK_CLOEXEC);
+    peer->fd = accept(peer->listener, NULL, NULL);
     REQUIRE(peer->fd >= 0);
 
     buf_init(&peer->in, 16 * 1024 * 1024);

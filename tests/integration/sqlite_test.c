@@ -89,16 +89,18 @@ load(struct peer *peer, unsigned duration_ms, unsigned kill_after_ms, bool *ackn
     return count;
 }
 
-static long
+static uint64_t
 pss_kib(pid_t pid)
 {
-    char name[64], line[200];
-    long kib = -1;
+    char name[64], line[200] = "Pss:";
     snprintf(name, sizeof name, "/proc/%d/smaps_rollup", (int)pid);
     FILE *file = fopen(name, "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL)
         if (strncmp(line, "Pss:", 4) == 0)
-            kib = strtol(line + 4, NULL, 10); /* a test reads what the kernel wrote */
+            break;
+    uint64_t kib = 0;
+    struct slice digits = slice_of(line + 4, strspn(line + 4, " 0123456789"));
+    CHECK(slice_to_u64(slice_trim(digits), &kib));
     if (file != NULL)
         fclose(file);
     return kib;
@@ -123,9 +125,9 @@ TEST(sixty_four_clients_save_durably_and_the_process_stays_small)
     uint64_t begin = now_ms();
     size_t count = load(&peer, LOAD_MS, 0, acknowledged);
     uint64_t spent = now_ms() - begin;
-    long kib = pss_kib(peer.pid);
-    fprintf(stderr, "  %zu durable saves in %" PRIu64 " ms: %" PRIu64 "/s; PSS %ld KiB\n", count,
-            spent, count * 1000 / (spent > 0 ? spent : 1), kib);
+    uint64_t kib = pss_kib(peer.pid);
+    fprintf(stderr, "  %zu durable saves in %" PRIu64 " ms: %" PRIu64 "/s; PSS %" PRIu64 " KiB\n",
+            count, spent, count * 1000 / (spent > 0 ? spent : 1), kib);
     CHECK(count > 100);
     if (!is_sanitized())
         CHECK(kib > 0 && kib <= PSS_MAX_KIB);

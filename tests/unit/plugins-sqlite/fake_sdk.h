@@ -8,7 +8,7 @@
 
 #include <ev.h>
 #include <pthread.h>
-#include <remora_plugin.h>
+#include "remora_plugin.h"
 #include <time.h>
 
 #include "test.h"

@@ -10,12 +10,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "connection.h"
-#include "group.h"
-#include "row.h"
-#include "schema.h"
+#include "plugins/sqlite/connection.h"
+#include "plugins/sqlite/group.h"
+#include "plugins/sqlite/row.h"
+#include "plugins/sqlite/schema.h"
 #include "test.h"
-#include "timestamp.h"
+#include "plugins/sqlite/timestamp.h"
 
 struct fixture {
     char path[300];

@@ -203,7 +203,7 @@ TEST(a_commit_that_cannot_be_written_fails_every_request)
     fixture_init(&fixture);
     struct rlimit before, limit;
     getrlimit(RLIMIT_FSIZE, &before);
-    limit = (struct rlimit){ .rlim_cur = 64 * 1024, .rlim_max = before.rlim_max };
+    limit = (struct rlimit){ .rlim_cur = 65536, .rlim_max = before.rlim_max };
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &limit);
     static char large[200000];

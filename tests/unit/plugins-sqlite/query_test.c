@@ -3,8 +3,8 @@
  * Queries and key listings against a small table.
  */
 #include "fixture.h"
-#include "functions.h"
-#include "scan.h"
+#include "plugins/sqlite/functions.h"
+#include "plugins/sqlite/scan.h"
 
 /* The data set of the state API's documentation, two rows of another application, and values that
  * are no objects. */

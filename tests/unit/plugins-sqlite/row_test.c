@@ -2,9 +2,9 @@
 /*
  * Rows, tables and the text forms in them, against a real database and the reference's.
  */
-#include "base64.h"
+#include "plugins/sqlite/base64.h"
 #include "fixture.h"
-#include "scan.h"
+#include "plugins/sqlite/scan.h"
 
 static struct failure *
 set(struct fixture *fixture, const struct remora_state_set *request)

@@ -4,8 +4,8 @@
  */
 #include "fake_sdk.h"
 
-#include "store.h"
-#include "timestamp.h"
+#include "plugins/sqlite/store.h"
+#include "plugins/sqlite/timestamp.h"
 
 enum { METADATA_MAX = 8 };
 
@@ -367,10 +367,13 @@ TEST(a_transaction_is_all_or_nothing)
     operations[2].set.has_etag = false;
     call = (remora_call){ .replies = 0 };
     state_ops.transact(&call, component.store, operations, 3, NULL, 0);
-    state_ops.transact((remora_call[1]){}, component.store, operations, 0, NULL, 0);
+    remora_call empty = { .replies = 0 };
+    state_ops.transact(&empty, component.store, operations, 0, NULL, 0);
     database_flush_all();
     wait_reply(&call);
+    wait_reply(&empty);
     CHECK_EQ_INT(call.code, REMORA_OK);
+    CHECK_EQ_INT(empty.code, REMORA_OK);
     check_value(&component, "a", "2");
     check_value(&component, "old", NULL);
     close_component(&component);
