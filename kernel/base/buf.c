@@ -52,7 +52,7 @@ make_room(struct buf *buf, size_t bytes)
         capacity *= 2;
     if (capacity > buf->max && needed <= buf->max)
         capacity = buf->max;
-    char *data = malloc(capacity);
+    char *data = malloc(capacity + 1); /* buf_printf() needs room for a NUL behind the end */
     if (data == NULL)
         abort();
     if (buf->len > 0)
@@ -116,7 +116,7 @@ buf_printf(struct buf *buf, const char *format, ...)
     int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
     assert(len >= 0);
-    char *at = buf_reserve(buf, (size_t)len + 1);
+    char *at = buf_reserve(buf, (size_t)len);
     if (at != NULL) {
         (void)vsnprintf(at, (size_t)len + 1, format, again); /* length is known */
         buf_commit(buf, (size_t)len);

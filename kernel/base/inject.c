@@ -15,8 +15,8 @@ static const char *const names[] = {
 #include "base/inject.def"
 #undef INJECT
 };
-static uint32_t rates[INJECT_COUNT];               /* parts of a million */
-static atomic_int_least64_t counts[INJECT_COUNT];  /* calls left to fail */
+static uint32_t rates[INJECT_COUNT];              /* parts of a million */
+static atomic_int_least64_t counts[INJECT_COUNT]; /* calls left to fail */
 static atomic_uint_least64_t seed = 88172645463325252u;
 
 /* "0.25" → 250000. */
@@ -36,6 +36,8 @@ parse_rate(struct slice text, uint32_t *ret_rate)
         return false;
     for (size_t i = fraction.len; i < 6; i++)
         parts *= 10;
+    if (units == 1 && parts > 0)
+        return false;
     *ret_rate = (uint32_t)(units * PARTS + parts);
     return true;
 }
@@ -46,14 +48,15 @@ parse_entry(struct slice entry)
     ptrdiff_t colon = slice_find_byte(entry, ':');
     if (colon < 0)
         return false;
-    struct slice name = slice_first(entry, (size_t)colon), rate = slice_from(entry, (size_t)colon + 1);
+    struct slice name = slice_first(entry, (size_t)colon),
+                 rate = slice_from(entry, (size_t)colon + 1);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (!slice_eq(name, slice_str(names[i])))
             continue;
         int64_t count;
         if (!slice_has_prefix(rate, SLICE("#")))
             return parse_rate(rate, &rates[i]);
-        if (!slice_to_i64(slice_from(rate, 1), &count))
+        if (!slice_to_i64(slice_from(rate, 1), &count) || count < 0)
             return false;
         atomic_store_explicit(&counts[i], count, memory_order_relaxed);
         return true;
@@ -82,7 +85,8 @@ inject_draw(enum inject_point point)
         return true;
     if (rates[point] == 0)
         return false;
-    uint64_t x = atomic_load_explicit(&seed, memory_order_relaxed); /* xorshift; races only blur it */
+    uint64_t x = atomic_load_explicit(&seed,
+                                      memory_order_relaxed); /* xorshift; races only blur it */
     x ^= x << 13;
     x ^= x >> 7;
     x ^= x << 17;

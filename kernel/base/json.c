@@ -29,20 +29,24 @@ fail_here(struct json *json, const char *expectation)
     if (json->failed)
         return false;
     if (json->at >= json->text.len)
-        return fail_text(json, json->text.len == 0 ? "EOF" : "unexpected EOF");
+        return fail_text(json, slice_trim(json->text).len == 0 ? "EOF" : "unexpected EOF");
     unsigned char c = (unsigned char)json->text.data[json->at];
     char shown[8];
+    static const char letters[] = "abtnvfr"; /* of the escapes of bytes 7 to 13 */
     if (c == '\'' || c == '\\')
         (void)snprintf(shown, sizeof shown, "\\%c", c);
-    else if (c == '\n' || c == '\r' || c == '\t')
-        (void)snprintf(shown, sizeof shown, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+    else if (c >= '\a' && c <= '\r')
+        (void)snprintf(shown, sizeof shown, "\\%c", letters[c - '\a']);
     else if (c < 0x20 || c == 0x7f)
         (void)snprintf(shown, sizeof shown, "\\x%02x", c);
     else if (c < 0x80)
         (void)snprintf(shown, sizeof shown, "%c", c);
-    else /* Go converts the byte to a rune: Latin-1 in UTF-8 */
+    else if (c <= 0xA0 || c == 0xAD) /* Go converts the byte to a rune; these do not print */
+        (void)snprintf(shown, sizeof shown, "\\u%04x", c);
+    else
         (void)snprintf(shown, sizeof shown, "%c%c", 0xC0 | (c >> 6), 0x80 | (c & 0x3F));
-    (void)snprintf(json->error, sizeof json->error, "invalid character '%s' %s", shown, expectation);
+    (void)snprintf(json->error, sizeof json->error, "invalid character '%s' %s", shown,
+                   expectation);
     json->failed = true;
     return false;
 }
@@ -96,7 +100,7 @@ const char *
 json_type_name(enum json_type type)
 {
     static const char *const names[] = {
-        [JSON_NONE] = "nothing", [JSON_NULL] = "null",     [JSON_BOOL] = "bool",
+        [JSON_NONE] = "nothing",  [JSON_NULL] = "null",     [JSON_BOOL] = "bool",
         [JSON_NUMBER] = "number", [JSON_STRING] = "string", [JSON_ARRAY] = "array",
         [JSON_OBJECT] = "object",
     };
@@ -437,21 +441,11 @@ decode_escape(struct slice raw, size_t *at, char *out)
     }
 }
 
-/* Length of a well-formed UTF-8 sequence at the front, 0 if it is none. */
-static size_t
-utf8_len(struct slice s)
-{
-    for (size_t len = 1; len <= 4 && len <= s.len; len++)
-        if (slice_is_utf8(slice_first(s, len)))
-            return len;
-    return 0;
-}
-
 /* `raw` is a checked string without its quotes. A bad byte grows to three, an escape shrinks. */
 static struct slice
 decode_string(struct arena *arena, struct slice raw)
 {
-    char *out = arena_alloc(arena, raw.len * 3 + 4);
+    char *out = arena_alloc(arena, slice_is_utf8(raw) ? raw.len : raw.len * 3);
     size_t len = 0;
     for (size_t at = 0; at < raw.len;) {
         if (raw.data[at] == '\\') {
@@ -459,7 +453,7 @@ decode_string(struct arena *arena, struct slice raw)
             len += decode_escape(raw, &at, out + len);
             continue;
         }
-        size_t sequence = utf8_len(slice_from(raw, at));
+        size_t sequence = slice_utf8_len(slice_from(raw, at));
         if (sequence == 0) {
             len += put_utf8(out + len, 0xFFFD);
             at++;
@@ -528,7 +522,7 @@ json_write_string(struct buf *out, struct slice s, bool escape_html)
     bool ok = buf_append_byte(out, '"');
     for (size_t at = 0; at < s.len && ok;) {
         unsigned char c = (unsigned char)s.data[at];
-        size_t len = c < 0x80 ? 1 : utf8_len(slice_from(s, at));
+        size_t len = c < 0x80 ? 1 : slice_utf8_len(slice_from(s, at));
         struct slice sequence = len == 0 ? SLICE("\xEF\xBF\xBD") : slice_of(s.data + at, len);
         char escape[8];
         size_t escaped = escape_for(sequence, escape_html, escape);

@@ -7,14 +7,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 16 * 1024, LINE_BYTES = 3 * MESSAGE_BYTES };
+/* A line has room for a message of which every byte becomes an escape. */
+enum { MESSAGE_BYTES = 16 * 1024, LINE_BYTES = 6 * MESSAGE_BYTES + 4096 };
 
 enum log_level log_threshold = LOG_INFO;
-static struct log_config settings = { .level = LOG_INFO, .app_id = "", .instance = "", .version = "",
-                                      .fd = 1 };
+static struct log_config settings = {
+    .level = LOG_INFO, .app_id = "", .instance = "", .version = "", .fd = 1
+};
 
 static const char *const level_names[] = {
-    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warning",
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info",   [LOG_WARN] = "warning",
     [LOG_ERROR] = "error", [LOG_FATAL] = "fatal",
 };
 
@@ -54,14 +56,27 @@ put(struct line *line, struct slice s)
     line->len += len;
 }
 
-/* Go's %q and JSON agree on everything a log message holds but control bytes. */
+/* A byte that neither form may hold as it is. */
+static void
+put_escaped(struct line *line, unsigned char c)
+{
+    char escape[8];
+    if (c >= 0x80 && settings.json) /* not UTF-8 */
+        put(line, SLICE("\\ufffd"));
+    else
+        put(line, slice_of(escape, (size_t)snprintf(escape, sizeof escape,
+                                                    settings.json ? "\\u%04x" : "\\x%02x", c)));
+}
+
+/* Go's %q and JSON agree on everything a log message holds but control bytes and broken UTF-8. */
 static void
 put_quoted(struct line *line, struct slice s)
 {
     put(line, SLICE("\""));
-    for (size_t i = 0; i < s.len; i++) {
+    for (size_t i = 0, len = 1; i < s.len; i += len) {
         unsigned char c = (unsigned char)s.data[i];
-        char escape[8];
+        size_t sequence = slice_utf8_len(slice_from(s, i));
+        len = sequence == 0 ? 1 : sequence;
         if (c == '"' || c == '\\')
             put(line, slice_of((char[]){ '\\', (char)c }, 2));
         else if (c == '\n')
@@ -70,11 +85,10 @@ put_quoted(struct line *line, struct slice s)
             put(line, SLICE("\\r"));
         else if (c == '\t')
             put(line, SLICE("\\t"));
-        else if (c < 0x20 || c == 0x7f)
-            put(line, slice_of(escape, (size_t)snprintf(escape, sizeof escape,
-                                                        settings.json ? "\\u%04x" : "\\x%02x", c)));
+        else if (c < 0x20 || c == 0x7f || sequence == 0)
+            put_escaped(line, c);
         else
-            put(line, slice_of(&s.data[i], 1));
+            put(line, slice_of(&s.data[i], len));
     }
     put(line, SLICE("\""));
 }
@@ -119,8 +133,10 @@ format_text(struct line *line, enum log_level level, const char *scope, struct s
     put(line, slice_str(level_names[level]));
     put(line, SLICE(" msg="));
     put_quoted(line, message);
-    put(line, SLICE(" app_id="));
-    put_value(line, slice_str(settings.app_id));
+    if (settings.app_id[0] != '\0') { /* before the command line is read there is none */
+        put(line, SLICE(" app_id="));
+        put_value(line, slice_str(settings.app_id));
+    }
     put(line, SLICE(" instance="));
     put_value(line, slice_str(settings.instance));
     put(line, SLICE(" scope="));
@@ -133,9 +149,13 @@ static void
 format_json(struct line *line, enum log_level level, const char *scope, struct slice message)
 {
     char time[64];
-    put(line, SLICE("{\"app_id\":"));
-    put_quoted(line, slice_str(settings.app_id));
-    put(line, SLICE(",\"instance\":"));
+    put(line, SLICE("{"));
+    if (settings.app_id[0] != '\0') {
+        put(line, SLICE("\"app_id\":"));
+        put_quoted(line, slice_str(settings.app_id));
+        put(line, SLICE(","));
+    }
+    put(line, SLICE("\"instance\":"));
     put_quoted(line, slice_str(settings.instance));
     put(line, SLICE(",\"level\":"));
     put_quoted(line, slice_str(level_names[level]));

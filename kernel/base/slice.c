@@ -136,9 +136,9 @@ slice_to_bool(struct slice s, bool *ret_value)
         const char *text;
         bool value;
     } forms[] = {
-        { "1", true },    { "t", true },    { "T", true },    { "true", true },   { "TRUE", true },
-        { "True", true }, { "0", false },   { "f", false },   { "F", false },     { "false", false },
-        { "FALSE", false }, { "False", false },
+        { "1", true },    { "t", true },      { "T", true },      { "true", true },
+        { "TRUE", true }, { "True", true },   { "0", false },     { "f", false },
+        { "F", false },   { "false", false }, { "FALSE", false }, { "False", false },
     };
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         if (slice_eq(s, slice_str(forms[i].text))) {
@@ -181,6 +181,12 @@ utf8_sequence(const unsigned char *p, size_t left)
         if (p[i] < 0x80 || p[i] > 0xBF)
             return 0;
     return len;
+}
+
+size_t
+slice_utf8_len(struct slice s)
+{
+    return s.len == 0 ? 0 : utf8_sequence((const unsigned char *)s.data, s.len);
 }
 
 bool

@@ -83,6 +83,8 @@ bool slice_to_bool(struct slice s, bool *ret_value) WARN_UNUSED;
 
 /* Well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool slice_is_utf8(struct slice s);
+/* Length of the well-formed sequence at the front, 0 if there is none. */
+size_t slice_utf8_len(struct slice s);
 
 uint64_t slice_hash(struct slice s);
 
