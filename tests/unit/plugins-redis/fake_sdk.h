@@ -318,20 +318,22 @@ fake_on_timeout(struct ev_loop *loop, ev_timer *watcher, int events)
     ev_break(loop, EVBREAK_ONE);
 }
 
-/* Runs the loop until `*flag` is at least `wanted`; false after ten seconds. */
+/* Runs the loop until `*flag` is at least `wanted`; false after ten seconds. A reply may come from a
+ * prepare watcher, after which the loop sleeps: the ticking timer wakes it. */
 static inline bool
 fake_run_until(const unsigned *flag, unsigned wanted)
 {
-    bool late = false;
+    bool ticked;
     ev_timer timer;
-    ev_timer_init(&timer, fake_on_timeout, 10.0, 0.0);
-    timer.data = &late;
+    ev_tstamp start = ev_time();
+    ev_timer_init(&timer, fake_on_timeout, 0.01, 0.01);
+    timer.data = &ticked;
     ev_now_update(remora_loop());
     ev_timer_start(remora_loop(), &timer);
-    while (*flag < wanted && !late)
+    while (*flag < wanted && ev_time() - start < 10.0)
         ev_run(remora_loop(), EVRUN_ONCE);
     ev_timer_stop(remora_loop(), &timer);
-    return !late;
+    return *flag >= wanted;
 }
 
 /* Runs the loop until the call is answered. */
