@@ -74,18 +74,18 @@ TEST(defaults_are_those_of_the_reference)
 
 TEST(a_flag_may_be_written_in_all_forms)
 {
-    CHECK_SLICE_IS(RUN("--app-id=a")->options.app_id, "a");
-    CHECK_SLICE_IS(RUN("--app-id", "a")->options.app_id, "a");
-    CHECK_SLICE_IS(RUN("-app-id=a")->options.app_id, "a");
-    CHECK_SLICE_IS(RUN("-app-id", "a")->options.app_id, "a");
-    CHECK_SLICE_IS(RUN("--app-id", "--strange")->options.app_id, "--strange");
-    CHECK_SLICE_IS(RUN("--app-id=a=b")->options.app_id, "a=b");
+    CHECK_EQ_STR(RUN("--app-id=a")->options.app_id.data, "a");
+    CHECK_EQ_STR(RUN("--app-id", "a")->options.app_id.data, "a");
+    CHECK_EQ_STR(RUN("-app-id=a")->options.app_id.data, "a");
+    CHECK_EQ_STR(RUN("-app-id", "a")->options.app_id.data, "a");
+    CHECK_EQ_STR(RUN("--app-id", "--strange")->options.app_id.data, "--strange");
+    CHECK_EQ_STR(RUN("--app-id=a=b")->options.app_id.data, "a=b");
     CHECK_EQ_INT(RUN("--app-id=a", "--app-max-concurrency", "-1")->options.app_max_concurrency, -1);
     CHECK_EQ_INT(RUN("--app-id=a", "--app-max-concurrency", "-10")->options.app_max_concurrency,
                  -10);
-    CHECK_SLICE_IS(RUN("--app-id=a", "--app-id=b")->options.app_id, "b");
-    CHECK_SLICE_IS(RUN("word", "--app-id=a", "-", "other")->options.app_id, "a");
-    CHECK_SLICE_IS(RUN("--app-id=a", "--", "--app-id=b")->options.app_id, "a");
+    CHECK_EQ_STR(RUN("--app-id=a", "--app-id=b")->options.app_id.data, "b");
+    CHECK_EQ_STR(RUN("word", "--app-id=a", "-", "other")->options.app_id.data, "a");
+    CHECK_EQ_STR(RUN("--app-id=a", "--", "--app-id=b")->options.app_id.data, "a");
 }
 
 TEST(a_bool_needs_no_value_and_takes_none_from_the_next_word)
