@@ -18,23 +18,9 @@
 #include "base/inject.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/sanitize.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define HAS_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HAS_TSAN 1
-#endif
-#endif
 #ifdef HAS_ASAN
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef HAS_TSAN
@@ -125,10 +111,8 @@ task_free(struct task *t)
     __tsan_destroy_fiber(t->fiber);
 #endif
     t->magic = 0;
-#ifdef HAS_ASAN
-    /* The frames it never left are marked; whoever is mapped here next must not see that. */
-    __asan_unpoison_memory_region(t->base, LIMIT_task_stack_bytes);
-#endif
+    /* A sanitizer has marked the frames it never left; who is mapped here next must not see that. */
+    memory_allow(t->base, LIMIT_task_stack_bytes);
     (void)munmap(t->base, LIMIT_task_stack_bytes); /* fails only for wrong arguments */
 }
 

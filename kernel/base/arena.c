@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/sanitize.h"
+
 enum {
     CHUNK_BYTES = 4096 - 32, /* with malloc's header, a page */
     ALIGNMENT = 16,
@@ -71,6 +73,7 @@ arena_reset(struct arena *arena)
         kept->older = NULL;
         arena->next = kept->bytes;
         arena->end = kept->bytes + kept->capacity;
+        memory_forbid(kept->bytes, kept->capacity);
     }
 }
 
@@ -97,6 +100,7 @@ add_chunk(struct arena *arena, size_t at_least)
     arena->total_bytes += capacity;
     arena->next = chunk->bytes;
     arena->end = chunk->bytes + capacity;
+    memory_forbid(chunk->bytes, capacity);
 }
 
 void *
@@ -110,6 +114,7 @@ arena_alloc(struct arena *arena, size_t bytes)
         add_chunk(arena, rounded);
     void *p = arena->next;
     arena->next += rounded;
+    memory_allow(p, bytes); /* not the padding */
     return p;
 }
 
@@ -129,6 +134,8 @@ arena_grow(struct arena *arena, void *old, size_t old_bytes, size_t new_bytes)
         size_t wanted = (new_bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
         if (wanted <= (size_t)(arena->end - (char *)old)) {
             arena->next = (char *)old + wanted;
+            memory_forbid(old, held > wanted ? held : wanted);
+            memory_allow(old, new_bytes);
             return old;
         }
     }

@@ -11,12 +11,11 @@
 
 #include "async/worker.h"
 #include "base/clock.h"
+#include "base/sanitize.h"
 #include "test.h"
 
-#if defined(__SANITIZE_THREAD__)
+#ifdef HAS_TSAN
 #define UNDER_TSAN true
-#elif defined(__has_feature)
-#define UNDER_TSAN __has_feature(thread_sanitizer)
 #else
 #define UNDER_TSAN false
 #endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which sanitizer this build runs under, gcc's and clang's ways of saying so made one, and marking
+ * memory of our own allocators as off limits. Costs nothing in other builds. Any thread.
+ */
+#ifndef BASE_SANITIZE_H
+#define BASE_SANITIZE_H
+
+#include <stddef.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define HAS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_TSAN 1
+#endif
+#endif
+
+#ifdef HAS_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+/* Whoever touches these bytes from now on is reported. */
+static inline void
+memory_forbid(void *at, size_t bytes)
+{
+#ifdef HAS_ASAN
+    __asan_poison_memory_region(at, bytes);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
+static inline void
+memory_allow(void *at, size_t bytes)
+{
+#ifdef HAS_ASAN
+    __asan_unpoison_memory_region(at, bytes);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
+#endif
