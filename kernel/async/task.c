@@ -111,7 +111,8 @@ task_free(struct task *t)
     __tsan_destroy_fiber(t->fiber);
 #endif
     t->magic = 0;
-    /* A sanitizer has marked the frames it never left; who is mapped here next must not see that. */
+    /* A sanitizer has marked the frames it never left; who is mapped here next must not see that.
+     */
     memory_allow(t->base, LIMIT_task_stack_bytes);
     (void)munmap(t->base, LIMIT_task_stack_bytes); /* fails only for wrong arguments */
 }
