@@ -250,11 +250,12 @@ reply_page(struct search *search)
         count = search->page_size;
     if (count < search->count || strcmp(search->cursor, "0") != 0)
         write_token(search, count, &token);
+    struct search found = *search; /* which the reply takes with it */
     remora_state_reply_keys(
-        search->call, search->keys, count,
+        found.call, found.keys, count,
         (struct remora_slice){ token.data == NULL ? "" : token.data, token.len });
     resp_buf_fini(&token);
-    search_fini(search);
+    search_fini(&found);
 }
 
 static void
