@@ -45,7 +45,7 @@ enum json_type json_peek(struct json *json);
 const char *json_type_name(enum json_type type);
 
 /* Consumes one value of any type and gives its exact bytes, without blanks around it. */
-bool json_skip(struct json *json, struct slice *ret_raw) WARN_UNUSED;
+bool json_skip(struct json *json, struct slice *ret_raw);
 
 /* Enters an array or object whose type was seen by json_peek(). Then json_array_next() is true
  * before each element, json_object_next() before each value (with the decoded member name);
@@ -57,7 +57,7 @@ bool json_object_next(struct json *json, struct arena *arena, struct slice *ret_
 
 /* Consumes a string and decodes it; a string without escapes is a span of the input. Unpaired
  * surrogates and bytes that are not UTF-8 become U+FFFD, as Go reads them. */
-bool json_string(struct json *json, struct arena *arena, struct slice *ret_text) WARN_UNUSED;
+bool json_string(struct json *json, struct arena *arena, struct slice *ret_text);
 /* Consumes a number, bool or null seen by json_peek(), giving its bytes. */
 bool json_scalar(struct json *json, struct slice *ret_raw) WARN_UNUSED;
 

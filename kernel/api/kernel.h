@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The short list of what threads share. Everything in struct kernel is set before the workers start
+ * and constant afterwards, except the members that say otherwise.
+ */
+#ifndef API_KERNEL_H
+#define API_KERNEL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "async/worker.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/slice.h"
+#include "component/component.h"
+
+struct request;
+
+struct kernel {
+    struct slice app_id;
+    struct slice namespace_; /* empty if none */
+    struct slice version;
+    struct slice api_token; /* empty: none is asked for; secret */
+    size_t body_bytes_max;
+    const struct slice *allowed_origins; /* NULL: no CORS at all */
+    size_t allowed_origin_count;
+
+    /* Written by the main thread, read by all: relaxed, each is a fact of its own. */
+    atomic_bool is_ready;          /* healthz */
+    atomic_bool is_outbound_ready; /* healthz/outbound */
+
+    /* Attributes set through the metadata API, and their lock. */
+    pthread_mutex_t extended_lock;
+    struct map extended; /* name → struct extended_value * of api/metadata.c */
+
+    /* Upward calls, registered by main at start. */
+    void (*shutdown)(struct kernel *kernel, bool force); /* any thread */
+    /* Appends the members behind `"components":` and `"remora":` as JSON. Suspends. */
+    err_t (*describe)(struct request *rq, struct buf *components, struct buf *details);
+};
+
+/* One worker's part; worker->user points to it. */
+struct kernel_worker {
+    struct kernel *kernel;
+    struct worker worker;
+    struct component_table components;
+};
+
+static inline struct kernel_worker *
+kernel_worker_of(const struct task *t)
+{
+    return task_worker(t)->user;
+}
+
+#endif

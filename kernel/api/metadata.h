@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attributes that clients attach to the sidecar, and who asks for its end. Any worker. */
+#ifndef API_METADATA_H
+#define API_METADATA_H
+
+#include "api/request.h"
+
+/* For main, before and after the workers. */
+void metadata_init(struct kernel *kernel);
+void metadata_fini(struct kernel *kernel);
+
+/* Sets one attribute. ERR_MALFORMED_REQUEST beyond the limits. */
+err_t metadata_set(struct request *rq, struct slice name, struct slice value) WARN_UNUSED;
+/* All attributes in byte order of their names, copied to the arena. */
+void metadata_list(struct request *rq, struct pair **ret_pairs, size_t *ret_count);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One API request, whichever surface it came through. It stands on its task's stack; what it points
+ * to lives in the task's arena. Functions whose first parameter is a struct request may suspend.
+ *
+ * An error is recorded with fail() or its richer sisters and the err_t is returned; the surface
+ * writes what was recorded in its own form.
+ */
+#ifndef API_REQUEST_H
+#define API_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "api/kernel.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+struct pair {
+    struct slice name;
+    struct slice value;
+};
+
+/* What a client is told. Texts are in the arena or constant. */
+struct api_error {
+    err_t err;
+    int http;
+    enum grpc_code grpc;
+    struct slice message;
+    /* Rich errors: reason of err_info() set. The details appear in this order. */
+    bool has_violation;
+    struct slice violation_field; /* empty: left out */
+    bool has_resource;
+    struct slice resource_type;
+    struct slice resource_name;
+    const char *help_url; /* NULL: none */
+    const char *help_text;
+    const struct pair *info; /* metadata of ErrorInfo; NULL: null */
+    size_t info_count;
+};
+
+struct request {
+    struct task *task;
+    struct arena *arena;
+    struct kernel *kernel;
+    struct component_table *components;
+    uint32_t depth;           /* of plugin to kernel to plugin calls */
+    struct slice traceparent; /* of the client; empty if none */
+    struct slice tracestate;
+    struct api_error error;
+};
+
+void request_init(struct request *rq, struct task *t);
+
+/* Records an error with the code's own statuses; returns err. */
+#define fail(rq, err, ...) request_fail((rq), (err), __VA_ARGS__)
+err_t request_fail(struct request *rq, err_t err, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* Adds to the error just recorded. */
+void error_add_resource(struct request *rq, const char *type, struct slice name);
+void error_add_info(struct request *rq, const char *name, struct slice value);
+
+#endif

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State management: requests become messages of the plugin contract, answers and failures become
+ * what the API promises. One function an operation, entry points in the order of state.h; packing
+ * is in state_pack.c.
+ */
+#include "api/state.h"
+
+#include "api/state_pack.h"
+#include "base/limits.h"
+#include "base/pb.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
+#include "resiliency/run.h"
+
+#define ETAG_MISMATCH SLICE("ETAG_MISMATCH")
+#define ETAG_INVALID SLICE("ETAG_INVALID")
+
+/* --- one call ----------------------------------------------------------------------------------*/
+
+struct operation {
+    struct component *store;
+    struct link_args args;
+    struct bus_call *call;
+};
+
+static err_t
+attempt(struct task *t, void *arg)
+{
+    struct operation *op = arg;
+    bus_call_finish(t, op->call); /* of the attempt before */
+    err_t err = component_call(t, op->store, &op->args, op->call);
+    const struct frame_status *status = &op->call->call.status;
+    if (err == OK && status->code != GRPC_OK &&
+        status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
+        status->code == GRPC_UNAVAILABLE)
+        return DIAG_FAIL(task_diag(t), ERR_PLUGIN_NOT_SENT, SLICE_FMT, SLICE_ARG(status->message));
+    return err;
+}
+
+/* Runs the operation under its policy. `ret_call` must be finished whatever comes back. */
+static err_t
+run(struct request *rq, struct component *store, uint32_t method, struct packed packed,
+    bool is_write, struct bus_call *ret_call)
+{
+    *ret_call = (struct bus_call){ 0 };
+    struct operation op = { .store = store,
+                            .args = { .method = method,
+                                      .is_write = is_write,
+                                      .depth = rq->depth,
+                                      .message = packed.message,
+                                      .body_parts = packed.parts,
+                                      .body_part_count = packed.part_count,
+                                      .traceparent = rq->traceparent,
+                                      .tracestate = rq->tracestate },
+                            .call = ret_call };
+    struct policy policy = policy_default(!is_write);
+    return resiliency_run(rq->task, &policy, attempt, &op); /* suspends */
+}
+
+/* The words for an operation that ended inside the kernel. */
+static struct slice
+kernel_reason(struct request *rq, err_t err)
+{
+    const struct diag *diag = task_diag(rq->task);
+    if (diag->err == err && diag->message.len > 0)
+        return diag->message;
+    switch ((int)err) {
+    case ERR_DEADLINE:
+        return SLICE("context deadline exceeded");
+    case ERR_CANCELLED:
+        return SLICE("context canceled");
+    case ERR_OVERLOADED:
+        return SLICE("too many operations are waiting for the component");
+    case ERR_PLUGIN_NOT_SENT:
+    case ERR_PLUGIN_AWAY:
+        return SLICE("the plugin is not available");
+    case ERR_PLUGIN_UNKNOWN:
+        return SLICE("the plugin was lost; the operation may or may not have happened");
+    case ERR_TOO_LARGE:
+        return SLICE("the operation is too large");
+    default:
+        return slice_str(err_info(err)->code);
+    }
+}
+
+/* HTTP and gRPC status follow the cause where it is the kernel's or a conflict. */
+static void
+set_statuses(struct request *rq, err_t err, const struct frame_status *status)
+{
+    if (err != OK) {
+        rq->error.http = err_info(err)->http;
+        rq->error.grpc = err_info(err)->grpc;
+    } else if (slice_eq(status->reason, ETAG_MISMATCH)) {
+        rq->error.http = 409;
+        rq->error.grpc = GRPC_ABORTED;
+    } else if (slice_eq(status->reason, ETAG_INVALID)) {
+        rq->error.http = 400;
+        rq->error.grpc = GRPC_INVALID_ARGUMENT;
+    } else if (status->code == GRPC_RESOURCE_EXHAUSTED || status->code == GRPC_DEADLINE_EXCEEDED) {
+        rq->error.http = status->code == GRPC_RESOURCE_EXHAUSTED ? 503 : 504;
+        rq->error.grpc = (enum grpc_code)status->code;
+    }
+}
+
+static struct slice
+reason_of(struct request *rq, err_t err, const struct bus_call *call)
+{
+    return err != OK ? kernel_reason(rq, err) : call->call.status.message;
+}
+
+static bool
+has_failed(err_t err, const struct bus_call *call)
+{
+    return err != OK || call->call.status.code != GRPC_OK;
+}
+
+/* The typed message of an answer; NULL if the plugin sent nonsense. */
+static const void *
+unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor,
+       const struct bus_call *call)
+{
+    return pb_unpack(rq->arena, descriptor, call->call.message, LIMIT_frame_depth_max,
+                     call->call.message.len * 16 + 4096);
+}
+
+/* --- stores and keys ---------------------------------------------------------------------------*/
+
+static void
+unref_store(void *store)
+{
+    component_unref(store);
+}
+
+err_t
+state_store_find(struct request *rq, struct slice name, struct component **ret_store)
+{
+    struct component *store = component_find(rq->components, COMPONENT_STATE, name);
+    if (store != NULL) {
+        *ret_store = component_ref(store);
+        arena_on_dispose(rq->arena, unref_store, store);
+        return OK;
+    }
+    err_t err = rq->components->kind_count[COMPONENT_STATE] == 0
+                    ? fail(rq, ERR_STATE_STORE_NOT_CONFIGURED,
+                           "state store " SLICE_FMT " is not configured", SLICE_ARG(name))
+                    : fail(rq, ERR_STATE_STORE_NOT_FOUND,
+                           "state store " SLICE_FMT " is not found", SLICE_ARG(name));
+    error_add_info(rq, "appID", rq->kernel->app_id);
+    return err;
+}
+
+static err_t
+check_key(struct request *rq, const struct component *store, struct slice key, bool name_field)
+{
+    if (slice_find_byte(key, '\0') >= 0)
+        return fail(rq, ERR_MALFORMED_REQUEST, "a key must not hold the NUL character");
+    if (slice_find(key, SLICE("||")) < 0 && key.len <= LIMIT_state_key_bytes_max)
+        return OK;
+    if (key.len > LIMIT_state_key_bytes_max)
+        return fail(rq, ERR_MALFORMED_REQUEST, "the key is longer than %d bytes",
+                    LIMIT_state_key_bytes_max);
+    err_t err = fail(rq, ERR_STATE_ILLEGAL_KEY,
+                     "api error: code = InvalidArgument desc = input key/keyPrefix '" SLICE_FMT
+                     "' can't contain '||'",
+                     SLICE_ARG(key));
+    rq->error.has_violation = true;
+    if (name_field)
+        rq->error.violation_field = key;
+    error_add_resource(rq, "state", store->facts->name);
+    return err;
+}
+
+static err_t
+check_gets(struct request *rq, const struct component *store, const struct state_get *gets,
+           size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        err_t err = check_key(rq, store, gets[i].key, true);
+        if (err != OK)
+            return err;
+    }
+    return OK;
+}
+
+/* --- get ---------------------------------------------------------------------------------------*/
+
+static err_t
+fail_get(struct request *rq, const struct component *store, struct slice key, err_t err,
+         const struct bus_call *call, struct slice reason)
+{
+    struct slice name = store->facts->name;
+    err_t failed = fail(rq, ERR_STATE_GET, "fail to get " SLICE_FMT " from state store " SLICE_FMT
+                                           ": " SLICE_FMT,
+                        SLICE_ARG(key), SLICE_ARG(name), SLICE_ARG(reason));
+    set_statuses(rq, err, &call->call.status);
+    return failed;
+}
+
+err_t
+state_get(struct request *rq, struct component *store, const struct state_get *in,
+          struct state_value *ret_value, struct state_body *ret_body)
+{
+    *ret_body = (struct state_body){ 0 };
+    if (slice_find_byte(in->key, '\0') >= 0) { /* cannot have been saved */
+        *ret_value = (struct state_value){ 0 };
+        return OK;
+    }
+    err_t err = check_key(rq, store, in->key, true);
+    if (err != OK)
+        return err;
+    struct bus_call *call = &ret_body->call;
+    struct packed packed = state_pack_get(rq->arena, store, in);
+    err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_GET, packed, false, call);
+    if (has_failed(err, call))
+        return fail_get(rq, store, in->key, err, call, reason_of(rq, err, call));
+    const Remora__Plugin__V1__StateValue *value =
+        unpack(rq, &remora__plugin__v1__state_value__descriptor, call);
+    if (value == NULL || link_call_body_bytes(&call->call) < 0)
+        return fail_get(rq, store, in->key, ERR_PLUGIN_PROTOCOL, call,
+                        SLICE("the plugin's answer is malformed"));
+    *ret_value = (struct state_value){
+        .found = value->found,
+        .has_etag = value->_etag_case == REMORA__PLUGIN__V1__STATE_VALUE___ETAG_ETAG,
+        .expires_unix_ms = value->expires_unix_ms,
+        .value_bytes = link_call_body_bytes(&call->call),
+    };
+    if (ret_value->has_etag)
+        ret_value->etag = slice_str(value->etag);
+    return OK;
+}
+
+err_t
+state_body_read(struct request *rq, struct state_body *body, struct slice *ret_chunk)
+{
+    return bus_call_body(rq->task, &body->call, ret_chunk);
+}
+
+void
+state_body_end(struct request *rq, struct state_body *body)
+{
+    bus_call_finish(rq->task, &body->call);
+}
+
+/* --- save and delete ---------------------------------------------------------------------------*/
+
+static err_t
+fail_save(struct request *rq, const struct component *store, err_t err,
+          const struct frame_status *status, struct slice reason)
+{
+    struct slice name = store->facts->name;
+    err_t failed = fail(rq, ERR_STATE_SAVE, "failed saving state in state store " SLICE_FMT
+                                            ": " SLICE_FMT,
+                        SLICE_ARG(name), SLICE_ARG(reason));
+    set_statuses(rq, err, status);
+    return failed;
+}
+
+/* Words of the failures of single items as one; the status of the first conflict, if any. */
+static struct slice
+join_failures(struct request *rq, const Remora__Plugin__V1__StateWriteReply *reply,
+              struct frame_status *ret_status)
+{
+    struct slice text = SLICE_EMPTY;
+    for (size_t i = 0; i < reply->n_failures; i++) {
+        const Remora__Plugin__V1__Status *status = reply->failures[i]->status;
+        if (status == NULL)
+            continue;
+        struct slice reason = slice_str(status->reason), message = slice_str(status->message);
+        if (slice_eq(reason, ETAG_MISMATCH) || slice_eq(reason, ETAG_INVALID)) {
+            /* The reference wraps a conflict once more when there are several items. */
+            *ret_status = (struct frame_status){ .code = (uint32_t)status->code, .reason = reason };
+            const char *again = slice_eq(reason, ETAG_MISMATCH)
+                                    ? "possible etag mismatch. error from state store: "
+                                    : "invalid etag value: ";
+            return arena_printf(rq->arena, "%s" SLICE_FMT, again, SLICE_ARG(message));
+        }
+        ret_status->code = (uint32_t)status->code;
+        text = text.len == 0 ? message
+                             : arena_printf(rq->arena, SLICE_FMT "\n" SLICE_FMT, SLICE_ARG(text),
+                                            SLICE_ARG(message));
+        if (text.len > 4096)
+            break; /* enough for a person to act on */
+    }
+    return text;
+}
+
+static err_t
+check_save(struct request *rq, const struct component *store, const struct state_item *items,
+           size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        err_t err = check_key(rq, store, items[i].key, true);
+        if (err != OK)
+            return err;
+    }
+    return OK;
+}
+
+/* NULL, or what is wrong with the item's options. */
+static const char *
+bad_options(struct request *rq, const struct state_item *item)
+{
+    enum state_concurrency concurrency;
+    enum state_consistency consistency;
+    if (!state_concurrency_from(item->concurrency, &concurrency))
+        return arena_printf(rq->arena, "unrecognized concurrency model '" SLICE_FMT "'",
+                            SLICE_ARG(item->concurrency))
+            .data;
+    if (!state_consistency_from(item->consistency, &consistency))
+        return arena_printf(rq->arena, "unrecognized consistency model '" SLICE_FMT "'",
+                            SLICE_ARG(item->consistency))
+            .data;
+    return NULL;
+}
+
+static err_t
+finish_save(struct request *rq, const struct component *store, size_t count, err_t err,
+            const struct bus_call *call)
+{
+    if (has_failed(err, call))
+        return fail_save(rq, store, err, &call->call.status, reason_of(rq, err, call));
+    if (count == 1 && call->call.message.len == 0)
+        return OK;
+    const Remora__Plugin__V1__StateWriteReply *reply =
+        unpack(rq, &remora__plugin__v1__state_write_reply__descriptor, call);
+    struct frame_status status = { 0 };
+    if (reply == NULL)
+        return fail_save(rq, store, ERR_PLUGIN_PROTOCOL, &status,
+                         SLICE("the plugin's answer is malformed"));
+    if (reply->n_failures == 0)
+        return OK;
+    struct slice text = join_failures(rq, reply, &status);
+    return fail_save(rq, store, OK, &status, text);
+}
+
+err_t
+state_save(struct request *rq, struct component *store, const struct state_item *items,
+           size_t count)
+{
+    err_t err = check_save(rq, store, items, count);
+    if (err != OK || count == 0)
+        return err;
+    for (size_t i = 0; i < count; i++) {
+        const char *wrong = bad_options(rq, &items[i]);
+        if (wrong != NULL)
+            return fail_save(rq, store, OK, &(struct frame_status){ 0 }, slice_str(wrong));
+    }
+    struct bus_call call;
+    struct packed packed = state_pack_set(rq->arena, store, items, count);
+    err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_SET, packed, true, &call);
+    err = finish_save(rq, store, count, err, &call);
+    bus_call_finish(rq->task, &call);
+    return err;
+}
+
+static err_t
+fail_delete(struct request *rq, struct slice key, err_t err, const struct frame_status *status,
+            struct slice reason)
+{
+    err_t failed =
+        fail(rq, ERR_STATE_DELETE, "failed deleting state with key " SLICE_FMT ": " SLICE_FMT,
+             SLICE_ARG(key), SLICE_ARG(reason));
+    set_statuses(rq, err, status);
+    return failed;
+}
+
+err_t
+state_delete(struct request *rq, struct component *store, const struct state_item *item)
+{
+    err_t err = check_key(rq, store, item->key, true);
+    if (err != OK)
+        return err;
+    const char *wrong = bad_options(rq, item);
+    if (wrong != NULL)
+        return fail_delete(rq, item->key, OK, &(struct frame_status){ 0 }, slice_str(wrong));
+    struct bus_call call;
+    struct packed packed = state_pack_delete(rq->arena, store, item);
+    err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_DELETE, packed, true, &call);
+    if (has_failed(err, &call))
+        err = fail_delete(rq, item->key, err, &call.call.status, reason_of(rq, err, &call));
+    bus_call_finish(rq->task, &call);
+    return err;
+}
+
+/* --- bulk get ----------------------------------------------------------------------------------*/
+
+static err_t
+fail_bulk(struct request *rq, err_t err, const struct bus_call *call, struct slice reason)
+{
+    err_t failed = fail(rq, ERR_STATE_BULK_GET, SLICE_FMT, SLICE_ARG(reason));
+    set_statuses(rq, err, &call->call.status);
+    return failed;
+}
+
+/* The lengths of the values must add up to the body. */
+static bool
+adds_up(const struct state_bulk_item *items, size_t count, const struct bus_call *call)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        if (items[i].value.value_bytes < 0 ||
+            __builtin_add_overflow(sum, (uint64_t)items[i].value.value_bytes, &sum))
+            return false;
+    return (int64_t)sum == link_call_body_bytes(&call->call);
+}
+
+static struct slice
+item_error(const Remora__Plugin__V1__Status *status)
+{
+    if (status == NULL || status->code == REMORA__PLUGIN__V1__CODE__CODE_OK)
+        return SLICE_EMPTY;
+    return status->message[0] == '\0' ? SLICE("the store failed") : slice_str(status->message);
+}
+
+static struct state_bulk_item *
+read_bulk_items(struct request *rq, const Remora__Plugin__V1__StateValues *values,
+                const struct state_get *gets)
+{
+    struct state_bulk_item *items =
+        ARENA_ARRAY(rq->arena, struct state_bulk_item, values->n_items + 1);
+    for (size_t i = 0; i < values->n_items; i++) {
+        const Remora__Plugin__V1__StateValues__Item *from = values->items[i];
+        items[i].key = gets[i].key;
+        items[i].error = item_error(from->status);
+        items[i].value = (struct state_value){
+            .found = from->found,
+            .has_etag = from->_etag_case == REMORA__PLUGIN__V1__STATE_VALUES__ITEM___ETAG_ETAG,
+            .expires_unix_ms = from->expires_unix_ms,
+            .value_bytes = (int64_t)from->value_bytes,
+        };
+        if (items[i].value.has_etag)
+            items[i].value.etag = slice_str(from->etag);
+    }
+    return items;
+}
+
+err_t
+state_bulk_get(struct request *rq, struct component *store, const struct state_get *gets,
+               size_t count, uint32_t parallelism, struct state_bulk_item **ret_items,
+               struct state_body *ret_body)
+{
+    *ret_body = (struct state_body){ 0 };
+    err_t err = check_gets(rq, store, gets, count);
+    if (err != OK || count == 0)
+        return err;
+    struct bus_call *call = &ret_body->call;
+    struct packed packed = state_pack_bulk_get(rq->arena, store, gets, count, parallelism);
+    err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_BULK_GET, packed, false, call);
+    if (has_failed(err, call))
+        return fail_bulk(rq, err, call, reason_of(rq, err, call));
+    const Remora__Plugin__V1__StateValues *values =
+        unpack(rq, &remora__plugin__v1__state_values__descriptor, call);
+    if (values == NULL || values->n_items != count)
+        return fail_bulk(rq, ERR_PLUGIN_PROTOCOL, call, SLICE("the plugin's answer is malformed"));
+    struct state_bulk_item *items = read_bulk_items(rq, values, gets);
+    if (!adds_up(items, count, call))
+        return fail_bulk(rq, ERR_PLUGIN_PROTOCOL, call, SLICE("the plugin's answer is malformed"));
+    *ret_items = items;
+    return OK;
+}
+
+/* --- transaction -------------------------------------------------------------------------------*/
+
+static err_t
+check_transaction(struct request *rq, const struct component *store,
+                  const struct state_operation *operations, size_t count)
+{
+    struct slice name = store->facts->name;
+    if ((store->facts->capabilities & CAN_TRANSACT) == 0) {
+        err_t err = fail(rq, ERR_STATE_NO_TRANSACTIONS,
+                         "state store " SLICE_FMT " doesn't support transactions", SLICE_ARG(name));
+        error_add_resource(rq, "state", name);
+        rq->error.help_url =
+            "https://docs.dapr.io/reference/components-reference/supported-state-stores/";
+        rq->error.help_text = "Check the list of state stores and the features they support";
+        return err;
+    }
+    for (size_t i = 0; i < count; i++) {
+        err_t err = check_key(rq, store, operations[i].item.key, false);
+        if (err != OK)
+            return err;
+    }
+    uint32_t most = store->facts->operations_max;
+    if (most == 0 || count <= most)
+        return OK;
+    err_t err = fail(rq, ERR_STATE_TOO_MANY_OPERATIONS,
+                     "the transaction contains %zu operations, which is more than what the state "
+                     "store supports: %u",
+                     count, most);
+    error_add_resource(rq, "state", name);
+    error_add_info(rq, "currentOpsTransaction", arena_printf(rq->arena, "%zu", count));
+    error_add_info(rq, "maxOpsPerTransaction", arena_printf(rq->arena, "%u", most));
+    return err;
+}
+
+static err_t
+fail_transaction(struct request *rq, err_t err, const struct frame_status *status,
+                 struct slice reason)
+{
+    err_t failed = fail(rq, ERR_STATE_TRANSACTION,
+                        "error while executing state transaction: " SLICE_FMT, SLICE_ARG(reason));
+    set_statuses(rq, err, status);
+    return failed;
+}
+
+err_t
+state_transact(struct request *rq, struct component *store,
+               const struct state_operation *operations, size_t count,
+               const struct pair *metadata, size_t metadata_count)
+{
+    err_t err = check_transaction(rq, store, operations, count);
+    if (err != OK || count == 0)
+        return err;
+    for (size_t i = 0; i < count; i++) {
+        const char *wrong = bad_options(rq, &operations[i].item);
+        if (wrong != NULL)
+            return fail_transaction(rq, OK, &(struct frame_status){ 0 }, slice_str(wrong));
+    }
+    struct bus_call call;
+    struct packed packed =
+        state_pack_transact(rq->arena, store, operations, count, metadata, metadata_count);
+    err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_TRANSACT, packed, true, &call);
+    if (has_failed(err, &call))
+        err = fail_transaction(rq, err, &call.call.status, reason_of(rq, err, &call));
+    bus_call_finish(rq->task, &call);
+    return err;
+}
+
+/* --- query -------------------------------------------------------------------------------------*/
+
+static err_t
+fail_query(struct request *rq, const struct component *store, err_t err,
+           const struct bus_call *call, struct slice reason)
+{
+    struct slice name = store->facts->name;
+    err_t failed = fail(rq, ERR_STATE_QUERY, "state store " SLICE_FMT " query failed: " SLICE_FMT,
+                        SLICE_ARG(name), SLICE_ARG(reason));
+    error_add_resource(rq, "state", name);
+    set_statuses(rq, err, &call->call.status);
+    return failed;
+}
+
+static void
+read_query_items(struct request *rq, const struct component *store,
+                 const Remora__Plugin__V1__StateQueryReply *reply,
+                 struct state_query_result *ret_result)
+{
+    struct slice prefix = store->facts->key_prefix;
+    struct state_bulk_item *items =
+        ARENA_ARRAY(rq->arena, struct state_bulk_item, reply->n_items + 1);
+    for (size_t i = 0; i < reply->n_items; i++) {
+        const Remora__Plugin__V1__StateQueryReply__Item *from = reply->items[i];
+        struct slice key = slice_str(from->key);
+        items[i].key = slice_has_prefix(key, prefix) ? slice_from(key, prefix.len) : key;
+        items[i].error = item_error(from->status);
+        items[i].value = (struct state_value){
+            .found = true,
+            .has_etag = from->_etag_case == REMORA__PLUGIN__V1__STATE_QUERY_REPLY__ITEM___ETAG_ETAG,
+            .value_bytes = (int64_t)from->value_bytes,
+        };
+        if (items[i].value.has_etag)
+            items[i].value.etag = slice_str(from->etag);
+    }
+    ret_result->items = items;
+    ret_result->count = reply->n_items;
+    ret_result->token = slice_str(reply->token);
+    ret_result->metadata = ARENA_ARRAY(rq->arena, struct pair, reply->n_metadata + 1);
+    ret_result->metadata_count = reply->n_metadata;
+    for (size_t i = 0; i < reply->n_metadata; i++)
+        ret_result->metadata[i] = (struct pair){ slice_str(reply->metadata[i]->name),
+                                                 slice_str(reply->metadata[i]->value) };
+}
+
+err_t
+state_query(struct request *rq, struct component *store, struct slice query,
+            const struct pair *metadata, size_t metadata_count,
+            struct state_query_result *ret_result, struct state_body *ret_body)
+{
+    *ret_body = (struct state_body){ 0 };
+    struct bus_call *call = &ret_body->call;
+    struct packed packed = state_pack_query(rq->arena, store, query, metadata, metadata_count);
+    err_t err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_QUERY, packed, false, call);
+    if (err == OK && call->call.status.code == GRPC_UNIMPLEMENTED) {
+        err = fail(rq, ERR_STATE_NO_QUERY, "state store does not support querying");
+        error_add_resource(rq, "state", store->facts->name);
+        return err;
+    }
+    if (has_failed(err, call))
+        return fail_query(rq, store, err, call, reason_of(rq, err, call));
+    const Remora__Plugin__V1__StateQueryReply *reply =
+        unpack(rq, &remora__plugin__v1__state_query_reply__descriptor, call);
+    if (reply == NULL)
+        return fail_query(rq, store, ERR_PLUGIN_PROTOCOL, call,
+                          SLICE("the plugin's answer is malformed"));
+    read_query_items(rq, store, reply, ret_result);
+    if (!adds_up(ret_result->items, ret_result->count, call))
+        return fail_query(rq, store, ERR_PLUGIN_PROTOCOL, call,
+                          SLICE("the plugin's answer is malformed"));
+    return OK;
+}

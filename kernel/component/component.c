@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's view of the components; see component.h. */
+#include "component/component.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+static const struct {
+    const char *category;
+    enum component_kind kind;
+} categories[] = {
+    { "state", COMPONENT_STATE },
+    { "test", COMPONENT_TEST },
+};
+
+bool
+component_kind_of(struct slice type, enum component_kind *ret_kind)
+{
+    ptrdiff_t dot = slice_find_byte(type, '.');
+    if (dot < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(categories); i++) {
+        if (slice_eq(slice_first(type, (size_t)dot), slice_str(categories[i].category))) {
+            *ret_kind = categories[i].kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- facts -------------------------------------------------------------------------------------*/
+
+static struct slice
+copy_to(char **at, struct slice text)
+{
+    struct slice copy = slice_of(*at, text.len);
+    if (text.len > 0)
+        memcpy(*at, text.data, text.len);
+    *at += text.len;
+    return copy;
+}
+
+struct component_facts *
+component_facts_new(const struct component_facts *from)
+{
+    size_t bytes = from->name.len + from->type.len + from->version.len + from->key_prefix.len;
+    struct component_facts *facts = malloc(sizeof *facts + bytes);
+    if (facts == NULL)
+        abort();
+    char *at = (char *)(facts + 1);
+    *facts = *from;
+    atomic_init(&facts->refs, 1);
+    facts->name = copy_to(&at, from->name);
+    facts->type = copy_to(&at, from->type);
+    facts->version = copy_to(&at, from->version);
+    facts->key_prefix = copy_to(&at, from->key_prefix);
+    return facts;
+}
+
+struct component_facts *
+component_facts_ref(struct component_facts *facts)
+{
+    atomic_fetch_add_explicit(&facts->refs, 1, memory_order_relaxed);
+    return facts;
+}
+
+void
+component_facts_unref(struct component_facts *facts)
+{
+    if (facts != NULL && atomic_fetch_sub_explicit(&facts->refs, 1, memory_order_acq_rel) == 1)
+        free(facts);
+}
+
+/* --- the table ---------------------------------------------------------------------------------*/
+
+struct waiter {
+    struct list link;
+    struct wait wait;
+};
+
+void
+component_table_init(struct component_table *table)
+{
+    *table = (struct component_table){ 0 };
+    map_init(&table->by_name);
+}
+
+static void
+wake_waiters(struct component *component, err_t err)
+{
+    struct list *node;
+    while ((node = list_take_first(&component->waiters)) != NULL)
+        wait_done(&LIST_ENTRY(node, struct waiter, link)->wait, err);
+}
+
+struct component *
+component_ref(struct component *component)
+{
+    component->refs++;
+    return component;
+}
+
+void
+component_unref(struct component *component)
+{
+    if (--component->refs > 0)
+        return;
+    assert(component->is_removed && list_is_empty(&component->waiters));
+    component_facts_unref(component->facts);
+    free(component);
+}
+
+/* Out of the table; requests that still hold it find nothing to call. */
+static void
+discard(struct component *component)
+{
+    component->is_removed = true;
+    component->away_reason = "the component was removed";
+    link_unref(TAKE(component->link));
+    wake_waiters(component, ERR_PLUGIN_AWAY);
+    component_unref(component);
+}
+
+void
+component_table_fini(struct component_table *table)
+{
+    size_t cursor = 0;
+    struct slice name;
+    void *component;
+    while (map_next(&table->by_name, &cursor, &name, &component))
+        discard(component);
+    map_fini(&table->by_name);
+}
+
+struct component *
+component_find(const struct component_table *table, enum component_kind kind, struct slice name)
+{
+    struct component *component = map_get(&table->by_name, name);
+    return component != NULL && component->facts->kind == kind ? component : NULL;
+}
+
+void
+component_publish(struct component_table *table, struct component_facts *facts, struct link *link)
+{
+    struct component *component = map_get(&table->by_name, facts->name);
+    if (component == NULL) {
+        component = calloc(1, sizeof *component);
+        if (component == NULL)
+            abort();
+        component->refs = 1;
+        list_init(&component->waiters);
+        (void)map_put(&table->by_name, facts->name, component); /* was not there */
+    } else {
+        table->kind_count[component->facts->kind]--;
+    }
+    struct component_facts *old_facts = component->facts;
+    struct link *old_link = component->link;
+    component->facts = component_facts_ref(facts);
+    component->link = link == NULL ? NULL : link_ref(link);
+    component->away_reason = "it has not started yet";
+    table->kind_count[facts->kind]++;
+    component_facts_unref(old_facts);
+    link_unref(old_link);
+    if (link != NULL)
+        wake_waiters(component, OK);
+}
+
+void
+component_detach(struct component_table *table, struct slice name, const struct link *link,
+                 const char *reason)
+{
+    struct component *component = map_get(&table->by_name, name);
+    if (component == NULL || component->link != link)
+        return;
+    component->away_reason = reason;
+    link_unref(TAKE(component->link));
+}
+
+void
+component_remove(struct component_table *table, struct slice name)
+{
+    struct component *component = map_remove(&table->by_name, name);
+    if (component == NULL)
+        return;
+    table->kind_count[component->facts->kind]--;
+    discard(component);
+}
+
+/* --- calls -------------------------------------------------------------------------------------*/
+
+/* Until the component has a link. */
+static err_t
+wait_for_link(struct task *t, struct component *component)
+{
+    struct waiter waiter;
+    uint64_t outer = task_deadline_push(t, LIMIT_component_wait_ms);
+    wait_init(&waiter.wait, t, NULL);
+    list_append(&component->waiters, &waiter.link);
+    err_t err = TASK_WAIT(t, &waiter.wait);
+    list_remove(&waiter.link);
+    task_deadline_pop(t, outer);
+    return err == ERR_DEADLINE && task_time_left_ms(t) > 0 ? ERR_PLUGIN_AWAY : err;
+}
+
+static err_t
+ensure_link(struct task *t, struct component *component)
+{
+    err_t err = component->is_removed ? ERR_PLUGIN_AWAY : OK;
+    while (err == OK && component->link == NULL)
+        err = wait_for_link(t, component); /* suspends */
+    if (err == ERR_PLUGIN_AWAY)
+        return DIAG_FAIL(task_diag(t), err, "the plugin is not available: %s",
+                         component->away_reason);
+    return err;
+}
+
+err_t
+component_call(struct task *t, struct component *component, const struct link_args *args,
+               struct bus_call *ret_call)
+{
+    *ret_call = (struct bus_call){ 0 };
+    err_t err = ensure_link(t, component); /* suspends */
+    if (err != OK)
+        return err;
+    struct link *link = link_ref(component->link);
+    struct link_args with_handle = *args;
+    with_handle.component = component->facts->handle;
+    err = bus_call(t, link, &with_handle, ret_call); /* suspends */
+    if (err == ERR_PLUGIN_NOT_SENT && component->link == link) {
+        /* Dead, and we know before the main thread tells us: the next attempt waits for another. */
+        component->away_reason = "it is being restarted";
+        link_unref(TAKE(component->link));
+    }
+    link_unref(link);
+    return err;
+}

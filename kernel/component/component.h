@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A component as one worker sees it: its facts, and the link that leads to it now. The main thread
+ * publishes and withdraws by message (see host.h), so nothing here needs a lock; a call in flight
+ * keeps the link it began with.
+ *
+ * Worker thread only, except what is said of struct component_facts.
+ */
+#ifndef COMPONENT_COMPONENT_H
+#define COMPONENT_COMPONENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "async/task.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/slice.h"
+#include "bus/bus.h"
+
+/* The category is what stands before the first dot of a type. */
+enum component_kind {
+    COMPONENT_STATE,
+    COMPONENT_TEST, /* the conformance kit's `test.*` */
+    COMPONENT_KINDS,
+};
+
+/* False for a category this build does not serve. */
+bool component_kind_of(struct slice type, enum component_kind *ret_kind);
+
+/* The contract's capability numbers as bits. */
+enum component_capability {
+    CAN_ETAG = 1u << 1,
+    CAN_TRANSACT = 1u << 2,
+    CAN_QUERY = 1u << 3,
+    CAN_TTL = 1u << 4,
+    CAN_DELETE_PREFIX = 1u << 5,
+    CAN_KEYS_LIKE = 1u << 6,
+};
+
+/* What is known of one generation of a component. Immutable once published, counted, any thread. */
+struct component_facts {
+    atomic_uint refs;
+    enum component_kind kind;
+    struct slice name; /* these belong to the struct */
+    struct slice type;
+    struct slice version;
+    struct slice key_prefix; /* state: what stands before every key, with the separator */
+    uint32_t generation;
+    uint32_t handle; /* within its plugin process */
+    uint32_t capabilities;
+    uint32_t operations_max; /* of one transaction; 0: no limit */
+};
+
+/* Copies the texts. */
+struct component_facts *component_facts_new(const struct component_facts *from);
+struct component_facts *component_facts_ref(struct component_facts *facts);
+void component_facts_unref(struct component_facts *facts);
+
+struct component {
+    unsigned refs;                 /* the table's and those of requests */
+    bool is_removed;
+    struct component_facts *facts; /* counted */
+    struct link *link;             /* counted; NULL while the plugin is away */
+    const char *away_reason;       /* constant text; why link is NULL */
+    struct list waiters;           /* tasks waiting for the link */
+};
+
+struct component_table {
+    struct map by_name;
+    size_t kind_count[COMPONENT_KINDS];
+};
+
+void component_table_init(struct component_table *table);
+void component_table_fini(struct component_table *table);
+
+/* NULL if there is none of that name and kind. Valid until the next suspension; what needs it for
+ * longer takes a reference. */
+struct component *component_find(const struct component_table *table, enum component_kind kind,
+                                 struct slice name);
+
+struct component *component_ref(struct component *component);
+void component_unref(struct component *component);
+
+/* Adds it, or switches to another generation or link; wakes who waits for it. Counts both. */
+void component_publish(struct component_table *table, struct component_facts *facts,
+                       struct link *link);
+/* The link is gone or the plugin is leaving; calls wait for a successor. No effect if the component
+ * has moved on to another link. `reason` is a constant. */
+void component_detach(struct component_table *table, struct slice name, const struct link *link,
+                      const char *reason);
+/* The component is no more. */
+void component_remove(struct component_table *table, struct slice name);
+
+/* One attempt of an operation. Waits up to LIMIT_component_wait_ms for a link, then fails with
+ * ERR_PLUGIN_AWAY. As bus_call(); the plugin's own verdict is in ret_call->call.status. */
+err_t component_call(struct task *t, struct component *component, const struct link_args *args,
+                     struct bus_call *ret_call) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The components of this sidecar and the plugins that serve them, as the main thread sees them:
+ * which plugin hosts which component, which process generation holds it now, and what went wrong.
+ * It starts plugins through the supervisor, commands docks, and publishes routes to every worker's
+ * component table. It knows nothing of what a component does.
+ *
+ * Main thread only. Workers hear from it, and it from them, by message.
+ */
+#ifndef COMPONENT_HOST_H
+#define COMPONENT_HOST_H
+
+#include <ev.h>
+
+#include "async/mailbox.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "component/component.h"
+#include "config/component.h"
+#include "supervisor/catalogue.h"
+#include "supervisor/supervisor.h"
+
+struct host;
+
+struct host_config {
+    struct ev_loop *loop; /* libev's default loop */
+    struct mailbox *control; /* of the main thread */
+    struct worker *const *workers;
+    struct component_table *const *tables; /* each worker's */
+    unsigned worker_count;
+    const struct rundir *rundir;
+    const struct catalogue *catalogue;
+    const char *exec_path; /* of remora-exec */
+    enum sandbox_mode sandbox;
+    struct env environment;
+    struct slice app_id;
+    struct slice namespace_; /* empty if none */
+    const char *version;
+    struct component_context context; /* placeholders in metadata */
+    void (*on_host_call)(struct task *t, struct host_call *call);
+
+    void *arg;
+    /* Every component has been initialised, or failed and may be ignored. Once. */
+    void (*on_settled)(void *arg);
+    /* A component failed at the start and must not be ignored: the words of the log's last line. */
+    void (*on_fatal)(void *arg, struct slice message);
+};
+
+struct host *host_new(const struct host_config *config);
+/* Starts all that `components` need (borrowed for the life of the host). */
+void host_start(struct host *host, const struct component_list *components);
+/* Ends all plugins; calls back when they are gone. */
+void host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), void *arg);
+/* After that; docks end with their workers. */
+void host_free(struct host *host);
+
+/* JSON: the elements of the metadata API's `components`, and the members of `remora`. False if a
+ * buffer's maximum is exceeded. */
+bool host_describe(struct host *host, struct buf *components, struct buf *details) WARN_UNUSED;
+
+#endif

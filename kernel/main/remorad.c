@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * remorad, the sidecar: reads what it is told, starts workers, servers and plugins, waits for the
+ * end. The main thread runs libev (signals, child processes, timers); requests are the workers'.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "api/host_service.h"
+#include "api/metadata.h"
+#include "async/offload.h"
+#include "base/clock.h"
+#include "base/inject.h"
+#include "base/log.h"
+#include "config/component.h"
+#include "config/configuration.h"
+#include "config/duration.h"
+#include "main/runtime.h"
+
+#define SCOPE "dapr.runtime"
+
+/* --- the main thread's mailbox -----------------------------------------------------------------*/
+
+/* Any thread. */
+static void
+wake_control(void *arg)
+{
+    struct runtime *runtime = arg;
+    ev_async_send(runtime->loop, &runtime->wake);
+}
+
+static void
+on_wake(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)loop;
+    (void)events;
+    struct runtime *runtime = async->data;
+    (void)mailbox_run(&runtime->control); /* whether there was mail does not matter */
+}
+
+struct shutdown_mail {
+    struct mail mail;
+    struct runtime *runtime;
+    bool force;
+};
+
+static void
+on_shutdown_mail(struct mail *mail)
+{
+    struct shutdown_mail *request = container_of(mail, struct shutdown_mail, mail);
+    struct runtime *runtime = request->runtime;
+    if (request->force) {
+        log_warn(SCOPE,
+                 "Force shutdown requested, exiting immediately without graceful shutdown");
+        _exit(1);
+    }
+    log_info(SCOPE, "Shutdown requested via API");
+    free(request);
+    shutdown_begin(runtime);
+}
+
+/* Any thread: the API asks for the end. */
+static void
+request_shutdown(struct kernel *kernel, bool force)
+{
+    struct runtime *runtime = container_of(kernel, struct runtime, kernel);
+    struct shutdown_mail *request = malloc(sizeof *request);
+    if (request == NULL)
+        abort();
+    *request = (struct shutdown_mail){ .runtime = runtime, .force = force };
+    mailbox_post(&runtime->control, &request->mail, on_shutdown_mail);
+}
+
+struct describe_mail {
+    struct mail mail;
+    struct wait wait;
+    struct runtime *runtime;
+    struct buf *components;
+    struct buf *details;
+};
+
+static void
+on_describe_mail(struct mail *mail)
+{
+    struct describe_mail *request = container_of(mail, struct describe_mail, mail);
+    struct host *host = request->runtime->host;
+    bool fits = host_describe(host, request->components, request->details);
+    wait_done(&request->wait, fits ? OK : ERR_TOO_LARGE);
+}
+
+/* A worker's task asks for the present components and plugins. */
+static err_t
+describe(struct request *rq, struct buf *components, struct buf *details)
+{
+    struct describe_mail request = {
+        .runtime = container_of(rq->kernel, struct runtime, kernel),
+        .components = components,
+        .details = details,
+    };
+    wait_init(&request.wait, rq->task, NULL);
+    task_shield_begin(rq->task); /* the main thread writes into this stack */
+    mailbox_post(&request.runtime->control, &request.mail, on_describe_mail);
+    err_t err = TASK_WAIT(rq->task, &request.wait);
+    task_shield_end(rq->task);
+    return err == OK ? OK : fail(rq, ERR_INTERNAL, "the metadata is too large");
+}
+
+/* --- signals -----------------------------------------------------------------------------------*/
+
+static void
+on_signal(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+    log_info("dapr.signals", "Received signal '%s'; beginning shutdown",
+             signal->signum == SIGINT ? "interrupt" : "terminated");
+    shutdown_begin(signal->data);
+}
+
+static void
+on_hangup(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)signal;
+    (void)events;
+    log_warn("dapr.signals", "Received signal 'hangup'; reloading is not available, ignoring it");
+}
+
+static void
+watch_signals(struct runtime *runtime)
+{
+    (void)signal(SIGPIPE, SIG_IGN); /* writing to who left is an error code, not an end */
+    ev_signal_init(&runtime->on_interrupt, on_signal, SIGINT);
+    ev_signal_init(&runtime->on_terminate, on_signal, SIGTERM);
+    ev_signal_init(&runtime->on_hangup, on_hangup, SIGHUP);
+    runtime->on_interrupt.data = runtime->on_terminate.data = runtime;
+    ev_signal_start(runtime->loop, &runtime->on_interrupt);
+    ev_signal_start(runtime->loop, &runtime->on_terminate);
+    ev_signal_start(runtime->loop, &runtime->on_hangup);
+}
+
+/* --- start -------------------------------------------------------------------------------------*/
+
+static void
+on_settled(void *arg)
+{
+    struct runtime *runtime = arg;
+    if (runtime->stage != STAGE_STARTING)
+        return;
+    runtime->stage = STAGE_RUNNING;
+    atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
+    atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
+    log_info(SCOPE, "dapr initialized. Status: Running.");
+}
+
+static void
+on_component_fatal(void *arg, struct slice message)
+{
+    log_fatal(SCOPE, "Fatal error from runtime: failed to load components: " SLICE_FMT,
+              SLICE_ARG(message));
+    shutdown_fatal(arg);
+}
+
+static bool
+fatal(const struct diag *diag)
+{
+    log_fatal(SCOPE, "Fatal error from runtime: " SLICE_FMT, SLICE_ARG(diag->message));
+    return false;
+}
+
+static bool
+read_resources(struct runtime *runtime, struct component_list *ret_components)
+{
+    const struct options *options = &runtime->options;
+    struct arena scratch;
+    struct resources resources = { 0 };
+    struct diag diag;
+    arena_init(&scratch);
+    diag_init(&diag, &runtime->arena);
+    const struct resource_filter filter = { .app_id = options->app_id,
+                                            .namespace_name = options->namespace_name };
+    err_t err = resources_read(&scratch, &options->resources, &resources, &diag);
+    if (err == OK)
+        err = components_read(&runtime->arena, &scratch, &resources, &filter, ret_components,
+                              &diag);
+    for (size_t i = 0; i < resources.warnings.count; i++)
+        log_warn(SCOPE, SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
+    arena_fini(&scratch);
+    return err == OK ? true : fatal(&diag);
+}
+
+static bool
+check_configuration(struct runtime *runtime)
+{
+    struct text_list ignored = { 0 };
+    struct diag diag;
+    diag_init(&diag, &runtime->arena);
+    if (configuration_check(&runtime->arena, &runtime->options.config, &ignored, &diag) != OK)
+        return fatal(&diag);
+    for (size_t i = 0; i < ignored.count; i++)
+        log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
+                 SLICE_ARG(ignored.items[i]));
+    return true;
+}
+
+static void
+log_options(const struct options *options)
+{
+    log_info(SCOPE, "Starting Dapr Runtime -- version " REMORA_VERSION " -- Remora");
+    for (size_t i = 0; i < options->deprecated.count; i++)
+        log_warn(SCOPE, SLICE_FMT, SLICE_ARG(options->deprecated.items[i]));
+    if (options->ignored.count == 0)
+        return;
+    struct buf names;
+    buf_init(&names, 8192);
+    bool fits = true;
+    for (size_t i = 0; i < options->ignored.count && fits; i++)
+        fits = buf_printf(&names, "%s" SLICE_FMT, i == 0 ? "" : " ",
+                          SLICE_ARG(options->ignored.items[i]));
+    log_warn(SCOPE, "These options have no effect yet, ignoring them: " SLICE_FMT,
+             SLICE_ARG(buf_slice(&names)));
+    buf_fini(&names);
+}
+
+/* Origins as the guard wants them: none for the default, which means no CORS at all. */
+static void
+set_origins(struct runtime *runtime)
+{
+    struct text_list origins = { 0 };
+    struct slice rest = runtime->options.allowed_origins, part;
+    if (rest.len == 0)
+        return;
+    while (slice_split(&rest, ',', &part))
+        if (slice_trim(part).len > 0)
+            text_list_add(&runtime->arena, &origins, slice_trim(part));
+    runtime->kernel.allowed_origins = origins.items;
+    runtime->kernel.allowed_origin_count = origins.count;
+}
+
+static void
+init_kernel(struct runtime *runtime)
+{
+    struct kernel *kernel = &runtime->kernel;
+    const struct options *options = &runtime->options;
+    kernel->app_id = options->app_id;
+    kernel->namespace_ = options->namespace_name;
+    kernel->version = SLICE(REMORA_VERSION);
+    kernel->api_token = options->api_token;
+    kernel->body_bytes_max = options->max_body_bytes;
+    kernel->shutdown = request_shutdown;
+    kernel->describe = describe;
+    metadata_init(kernel);
+    set_origins(runtime);
+}
+
+static bool
+init_workers(struct runtime *runtime)
+{
+    runtime->worker_count = runtime->options.worker_count;
+    runtime->workers = calloc(runtime->worker_count, sizeof *runtime->workers);
+    if (runtime->workers == NULL)
+        abort();
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        struct runtime_worker *worker = &runtime->workers[i];
+        worker->runtime = runtime;
+        worker->kernel_worker.kernel = &runtime->kernel;
+        component_table_init(&worker->kernel_worker.components);
+        if (worker_init(&worker->kernel_worker.worker, i) != OK) {
+            log_fatal(SCOPE, "Fatal error from runtime: cannot create worker %u (errno %d)", i,
+                      errno);
+            runtime->worker_count = i;
+            return false;
+        }
+        worker->kernel_worker.worker.user = &worker->kernel_worker;
+    }
+    return true;
+}
+
+static bool
+start_workers(struct runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (worker_start(&runtime->workers[i].kernel_worker.worker) != OK) {
+            log_fatal(SCOPE, "Fatal error from runtime: cannot start worker %u (errno %d)", i,
+                      errno);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+find_plugins(struct runtime *runtime, const char *program_folder)
+{
+    catalogue_init(&runtime->catalogue);
+    for (size_t i = 0; i < runtime->options.plugins_path.count; i++)
+        catalogue_add_folder(&runtime->catalogue, runtime->options.plugins_path.items[i].data);
+    struct slice standard =
+        arena_printf(&runtime->arena, "%s/../plugins", program_folder);
+    catalogue_add_folder(&runtime->catalogue, standard.data);
+}
+
+static bool
+open_rundir(struct runtime *runtime)
+{
+    const struct options *options = &runtime->options;
+    struct diag diag;
+    diag_init(&diag, &runtime->arena);
+    const struct rundir_config config = {
+        .wanted = options->run_dir.len > 0 ? options->run_dir.data : NULL,
+        .xdg_runtime_dir = options->xdg_runtime_dir.len > 0 ? options->xdg_runtime_dir.data : NULL,
+    };
+    if (rundir_open(&config, &runtime->rundir, &diag) != OK)
+        return fatal(&diag);
+    runtime->has_rundir = true;
+    return true;
+}
+
+static void
+make_host(struct runtime *runtime, const char *program_folder)
+{
+    struct options *options = &runtime->options;
+    struct worker **workers = ARENA_ARRAY(&runtime->arena, struct worker *, runtime->worker_count);
+    struct component_table **tables =
+        ARENA_ARRAY(&runtime->arena, struct component_table *, runtime->worker_count);
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        workers[i] = &runtime->workers[i].kernel_worker.worker;
+        tables[i] = &runtime->workers[i].kernel_worker.components;
+    }
+    const struct host_config config = {
+        .loop = runtime->loop,
+        .control = &runtime->control,
+        .workers = workers,
+        .tables = tables,
+        .worker_count = runtime->worker_count,
+        .rundir = &runtime->rundir,
+        .catalogue = &runtime->catalogue,
+        .exec_path = arena_printf(&runtime->arena, "%s/remora-exec", program_folder).data,
+        .sandbox = options->sandbox,
+        .environment = env_of_process(),
+        .app_id = options->app_id,
+        .namespace_ = options->namespace_name,
+        .version = REMORA_VERSION,
+        .context = { .app_id = options->app_id,
+                     .namespace_name = options->namespace_name.len > 0 ? options->namespace_name
+                                                                       : SLICE("default"),
+                     .pod_name = options->pod_name,
+                     .env_keys = options->env_keys,
+                     .env = env_of_process() },
+        .on_host_call = host_service,
+        .arg = runtime,
+        .on_settled = on_settled,
+        .on_fatal = on_component_fatal,
+    };
+    runtime->host = host_new(&config);
+}
+
+/* Many connections need many descriptors, and the soft limit is often a habit. */
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* then it stays as it was */
+}
+
+static bool
+start(struct runtime *runtime, struct component_list *ret_components)
+{
+    const char *folder = catalogue_program_folder(&runtime->arena);
+    if (folder == NULL) {
+        log_fatal(SCOPE, "Fatal error from runtime: /proc is not mounted");
+        return false;
+    }
+    raise_descriptor_limit();
+    log_options(&runtime->options);
+    if (!check_configuration(runtime) || !read_resources(runtime, ret_components))
+        return false;
+    if (ret_components->count > 0)
+        find_plugins(runtime, folder);
+    if (!open_rundir(runtime) || !init_workers(runtime))
+        return false;
+    make_host(runtime, folder);
+    return servers_bind(runtime) && start_workers(runtime);
+}
+
+/* --- end ---------------------------------------------------------------------------------------*/
+
+/* Worker: requests cannot outlive it. */
+static void
+on_close_servers(struct mail *mail)
+{
+    struct runtime_worker *worker = container_of(mail, struct runtime_worker, drain_mail);
+    timer_stop(&worker->kernel_worker.worker.timers, &worker->drain_timer);
+    for (size_t i = 0; i < worker->server_count; i++)
+        h1_server_close(worker->servers[i], NULL, NULL);
+}
+
+static void
+end(struct runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        struct runtime_worker *worker = &runtime->workers[i];
+        if (worker->kernel_worker.worker.has_thread) {
+            worker_post(&worker->kernel_worker.worker, &worker->drain_mail, on_close_servers);
+            worker_stop(&worker->kernel_worker.worker);
+        } else {
+            on_close_servers(&worker->drain_mail);
+        }
+    }
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        worker_join(&runtime->workers[i].kernel_worker.worker);
+    (void)mailbox_run(&runtime->control); /* what workers said last */
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        component_table_fini(&runtime->workers[i].kernel_worker.components);
+        worker_fini(&runtime->workers[i].kernel_worker.worker);
+    }
+    offload_fini();
+    if (runtime->host != NULL)
+        host_free(runtime->host);
+    catalogue_fini(&runtime->catalogue);
+    servers_unlink(runtime);
+    if (runtime->has_rundir)
+        rundir_close(&runtime->rundir);
+    free(runtime->workers);
+    metadata_fini(&runtime->kernel);
+    arena_fini(&runtime->arena);
+}
+
+static int
+run(struct runtime *runtime)
+{
+    struct component_list components = { 0 };
+    runtime->loop = ev_default_loop(0);
+    ev_async_init(&runtime->wake, on_wake);
+    runtime->wake.data = runtime;
+    ev_async_start(runtime->loop, &runtime->wake);
+    mailbox_init(&runtime->control, wake_control, runtime);
+    init_kernel(runtime);
+    watch_signals(runtime);
+    if (start(runtime, &components)) {
+        host_start(runtime->host, &components);
+        ev_run(runtime->loop, 0);
+    } else {
+        runtime->exit_code = 1;
+    }
+    end(runtime);
+    if (runtime->exit_code == 0)
+        log_info(SCOPE, "Daprd shutdown gracefully");
+    return runtime->exit_code;
+}
+
+static void
+setup_log(const struct options *options, char hostname[256])
+{
+    if (gethostname(hostname, 255) != 0)
+        hostname[0] = '\0';
+    log_setup(&(struct log_config){ .level = options->log_level,
+                                    .json = options->log_as_json,
+                                    .app_id = options->app_id.len > 0 ? options->app_id.data : "",
+                                    .instance = hostname,
+                                    .version = REMORA_VERSION,
+                                    .fd = STDOUT_FILENO });
+}
+
+static int
+print_help(const char *program, FILE *to)
+{
+    struct buf help;
+    buf_init(&help, 64 * 1024);
+    cli_help(&help, program);
+    (void)fwrite(buf_slice(&help).data, 1, help.len, to); /* nowhere to complain */
+    buf_fini(&help);
+    return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct runtime runtime;
+    static char hostname[256];
+    struct slice message = SLICE_EMPTY;
+    arena_init(&runtime.arena);
+    enum cli_verdict verdict =
+        cli_parse(&runtime.arena, argc, argv, env_of_process(), &runtime.options, &message);
+    setup_log(&runtime.options, hostname);
+    if (!inject_setup(getenv("INJECT")))
+        log_warn(SCOPE, "INJECT is malformed, nothing is injected");
+    switch (verdict) {
+    case CLI_HELP:
+        return print_help(argv[0], stderr);
+    case CLI_VERSION:
+        return puts(REMORA_VERSION) < 0;
+    case CLI_BUILD_INFO:
+        return puts("Version: " REMORA_VERSION "\nImplementation: Remora") < 0;
+    case CLI_BAD_USAGE:
+        (void)print_help(argv[0], stderr);
+        (void)fprintf(stderr, "%.*s\n", (int)message.len, message.data);
+        return 2;
+    case CLI_WAIT:
+        log_fatal(SCOPE, "--wait is not available");
+        return 1;
+    case CLI_FATAL:
+        log_fatal(SCOPE, SLICE_FMT, SLICE_ARG(message));
+        return 1;
+    case CLI_RUN:
+        break;
+    }
+    return run(&runtime);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What stands before every route: cross-origin rules, the API token, trace context and baggage.
+ * Order and texts are the reference runtime's.
+ */
+#include "http/path.h"
+#include "surface/http_surface.h"
+
+#define ZERO_TRACEPARENT SLICE("00-00000000000000000000000000000000-0000000000000000-00")
+
+static void
+add_common(struct http_call *call, const char *name, struct slice value)
+{
+    if (call->common_count < HTTP_COMMON_HEADERS_MAX)
+        call->common[call->common_count++] =
+            (struct http_header){ .name = slice_str(name), .value = value };
+}
+
+/* --- CORS --------------------------------------------------------------------------------------*/
+
+static bool
+is_wildcard(const struct kernel *kernel)
+{
+    return kernel->allowed_origin_count == 1 && slice_eq(kernel->allowed_origins[0], SLICE("*"));
+}
+
+/* What Access-Control-Allow-Origin says to this origin; empty: nothing. */
+static struct slice
+allowed_origin(const struct kernel *kernel, struct slice origin)
+{
+    if (origin.data == NULL)
+        return SLICE_EMPTY;
+    if (is_wildcard(kernel))
+        return SLICE("*");
+    for (size_t i = 0; i < kernel->allowed_origin_count; i++)
+        if (slice_eq_nocase(kernel->allowed_origins[i], origin))
+            return origin;
+    return SLICE_EMPTY;
+}
+
+static bool
+is_api_verb(struct slice method)
+{
+    static const char *const verbs[] = { "GET", "POST", "DELETE", "PUT", "PATCH", "HEAD" };
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (slice_eq_nocase(method, slice_str(verbs[i])))
+            return true;
+    return false;
+}
+
+/* "x-foo,content-type" → "Content-Type, X-Foo" is what the reference makes of it: canonical case,
+ * in the order given. */
+static struct slice
+canonical_list(struct arena *arena, struct slice names)
+{
+    char *out = arena_alloc(arena, names.len * 2 + 1);
+    size_t len = 0;
+    struct slice rest = names, part;
+    while (slice_split(&rest, ',', &part)) {
+        part = slice_trim(part);
+        if (part.len == 0)
+            continue;
+        if (len > 0) {
+            out[len++] = ',';
+            out[len++] = ' ';
+        }
+        bool upper = true;
+        for (size_t i = 0; i < part.len; i++) {
+            char c = part.data[i];
+            if (upper && c >= 'a' && c <= 'z')
+                c = (char)(c - 'a' + 'A');
+            else if (!upper && c >= 'A' && c <= 'Z')
+                c = (char)(c - 'A' + 'a');
+            upper = c == '-';
+            out[len++] = c;
+        }
+    }
+    return slice_of(out, len);
+}
+
+/* A pre-flight request is answered here and nowhere else. */
+static void
+answer_preflight(struct http_call *call, struct slice origin, struct slice method)
+{
+    struct http_header headers[HTTP_OWN_HEADERS_MAX];
+    size_t count = 0;
+    struct slice wanted = http_header_get(call->x, SLICE("Access-Control-Request-Headers"));
+    struct slice allowed = allowed_origin(call->rq.kernel, origin);
+    if (allowed.len > 0 && is_api_verb(method)) {
+        if (wanted.len > 0)
+            headers[count++] = (struct http_header){ SLICE("Access-Control-Allow-Headers"),
+                                                     canonical_list(call->rq.arena, wanted) };
+        headers[count++] = (struct http_header){ SLICE("Access-Control-Allow-Methods"), method };
+        headers[count++] = (struct http_header){ SLICE("Access-Control-Allow-Origin"), allowed };
+    }
+    headers[count++] = (struct http_header){ SLICE("Vary"), SLICE("Access-Control-Request-Method") };
+    headers[count++] =
+        (struct http_header){ SLICE("Vary"), SLICE("Access-Control-Request-Headers") };
+    http_answer(call, 200, headers, count, SLICE_EMPTY);
+}
+
+/* False: it was a pre-flight request. */
+static bool
+apply_cors(struct http_call *call)
+{
+    if (call->rq.kernel->allowed_origin_count == 0)
+        return true;
+    struct slice origin = http_header_get(call->x, SLICE("Origin"));
+    struct slice method = http_header_get(call->x, SLICE("Access-Control-Request-Method"));
+    add_common(call, "Vary", SLICE("Origin"));
+    if (slice_eq(call->x->method, SLICE("OPTIONS")) && method.len > 0) {
+        answer_preflight(call, origin, method);
+        return false;
+    }
+    struct slice allowed = allowed_origin(call->rq.kernel, origin);
+    if (allowed.len > 0)
+        add_common(call, "Access-Control-Allow-Origin", allowed);
+    return true;
+}
+
+/* --- trace context and baggage -----------------------------------------------------------------*/
+
+static bool
+is_hex_lower(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!((s.data[i] >= '0' && s.data[i] <= '9') || (s.data[i] >= 'a' && s.data[i] <= 'f')))
+            return false;
+    return true;
+}
+
+static bool
+is_zero(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.data[i] != '0')
+            return false;
+    return true;
+}
+
+/* W3C Trace Context, version 00. */
+static bool
+is_traceparent(struct slice s)
+{
+    if (s.len != 55 || s.data[2] != '-' || s.data[35] != '-' || s.data[52] != '-')
+        return false;
+    struct slice version = slice_first(s, 2), trace = slice_of(s.data + 3, 32);
+    struct slice span = slice_of(s.data + 36, 16), flags = slice_of(s.data + 53, 2);
+    return slice_eq(version, SLICE("00")) && is_hex_lower(trace) && is_hex_lower(span) &&
+           is_hex_lower(flags) && !is_zero(trace) && !is_zero(span);
+}
+
+static void
+read_trace(struct http_call *call)
+{
+    struct slice parent = http_header_get(call->x, SLICE("traceparent"));
+    if (parent.data != NULL && is_traceparent(parent)) {
+        call->rq.traceparent = parent;
+        struct slice state = http_header_get(call->x, SLICE("tracestate"));
+        call->rq.tracestate = state.data == NULL || state.len > 512 ? SLICE_EMPTY : state;
+    }
+    add_common(call, "Traceparent",
+               call->rq.traceparent.len > 0 ? call->rq.traceparent : ZERO_TRACEPARENT);
+}
+
+/* All baggage headers as one list; empty if there are none. */
+static struct slice
+joined_baggage(struct http_call *call)
+{
+    struct slice all = SLICE_EMPTY;
+    for (size_t i = 0; i < call->x->header_count; i++) {
+        const struct http_header *header = &call->x->headers[i];
+        if (!slice_eq_nocase(header->name, SLICE("baggage")))
+            continue;
+        all = all.len == 0 ? header->value
+                           : arena_printf(call->rq.arena, SLICE_FMT "," SLICE_FMT, SLICE_ARG(all),
+                                          SLICE_ARG(header->value));
+    }
+    return all;
+}
+
+/* Appends what is wrong with one member of the list, in the words of the reference's library. */
+static void
+check_member(struct slice member, struct buf *complaints)
+{
+    struct slice pair = member;
+    ptrdiff_t semicolon = slice_find_byte(pair, ';');
+    if (semicolon >= 0)
+        pair = slice_first(pair, (size_t)semicolon);
+    ptrdiff_t equals = slice_find_byte(pair, '=');
+    const char *what = NULL;
+    struct slice shown = member;
+    if (equals < 0) {
+        what = "invalid baggage list-member";
+    } else {
+        shown = slice_trim(slice_first(pair, (size_t)equals));
+        bool is_token = shown.len > 0;
+        for (size_t i = 0; i < shown.len && is_token; i++)
+            is_token = shown.data[i] > ' ' && shown.data[i] < 0x7f &&
+                       strchr("\"(),/:;<=>?@[\\]{}", shown.data[i]) == NULL;
+        what = is_token ? NULL : "invalid key";
+    }
+    if (what != NULL &&
+        !buf_printf(complaints, "%s%s: \"" SLICE_FMT "\"", complaints->len == 0 ? "" : "\n", what,
+                    SLICE_ARG(shown)))
+        return; /* very many: the first ones will do */
+}
+
+/* False: answered. */
+static bool
+read_baggage(struct http_call *call)
+{
+    struct slice baggage = joined_baggage(call);
+    if (baggage.len == 0)
+        return true;
+    struct buf complaints;
+    buf_init(&complaints, 4096);
+    struct slice rest = baggage, member;
+    while (slice_split(&rest, ',', &member))
+        check_member(slice_trim(member), &complaints);
+    bool is_valid = complaints.len == 0;
+    if (is_valid)
+        add_common(call, "Baggage", baggage);
+    else
+        http_plain(call, 400,
+                   arena_printf(call->rq.arena, "invalid baggage header: " SLICE_FMT "\n",
+                                SLICE_ARG(buf_slice(&complaints))));
+    buf_fini(&complaints);
+    return is_valid;
+}
+
+/* --- the token ---------------------------------------------------------------------------------*/
+
+/* In constant time for equal lengths. */
+static bool
+token_matches(struct slice wanted, struct slice given)
+{
+    unsigned char difference = 0;
+    if (given.data == NULL || given.len != wanted.len)
+        return false;
+    for (size_t i = 0; i < wanted.len; i++)
+        difference |= (unsigned char)(wanted.data[i] ^ given.data[i]);
+    return difference == 0;
+}
+
+static bool
+is_health(struct http_call *call)
+{
+    struct slice path = path_clean(call->rq.arena, call->x->path);
+    return slice_eq(path, SLICE("/v1.0/healthz")) ||
+           slice_eq(path, SLICE("/v1.0/healthz/outbound"));
+}
+
+bool
+http_guard(struct http_call *call, bool is_public)
+{
+    bool health = is_health(call);
+    if (!health && !read_baggage(call))
+        return false;
+    if (!health)
+        read_trace(call);
+    if (!is_public && !apply_cors(call))
+        return false;
+    struct slice token = call->rq.kernel->api_token;
+    if (token.len == 0 || health || is_public)
+        return true;
+    if (token_matches(token, http_header_get(call->x, SLICE("dapr-api-token"))))
+        return true;
+    http_plain(call, 401, SLICE("invalid api token\n"));
+    return false;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Health, metadata and shutdown over HTTP. */
+#include "api/metadata.h"
+#include "base/limits.h"
+#include "http/query.h"
+#include "surface/http_surface.h"
+
+enum { DESCRIPTION_BYTES_MAX = 64 * 1024 * 1024 };
+
+void
+http_health(struct http_call *call)
+{
+    struct slice app_id;
+    if (query_get(call->x->query, call->rq.arena, SLICE("appid"), &app_id) &&
+        !slice_eq(app_id, call->rq.kernel->app_id)) {
+        (void)fail(&call->rq, ERR_HEALTH_APPID_NOT_MATCH, "dapr app-id does not match");
+        http_fail(call);
+    } else if (!atomic_load_explicit(&call->rq.kernel->is_ready, memory_order_relaxed)) {
+        (void)fail(&call->rq, ERR_HEALTH_NOT_READY, "dapr is not ready: [components]");
+        http_fail(call);
+    } else {
+        http_no_content(call);
+    }
+}
+
+void
+http_health_outbound(struct http_call *call)
+{
+    if (!atomic_load_explicit(&call->rq.kernel->is_outbound_ready, memory_order_relaxed)) {
+        (void)fail(&call->rq, ERR_OUTBOUND_HEALTH_NOT_READY, "dapr outbound is not ready");
+        http_fail(call);
+        return;
+    }
+    http_no_content(call);
+}
+
+void
+http_shutdown(struct http_call *call)
+{
+    struct slice force = http_header_get(call->x, SLICE("dapr-force-shutdown"));
+    bool is_forced = false;
+    if (force.data != NULL && !slice_to_bool(force, &is_forced))
+        is_forced = false;
+    http_no_content(call);
+    call->rq.kernel->shutdown(call->rq.kernel, is_forced);
+}
+
+void
+http_metadata_set(struct http_call *call)
+{
+    struct slice value;
+    if (!http_read_body(call, &value))
+        return;
+    if (metadata_set(&call->rq, call->params[0], value) == OK)
+        http_no_content(call);
+    else
+        http_fail(call);
+}
+
+static void
+put_extended(struct http_json_writer *writer)
+{
+    struct request *rq = &writer->call->rq;
+    struct pair *pairs;
+    size_t count;
+    bool has_version = false;
+    metadata_list(rq, &pairs, &count);
+    http_json_put(writer, SLICE(",\"extended\":{"));
+    for (size_t i = 0; i <= count; i++) {
+        /* The version stands among the others in byte order, unless a client has set it. */
+        const struct slice version = SLICE("daprRuntimeVersion");
+        if (!has_version && (i == count || slice_cmp(pairs[i].name, version) >= 0)) {
+            has_version = true;
+            if (i == count || !slice_eq(pairs[i].name, version)) {
+                if (i > 0)
+                    http_json_put(writer, SLICE(","));
+                http_json_put_string(writer, version);
+                http_json_put(writer, SLICE(":"));
+                http_json_put_string(writer, rq->kernel->version);
+                if (i < count)
+                    http_json_put(writer, SLICE(","));
+            }
+        } else if (i > 0 && i < count) {
+            http_json_put(writer, SLICE(","));
+        }
+        if (i == count)
+            break;
+        http_json_put_string(writer, pairs[i].name);
+        http_json_put(writer, SLICE(":"));
+        http_json_put_string(writer, pairs[i].value);
+    }
+    http_json_put(writer, SLICE("}"));
+}
+
+void
+http_metadata_get(struct http_call *call)
+{
+    struct request *rq = &call->rq;
+    struct buf components, details;
+    buf_init(&components, DESCRIPTION_BYTES_MAX);
+    buf_init(&details, DESCRIPTION_BYTES_MAX);
+    if (rq->kernel->describe(rq, &components, &details) != OK) {
+        http_fail(call);
+    } else {
+        struct http_json_writer writer;
+        http_json_writer_init(&writer, call);
+        http_json_put(&writer, SLICE("{\"id\":"));
+        http_json_put_string(&writer, rq->kernel->app_id);
+        http_json_put(&writer, SLICE(",\"runtimeVersion\":"));
+        http_json_put_string(&writer, rq->kernel->version);
+        if (components.len > 0) {
+            http_json_put(&writer, SLICE(",\"components\":["));
+            http_json_put(&writer, buf_slice(&components));
+            http_json_put(&writer, SLICE("]"));
+        }
+        put_extended(&writer);
+        http_json_put(&writer,
+                      SLICE(",\"appConnectionProperties\":{\"protocol\":\"http\","
+                            "\"channelAddress\":\"127.0.0.1\"},\"actorRuntime\":{"
+                            "\"runtimeStatus\":\"DISABLED\",\"hostReady\":false,"
+                            "\"placement\":\"placement: disconnected\"},\"remora\":{"));
+        http_json_put(&writer, buf_slice(&details));
+        http_json_put(&writer, SLICE("}}\n"));
+        http_json_writer_end(&writer);
+    }
+    buf_fini(&components);
+    buf_fini(&details);
+}

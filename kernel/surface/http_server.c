@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The entry of every HTTP request: guard, route, handler. A request that no route takes may be a
+ * service invocation by header; until there is one, it has no target.
+ */
+#include "http/path.h"
+#include "http/query.h"
+#include "surface/http_surface.h"
+
+static void
+begin(struct http_call *call, struct http_exchange *x)
+{
+    *call = (struct http_call){ .x = x };
+    request_init(&call->rq, x->task);
+}
+
+void
+http_api_handle(struct http_exchange *x)
+{
+    struct http_call call;
+    begin(&call, x);
+    if (!http_guard(&call, false))
+        return;
+    http_method_fn *handler = http_route(&call);
+    if (handler != NULL) {
+        handler(&call); /* suspends */
+        return;
+    }
+    (void)fail(&call.rq, ERR_DIRECT_INVOKE_NO_TARGET,
+               "failed getting app id either from the URL path or the header dapr-app-id");
+    http_fail(&call);
+}
+
+void
+http_public_handle(struct http_exchange *x)
+{
+    struct http_call call;
+    begin(&call, x);
+    if (!http_guard(&call, true))
+        return;
+    http_method_fn *handler = http_route(&call);
+    if (handler == http_health || handler == http_health_outbound || handler == http_metadata_get)
+        handler(&call); /* suspends */
+    else
+        http_plain(&call, 404, SLICE("404 page not found\n"));
+}
+
+bool
+http_read_body(struct http_call *call, struct slice *ret_body)
+{
+    err_t err = http_body_read_all(call->x, call->rq.kernel->body_bytes_max, ret_body);
+    if (err == OK)
+        return true;
+    if (err == ERR_TOO_LARGE)
+        (void)fail(&call->rq, ERR_MALFORMED_REQUEST, "stream too large");
+    else
+        (void)fail(&call->rq, ERR_MALFORMED_REQUEST, "failed to read the request body");
+    http_fail(call);
+    return false;
+}
+
+void
+http_query_metadata(struct http_call *call, const struct pair **ret_pairs, size_t *ret_count)
+{
+    const struct slice prefix = SLICE("metadata.");
+    struct slice rest = call->x->query, name, value;
+    struct pair *pairs = NULL;
+    size_t count = 0, capacity = 0;
+    while (query_next(&rest, call->rq.arena, &name, &value)) {
+        if (!slice_has_prefix(name, prefix))
+            continue;
+        if (count == capacity) {
+            size_t more = capacity == 0 ? 4 : capacity * 2;
+            pairs = arena_grow(call->rq.arena, pairs, capacity * sizeof *pairs,
+                               more * sizeof *pairs);
+            capacity = more;
+        }
+        pairs[count++] = (struct pair){ .name = slice_from(name, prefix.len), .value = value };
+    }
+    *ret_pairs = pairs;
+    *ret_count = count;
+}
+
+struct slice
+http_option(struct http_call *call, const char *name)
+{
+    struct slice value;
+    if (query_get(call->x->query, call->rq.arena, slice_str(name), &value))
+        return value;
+    value = http_header_get(call->x, slice_str(name));
+    return value.data == NULL ? SLICE_EMPTY : value;
+}

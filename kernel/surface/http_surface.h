@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP surface: bytes of the HTTP API in, api/ calls, bytes out. Nothing of what a building
+ * block means is decided here. A handler of methods.def gets its path parameters decoded, calls one
+ * function of api/, and replies through the functions below, which add what every answer of the
+ * API carries (trace context, baggage, CORS).
+ */
+#ifndef SURFACE_HTTP_SURFACE_H
+#define SURFACE_HTTP_SURFACE_H
+
+#include "api/request.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "http/http.h"
+
+enum http_verb {
+    HTTP_GET = 1u << 0,
+    HTTP_POST = 1u << 1,
+    HTTP_PUT = 1u << 2,
+    HTTP_DELETE = 1u << 3,
+};
+
+enum { HTTP_PARAMS_MAX = 4, HTTP_COMMON_HEADERS_MAX = 8, HTTP_OWN_HEADERS_MAX = 8 };
+
+struct http_call {
+    struct http_exchange *x;
+    struct request rq;
+    struct slice params[HTTP_PARAMS_MAX]; /* decoded */
+    size_t param_count;
+    /* Sent with every answer to this request. */
+    struct http_header common[HTTP_COMMON_HEADERS_MAX];
+    size_t common_count;
+};
+
+typedef void http_method_fn(struct http_call *call);
+
+#define METHOD(rpc, verbs, path, handler) http_method_fn handler;
+#include "api/methods.def"
+#undef METHOD
+
+/* --- entry points ------------------------------------------------------------------------------*/
+
+/* Handlers for h1_server_new(); x->server_arg is the struct kernel. */
+void http_api_handle(struct http_exchange *x);
+/* The public port: health and metadata only. */
+void http_public_handle(struct http_exchange *x);
+
+/* --- for handlers ------------------------------------------------------------------------------*/
+
+/* 204 without a body. */
+void http_no_content(struct http_call *call);
+/* A whole JSON answer. */
+void http_json(struct http_call *call, int status, struct slice body);
+/* `headers` are added to the common ones; at most HTTP_OWN_HEADERS_MAX. */
+void http_answer(struct http_call *call, int status, const struct http_header *headers,
+                 size_t header_count, struct slice body);
+/* Likewise, but only the head; the caller goes on with http_reply_write(). */
+err_t http_answer_start(struct http_call *call, int status, const struct http_header *headers,
+                        size_t header_count, int64_t length) WARN_UNUSED;
+/* What rq->error says, in the reference's form. */
+void http_fail(struct http_call *call);
+/* Text as the reference's router and middleware answer it: text/plain with nosniff. */
+void http_plain(struct http_call *call, int status, struct slice text);
+
+/* The request body, up to the limit. On failure the answer has been given. */
+bool http_read_body(struct http_call *call, struct slice *ret_body) WARN_UNUSED;
+
+/* `metadata.NAME=value` of the query string; NULL and 0 if there are none. */
+void http_query_metadata(struct http_call *call, const struct pair **ret_pairs, size_t *ret_count);
+/* A query parameter, else the header of that name, else empty. */
+struct slice http_option(struct http_call *call, const char *name);
+
+/* A JSON answer of unknown size: small ones are sent with their length, larger ones in pieces. */
+struct http_json_writer {
+    struct http_call *call;
+    struct buf buf;
+    bool has_started;
+    err_t err; /* the client is gone: everything else is skipped */
+};
+
+void http_json_writer_init(struct http_json_writer *writer, struct http_call *call);
+void http_json_put(struct http_json_writer *writer, struct slice bytes);
+void http_json_put_string(struct http_json_writer *writer, struct slice text);
+/* Sends the rest. */
+void http_json_writer_end(struct http_json_writer *writer);
+/* Gives up in the middle: an answer that has begun is cut, else rq->error is sent. */
+void http_json_writer_abort(struct http_json_writer *writer);
+
+/* http_route.c: the handler for a path, its parameters; NULL if there is none. */
+http_method_fn *http_route(struct http_call *call);
+
+/* http_guard.c: tokens, CORS, trace context and baggage. False: the request has been answered. */
+bool http_guard(struct http_call *call, bool is_public) WARN_UNUSED;
+
+#endif
