@@ -520,8 +520,8 @@ TEST(output_that_nobody_reads_ends_the_link_at_its_bound)
 {
     start_ready();
     peer.is_deaf = true;
-    static char message[20000];
-    static struct job jobs[50];
+    static char message[3000];
+    static struct job jobs[200];
     size_t largest = 0;
     /* Calls that time out are no longer open: only the queue itself bounds what they leave. */
     for (int round = 0; round < 200 && lost_count == 0; round++) {
