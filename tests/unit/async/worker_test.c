@@ -2,7 +2,6 @@
 /* The turn of a loop, mail from other threads, stopping, and waits completed by other threads. */
 #include "async/worker.h"
 
-#include "async/remote.h"
 #include "unit/async/driver.h"
 
 static struct worker worker;
@@ -263,68 +262,5 @@ TEST(another_thread_may_complete_a_wait_before_or_after_the_task_parks)
     CHECK_EQ_INT(good, ROUNDS);
     atomic_store(&no_more, true);
     pthread_join(thread, NULL);
-    driver_close(&worker);
-}
-
-/* --- calls from worker to worker ---------------------------------------------------------------*/
-
-static struct worker far;
-
-static err_t
-run_there(struct task *t, void *arg)
-{
-    int *number = arg;
-    CHECK_EQ_PTR(task_worker(t), &far);
-    CHECK_EQ_PTR(worker_current(), &far);
-    ++*number;
-    return *number == 3 ? ERR_IO : OK;
-}
-
-static void
-call_there(struct task *t, void *arg)
-{
-    CHECK_OK(remote_run(t, &far, "there", run_there, arg));
-    CHECK_OK(remote_run(t, &far, "there", run_there, arg));
-    CHECK_EQ_INT(remote_run(t, &far, "there", run_there, arg), ERR_IO);
-}
-
-static err_t
-sleep_there(struct task *t, void *arg)
-{
-    (void)arg;
-    return task_sleep(t, 3600 * 1000);
-}
-
-static void
-call_with_deadline(struct task *t, void *arg)
-{
-    (void)task_deadline_push(t, 5);
-    *(err_t *)arg = remote_run(t, &far, "there", sleep_there, NULL);
-}
-
-static void
-call_and_be_cancelled(struct task *t, void *arg)
-{
-    task_cancel(t);
-    *(err_t *)arg = remote_run(t, &far, "there", sleep_there, NULL);
-}
-
-TEST(a_call_to_another_worker_carries_its_result_deadline_and_cancel)
-{
-    int number = 0;
-    err_t late = OK, cancelled = OK;
-    driver_open(&worker);
-    REQUIRE_OK(worker_init(&far, 1));
-    REQUIRE_OK(worker_start(&far));
-    REQUIRE(task_spawn(&worker, "caller", call_there, &number) != NULL);
-    REQUIRE(task_spawn(&worker, "late", call_with_deadline, &late) != NULL);
-    REQUIRE(task_spawn(&worker, "cancelled", call_and_be_cancelled, &cancelled) != NULL);
-    DRIVE_UNTIL(&worker, worker.tasks.count == 0);
-    CHECK_EQ_INT(number, 3);
-    CHECK_EQ_INT(late, ERR_DEADLINE);
-    CHECK_EQ_INT(cancelled, ERR_CANCELLED);
-    worker_stop(&far);
-    worker_join(&far);
-    worker_fini(&far);
     driver_close(&worker);
 }
