@@ -17,7 +17,7 @@ TEST(blocks_are_aligned_and_do_not_overlap)
 {
     struct arena arena;
     arena_init(&arena);
-    unsigned char *blocks[500];
+    unsigned char *blocks[400];
     for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
         size_t bytes = i * 37 % 700;
         blocks[i] = arena_alloc(&arena, bytes);

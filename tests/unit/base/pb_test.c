@@ -22,7 +22,8 @@ TEST(what_was_packed_is_unpacked_again)
 {
     struct arena arena;
     arena_init(&arena);
-    Remora__Plugin__V1__Status status = REMORA__PLUGIN__V1__STATUS__INIT;
+    Remora__Plugin__V1__Status status;
+    remora__plugin__v1__status__init(&status);
     status.code = REMORA__PLUGIN__V1__CODE__CODE_ABORTED;
     status.message = pb_string(&arena, SLICE("etag mismatch"));
     struct slice bytes = pb_pack(&arena, &status.base);
@@ -32,7 +33,8 @@ TEST(what_was_packed_is_unpacked_again)
     CHECK_EQ_INT(again->code, status.code);
     CHECK_EQ_STR(again->message, "etag mismatch");
     CHECK_EQ_STR(again->reason, "");
-    Remora__Plugin__V1__Frame frame = REMORA__PLUGIN__V1__FRAME__INIT;
+    Remora__Plugin__V1__Frame frame;
+    remora__plugin__v1__frame__init(&frame);
     frame.payload = pb_bytes(SLICE("a\0b"));
     bytes = pb_pack(&arena, &frame.base);
     const Remora__Plugin__V1__Frame *f = pb_unpack(&arena, &remora__plugin__v1__frame__descriptor,

@@ -91,8 +91,8 @@ TEST(a_broken_document_leaves_the_others)
     CHECK_OK(read_all(f));
     CHECK_EQ_STR(summary(f), "a.yaml:1 A/, a.yaml:6 C/, ");
     static const char *const expected[] = {
-        "error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this "
-        "context (%s/a.yaml:4:5)",
+        ("error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this "
+         "context (%s/a.yaml:4:5)"),
         "%s/a.yaml:8:1: expected a resource, found text",
         "%s/a.yaml:11:11: metadata: expected a map, found a number",
         "%s/a.yaml:13:7: kind: expected text, found a list",
