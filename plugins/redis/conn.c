@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SWEEP_MS = 20, REQUESTS_MIN = 64 };
@@ -30,8 +31,17 @@ release(struct conn *conn)
 /* Every path from the loop into an owner's function lies between these two. After conn_leave()
  * returned false the connection is gone. */
 void
+conn_touch_clock(struct conn *conn)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
+    conn->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void
 conn_enter(struct conn *conn)
 {
+    conn_touch_clock(conn);
     conn->callbacks++;
 }
 
@@ -118,14 +128,13 @@ conn_push_request(struct conn *conn, size_t bytes, conn_done *done, void *arg)
     if (conn->requests_count == conn->requests_cap)
         grow_requests(conn);
     if (conn->requests_count == 0) {
-        conn->read_progress = ev_now(conn->loop);
         if (conn->state == STATE_READY && !ev_is_active(&conn->timer))
             watch_stall(conn);
     }
     conn->appended += bytes;
-    *request_at(conn, conn->requests_count++) = (struct request){
-        .done = done, .arg = arg, .end = conn->appended, .at = ev_now(conn->loop)
-    };
+    *request_at(conn, conn->requests_count++) = (struct request){ .done = done,
+                                                                  .arg = arg,
+                                                                  .end = conn->appended };
     if (!ev_is_active(&conn->flush))
         ev_prepare_start(conn->loop, &conn->flush);
 }
@@ -185,7 +194,7 @@ next_pause_ms(struct conn *conn, bool was_ready)
 {
     if (!was_ready && conn->backoff_ms == 0)
         return conn->settings.first_pause_ms;
-    if (was_ready && ev_now(conn->loop) - conn->ready_at > CONN_BACKOFF_MAX_MS / 1e3) {
+    if (was_ready && conn->now_ms - conn->ready_at_ms > CONN_BACKOFF_MAX_MS) {
         conn->backoff_ms = CONN_BACKOFF_MIN_MS;
         return 0;
     }
@@ -229,37 +238,43 @@ conn_lose(struct conn *conn, const char *reason)
 
 /* --- time --------------------------------------------------------------------------------------*/
 
-/* How long until `since` is `timeout_ms` ago; <= 0 if it is. */
-static double
-time_left_ms(const struct conn *conn, ev_tstamp since, int64_t timeout_ms)
+/* How long until `since_ms` is `timeout_ms` ago; <= 0 if it is. */
+static int64_t
+time_left_ms(const struct conn *conn, uint64_t since_ms, int64_t timeout_ms)
 {
-    return (double)timeout_ms - (ev_now(conn->loop) - since) * 1e3;
+    return timeout_ms - (int64_t)(conn->now_ms - since_ms);
+}
+
+static bool
+answer_is_due(struct conn *conn)
+{
+    return conn->requests_count > 0 && conn_oldest_request(conn)->end <= conn->written;
 }
 
 static void
 check_stall(struct conn *conn)
 {
-    double left = -1;
-    if (conn->requests_count > 0 && conn->settings.read_timeout_ms >= 0) {
-        const struct request *oldest = conn_oldest_request(conn);
-        ev_tstamp since = oldest->at > conn->read_progress ? oldest->at : conn->read_progress;
-        left = time_left_ms(conn, since, conn->settings.read_timeout_ms);
+    const struct conn_settings *settings = &conn->settings;
+    int64_t left = INT64_MAX;
+    if (answer_is_due(conn) && settings->read_timeout_ms >= 0) {
+        left = time_left_ms(conn, conn->read_progress_ms, settings->read_timeout_ms);
         if (left <= 0) {
             conn_lose(conn, "i/o timeout");
             return;
         }
     }
-    if (conn->out_pos < conn->out.len && conn->settings.write_timeout_ms >= 0) {
-        double write_left = time_left_ms(conn, conn->write_progress,
-                                         conn->settings.write_timeout_ms);
-        if (write_left <= 0) {
+    if (conn->out_pos < conn->out.len && settings->write_timeout_ms >= 0) {
+        int64_t more = time_left_ms(conn, conn->write_progress_ms, settings->write_timeout_ms);
+        if (more <= 0) {
             conn_lose(conn, "write: i/o timeout");
             return;
         }
-        left = left < 0 || write_left < left ? write_left : left;
+        left = more < left ? more : left;
     }
-    if (conn->requests_count > 0)
-        conn_set_timer(conn, left > 0 ? left + 1 : (double)conn->settings.write_timeout_ms);
+    if (left != INT64_MAX)
+        conn_set_timer(conn, (double)left + 1);
+    else if (conn->requests_count > 0)
+        watch_stall(conn);
 }
 
 static void
@@ -306,10 +321,10 @@ on_sweep(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)events;
     struct conn *conn = watcher->data;
     struct waiting *expired = NULL, **expired_last = &expired;
-    ev_tstamp now = ev_now(loop);
+    conn_touch_clock(conn);
     for (struct waiting **at = &conn->waiting_first; *at != NULL;) {
         struct waiting *waiting = *at;
-        if (waiting->until > now) {
+        if (waiting->until_ms > conn->now_ms) {
             at = &waiting->next;
             continue;
         }
@@ -387,11 +402,10 @@ conn_command(struct conn *conn, const struct remora_slice *args, size_t count, u
 {
     assert(!conn->freed);
     if (conn->state != STATE_READY) {
+        conn_touch_clock(conn);
         if (wait_ms > (uint64_t)conn->settings.dial_timeout_ms)
             wait_ms = (uint64_t)conn->settings.dial_timeout_ms;
-        struct waiting like = { .done = done,
-                                .arg = arg,
-                                .until = ev_now(conn->loop) + (double)wait_ms / 1e3 };
+        struct waiting like = { .done = done, .arg = arg, .until_ms = conn->now_ms + wait_ms };
         return command_wait(conn, args, count, &like);
     }
     if (conn->requests_count >= CONN_REQUESTS_MAX ||

@@ -24,7 +24,7 @@ become_ready(struct conn *conn)
 {
     ev_timer_stop(conn->loop, &conn->timer);
     conn_set_state(conn, STATE_READY);
-    conn->ready_at = ev_now(conn->loop);
+    conn->ready_at_ms = conn->now_ms;
     if (conn->backoff_ms == 0)
         conn->backoff_ms = CONN_BACKOFF_MIN_MS;
     uint64_t generation = conn->generation;

@@ -31,7 +31,6 @@ struct request {
     conn_done *done;
     void *arg;
     uint64_t end; /* where its command ends in the stream of bytes written */
-    ev_tstamp at;
 };
 
 struct waiting {
@@ -39,7 +38,7 @@ struct waiting {
     struct resp_buf bytes;
     conn_done *done;
     void *arg;
-    ev_tstamp until;
+    uint64_t until_ms;
 };
 
 struct conn {
@@ -60,7 +59,7 @@ struct conn {
     ev_timer sweep; /* runs while something waits */
     ev_prepare flush;
     unsigned backoff_ms; /* 0 until the first success */
-    ev_tstamp ready_at;
+    uint64_t ready_at_ms;
     unsigned greetings;  /* replies still due */
     uint64_t generation; /* of the connection */
 
@@ -68,7 +67,10 @@ struct conn {
     size_t out_pos;
     uint64_t written;  /* bytes the socket took, over this connection's life */
     uint64_t appended; /* bytes put into `out`, over this connection's life */
-    ev_tstamp write_progress, read_progress;
+    uint64_t now_ms;   /* by a clock that nobody sets, at the beginning of this callback */
+    uint64_t write_progress_ms;
+    /* Since when an answer has been due: the last one came, or the first command went out. */
+    uint64_t read_progress_ms;
 
     struct resp_buf in;
     size_t in_pos;
@@ -91,6 +93,8 @@ struct conn {
 /* Every path from the loop into an owner's function lies between these two. After leave() returned
  * false the connection is gone. */
 void conn_enter(struct conn *conn);
+/* Looks at the clock; conn_enter() does. */
+void conn_touch_clock(struct conn *conn);
 bool conn_leave(struct conn *conn);
 
 void conn_set_state(struct conn *conn, enum conn_state state);

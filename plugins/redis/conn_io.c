@@ -43,7 +43,7 @@ deliver(struct conn *conn)
     uint64_t generation = conn->generation;
     conn->scan = (struct resp_scan){ 0 };
     conn->in_credited = 0;
-    conn->read_progress = ev_now(conn->loop);
+    conn->read_progress_ms = conn->now_ms;
     /* Nor can a command be answered that has not left whole. */
     if (value->type != RESP_PUSH &&
         (conn->requests_count == 0 || conn_oldest_request(conn)->end > conn->written)) {
@@ -75,7 +75,7 @@ credit_progress(struct conn *conn)
     if (unfinished - conn->in_credited < PROGRESS_BYTES)
         return;
     conn->in_credited = unfinished;
-    conn->read_progress = ev_now(conn->loop);
+    conn->read_progress_ms = conn->now_ms;
 }
 
 static void
@@ -185,6 +185,8 @@ static bool
 flush(struct conn *conn)
 {
     char lost[CONN_WHY_BYTES];
+    if (conn->requests_count > 0 && conn_oldest_request(conn)->end > conn->written)
+        conn->read_progress_ms = conn->now_ms; /* no answer has been due until now */
     while (conn->out_pos < conn->out.len) {
         size_t put = 0;
         enum io_result result = socket_write(conn, conn->out.data + conn->out_pos,
@@ -200,7 +202,7 @@ flush(struct conn *conn)
         }
         conn->out_pos += put;
         conn->written += put;
-        conn->write_progress = ev_now(conn->loop);
+        conn->write_progress_ms = conn->now_ms;
     }
     ev_io_stop(conn->loop, &conn->writable);
     conn->out.len = conn->out_pos = 0;
@@ -217,7 +219,8 @@ conn_on_flush(struct ev_loop *loop, ev_prepare *watcher, int events)
     ev_prepare_stop(loop, watcher);
     if (ev_is_active(&conn->writable))
         return; /* the socket is full: on_writable goes on */
-    conn->write_progress = ev_now(loop);
+    conn_touch_clock(conn);
+    conn->write_progress_ms = conn->now_ms;
     (void)flush(conn); /* nothing follows */
 }
 

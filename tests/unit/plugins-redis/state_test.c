@@ -420,7 +420,8 @@ TEST(ten_thousand_operations_are_one_transaction)
         ops[i].set = item(keys[i], "value");
     }
     remora_call *call = transact(store, ops, COUNT);
-    CHECK(call->ok);
+    if (!CHECK(call->ok))
+        fprintf(stderr, "  %s\n", call->failure.message);
     fake_free(call);
     CHECK_EQ_STR(redis_cli(&server, "dbsize"), "10000");
     struct remora_state_get *gets = calloc(COUNT, sizeof *gets);
