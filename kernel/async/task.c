@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -89,6 +90,9 @@ task_current(void)
     return running;
 }
 
+/* Of all workers. Relaxed: only the number counts, nothing is published with it. */
+static atomic_uint stack_count;
+
 /* --- stacks ------------------------------------------------------------------------------------*/
 
 void
@@ -115,6 +119,7 @@ task_free(struct task *t)
      */
     memory_allow(t->base, LIMIT_task_stack_bytes);
     (void)munmap(t->base, LIMIT_task_stack_bytes); /* fails only for wrong arguments */
+    atomic_fetch_sub_explicit(&stack_count, 1, memory_order_relaxed);
 }
 
 void
@@ -128,9 +133,8 @@ task_pool_fini(struct task_pool *pool)
     pool->switching = NULL;
 }
 
-/* The task stands at the high end of its own stack, so that a shallow task touches one page. */
-static struct task *
-task_new(void)
+static char *
+map_stack(void)
 {
     char *base = mmap(NULL, LIMIT_task_stack_bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
@@ -138,6 +142,19 @@ task_new(void)
         return NULL;
     if (mprotect(base, GUARD_BYTES, PROT_NONE) != 0) {
         (void)munmap(base, LIMIT_task_stack_bytes); /* nothing more can be done */
+        return NULL;
+    }
+    return base;
+}
+
+/* The task stands at the high end of its own stack, so that a shallow task touches one page. */
+static struct task *
+task_new(void)
+{
+    unsigned others = atomic_fetch_add_explicit(&stack_count, 1, memory_order_relaxed);
+    char *base = others < LIMIT_task_stacks_max ? map_stack() : NULL;
+    if (base == NULL) {
+        atomic_fetch_sub_explicit(&stack_count, 1, memory_order_relaxed);
         return NULL;
     }
     uintptr_t top = (uintptr_t)base + LIMIT_task_stack_bytes - sizeof(struct task);

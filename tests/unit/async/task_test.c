@@ -401,6 +401,38 @@ TEST(there_are_no_more_tasks_than_the_limit_and_all_of_them_end)
     driver_close(&worker);
 }
 
+TEST(the_stacks_of_all_workers_together_are_limited)
+{
+    enum { WORKERS = LIMIT_task_stacks_max / LIMIT_tasks_max + 1 };
+    static struct probe probes[WORKERS][LIMIT_tasks_max];
+    struct worker workers[WORKERS];
+    size_t started = 0;
+    if (UNDER_TSAN)
+        SKIP("a megabyte a task, and no more than 8,128 of them");
+    clock_fake(1000, 0);
+    for (size_t w = 0; w < WORKERS; w++) {
+        REQUIRE_OK(worker_init(&workers[w], (unsigned)w));
+        for (size_t i = 0; i < LIMIT_tasks_max; i++)
+            started += task_spawn(&workers[w], "probe", wait_plainly, &probes[w][i]) != NULL;
+    }
+    CHECK_EQ_U64(started, LIMIT_task_stacks_max);
+    CHECK_EQ_U64(workers[WORKERS - 1].tasks.count, 0);
+    for (size_t w = 0; w < WORKERS; w++) {
+        size_t count = workers[w].tasks.count;
+        turns(&workers[w], 1);
+        for (size_t i = 0; i < count; i++)
+            wait_done(&probes[w][i].wait, OK);
+        driver_close(&workers[w]);
+    }
+    driver_open_fake(&worker); /* all were given back */
+    struct probe last = { .timeout_ms = 1 };
+    CHECK(task_spawn(&worker, "probe", wait_plainly, &last) != NULL);
+    turns(&worker, 1);
+    pass_ms(&worker, 1);
+    CHECK(last.ended);
+    driver_close(&worker);
+}
+
 TEST(a_task_that_cannot_be_had_is_told)
 {
     struct probe p = { 0 };
