@@ -15,8 +15,9 @@ enum { MESSAGE_BUDGET_BYTES = 1024 * 1024 };
 static void
 reply_failure(struct request *rq, struct host_call *call, enum grpc_code code, struct slice message)
 {
-    const struct frame_status status = { .code = (uint32_t)code,
-                                         .message = slice_first(message, FRAME_STATUS_MESSAGE_MAX) };
+    const struct frame_status status = {
+        .code = (uint32_t)code, .message = slice_first(message, FRAME_STATUS_MESSAGE_MAX)
+    };
     host_call_reply(rq->task, call, &status, SLICE_EMPTY, SLICE_EMPTY);
 }
 
@@ -47,8 +48,8 @@ unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor,
 static void
 get_state(struct request *rq, struct host_call *call)
 {
-    const Remora__Plugin__V1__HostStateGet *in =
-        unpack(rq, &remora__plugin__v1__host_state_get__descriptor, call);
+    const Remora__Plugin__V1__HostStateGet *in = unpack(
+        rq, &remora__plugin__v1__host_state_get__descriptor, call);
     struct component *store;
     struct state_value value = { 0 };
     struct state_body body = { 0 };
@@ -81,8 +82,8 @@ get_state(struct request *rq, struct host_call *call)
 static void
 set_state(struct request *rq, struct host_call *call)
 {
-    const Remora__Plugin__V1__HostStateSet *in =
-        unpack(rq, &remora__plugin__v1__host_state_set__descriptor, call);
+    const Remora__Plugin__V1__HostStateSet *in = unpack(
+        rq, &remora__plugin__v1__host_state_set__descriptor, call);
     struct component *store;
     if (in == NULL) {
         reply_failure(rq, call, GRPC_INVALID_ARGUMENT, SLICE("malformed HostStateSet"));
@@ -111,8 +112,8 @@ set_state(struct request *rq, struct host_call *call)
 static void
 delete_state(struct request *rq, struct host_call *call)
 {
-    const Remora__Plugin__V1__HostStateDelete *in =
-        unpack(rq, &remora__plugin__v1__host_state_delete__descriptor, call);
+    const Remora__Plugin__V1__HostStateDelete *in = unpack(
+        rq, &remora__plugin__v1__host_state_delete__descriptor, call);
     struct component *store;
     if (in == NULL) {
         reply_failure(rq, call, GRPC_INVALID_ARGUMENT, SLICE("malformed HostStateDelete"));

@@ -33,10 +33,9 @@ request_fail(struct request *rq, err_t err, const char *format, ...)
     text[0] = '\0';
     (void)vsnprintf(text, room, format, again); /* cut at the maximum on purpose */
     va_end(again);
-    rq->error = (struct api_error){ .err = err,
-                                    .http = info->http,
-                                    .grpc = info->grpc,
-                                    .message = slice_of(text, room - 1) };
+    rq->error = (struct api_error){
+        .err = err, .http = info->http, .grpc = info->grpc, .message = slice_of(text, room - 1)
+    };
     return err;
 }
 

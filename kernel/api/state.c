@@ -143,8 +143,8 @@ state_store_find(struct request *rq, struct slice name, struct component **ret_s
     err_t err = rq->components->kind_count[COMPONENT_STATE] == 0
                     ? fail(rq, ERR_STATE_STORE_NOT_CONFIGURED,
                            "state store " SLICE_FMT " is not configured", SLICE_ARG(name))
-                    : fail(rq, ERR_STATE_STORE_NOT_FOUND,
-                           "state store " SLICE_FMT " is not found", SLICE_ARG(name));
+                    : fail(rq, ERR_STATE_STORE_NOT_FOUND, "state store " SLICE_FMT " is not found",
+                           SLICE_ARG(name));
     error_add_info(rq, "appID", rq->kernel->app_id);
     return err;
 }
@@ -189,8 +189,8 @@ fail_get(struct request *rq, const struct component *store, struct slice key, er
          const struct bus_call *call, struct slice reason)
 {
     struct slice name = store->facts->name;
-    err_t failed = fail(rq, ERR_STATE_GET, "fail to get " SLICE_FMT " from state store " SLICE_FMT
-                                           ": " SLICE_FMT,
+    err_t failed = fail(rq, ERR_STATE_GET,
+                        "fail to get " SLICE_FMT " from state store " SLICE_FMT ": " SLICE_FMT,
                         SLICE_ARG(key), SLICE_ARG(name), SLICE_ARG(reason));
     set_statuses(rq, err, &call->call.status);
     return failed;
@@ -213,8 +213,8 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_GET, packed, false, call);
     if (has_failed(err, call))
         return fail_get(rq, store, in->key, err, call, reason_of(rq, err, call));
-    const Remora__Plugin__V1__StateValue *value =
-        unpack(rq, &remora__plugin__v1__state_value__descriptor, call);
+    const Remora__Plugin__V1__StateValue *value = unpack(
+        rq, &remora__plugin__v1__state_value__descriptor, call);
     if (value == NULL || link_call_body_bytes(&call->call) < 0)
         return fail_get(rq, store, in->key, ERR_PLUGIN_PROTOCOL, call,
                         SLICE("the plugin's answer is malformed"));
@@ -248,8 +248,8 @@ fail_save(struct request *rq, const struct component *store, err_t err,
           const struct frame_status *status, struct slice reason)
 {
     struct slice name = store->facts->name;
-    err_t failed = fail(rq, ERR_STATE_SAVE, "failed saving state in state store " SLICE_FMT
-                                            ": " SLICE_FMT,
+    err_t failed = fail(rq, ERR_STATE_SAVE,
+                        "failed saving state in state store " SLICE_FMT ": " SLICE_FMT,
                         SLICE_ARG(name), SLICE_ARG(reason));
     set_statuses(rq, err, status);
     return failed;
@@ -321,8 +321,8 @@ finish_save(struct request *rq, const struct component *store, size_t count, err
         return fail_save(rq, store, err, &call->call.status, reason_of(rq, err, call));
     if (count == 1 && call->call.message.len == 0)
         return OK;
-    const Remora__Plugin__V1__StateWriteReply *reply =
-        unpack(rq, &remora__plugin__v1__state_write_reply__descriptor, call);
+    const Remora__Plugin__V1__StateWriteReply *reply = unpack(
+        rq, &remora__plugin__v1__state_write_reply__descriptor, call);
     struct frame_status status = { 0 };
     if (reply == NULL)
         return fail_save(rq, store, ERR_PLUGIN_PROTOCOL, &status,
@@ -357,9 +357,9 @@ static err_t
 fail_delete(struct request *rq, struct slice key, err_t err, const struct frame_status *status,
             struct slice reason)
 {
-    err_t failed =
-        fail(rq, ERR_STATE_DELETE, "failed deleting state with key " SLICE_FMT ": " SLICE_FMT,
-             SLICE_ARG(key), SLICE_ARG(reason));
+    err_t failed = fail(rq, ERR_STATE_DELETE,
+                        "failed deleting state with key " SLICE_FMT ": " SLICE_FMT, SLICE_ARG(key),
+                        SLICE_ARG(reason));
     set_statuses(rq, err, status);
     return failed;
 }
@@ -416,8 +416,8 @@ static struct state_bulk_item *
 read_bulk_items(struct request *rq, const Remora__Plugin__V1__StateValues *values,
                 const struct state_get *gets)
 {
-    struct state_bulk_item *items =
-        ARENA_ARRAY(rq->arena, struct state_bulk_item, values->n_items + 1);
+    struct state_bulk_item *items = ARENA_ARRAY(rq->arena, struct state_bulk_item,
+                                                values->n_items + 1);
     for (size_t i = 0; i < values->n_items; i++) {
         const Remora__Plugin__V1__StateValues__Item *from = values->items[i];
         items[i].key = gets[i].key;
@@ -448,8 +448,8 @@ state_bulk_get(struct request *rq, struct component *store, const struct state_g
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_BULK_GET, packed, false, call);
     if (has_failed(err, call))
         return fail_bulk(rq, err, call, reason_of(rq, err, call));
-    const Remora__Plugin__V1__StateValues *values =
-        unpack(rq, &remora__plugin__v1__state_values__descriptor, call);
+    const Remora__Plugin__V1__StateValues *values = unpack(
+        rq, &remora__plugin__v1__state_values__descriptor, call);
     if (values == NULL || values->n_items != count)
         return fail_bulk(rq, ERR_PLUGIN_PROTOCOL, call, SLICE("the plugin's answer is malformed"));
     struct state_bulk_item *items = read_bulk_items(rq, values, gets);
@@ -505,8 +505,8 @@ fail_transaction(struct request *rq, err_t err, const struct frame_status *statu
 
 err_t
 state_transact(struct request *rq, struct component *store,
-               const struct state_operation *operations, size_t count,
-               const struct pair *metadata, size_t metadata_count)
+               const struct state_operation *operations, size_t count, const struct pair *metadata,
+               size_t metadata_count)
 {
     err_t err = check_transaction(rq, store, operations, count);
     if (err != OK || count == 0)
@@ -517,8 +517,8 @@ state_transact(struct request *rq, struct component *store,
             return fail_transaction(rq, OK, &(struct frame_status){ 0 }, slice_str(wrong));
     }
     struct bus_call call;
-    struct packed packed =
-        state_pack_transact(rq->arena, store, operations, count, metadata, metadata_count);
+    struct packed packed = state_pack_transact(rq->arena, store, operations, count, metadata,
+                                               metadata_count);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_TRANSACT, packed, true, &call);
     if (has_failed(err, &call))
         err = fail_transaction(rq, err, &call.call.status, reason_of(rq, err, &call));
@@ -546,8 +546,8 @@ read_query_items(struct request *rq, const struct component *store,
                  struct state_query_result *ret_result)
 {
     struct slice prefix = store->facts->key_prefix;
-    struct state_bulk_item *items =
-        ARENA_ARRAY(rq->arena, struct state_bulk_item, reply->n_items + 1);
+    struct state_bulk_item *items = ARENA_ARRAY(rq->arena, struct state_bulk_item,
+                                                reply->n_items + 1);
     for (size_t i = 0; i < reply->n_items; i++) {
         const Remora__Plugin__V1__StateQueryReply__Item *from = reply->items[i];
         struct slice key = slice_str(from->key);
@@ -587,8 +587,8 @@ state_query(struct request *rq, struct component *store, struct slice query,
     }
     if (has_failed(err, call))
         return fail_query(rq, store, err, call, reason_of(rq, err, call));
-    const Remora__Plugin__V1__StateQueryReply *reply =
-        unpack(rq, &remora__plugin__v1__state_query_reply__descriptor, call);
+    const Remora__Plugin__V1__StateQueryReply *reply = unpack(
+        rq, &remora__plugin__v1__state_query_reply__descriptor, call);
     if (reply == NULL)
         return fail_query(rq, store, ERR_PLUGIN_PROTOCOL, call,
                           SLICE("the plugin's answer is malformed"));

@@ -21,8 +21,8 @@ bool state_concurrency_from(struct slice text, enum state_concurrency *ret_value
 
 /* The store of that name, held until the request ends, or the error for it recorded. Surfaces ask
  * before they read a body. */
-err_t state_store_find(struct request *rq, struct slice name, struct component **ret_store)
-    WARN_UNUSED;
+err_t
+state_store_find(struct request *rq, struct slice name, struct component **ret_store) WARN_UNUSED;
 
 /* Options arrive as words; what a word means is checked here, so that all surfaces say the same. */
 struct state_item {
@@ -62,16 +62,16 @@ err_t state_get(struct request *rq, struct component *store, const struct state_
                 struct state_value *ret_value, struct state_body *ret_body) WARN_UNUSED;
 
 /* Next bytes of the body; empty at its end. A failure here comes after the answer has begun. */
-err_t state_body_read(struct request *rq, struct state_body *body, struct slice *ret_chunk)
-    WARN_UNUSED;
+err_t
+state_body_read(struct request *rq, struct state_body *body, struct slice *ret_chunk) WARN_UNUSED;
 /* Always, also after an error. */
 void state_body_end(struct request *rq, struct state_body *body);
 
 err_t state_save(struct request *rq, struct component *store, const struct state_item *items,
                  size_t count) WARN_UNUSED;
 /* `item` without a value. */
-err_t state_delete(struct request *rq, struct component *store, const struct state_item *item)
-    WARN_UNUSED;
+err_t state_delete(struct request *rq, struct component *store,
+                   const struct state_item *item) WARN_UNUSED;
 
 struct state_bulk_item {
     struct slice key; /* the application's */

@@ -182,9 +182,9 @@ state_pack_set(struct arena *arena, const struct component *store, const struct 
         fill_set(arena, store, &items[i], &sets[i]);
         parts[i] = items[i].value;
     }
-    return (struct packed){
-        .message = pb_pack(arena, &message.base), .parts = parts, .part_count = count
-    };
+    return (struct packed){ .message = pb_pack(arena, &message.base),
+                            .parts = parts,
+                            .part_count = count };
 }
 
 struct packed
@@ -228,9 +228,9 @@ state_pack_transact(struct arena *arena, const struct component *store,
         fill_set(arena, store, item, items[i].set);
         parts[part_count++] = item->value;
     }
-    return (struct packed){
-        .message = pb_pack(arena, &message.base), .parts = parts, .part_count = part_count
-    };
+    return (struct packed){ .message = pb_pack(arena, &message.base),
+                            .parts = parts,
+                            .part_count = part_count };
 }
 
 struct packed

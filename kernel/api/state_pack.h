@@ -14,11 +14,10 @@ struct packed {
     size_t part_count;
 };
 
-struct packed state_pack_get(struct arena *arena, const struct component *store,
-                             const struct state_get *in);
+struct packed
+state_pack_get(struct arena *arena, const struct component *store, const struct state_get *in);
 struct packed state_pack_bulk_get(struct arena *arena, const struct component *store,
-                                  const struct state_get *gets, size_t count,
-                                  uint32_t parallelism);
+                                  const struct state_get *gets, size_t count, uint32_t parallelism);
 /* The options' words must have been checked. */
 struct packed state_pack_set(struct arena *arena, const struct component *store,
                              const struct state_item *items, size_t count);
@@ -27,8 +26,8 @@ struct packed state_pack_delete(struct arena *arena, const struct component *sto
 struct packed state_pack_transact(struct arena *arena, const struct component *store,
                                   const struct state_operation *operations, size_t count,
                                   const struct pair *metadata, size_t metadata_count);
-struct packed state_pack_query(struct arena *arena, const struct component *store,
-                               struct slice query, const struct pair *metadata,
-                               size_t metadata_count);
+struct packed
+state_pack_query(struct arena *arena, const struct component *store, struct slice query,
+                 const struct pair *metadata, size_t metadata_count);
 
 #endif

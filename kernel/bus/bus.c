@@ -19,8 +19,7 @@ start_there(struct task *t, void *arg)
 }
 
 err_t
-bus_call(struct task *t, struct link *link, const struct link_args *args,
-         struct bus_call *ret_call)
+bus_call(struct task *t, struct link *link, const struct link_args *args, struct bus_call *ret_call)
 {
     *ret_call = (struct bus_call){ .link = link_ref(link) };
     if (link->worker == task_worker(t))
@@ -67,8 +66,8 @@ bus_call_body_all(struct task *t, struct bus_call *call, size_t bytes_max, struc
             return err;
         if (chunk.len == 0)
             break;
-        if ((int64_t)(whole.len + chunk.len) == expected && whole.len == 0 &&
-            chunk.data != NULL && call->call.body_given == 0) {
+        if ((int64_t)(whole.len + chunk.len) == expected && whole.len == 0 && chunk.data != NULL &&
+            call->call.body_given == 0) {
             *ret_body = chunk; /* all of it came with the answer, and is in the arena already */
             return OK;
         }

@@ -59,7 +59,7 @@ struct component_facts *component_facts_ref(struct component_facts *facts);
 void component_facts_unref(struct component_facts *facts);
 
 struct component {
-    unsigned refs;                 /* the table's and those of requests */
+    unsigned refs; /* the table's and those of requests */
     bool is_removed;
     struct component_facts *facts; /* counted */
     struct link *link;             /* counted; NULL while the plugin is away */
@@ -77,15 +77,15 @@ void component_table_fini(struct component_table *table);
 
 /* NULL if there is none of that name and kind. Valid until the next suspension; what needs it for
  * longer takes a reference. */
-struct component *component_find(const struct component_table *table, enum component_kind kind,
-                                 struct slice name);
+struct component *
+component_find(const struct component_table *table, enum component_kind kind, struct slice name);
 
 struct component *component_ref(struct component *component);
 void component_unref(struct component *component);
 
 /* Adds it, or switches to another generation or link; wakes who waits for it. Counts both. */
-void component_publish(struct component_table *table, struct component_facts *facts,
-                       struct link *link);
+void
+component_publish(struct component_table *table, struct component_facts *facts, struct link *link);
 /* The link is gone or the plugin is leaving; calls wait for a successor. No effect if the component
  * has moved on to another link. `reason` is a constant. */
 void component_detach(struct component_table *table, struct slice name, const struct link *link,

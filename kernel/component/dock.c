@@ -23,8 +23,8 @@ struct dock {
     bool was_ready;
     pid_t process_group;
     struct listener listener;
-    struct link *link;        /* counted; NULL before and after */
-    uint64_t own_answers;     /* answers to life-cycle calls: they prove nothing */
+    struct link *link;    /* counted; NULL before and after */
+    uint64_t own_answers; /* answers to life-cycle calls: they prove nothing */
     struct mail open_mail;
     struct mail close_mail;
 };
@@ -257,9 +257,9 @@ init_and_start(struct task *t, const struct init *init, struct dock_event *event
     err_t err = lifecycle_call(t, dock, &args, &message, ret_error);
     if (err != OK)
         return err;
-    const Remora__Plugin__V1__InitReply *reply =
-        pb_unpack(task_arena(t), &remora__plugin__v1__init_reply__descriptor, message,
-                  LIMIT_frame_depth_max, 64 * 1024);
+    const Remora__Plugin__V1__InitReply *reply = pb_unpack(
+        task_arena(t), &remora__plugin__v1__init_reply__descriptor, message, LIMIT_frame_depth_max,
+        64 * 1024);
     *ret_error = SLICE("the plugin's answer to Init is malformed");
     if (reply == NULL)
         return ERR_PLUGIN_PROTOCOL;

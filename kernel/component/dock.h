@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where one process generation of a plugin meets its worker: the listening socket it dials, the one
- * link it gets, and the life-cycle calls (Init, Start, Close) made over it. The main thread (host.c)
- * commands a dock by message and hears from it by message; in between a dock belongs to its worker.
+ * link it gets, and the life-cycle calls (Init, Start, Close) made over it. The main thread
+ * (host.c) commands a dock by message and hears from it by message; in between a dock belongs to
+ * its worker.
  */
 #ifndef COMPONENT_DOCK_H
 #define COMPONENT_DOCK_H

@@ -123,7 +123,8 @@ static void
 give_up(struct member *member, struct slice text)
 {
     struct host *host = member->host;
-    struct slice whole = arena_printf(&host->arena, "process component " SLICE_FMT " error: " SLICE_FMT,
+    struct slice whole = arena_printf(&host->arena,
+                                      "process component " SLICE_FMT " error: " SLICE_FMT,
                                       SLICE_ARG(member->spec->name), SLICE_ARG(text));
     member->standing = STANDING_FAILED;
     if (member->spec->ignore_errors || !host->is_starting) {
@@ -144,8 +145,7 @@ init_failed(struct member *member, struct slice cause)
     struct host *host = member->host;
     struct slice name = component_log_name(&host->arena, member->spec);
     struct slice once = arena_printf(
-        &host->arena,
-        "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT ": ",
+        &host->arena, "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT ": ",
         SLICE_ARG(name));
     log_error(SCOPE, "Failed to init component " SLICE_FMT ": " SLICE_FMT SLICE_FMT,
               SLICE_ARG(name), SLICE_ARG(once), SLICE_ARG(cause));
@@ -168,8 +168,7 @@ pack_init_request(struct host *host, const struct component_spec *spec, size_t *
     message.app_id = pb_string(&arena, host->config.app_id);
     message.namespace_ = pb_string(&arena, host->config.namespace_);
     message.n_metadata = spec->value_count;
-    message.metadata =
-        ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 1);
+    message.metadata = ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 1);
     for (size_t i = 0; i < spec->value_count; i++) {
         message.metadata[i] = ARENA_NEW(&arena, Remora__Plugin__V1__Pair);
         remora__plugin__v1__pair__init(message.metadata[i]);
@@ -196,9 +195,8 @@ init_member(struct member *member)
     char *request = pack_init_request(member->host, member->spec, &bytes);
     member->standing = STANDING_WAITING;
     member->generation++;
-    dock_init_component(ward->dock, member->index, member->generation,
-                        (uint32_t)member->index + 1, request, bytes,
-                        member->spec->init_timeout_ms);
+    dock_init_component(ward->dock, member->index, member->generation, (uint32_t)member->index + 1,
+                        request, bytes, member->spec->init_timeout_ms);
 }
 
 static void
@@ -363,12 +361,10 @@ on_changed(void *arg, struct plugin *plugin, enum plugin_state from)
     if (plugin_state(plugin) != PLUGIN_FAILED || !host->is_starting || host->is_stopping)
         return;
     struct plugin_status status = plugin_status(plugin, &host->arena);
-    struct slice cause =
-        arena_printf(&host->arena, "plugin %s ended (" SLICE_FMT ")" SLICE_FMT SLICE_FMT,
-                     plugin_name(plugin), SLICE_ARG(status.last_exit),
-                     SLICE_ARG(status.line_count > 0 ? SLICE(": ") : SLICE_EMPTY),
-                     SLICE_ARG(status.line_count > 0 ? status.lines[status.line_count - 1]
-                                                     : SLICE_EMPTY));
+    struct slice cause = arena_printf(
+        &host->arena, "plugin %s ended (" SLICE_FMT ")" SLICE_FMT SLICE_FMT, plugin_name(plugin),
+        SLICE_ARG(status.last_exit), SLICE_ARG(status.line_count > 0 ? SLICE(": ") : SLICE_EMPTY),
+        SLICE_ARG(status.line_count > 0 ? status.lines[status.line_count - 1] : SLICE_EMPTY));
     for (size_t i = 0; i < host->member_count && host->is_starting && !host->is_stopping; i++)
         if (host->members[i].ward == plugin_user(plugin) && !host->members[i].is_settled)
             init_failed(&host->members[i], cause);
@@ -409,10 +405,11 @@ ward_of(struct host *host, struct plugin *plugin)
     host->wards = realloc(host->wards, (host->ward_count + 1) * sizeof(struct ward *));
     if (ward == NULL || host->wards == NULL)
         abort();
-    *ward = (struct ward){ .host = host,
-                           .plugin = plugin,
-                           .worker =
-                               host->config.workers[host->ward_count % host->config.worker_count] };
+    *ward = (struct ward){
+        .host = host,
+        .plugin = plugin,
+        .worker = host->config.workers[host->ward_count % host->config.worker_count]
+    };
     host->wards[host->ward_count++] = ward;
     plugin_set_user(plugin, ward);
     return ward;
@@ -438,8 +435,8 @@ kind_words(enum component_kind kind)
 static struct slice
 isolation(const struct component_spec *spec)
 {
-    const struct component_annotation *wish =
-        component_annotation(spec, SLICE("remora.io/isolate"));
+    const struct component_annotation *wish = component_annotation(spec,
+                                                                   SLICE("remora.io/isolate"));
     bool is_isolated = false;
     if (wish != NULL && !slice_to_bool(wish->value, &is_isolated))
         is_isolated = false;
@@ -453,20 +450,21 @@ assign(struct host *host, struct member *member)
     struct component_spec *spec = member->spec;
     struct slice name = component_log_name(&host->arena, spec);
     if (!component_kind_of(spec->type, &member->kind)) {
-        give_up(member, arena_printf(&host->arena, "incorrect type " SLICE_FMT,
-                                     SLICE_ARG(spec->type)));
+        give_up(member,
+                arena_printf(&host->arena, "incorrect type " SLICE_FMT, SLICE_ARG(spec->type)));
         return;
     }
-    const struct manifest *manifest =
-        catalogue_find(host->config.catalogue, spec->type, spec->version);
+    const struct manifest *manifest = catalogue_find(host->config.catalogue, spec->type,
+                                                     spec->version);
     if (manifest == NULL) {
         give_up(member,
-                arena_printf(&host->arena,
-                             "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
-                             ": [CREATE_COMPONENT_FAILURE]: initialization error occurred for "
-                             SLICE_FMT ": couldn't find %s " SLICE_FMT "/" SLICE_FMT,
-                             SLICE_ARG(name), SLICE_ARG(name), kind_words(member->kind),
-                             SLICE_ARG(spec->type), SLICE_ARG(spec->version)));
+                arena_printf(
+                    &host->arena,
+                    "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
+                    ": [CREATE_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
+                    ": couldn't find %s " SLICE_FMT "/" SLICE_FMT,
+                    SLICE_ARG(name), SLICE_ARG(name), kind_words(member->kind),
+                    SLICE_ARG(spec->type), SLICE_ARG(spec->version)));
         return;
     }
     if (spec->has_secrets) {

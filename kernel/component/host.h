@@ -23,7 +23,7 @@
 struct host;
 
 struct host_config {
-    struct ev_loop *loop; /* libev's default loop */
+    struct ev_loop *loop;    /* libev's default loop */
     struct mailbox *control; /* of the main thread */
     struct worker *const *workers;
     struct component_table *const *tables; /* each worker's */

@@ -98,12 +98,13 @@ host_describe(struct host *host, struct buf *components, struct buf *details)
     struct arena arena;
     arena_init(&arena);
     size_t plugin_count;
-    const struct plugin_status *statuses =
-        supervisor_statuses(host->supervisor, &arena, &plugin_count);
+    const struct plugin_status *statuses = supervisor_statuses(host->supervisor, &arena,
+                                                               &plugin_count);
     bool ok = put(details, "\"components\":[");
     for (size_t i = 0; i < host->member_count; i++) {
         const struct member *member = &host->members[i];
-        if (member->is_settled && (member->standing != STANDING_FAILED || member->capabilities != 0))
+        if (member->is_settled &&
+            (member->standing != STANDING_FAILED || member->capabilities != 0))
             ok = ok && put_component(components, member);
         ok = ok && put_standing(details, member, i == 0);
     }

@@ -304,7 +304,6 @@ on_input(struct h1_conn *conn, struct buf *in)
         pause_if_full(conn);
         break;
     case H1_DISCARD:
-        conn->since_ms = clock_now_ms();
         next_request(conn);
         break;
     case H1_LINGER:

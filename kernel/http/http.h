@@ -83,7 +83,9 @@ http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_
 
 /* Status, headers and the whole body at once (copied or sent before it returns). Adds
  * Content-Length and Date; 204 and 304 have neither body nor length, an answer to HEAD has no body.
- * May suspend for a body larger than the output limit. */
+ * May suspend for a body larger than the output limit. Length, coding and Connection headers of the
+ * handler are left out (but for "Connection: close"); a name that is no token or a value with
+ * control bytes is ERR_MALFORMED, and nothing has been sent then. */
 err_t http_reply(struct http_exchange *x, int status, const struct http_header *headers,
                  size_t header_count, struct slice body);
 

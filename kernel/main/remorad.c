@@ -54,8 +54,7 @@ on_shutdown_mail(struct mail *mail)
     struct shutdown_mail *request = container_of(mail, struct shutdown_mail, mail);
     struct runtime *runtime = request->runtime;
     if (request->force) {
-        log_warn(SCOPE,
-                 "Force shutdown requested, exiting immediately without graceful shutdown");
+        log_warn(SCOPE, "Force shutdown requested, exiting immediately without graceful shutdown");
         _exit(1);
     }
     log_info(SCOPE, "Shutdown requested via API");
@@ -299,8 +298,7 @@ find_plugins(struct runtime *runtime, const char *program_folder)
     catalogue_init(&runtime->catalogue);
     for (size_t i = 0; i < runtime->options.plugins_path.count; i++)
         catalogue_add_folder(&runtime->catalogue, runtime->options.plugins_path.items[i].data);
-    struct slice standard =
-        arena_printf(&runtime->arena, "%s/../plugins", program_folder);
+    struct slice standard = arena_printf(&runtime->arena, "%s/../plugins", program_folder);
     catalogue_add_folder(&runtime->catalogue, standard.data);
 }
 
@@ -325,8 +323,8 @@ make_host(struct runtime *runtime, const char *program_folder)
 {
     struct options *options = &runtime->options;
     struct worker **workers = ARENA_ARRAY(&runtime->arena, struct worker *, runtime->worker_count);
-    struct component_table **tables =
-        ARENA_ARRAY(&runtime->arena, struct component_table *, runtime->worker_count);
+    struct component_table **tables = ARENA_ARRAY(&runtime->arena, struct component_table *,
+                                                  runtime->worker_count);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         workers[i] = &runtime->workers[i].kernel_worker.worker;
         tables[i] = &runtime->workers[i].kernel_worker.components;
@@ -487,8 +485,8 @@ main(int argc, char **argv)
     static char hostname[256];
     struct slice message = SLICE_EMPTY;
     arena_init(&runtime.arena);
-    enum cli_verdict verdict =
-        cli_parse(&runtime.arena, argc, argv, env_of_process(), &runtime.options, &message);
+    enum cli_verdict verdict = cli_parse(&runtime.arena, argc, argv, env_of_process(),
+                                         &runtime.options, &message);
     setup_log(&runtime.options, hostname);
     if (!inject_setup(getenv("INJECT")))
         log_warn(SCOPE, "INJECT is malformed, nothing is injected");

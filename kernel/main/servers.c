@@ -22,8 +22,8 @@ add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, http_
     }
     struct h1_config config = h1_config_default();
     config.head_bytes_max = runtime->options.read_buffer_bytes;
-    worker->servers[worker->server_count++] =
-        h1_server_new(&worker->kernel_worker.worker, fd, &config, handler, &runtime->kernel);
+    worker->servers[worker->server_count++] = h1_server_new(&worker->kernel_worker.worker, fd,
+                                                            &config, handler, &runtime->kernel);
     worker->servers_open++;
     return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of the process, step by step: perhaps work on for a while (--dapr-block-shutdown-duration),
- * let requests in flight finish, end the plugins, end the workers. Past the grace period what is
- * left is cut and the exit code says so.
+ * The end of the process, step by step: perhaps work on for a while
+ * (--dapr-block-shutdown-duration), let requests in flight finish, end the plugins, end the
+ * workers. Past the grace period what is left is cut and the exit code says so.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -124,13 +124,14 @@ shutdown_begin(struct runtime *runtime)
         return;
     }
     char text[DURATION_TEXT_BYTES];
-    struct slice duration =
-        duration_print((int64_t)runtime->options.block_shutdown_ms * DURATION_MS_NS, text);
-    log_info(SCOPE, "Blocking graceful shutdown for " SLICE_FMT " or until app reports unhealthy...",
+    struct slice duration = duration_print(
+        (int64_t)runtime->options.block_shutdown_ms * DURATION_MS_NS, text);
+    log_info(SCOPE,
+             "Blocking graceful shutdown for " SLICE_FMT " or until app reports unhealthy...",
              SLICE_ARG(duration));
     set_stage(runtime, STAGE_BLOCKING);
-    ev_timer_init(&runtime->block_timer, on_block_over,
-                  runtime->options.block_shutdown_ms / 1000.0, 0.);
+    ev_timer_init(&runtime->block_timer, on_block_over, runtime->options.block_shutdown_ms / 1000.0,
+                  0.);
     runtime->block_timer.data = runtime;
     ev_timer_start(runtime->loop, &runtime->block_timer);
 }

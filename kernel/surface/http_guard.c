@@ -12,8 +12,8 @@ static void
 add_common(struct http_call *call, const char *name, struct slice value)
 {
     if (call->common_count < HTTP_COMMON_HEADERS_MAX)
-        call->common[call->common_count++] =
-            (struct http_header){ .name = slice_str(name), .value = value };
+        call->common[call->common_count++] = (struct http_header){ .name = slice_str(name),
+                                                                   .value = value };
 }
 
 /* --- CORS --------------------------------------------------------------------------------------*/
@@ -93,9 +93,10 @@ answer_preflight(struct http_call *call, struct slice origin, struct slice metho
         headers[count++] = (struct http_header){ SLICE("Access-Control-Allow-Methods"), method };
         headers[count++] = (struct http_header){ SLICE("Access-Control-Allow-Origin"), allowed };
     }
-    headers[count++] = (struct http_header){ SLICE("Vary"), SLICE("Access-Control-Request-Method") };
-    headers[count++] =
-        (struct http_header){ SLICE("Vary"), SLICE("Access-Control-Request-Headers") };
+    headers[count++] = (struct http_header){ SLICE("Vary"),
+                                             SLICE("Access-Control-Request-Method") };
+    headers[count++] = (struct http_header){ SLICE("Vary"),
+                                             SLICE("Access-Control-Request-Headers") };
     http_answer(call, 200, headers, count, SLICE_EMPTY);
 }
 
@@ -200,9 +201,8 @@ check_member(struct slice member, struct buf *complaints)
                        strchr("\"(),/:;<=>?@[\\]{}", shown.data[i]) == NULL;
         what = is_token ? NULL : "invalid key";
     }
-    if (what != NULL &&
-        !buf_printf(complaints, "%s%s: \"" SLICE_FMT "\"", complaints->len == 0 ? "" : "\n", what,
-                    SLICE_ARG(shown)))
+    if (what != NULL && !buf_printf(complaints, "%s%s: \"" SLICE_FMT "\"",
+                                    complaints->len == 0 ? "" : "\n", what, SLICE_ARG(shown)))
         return; /* very many: the first ones will do */
 }
 

@@ -114,11 +114,10 @@ http_metadata_get(struct http_call *call)
             http_json_put(&writer, SLICE("]"));
         }
         put_extended(&writer);
-        http_json_put(&writer,
-                      SLICE(",\"appConnectionProperties\":{\"protocol\":\"http\","
-                            "\"channelAddress\":\"127.0.0.1\"},\"actorRuntime\":{"
-                            "\"runtimeStatus\":\"DISABLED\",\"hostReady\":false,"
-                            "\"placement\":\"placement: disconnected\"},\"remora\":{"));
+        http_json_put(&writer, SLICE(",\"appConnectionProperties\":{\"protocol\":\"http\","
+                                     "\"channelAddress\":\"127.0.0.1\"},\"actorRuntime\":{"
+                                     "\"runtimeStatus\":\"DISABLED\",\"hostReady\":false,"
+                                     "\"placement\":\"placement: disconnected\"},\"remora\":{"));
         http_json_put(&writer, buf_slice(&details));
         http_json_put(&writer, SLICE("}}\n"));
         http_json_writer_end(&writer);

@@ -31,7 +31,8 @@ http_answer(struct http_call *call, int status, const struct http_header *header
 {
     struct http_header all[HTTP_COMMON_HEADERS_MAX + HTTP_OWN_HEADERS_MAX];
     size_t count = collect_headers(call, headers, header_count, all);
-    (void)http_reply(call->x, status, all, count, body); /* a client that is gone is nobody's loss */
+    (void)http_reply(call->x, status, all, count,
+                     body); /* a client that is gone is nobody's loss */
 }
 
 err_t
@@ -149,7 +150,8 @@ http_fail(struct http_call *call)
 {
     struct buf out;
     buf_init(&out, ERROR_BYTES_MAX);
-    struct slice body = SLICE("{\"errorCode\":\"ERR_INTERNAL\",\"message\":\"the error is too long\"}");
+    struct slice body = SLICE(
+        "{\"errorCode\":\"ERR_INTERNAL\",\"message\":\"the error is too long\"}");
     if (put_error(&out, &call->rq.error))
         body = buf_slice(&out);
     http_json(call, call->rq.error.http, body);
@@ -170,8 +172,7 @@ send_piece(struct http_json_writer *writer)
 {
     if (writer->err == OK && !writer->has_started) {
         writer->has_started = true;
-        writer->err =
-            http_answer_start(writer->call, 200, &JSON_HEADER, 1, HTTP_LENGTH_UNKNOWN);
+        writer->err = http_answer_start(writer->call, 200, &JSON_HEADER, 1, HTTP_LENGTH_UNKNOWN);
     }
     if (writer->err == OK && writer->buf.len > 0)
         writer->err = http_reply_write(writer->call->x, buf_slice(&writer->buf));

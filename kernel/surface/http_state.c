@@ -292,8 +292,8 @@ answer_query(struct http_call *call, const struct state_query_result *result,
     http_json_writer_init(&writer, call);
     http_json_put(&writer, SLICE("{\"results\":"));
     if (put_items(&writer, result->items, result->count, body) != OK) {
-        (void)fail(&call->rq, ERR_STATE_QUERY, "state store " SLICE_FMT
-                                               " query failed: the plugin was lost",
+        (void)fail(&call->rq, ERR_STATE_QUERY,
+                   "state store " SLICE_FMT " query failed: the plugin was lost",
                    SLICE_ARG(call->params[0]));
         http_json_writer_abort(&writer);
         return;

@@ -12,7 +12,7 @@
 struct parser {
     struct request *rq;
     struct json json;
-    const char *owner; /* "SetRequest": the struct that error texts name */
+    const char *owner;  /* "SetRequest": the struct that error texts name */
     struct slice wrong; /* the first complaint about a type */
     bool has_nul;       /* text that cannot be passed on */
 };
@@ -344,8 +344,7 @@ read_operation(struct parser *p, struct state_operation *operation, struct slice
 }
 
 static err_t
-read_operations(struct parser *p, struct transaction_request *transaction,
-                struct slice **ret_kinds)
+read_operations(struct parser *p, struct transaction_request *transaction, struct slice **ret_kinds)
 {
     enum json_type type = json_peek(&p->json);
     size_t capacity = 0, kind_capacity = 0;

@@ -22,8 +22,8 @@ struct bulk_request {
     size_t metadata_count;
 };
 
-err_t parse_state_bulk(struct request *rq, struct slice body, struct bulk_request *ret_bulk)
-    WARN_UNUSED;
+err_t
+parse_state_bulk(struct request *rq, struct slice body, struct bulk_request *ret_bulk) WARN_UNUSED;
 
 struct transaction_request {
     struct state_operation *operations;
