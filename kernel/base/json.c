@@ -129,6 +129,28 @@ skip_escape(struct json *json)
     return true;
 }
 
+/* Zero bytes of `x` get their high bit set; right up to the first one, which is what counts. */
+static uint64_t
+zero_bytes(uint64_t x)
+{
+    return (x - 0x0101010101010101u) & ~x & 0x8080808080808080u;
+}
+
+/* Passes over printable ASCII within a string, eight bytes at a time: most of a body is that. */
+static void
+skip_plain(struct json *json)
+{
+    while (json->text.len - json->at >= 8) {
+        uint64_t x;
+        memcpy(&x, json->text.data + json->at, 8);
+        uint64_t control_or_high = ((x - 0x2020202020202020u) | x) & 0x8080808080808080u;
+        if ((control_or_high | zero_bytes(x ^ 0x2222222222222222u) |
+             zero_bytes(x ^ 0x5c5c5c5c5c5c5c5cu)) != 0) /* a quote, a backslash */
+            return;
+        json->at += 8;
+    }
+}
+
 /* From the opening quote to behind the closing one. */
 static bool
 skip_string(struct json *json, bool *ret_is_plain)
@@ -136,6 +158,7 @@ skip_string(struct json *json, bool *ret_is_plain)
     bool is_plain = true;
     json->at++;
     for (;;) {
+        skip_plain(json);
         int c = here(json);
         if (c == '"') {
             json->at++;
@@ -516,11 +539,31 @@ escape_for(struct slice s, bool escape_html, char out[8])
     return 0;
 }
 
+/* Bytes at the front that may stand as they are. */
+static size_t
+plain_len(struct slice s, bool escape_html)
+{
+    size_t len = 0;
+    for (; len < s.len; len++) {
+        unsigned char c = (unsigned char)s.data[len];
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\' ||
+            (escape_html && (c == '<' || c == '>' || c == '&')))
+            break;
+    }
+    return len;
+}
+
 bool
 json_write_string(struct buf *out, struct slice s, bool escape_html)
 {
     bool ok = buf_append_byte(out, '"');
     for (size_t at = 0; at < s.len && ok;) {
+        size_t plain = plain_len(slice_from(s, at), escape_html);
+        if (plain > 0) {
+            ok = buf_append(out, slice_of(s.data + at, plain));
+            at += plain;
+            continue;
+        }
         unsigned char c = (unsigned char)s.data[at];
         size_t len = c < 0x80 ? 1 : slice_utf8_len(slice_from(s, at));
         struct slice sequence = len == 0 ? SLICE("\xEF\xBF\xBD") : slice_of(s.data + at, len);

@@ -194,6 +194,13 @@ slice_is_utf8(struct slice s)
 {
     const unsigned char *p = (const unsigned char *)s.data;
     for (size_t at = 0; at < s.len;) {
+        uint64_t eight = 0;
+        if (s.len - at >= sizeof eight)
+            memcpy(&eight, p + at, sizeof eight);
+        if (s.len - at >= sizeof eight && (eight & 0x8080808080808080u) == 0) { /* all ASCII */
+            at += sizeof eight;
+            continue;
+        }
         size_t len = utf8_sequence(p + at, s.len - at);
         if (len == 0)
             return false;

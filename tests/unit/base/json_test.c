@@ -336,3 +336,31 @@ TEST(types_have_go_s_names)
     CHECK_EQ_STR(json_type_name(JSON_BOOL), "bool");
     CHECK_EQ_STR(json_type_name(JSON_NULL), "null");
 }
+
+/* Strings are read eight bytes at a time: no place in the eight may be overlooked. */
+TEST(every_byte_is_judged_alike_wherever_it_stands_in_a_string)
+{
+    for (size_t before = 0; before < 20; before++) {
+        for (unsigned c = 0; c < 256; c++) {
+            char text[40];
+            memset(text, 'a', sizeof text);
+            text[0] = text[sizeof text - 1] = '"';
+            text[1 + before] = (char)c;
+            bool is_fine = c >= 0x20 && c != '"' && c != '\\';
+            CHECK_EQ_INT(json_is_valid(slice_of(text, sizeof text)), is_fine);
+        }
+    }
+}
+
+TEST(bytes_outside_ascii_are_found_wherever_they_stand)
+{
+    for (size_t before = 0; before < 20; before++) {
+        char text[30];
+        memset(text, 'a', sizeof text);
+        text[before] = (char)0xC3;
+        CHECK(!slice_is_utf8(slice_of(text, sizeof text)));
+        text[before + 1] = (char)0xA4;
+        CHECK(slice_is_utf8(slice_of(text, sizeof text)));
+        CHECK(!slice_is_utf8(slice_of(text, before + 1)));
+    }
+}
