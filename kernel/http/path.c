@@ -59,6 +59,8 @@ path_clean(struct arena *arena, struct slice raw)
             memcpy(out + len, segment.data, segment.len);
         len += segment.len;
     }
+    while (len > 0 && out[len - 1] == '/') /* a URL without a host */
+        len--;
     return len == 0 ? SLICE("/") : slice_of(out, len);
 }
 

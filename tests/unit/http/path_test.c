@@ -65,7 +65,9 @@ TEST(the_slashes_of_an_invoked_url_stay)
     check_clean("/v1.0/invoke/http://host:80/method/x", "/v1.0/invoke/http://host:80/method/x");
     check_clean("/v1.0//invoke/https:///host//method/x", "/v1.0/invoke/https://host/method/x");
     check_clean("/v1.0/state/http://x", "/v1.0/state/http:/x");
-    check_clean("/v1.0/invoke/http://", "/v1.0/invoke/http:/");
+    check_clean("/v1.0/invoke/http://", "/v1.0/invoke/http:");
+    check_clean("/v1.0/invoke/http://a/../b", "/v1.0/invoke/http://b");
+    check_clean("/v1.0/invoke/http:/a/../", "/v1.0/invoke/http:");
 }
 
 TEST(segments_come_one_by_one)
