@@ -187,7 +187,7 @@ read_resources(struct runtime *runtime, struct component_list *ret_components)
         err = components_read(&runtime->arena, &scratch, &resources, &filter, ret_components,
                               &diag);
     for (size_t i = 0; i < resources.warnings.count; i++)
-        log_warn(SCOPE, SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
+        log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
     arena_fini(&scratch);
     return err == OK ? true : fatal(&diag);
 }
@@ -502,8 +502,7 @@ main(int argc, char **argv)
         (void)fprintf(stderr, "%.*s\n", (int)message.len, message.data);
         return 2;
     case CLI_WAIT:
-        log_fatal(SCOPE, "--wait is not available");
-        return 1;
+        return wait_for_sidecar(runtime.options.http_port);
     case CLI_FATAL:
         log_fatal(SCOPE, SLICE_FMT, SLICE_ARG(message));
         return 1;

@@ -66,6 +66,9 @@ bool servers_bind(struct runtime *runtime);
 /* Removes socket files. */
 void servers_unlink(struct runtime *runtime);
 
+/* Asks the sidecar on `port` until it can be called; the exit code of `remorad --wait`. */
+int wait_for_sidecar(uint16_t port);
+
 /* SIGTERM, SIGINT, or the API. A second call changes nothing. */
 void shutdown_begin(struct runtime *runtime);
 /* Something fatal: log lines were written; ends with exit code 1. */

@@ -18,8 +18,8 @@
  * belongs into a watcher on remora_loop() or on a thread of the plugin's own.
  *
  * Memory. A call and all it points to (keys, values, metadata, the decoded operation) belong to the
- * SDK and stay valid until its reply. Whatever a reply function is given is copied or used up before
- * it returns, except bytes passed with a release function (struct remora_bytes).
+ * SDK and stay valid until its reply. Whatever a reply function is given is copied or used up
+ * before it returns, except bytes passed with a release function (struct remora_bytes).
  *
  * Errors. remora_reply_error() takes a code of enum remora_code and a text for the user: it must
  * not hold a secret. A handler missing from a table is answered with REMORA_UNIMPLEMENTED.
@@ -52,8 +52,8 @@ struct remora_pair {
 };
 
 /* Bytes handed to a reply. With `release` NULL they are copied before the function returns. With
- * `release` the SDK keeps the pointer and calls release(arg), once, on the plugin's thread, when the
- * last byte has been sent or the call has ended. */
+ * `release` the SDK keeps the pointer and calls release(arg), once, on the plugin's thread, when
+ * the last byte has been sent or the call has ended. */
 struct remora_bytes {
     const void *data;
     size_t len;
@@ -139,7 +139,7 @@ struct remora_component_type {
     void (*start)(remora_call *call, void *self);
     /* Take nothing new in, settle what is open. NULL: nothing to do. */
     void (*quiesce)(remora_call *call, void *self);
-    /* The component is gone when this returns: free `self`. No call of it is open. NULL: nothing. */
+    /* The component is gone when this returns: free `self`. No call of it is open. NULL: no-op. */
     void (*close)(void *self);
 
     const struct remora_state_ops *state; /* NULL if the type is no state store */
@@ -150,7 +150,7 @@ struct remora_plugin {
     const char *version;
     const struct remora_component_type *types;
     size_t type_count;
-    /* Services of the sidecar it calls, as plugin.yaml has them: "state", or a comma list, or NULL. */
+    /* Services of the sidecar it calls, as plugin.yaml has them: "state", a comma list, or NULL. */
     const char *host_services;
     /* Called once the loop exists, before the sidecar is contacted; false ends the process. */
     bool (*setup)(void);
@@ -308,7 +308,7 @@ struct remora_host_reply {
 typedef void remora_host_done(const struct remora_host_reply *reply, void *arg);
 
 /* Reads, writes or deletes through another component of this sidecar, as the application would.
- * Needs `host_services: [state]` in plugin.yaml. `parent` (or NULL) gives deadline, trace and depth.
+ * Needs `host_services: [state]` in plugin.yaml. `parent` (or NULL) gives deadline, trace, depth.
  * `done` is called exactly once. Plugin thread only. */
 void remora_host_state_get(remora_call *parent, struct remora_slice store, struct remora_slice key,
                            remora_host_done *done, void *arg);
@@ -326,7 +326,7 @@ bool remora_metadata_get(const struct remora_pair *metadata, size_t count, const
 /* A NUL-terminated copy from malloc(); NULL if the slice holds a NUL. Aborts if memory is out. */
 char *remora_slice_dup(struct remora_slice slice);
 /* Go's reading of booleans and durations, as component metadata uses them; false if malformed.
- * Truthy: 1, t, true, y, yes, on in any case. Durations: "30s", "1h30m", "250ms", or bare seconds. */
+ * Truthy: 1, t, true, y, yes, on in any case. Durations: "30s", "1h30m", "250ms", bare seconds. */
 bool remora_parse_bool(struct remora_slice text, bool *ret_value);
 bool remora_parse_duration_ms(struct remora_slice text, int64_t *ret_ms);
 bool remora_parse_i64(struct remora_slice text, int64_t *ret_value);
