@@ -70,8 +70,8 @@ finish_line(struct output *output, output_line_fn *on_line, void *arg)
     if (line.len == 0)
         return;
     output->lines_total++;
-    keep(output, line);
-    on_line(arg, line, is_within_rate(output));
+    if (on_line(arg, line, is_within_rate(output)))
+        keep(output, line);
 }
 
 void

@@ -24,8 +24,9 @@ struct output {
     uint64_t lines_total;
 };
 
-/* A line that is complete; valid during the call. `is_logged` is false beyond the rate. */
-typedef void output_line_fn(void *arg, struct slice line, bool is_logged);
+/* A line that is complete; valid during the call. `is_logged` is false beyond the rate. Returns
+ * whether the line shall be kept. */
+typedef bool output_line_fn(void *arg, struct slice line, bool is_logged);
 
 void output_init(struct output *output);
 void output_fini(struct output *output);

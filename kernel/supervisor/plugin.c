@@ -136,19 +136,20 @@ take_report(struct plugin *plugin, struct slice line)
     return true;
 }
 
-static void
+static bool
 on_line(void *arg, struct slice line, bool is_logged)
 {
     struct plugin *plugin = arg;
     bool is_report = take_report(plugin, line);
     plugin->has_printed = true;
     if (is_report || !is_logged)
-        return;
+        return !is_report;
     if (plugin->output.suppressed > 0)
         log_warn(plugin->scope, "event=output_suppressed lines=%llu",
                  (unsigned long long)plugin->output.suppressed);
     plugin->output.suppressed = 0;
     log_info(plugin->scope, SLICE_FMT, SLICE_ARG(line));
+    return true;
 }
 
 static void

@@ -9,7 +9,6 @@
 #define SUPERVISOR_FIXTURE_H
 
 #include <ev.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/wait.h>
@@ -53,13 +52,13 @@ struct fixture {
     const char *act;
     char dir[200];
     char kernel[16]; /* our pid */
-    char exec_path[PATH_MAX];
+    char exec_path[600];
     bool auto_ready;    /* reports the link as ready as soon as a process is there */
     bool auto_answered; /* and a call as answered */
     int listened, spawned, closed, stopped;
     char token[80];
     char socket_path[SOCKET_PATH_BYTES_MAX];
-    char states[2000]; /* every one the plugin went through */
+    char states[400]; /* every one the plugin went through */
     ev_timer limit;
     bool is_late;
 };
@@ -154,38 +153,28 @@ fixture_late(struct ev_loop *loop, ev_timer *watcher, int events)
         test_check((condition), "in time: " #condition, __FILE__, __LINE__);                       \
     } while (0)
 
-/* Where the program lies, and from there remora-exec of the same build. */
+/* `more` is YAML flow text with a leading comma for the manifest. The program lies beside it, and
+ * remora-exec of the same build not far. */
 static inline void
-fixture_paths(struct fixture *f, char *ret_folder, size_t bytes, const char **ret_name)
+fixture_manifest(struct fixture *f, const char *more)
 {
-    static char self[PATH_MAX];
+    char self[500];
+    struct diag diag;
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
     REQUIRE(len > 0);
     self[len] = '\0';
     char *slash = strrchr(self, '/');
     *slash = '\0';
-    *ret_name = slash + 1;
-    snprintf(ret_folder, bytes, "%s", self);
-    int cut = snprintf(f->exec_path, sizeof f->exec_path, "%s/../../bin/remora-exec", self);
-    REQUIRE(cut < (int)sizeof f->exec_path);
+    snprintf(f->exec_path, sizeof f->exec_path, "%s/../../bin/remora-exec", self);
     REQUIRE(access(f->exec_path, X_OK) == 0);
-}
-
-/* `more` is YAML flow text with a leading comma for the manifest. */
-static inline void
-fixture_manifest(struct fixture *f, const char *more)
-{
-    char folder[PATH_MAX], path[PATH_MAX + 20], text[1500];
-    const char *name;
-    struct diag diag;
+    struct slice path = arena_printf(&f->arena, "%s/plugin.yaml", self);
+    struct slice text = arena_printf(
+        &f->arena,
+        "{apiVersion: remora.io/v1, kind: Plugin, name: act, version: 1, exec: %s, "
+        "environment: [ACT, TEST_DIR, KERNEL], types: [{type: state.act}]%s}",
+        slash + 1, more);
     diag_init(&diag, &f->arena);
-    fixture_paths(f, folder, sizeof folder, &name);
-    snprintf(path, sizeof path, "%s/plugin.yaml", folder);
-    snprintf(text, sizeof text,
-             "{apiVersion: remora.io/v1, kind: Plugin, name: act, version: 1, exec: %s, "
-             "environment: [ACT, TEST_DIR, KERNEL], types: [{type: state.act}]%s}",
-             name, more);
-    REQUIRE_OK(manifest_parse(slice_str(text), path, &f->manifest, &diag));
+    REQUIRE_OK(manifest_parse(text, path.data, &f->manifest, &diag));
 }
 
 /* A supervisor with short delays and one plugin, not started. */

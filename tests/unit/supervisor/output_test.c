@@ -8,7 +8,7 @@
 static char seen[4096];
 static unsigned lines, logged;
 
-static void
+static bool
 on_line(void *arg, struct slice line, bool is_logged)
 {
     (void)arg;
@@ -16,6 +16,7 @@ on_line(void *arg, struct slice line, bool is_logged)
     snprintf(seen + used, sizeof seen - used, "%.*s|", SLICE_ARG(line));
     lines++;
     logged += is_logged;
+    return strncmp(line.data, "drop", 4) != 0;
 }
 
 static void
@@ -64,6 +65,16 @@ TEST(only_the_last_lines_are_kept)
     CHECK_EQ_STR(output_line(&o, LIMIT_stderr_lines_kept - 1), output_last(&o));
     CHECK(output_line(&o, LIMIT_stderr_lines_kept) == NULL);
     CHECK_EQ_U64(o.lines_total, LIMIT_stderr_lines_kept + 5);
+    output_fini(&o);
+}
+
+TEST(a_line_may_be_refused)
+{
+    struct output o;
+    begin(&o);
+    feed(&o, "one\ndrop this\n");
+    CHECK_EQ_STR(seen, "one|drop this|");
+    CHECK_EQ_STR(output_last(&o), "one");
     output_fini(&o);
 }
 
