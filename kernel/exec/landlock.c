@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -151,17 +153,11 @@ allow(const struct ruleset *rules, const char *path, uint64_t access)
     return ok;
 }
 
-/* A directory: all beneath it. A file, there or not yet: the directory it is in, because databases
- * create, rename and remove journals beside their file. */
+/* The directory a file is in. */
 static void
-allow_writing(const struct ruleset *rules, const char *path)
+allow_folder_of(const struct ruleset *rules, const char *path)
 {
-    struct stat info;
-    char folder[4096];
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-        (void)allow(rules, path, FS_TO_WRITE); /* or the plugin's own error will name the path */
-        return;
-    }
+    static char folder[PATH_MAX];
     size_t len = strlen(path);
     while (len > 1 && path[len - 1] != '/')
         len--;
@@ -169,7 +165,23 @@ allow_writing(const struct ruleset *rules, const char *path)
         return;
     memcpy(folder, path, len);
     folder[len] = '\0';
-    (void)allow(rules, folder, FS_TO_WRITE); /* as above */
+    (void)allow(rules, folder, FS_TO_WRITE); /* or the plugin's own error will name the path */
+}
+
+/* A directory: all beneath it. A file, there or not yet: the directory it is in, because databases
+ * create, rename and remove journals beside their file; the true one too, if the path is a link. */
+static void
+allow_writing(const struct ruleset *rules, const char *path)
+{
+    static char real[PATH_MAX];
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        (void)allow(rules, path, FS_TO_WRITE); /* as above */
+        return;
+    }
+    allow_folder_of(rules, path);
+    if (realpath(path, real) != NULL && strcmp(real, path) != 0)
+        allow_folder_of(rules, real);
 }
 
 static void
@@ -180,7 +192,7 @@ allow_paths(const struct spec *spec, const struct ruleset *rules)
     for (int i = 0; i < spec->option_count; i++) {
         const char *option = spec->options[i], *path;
         if ((path = option_value(option, "--execute=")) != NULL)
-            (void)allow(rules, path, FS_TO_EXECUTE); /* as in allow_writing */
+            (void)allow(rules, path, FS_TO_EXECUTE); /* as in allow_folder_of */
         else if ((path = option_value(option, "--read=")) != NULL)
             (void)allow(rules, path, FS_TO_READ);
         else if ((path = option_value(option, "--write=")) != NULL)

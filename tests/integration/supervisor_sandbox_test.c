@@ -48,6 +48,8 @@ try_files(void)
     tell("write-mine", open(in_dir("mine/new"), O_CREAT | O_RDWR, 0600));
     tell("rename-mine", rename(in_dir("mine/new"), strdup(in_dir("mine/newer"))));
     tell("unlink-mine", unlink(in_dir("mine/newer")));
+    tell("write-linked", open(in_dir("mine/linked"), O_RDWR));
+    tell("write-beside-linked", open(in_dir("true/new"), O_CREAT | O_RDWR, 0600));
     tell("read-other", open(in_dir("other"), O_RDONLY));
     tell("truncate-other", truncate(in_dir("other"), 0));
     tell("write-beside", open(in_dir("new"), O_CREAT | O_RDWR, 0600));
@@ -157,7 +159,7 @@ write_secret(const char *path)
     close(fd);
 }
 
-/* dir/mine/data is the plugin's, dir/other is not. */
+/* dir/mine/data is the plugin's, and dir/mine/linked -> dir/true/data; dir/other is not. */
 static void
 make_files(uid_t owner)
 {
@@ -175,6 +177,12 @@ make_files(uid_t owner)
     write_secret(path);
     snprintf(path, sizeof path, "%s/other", dir_path);
     write_secret(path);
+    snprintf(path, sizeof path, "%s/true", dir_path);
+    REQUIRE(mkdir(path, 0700) == 0);
+    snprintf(path, sizeof path, "%s/true/data", dir_path);
+    write_secret(path);
+    snprintf(path, sizeof path, "%s/mine/linked", dir_path);
+    REQUIRE(symlink("../true/data", path) == 0);
     setenv("TMPDIR", dir_path, 1);
     fixture_test_dir = dir_path;
 }
@@ -208,9 +216,11 @@ forbid(unsigned number, unsigned bits, int error)
 static void
 run(struct fixture *f, const char *name, const char *network)
 {
-    char more[400];
-    snprintf(more, sizeof more, ", network: %s, files: [{path: %s/mine/data, access: write}]",
-             network, dir_path);
+    char more[800];
+    snprintf(more, sizeof more,
+             ", network: %s, files: [{path: %s/mine/data, access: write}, {path: "
+             "%s/mine/linked, access: write}]",
+             network, dir_path, dir_path);
     fixture_init(f, name, more, SANDBOX_BEST_EFFORT);
     plugin_start(f->plugin);
     WAIT_FOR(f, has_printed(f, "done") || plugin_state(f->plugin) == PLUGIN_FAILED);
@@ -238,6 +248,8 @@ check_files(void)
     CHECK_PRINTED(&f, "write-mine ok");
     CHECK_PRINTED(&f, "rename-mine ok");
     CHECK_PRINTED(&f, "unlink-mine ok");
+    CHECK_PRINTED(&f, "write-linked ok");
+    CHECK_PRINTED(&f, "write-beside-linked ok");
     CHECK_PRINTED(&f, "read-other EACCES");
     CHECK_PRINTED(&f, "truncate-other EACCES");
     CHECK_PRINTED(&f, "write-beside EACCES");
