@@ -134,7 +134,7 @@ listener_bind_unix(const char *path, unsigned mode)
 uint16_t
 listener_port(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = { 0 };
     socklen_t len = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
         return 0;

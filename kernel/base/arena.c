@@ -140,7 +140,7 @@ arena_grow(struct arena *arena, void *old, size_t old_bytes, size_t new_bytes)
         }
     }
     void *p = arena_alloc(arena, new_bytes);
-    if (old_bytes > 0)
+    if (old != NULL && old_bytes > 0)
         memcpy(p, old, old_bytes < new_bytes ? old_bytes : new_bytes);
     return p;
 }

@@ -55,7 +55,7 @@ make_room(struct buf *buf, size_t bytes)
     char *data = malloc(capacity + 1); /* buf_printf() needs room for a NUL behind the end */
     if (data == NULL)
         abort();
-    if (buf->len > 0)
+    if (buf->data != NULL && buf->len > 0)
         memcpy(data, buf->data + buf->start, buf->len);
     free(buf->data);
     buf->data = data;

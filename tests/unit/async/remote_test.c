@@ -31,7 +31,7 @@ static err_t
 sleep_there(struct task *t, void *arg)
 {
     (void)arg;
-    return task_sleep(t, 3600 * 1000);
+    return task_sleep(t, 3600000);
 }
 
 static void
