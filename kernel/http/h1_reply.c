@@ -110,16 +110,17 @@ static struct slice
 date_now(struct h1_server *server)
 {
     enum { DATE_BYTES = 29 };
-    static const char days[] = "SunMonTueWedThuFriSat",
-                      months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
     uint64_t now_ms = clock_now_ms();
     if (now_ms >= server->date_until_ms) {
         int64_t unix_ms = clock_unix_ms();
         time_t seconds = (time_t)(unix_ms / 1000);
         struct tm tm = { 0 };
         (void)gmtime_r(&seconds, &tm); /* fails only for years beyond int */
-        (void)snprintf(server->date, sizeof server->date, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
-                       days + tm.tm_wday * 3, (unsigned)tm.tm_mday % 100, months + tm.tm_mon * 3,
+        (void)snprintf(server->date, sizeof server->date, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+                       days[tm.tm_wday], (unsigned)tm.tm_mday % 100, months[tm.tm_mon],
                        ((unsigned)tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
                        (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
         server->date_until_ms = now_ms + 1000 - (uint64_t)(unix_ms % 1000);

@@ -33,7 +33,7 @@ on_accept(struct listener *listener, int fd)
 static bool
 is_unix(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = { 0 };
     socklen_t len = sizeof address;
     return getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.ss_family == AF_UNIX;
 }
