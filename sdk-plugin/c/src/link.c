@@ -231,8 +231,9 @@ on_frame(const struct frame *frame)
         sdk_end(EXIT_FAILURE, "the sidecar sent more than the connection's credit");
         return;
     }
+    /* Any of these may complete a call and start its handler. */
+    link->has_batch |= frame->kind != FRAME_CREDIT;
     if (frame->kind == FRAME_REQUEST) {
-        link->has_batch = true;
         call_on_request(frame);
     } else if (frame->kind == FRAME_CREDIT) {
         on_credit(frame);
