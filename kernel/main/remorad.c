@@ -428,7 +428,6 @@ end(struct runtime *runtime)
         rundir_close(&runtime->rundir);
     free(runtime->workers);
     metadata_fini(&runtime->kernel);
-    arena_fini(&runtime->arena);
 }
 
 static int
@@ -451,6 +450,7 @@ run(struct runtime *runtime)
     end(runtime);
     if (runtime->exit_code == 0)
         log_info(SCOPE, "Daprd shutdown gracefully");
+    arena_fini(&runtime->arena); /* last: the log's own texts are in it */
     return runtime->exit_code;
 }
 
