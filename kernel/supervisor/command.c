@@ -132,10 +132,9 @@ build_argv(const struct command_args *args, struct arena *arena)
 /* ------------------------------------------------------------------------------ environment */
 
 static const char *const passed_always[] = {
-    "LANG",          "LC_ALL",        "LC_CTYPE",     "TZ",
-    "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "LANG",         "LC_ALL",        "LC_CTYPE",     "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
 #ifdef REMORA_SANITIZE
-    "ASAN_OPTIONS",  "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS",
+    "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
 #endif
 };
 
@@ -164,6 +163,10 @@ build_envp(const struct command_args *args, struct arena *arena)
     if (m->token_in_environment)
         add(&envp, arena_printf(arena, "REMORA_TOKEN=%s", args->token));
     pass(&envp, args->environment, passed_always, ARRAY_LEN(passed_always));
+#ifdef REMORA_SANITIZE
+    if (args->sandbox != SANDBOX_OFF) /* the leak check is done with ptrace */
+        add(&envp, SLICE("LSAN_OPTIONS=detect_leaks=0"));
+#endif
     if (m->has_network)
         pass(&envp, args->environment, passed_with_network, ARRAY_LEN(passed_with_network));
     pass(&envp, args->environment, m->environment.items, m->environment.count);

@@ -4,6 +4,12 @@
 
 #include "test.h"
 
+#ifdef REMORA_SANITIZE
+#define LEAK_CHECK " LSAN_OPTIONS=detect_leaks=0"
+#else
+#define LEAK_CHECK ""
+#endif
+
 static struct arena arena;
 
 static const char *
@@ -70,7 +76,7 @@ TEST(a_plain_plugin_gets_little)
                  "/bin/remora-exec --parent=7 --sandbox=require --network=no --open-files=4096 "
                  "--token-fd --execute=/usr --read=/ca -- /usr/x");
     CHECK_EQ_STR(join(command.envp), "PATH=/usr/local/bin:/usr/bin:/bin REMORA_URL=ipc:///run/p0.1 "
-                                     "LANG=C.UTF-8 SSL_CERT_DIR=/ca");
+                                     "LANG=C.UTF-8 SSL_CERT_DIR=/ca" LEAK_CHECK);
 }
 
 TEST(what_the_manifest_names_is_handed_on)
@@ -87,7 +93,7 @@ TEST(what_the_manifest_names_is_handed_on)
                  "--write=/data/x.db --read=/ca -- /usr/bin/env python3 /usr/x");
     CHECK_EQ_STR(join(command.envp),
                  "PATH=/usr/local/bin:/usr/bin:/bin REMORA_URL=ipc:///run/p0.1 REMORA_TOKEN=secret "
-                 "LANG=C.UTF-8 SSL_CERT_DIR=/ca HTTPS_PROXY=http://p AWS_REGION=eu");
+                 "LANG=C.UTF-8 SSL_CERT_DIR=/ca" LEAK_CHECK " HTTPS_PROXY=http://p AWS_REGION=eu");
 }
 
 TEST(the_token_is_never_on_the_command_line)
