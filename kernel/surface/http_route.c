@@ -50,6 +50,18 @@ matches(const char *pattern, const struct slice *segments, size_t count,
     return at == count;
 }
 
+/* A parameter's text. The reference decodes it as it decodes a query, where '+' is a blank. */
+static bool
+decode_param(struct arena *arena, struct slice raw, struct slice *ret_text)
+{
+    if (slice_find_byte(raw, '+') < 0)
+        return path_decode(arena, raw, ret_text);
+    char *blanks = arena_alloc(arena, raw.len);
+    for (size_t i = 0; i < raw.len; i++)
+        blanks[i] = raw.data[i] == '+' ? ' ' : raw.data[i];
+    return path_decode(arena, slice_of(blanks, raw.len), ret_text);
+}
+
 http_method_fn *
 http_route(struct http_call *call)
 {
@@ -67,7 +79,7 @@ http_route(struct http_call *call)
             !matches(rows[i].path, segments, count, params, &param_count))
             continue;
         for (size_t p = 0; p < param_count; p++)
-            if (!path_decode(call->rq.arena, params[p], &call->params[p]))
+            if (!decode_param(call->rq.arena, params[p], &call->params[p]))
                 return NULL;
         call->param_count = param_count;
         return rows[i].handler;

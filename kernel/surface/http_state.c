@@ -18,6 +18,13 @@ find_store(struct http_call *call, struct component **ret_store)
 
 /* --- get ---------------------------------------------------------------------------------------*/
 
+/* In whole seconds, as the reference shows it. */
+static struct slice
+expiry_text(int64_t expires_unix_ms, char ret_text[CLOCK_RFC3339_BYTES])
+{
+    return clock_rfc3339(expires_unix_ms - expires_unix_ms % 1000, ret_text);
+}
+
 static size_t
 value_headers(struct http_call *call, const struct state_value *value,
               struct http_header headers[HTTP_OWN_HEADERS_MAX])
@@ -29,7 +36,7 @@ value_headers(struct http_call *call, const struct state_value *value,
     if (value->expires_unix_ms != 0) {
         char *text = arena_alloc(call->rq.arena, CLOCK_RFC3339_BYTES);
         headers[count++] = (struct http_header){ SLICE("Metadata.ttlexpiretime"),
-                                                 clock_rfc3339(value->expires_unix_ms, text) };
+                                                 expiry_text(value->expires_unix_ms, text) };
     }
     return count;
 }
@@ -203,7 +210,7 @@ put_item(struct http_json_writer *writer, const struct state_bulk_item *item, st
     if (item->value.expires_unix_ms != 0) {
         char text[CLOCK_RFC3339_BYTES];
         http_json_put(writer, SLICE(",\"metadata\":{\"ttlExpireTime\":"));
-        http_json_put_string(writer, clock_rfc3339(item->value.expires_unix_ms, text));
+        http_json_put_string(writer, expiry_text(item->value.expires_unix_ms, text));
         http_json_put(writer, SLICE("}"));
     }
     if (item->error.len > 0) {
@@ -321,7 +328,13 @@ http_state_query(struct http_call *call)
     struct state_body body;
     const struct pair *metadata;
     size_t metadata_count;
-    if (!find_store(call, &store) || !http_read_body(call, &query))
+    if (state_store_find(&call->rq, call->params[0], &store) != OK) {
+        call->rq.error.info = NULL; /* the reference does not say the app id here */
+        call->rq.error.info_count = 0;
+        http_fail(call);
+        return;
+    }
+    if (!http_read_body(call, &query))
         return;
     http_query_metadata(call, &metadata, &metadata_count);
     if (state_query(&call->rq, store, query, metadata, metadata_count, &result, &body) != OK)
