@@ -185,7 +185,7 @@ fixture_init(struct fixture *f, const char *name, const char *more, enum sandbox
     struct diag diag;
     arena_init(&f->arena);
     diag_init(&diag, &f->arena);
-    log_threshold = LOG_WARN;
+    log_threshold = LOG_FATAL; /* failures are what is tested */
     snprintf(f->dir, sizeof f->dir, "%s", test_dir());
     snprintf(f->kernel, sizeof f->kernel, "%d", getpid());
     REQUIRE_OK(rundir_open(&(struct rundir_config){ .wanted = f->dir }, &f->rundir, &diag));

@@ -393,7 +393,6 @@ without_landlock(void)
     CHECK(slice_find(status(&f).sandbox_active, SLICE("seccomp,no-network")) >= 0);
     fixture_fini(&f);
     fixture_init(&f, "network", "", SANDBOX_REQUIRE);
-    log_threshold = LOG_FATAL;
     plugin_start(f.plugin);
     WAIT_FOR(&f, plugin_state(f.plugin) == PLUGIN_FAILED);
     CHECK_SLICE_IS(status(&f).reason,
