@@ -28,16 +28,21 @@ struct resolve {
 };
 
 static void
-unref(struct resolve *resolve)
+release(struct resolve *resolve)
 {
-    /* acq_rel: the last one out must see what the other wrote. */
-    if (atomic_fetch_sub_explicit(&resolve->holders, 1, memory_order_acq_rel) > 1)
-        return;
     if (resolve->addresses != NULL)
         freeaddrinfo(resolve->addresses);
     free(resolve->host);
     free(resolve->port);
     free(resolve);
+}
+
+static void
+unref(struct resolve *resolve)
+{
+    /* acq_rel: the last one out must see what the other wrote. */
+    if (atomic_fetch_sub_explicit(&resolve->holders, 1, memory_order_acq_rel) == 1)
+        release(resolve);
 }
 
 static int
@@ -120,8 +125,7 @@ resolve_start(struct ev_loop *loop, const char *host, const char *port, resolve_
     if (start_thread(resolve))
         return resolve;
     ev_async_stop(loop, &resolve->answered);
-    unref(resolve);
-    unref(resolve);
+    release(resolve); /* there is no thread to share it with */
     return NULL;
 }
 

@@ -359,7 +359,7 @@ resp_tree(const char *data, struct resp_value *values)
     struct {
         struct resp_value *next;
         size_t left;
-    } levels[RESP_DEPTH_MAX];
+    } levels[RESP_DEPTH_MAX] = { 0 };
     unsigned depth = 0;
     struct tree tree = { .at = data, .unused = values + 1 };
     struct resp_value *value = values;

@@ -139,6 +139,16 @@ is_utf8(struct remora_slice text)
     return true;
 }
 
+static char *
+copy_of(struct remora_slice key)
+{
+    char *copy = malloc(key.len + 1);
+    if (copy == NULL)
+        abort();
+    memcpy(copy, key.data, key.len);
+    return copy;
+}
+
 /* Keeps a key that fits. False: too many of them. */
 static bool
 keep_key(struct search *search, struct remora_slice key)
@@ -154,11 +164,7 @@ keep_key(struct search *search, struct remora_slice key)
         if (search->keys == NULL)
             abort();
     }
-    char *copy = malloc(key.len + 1);
-    if (copy == NULL)
-        abort();
-    memcpy(copy, key.data, key.len);
-    search->keys[search->count++] = (struct remora_slice){ copy, key.len };
+    search->keys[search->count++] = (struct remora_slice){ copy_of(key), key.len };
     search->bytes += key.len;
     return true;
 }

@@ -6,6 +6,7 @@
  */
 #include "store.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,7 @@ on_hash(const struct conn_result *result, void *arg)
         return;
     }
     struct remora_failure *failure = failure_of(read->store, read->call, result, false, "");
+    assert(value != NULL || failure != NULL);
     if (failure != NULL)
         read_failed(read, failure);
     else if (value->type == RESP_ARRAY || value->type == RESP_MAP)

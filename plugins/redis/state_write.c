@@ -157,6 +157,7 @@ on_written(const struct conn_result *result, void *arg)
     action_prefix(write, prefix);
     const struct remora_failure *failure = failure_of(write->store, write->call, result, true,
                                                       prefix);
+    assert(value != NULL || failure != NULL);
     if (failure == NULL && write->judge != NULL) {
         if (value->type == RESP_INTEGER)
             failure = write->judge(write, value->integer);
@@ -398,7 +399,7 @@ many_new(remora_call *call, struct store *store, size_t count)
     *many = (struct many){
         .call = call,
         .writes = remora_call_alloc(call, count * sizeof(struct write)),
-        .failures = remora_call_alloc(call, count * sizeof many->failures[0]),
+        .failures = remora_call_alloc(call, count * sizeof(void *)),
         .count = count,
     };
     for (size_t i = 0; i < count; i++) {

@@ -21,21 +21,19 @@
 /* dlsym() on libssl also finds what it depends on, so libcrypto needs no handle of its own. */
 #define LIBSSL "libssl.so.3"
 
-#define FUNCTIONS(X)                                                                               \
-    X(TLS_client_method)                                                                           \
-    X(SSL_CTX_new)                                                                                 \
-    X(SSL_CTX_free)                                                                                \
-    X(SSL_CTX_ctrl)                                                                                \
-    X(SSL_CTX_set_verify)                                                                          \
-    X(SSL_CTX_set_default_verify_paths) X(SSL_CTX_load_verify_locations) X(SSL_CTX_get_cert_store) \
-        X(SSL_CTX_use_certificate) X(SSL_CTX_use_PrivateKey) X(SSL_CTX_check_private_key)          \
-            X(SSL_new) X(SSL_free) X(SSL_ctrl) X(SSL_set_fd) X(SSL_set1_host) X(SSL_get0_param)    \
-                X(SSL_set_connect_state) X(SSL_do_handshake) X(SSL_read) X(SSL_write)              \
-                    X(SSL_get_error) X(SSL_get_verify_result) X(X509_VERIFY_PARAM_set1_ip_asc)     \
-                        X(X509_verify_cert_error_string) X(X509_STORE_add_cert) X(X509_free)       \
-                            X(EVP_PKEY_free) X(BIO_new_mem_buf) X(BIO_free) X(PEM_read_bio_X509)   \
-                                X(PEM_read_bio_PrivateKey) X(ERR_peek_last_error)                  \
-                                    X(ERR_reason_error_string) X(ERR_clear_error)
+/* clang-format off */
+#define FUNCTIONS(X) \
+    X(TLS_client_method) X(SSL_CTX_new) X(SSL_CTX_free) X(SSL_CTX_ctrl) X(SSL_CTX_set_verify) \
+    X(SSL_CTX_set_default_verify_paths) X(SSL_CTX_load_verify_locations) \
+    X(SSL_CTX_get_cert_store) X(SSL_CTX_use_certificate) X(SSL_CTX_use_PrivateKey) \
+    X(SSL_CTX_check_private_key) X(SSL_new) X(SSL_free) X(SSL_ctrl) X(SSL_set_fd) \
+    X(SSL_set1_host) X(SSL_get0_param) X(SSL_set_connect_state) X(SSL_do_handshake) \
+    X(SSL_read) X(SSL_write) X(SSL_get_error) X(SSL_get_verify_result) \
+    X(X509_VERIFY_PARAM_set1_ip_asc) X(X509_verify_cert_error_string) X(X509_STORE_add_cert) \
+    X(X509_free) X(EVP_PKEY_free) X(BIO_new_mem_buf) X(BIO_free) X(PEM_read_bio_X509) \
+    X(PEM_read_bio_PrivateKey) X(ERR_peek_last_error) X(ERR_reason_error_string) \
+    X(ERR_clear_error)
+/* clang-format on */
 
 static struct {
     bool loaded;

@@ -318,8 +318,8 @@ fake_on_timeout(struct ev_loop *loop, ev_timer *watcher, int events)
     ev_break(loop, EVBREAK_ONE);
 }
 
-/* Runs the loop until `*flag` is at least `wanted`; false after ten seconds. A reply may come from a
- * prepare watcher, after which the loop sleeps: the ticking timer wakes it. */
+/* Runs the loop until `*flag` is at least `wanted`; false after ten seconds. A reply may come from
+ * a prepare watcher, after which the loop sleeps: the ticking timer wakes it. */
 static inline bool
 fake_run_until(const unsigned *flag, unsigned wanted)
 {

@@ -127,7 +127,7 @@ TEST(waiting_calls_are_bounded)
     struct store *store = open_at(host_of(server.port), quick);
     redis_server_stop(&server);
     fake_run_for(0.05);
-    remora_call **calls = calloc(CONN_WAITING_MAX + 1, sizeof *calls);
+    remora_call **calls = calloc(CONN_WAITING_MAX + 1, sizeof(void *));
     for (size_t i = 0; i <= CONN_WAITING_MAX; i++)
         calls[i] = start_get(store, "k");
     CHECK_EQ_INT(calls[CONN_WAITING_MAX]->failure.code, REMORA_RESOURCE_EXHAUSTED);
@@ -497,6 +497,7 @@ TEST(a_server_that_closes_what_it_accepted_is_not_hammered)
     struct store *store = open_at(host_of(hostile.port), quick);
     fake_run_for(0.5);
     FILE *file = fopen(path, "r");
+    REQUIRE(file != NULL);
     char data[1000];
     size_t count = fread(data, 1, sizeof data, file);
     fclose(file);
