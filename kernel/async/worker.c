@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+enum { CREW_POLL_MS = 5 }; /* only while a crew ends */
+
 static __thread struct worker *current;
 
 struct worker *
@@ -107,11 +109,33 @@ worker_turn(struct worker *worker, uint64_t max_wait_ms)
     current = outer;
 }
 
+static void
+set_busy(struct worker *worker, bool is_busy)
+{
+    if (worker->crew == NULL || worker->is_busy == is_busy)
+        return;
+    worker->is_busy = is_busy;
+    /* Release, for the acquire in is_over(): who sees 0 has all mail that was sent before. */
+    if (is_busy)
+        (void)atomic_fetch_add_explicit(&worker->crew->busy, 1, memory_order_acq_rel);
+    else
+        (void)atomic_fetch_sub_explicit(&worker->crew->busy, 1, memory_order_acq_rel);
+}
+
+static bool
+is_over(struct worker *worker)
+{
+    bool is_idle = worker->is_stopping && worker->tasks.count == 0;
+    set_busy(worker, !is_idle);
+    return is_idle && (worker->crew == NULL ||
+                       atomic_load_explicit(&worker->crew->busy, memory_order_acquire) == 0);
+}
+
 void
 worker_run(struct worker *worker)
 {
-    while (!worker->is_stopping || worker->tasks.count > 0)
-        worker_turn(worker, INT32_MAX);
+    while (!is_over(worker))
+        worker_turn(worker, worker->is_stopping && worker->crew != NULL ? CREW_POLL_MS : INT32_MAX);
 }
 
 static void *
@@ -126,11 +150,14 @@ err_t
 worker_start(struct worker *worker)
 {
     sigset_t all, old;
+    set_busy(worker, true);
     (void)sigfillset(&all); /* cannot fail */
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = pthread_create(&worker->thread, NULL, thread_main, worker);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
     worker->has_thread = failed == 0;
+    if (failed != 0)
+        set_busy(worker, false);
     return failed == 0 ? OK : ERR_IO;
 }
 

@@ -10,6 +10,7 @@
 #define ASYNC_WORKER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,12 @@ struct flusher {
     void (*flush)(struct flusher *flusher);
 };
 
+/* Workers that run functions on each other (remote.h) and therefore end together: one that has
+ * nothing left to do serves the calls of the others until none of them has a task. */
+struct worker_crew {
+    atomic_uint busy; /* members that are not stopping yet or have tasks */
+};
+
 struct worker {
     unsigned index; /* 0 … count-1 */
     struct st_h2o_evloop_t *loop;
@@ -38,6 +45,8 @@ struct worker {
     int wake_fd;
     uint64_t now_ms; /* when this turn's polling ended; in socket callbacks of the previous turn */
     bool is_stopping;
+    struct worker_crew *crew; /* borrowed, may be NULL: set it before worker_start() */
+    bool is_busy;             /* and counted so in the crew */
     bool has_thread;
     pthread_t thread;
     void *user; /* the kernel's per-worker state */
@@ -51,7 +60,7 @@ void worker_fini(struct worker *worker);
 
 /* Runs the loop on a thread of its own until worker_stop(). */
 err_t worker_start(struct worker *worker) WARN_UNUSED;
-/* Any thread: ends the loop once no task is left. */
+/* Any thread: ends the loop once no task is left, here and in the crew. */
 void worker_stop(struct worker *worker);
 void worker_join(struct worker *worker);
 

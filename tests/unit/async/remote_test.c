@@ -202,3 +202,56 @@ TEST(many_calls_in_both_directions_all_come_back)
     worker_fini(&far);
     driver_close(&worker);
 }
+
+/* --- ending together ---------------------------------------------------------------------------*/
+
+static atomic_bool far_was_told, may_call;
+static err_t late_result;
+
+static void
+call_when_told(struct task *t, void *arg)
+{
+    int number = 0;
+    while (!atomic_load(&may_call))
+        task_yield(t);
+    *(err_t *)arg = remote_run(t, &far, "there", run_there, &number);
+}
+
+static void
+on_start_late_caller(struct mail *mail)
+{
+    (void)mail;
+    REQUIRE(task_spawn(&worker, "late caller", call_when_told, &late_result) != NULL);
+}
+
+static void
+on_told(struct mail *mail)
+{
+    (void)mail;
+    atomic_store(&far_was_told, true);
+}
+
+TEST(an_idle_worker_that_was_stopped_serves_its_crew_until_all_are_done)
+{
+    struct worker_crew crew = { 0 };
+    struct mail start, told;
+    late_result = ERR_IO;
+    driver_open(&worker);
+    REQUIRE_OK(worker_init(&far, 1));
+    worker.crew = far.crew = &crew;
+    worker_post(&worker, &start, on_start_late_caller);
+    REQUIRE_OK(worker_start(&worker));
+    REQUIRE_OK(worker_start(&far));
+    worker_stop(&worker);
+    worker_stop(&far);
+    worker_post(&far, &told, on_told);
+    while (!atomic_load(&far_was_told))
+        ; /* comes right after the stop; a crew that ended too early meets the runner's limit */
+    atomic_store(&may_call, true);
+    worker_join(&worker);
+    worker_join(&far);
+    CHECK_OK(late_result);
+    CHECK_EQ_INT(atomic_load(&crew.busy), 0);
+    worker_fini(&far);
+    worker_fini(&worker);
+}
