@@ -275,6 +275,7 @@ init_workers(struct runtime *runtime)
             return false;
         }
         worker->kernel_worker.worker.user = &worker->kernel_worker;
+        worker->kernel_worker.worker.crew = &runtime->crew;
     }
     return true;
 }
@@ -414,12 +415,12 @@ end(struct runtime *runtime)
     }
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_join(&runtime->workers[i].kernel_worker.worker);
+    offload_fini(); /* its threads may be waking a worker still */
     (void)mailbox_run(&runtime->control); /* what workers said last */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         component_table_fini(&runtime->workers[i].kernel_worker.components);
         worker_fini(&runtime->workers[i].kernel_worker.worker);
     }
-    offload_fini();
     if (runtime->host != NULL)
         host_free(runtime->host);
     catalogue_fini(&runtime->catalogue);

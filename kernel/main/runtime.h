@@ -54,6 +54,7 @@ struct runtime {
     struct kernel kernel;
     struct runtime_worker *workers;
     unsigned worker_count;
+    struct worker_crew crew; /* of all workers */
     unsigned workers_draining;
     struct rundir rundir;
     bool has_rundir;
