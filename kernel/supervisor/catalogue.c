@@ -88,7 +88,7 @@ add(struct catalogue *catalogue, struct manifest *manifest)
         return;
     }
     struct manifest **manifests = realloc(catalogue->manifests,
-                                          (catalogue->count + 1) * sizeof *manifests);
+                                          (catalogue->count + 1) * sizeof(void *));
     if (manifests == NULL)
         abort();
     manifests[catalogue->count++] = manifest;

@@ -93,7 +93,7 @@ static bool
 read_bool(struct reader *r, yaml_node_t *value, bool *ret_value)
 {
     static const char *const words[] = { "no", "false", "off", "yes", "true", "on", NULL };
-    int index;
+    int index = 0;
     if (!read_word(r, value, words, "yes or no", &index))
         return false;
     *ret_value = index >= 3;
@@ -196,7 +196,7 @@ path_beside(const struct manifest *manifest, const char *path, struct arena *are
 static bool
 read_type_name(struct reader *r, yaml_node_t *value)
 {
-    const char *text;
+    const char *text = NULL;
     if (!read_text(r, value, &text))
         return false;
     char *lower = arena_str(&r->manifest->arena, slice_str(text));
@@ -220,7 +220,7 @@ static bool
 read_type_replace(struct reader *r, yaml_node_t *value)
 {
     static const char *const words[] = { "overlap", "exclusive", "handover", NULL };
-    int index;
+    int index = 0;
     if (!read_word(r, value, words, "overlap, exclusive or handover", &index))
         return false;
     r->type->replace = (enum manifest_replace)index;
@@ -266,7 +266,7 @@ read_file_metadata(struct reader *r, yaml_node_t *value)
 static bool
 read_file_path(struct reader *r, yaml_node_t *value)
 {
-    const char *path;
+    const char *path = NULL;
     if (!read_text(r, value, &path))
         return false;
     r->file->path = path_beside(r->manifest, path, &r->manifest->arena);
@@ -277,7 +277,7 @@ static bool
 read_file_form(struct reader *r, yaml_node_t *value)
 {
     static const char *const words[] = { "path", "uri", NULL };
-    int index;
+    int index = 0;
     if (!read_word(r, value, words, "path or uri", &index))
         return false;
     r->file->is_uri = index == 1;
@@ -288,7 +288,7 @@ static bool
 read_file_access(struct reader *r, yaml_node_t *value)
 {
     static const char *const words[] = { "read", "write", "execute", NULL };
-    int index;
+    int index = 0;
     if (!read_word(r, value, words, "read, write or execute", &index))
         return false;
     r->file->access = (enum manifest_access)index;
@@ -328,7 +328,7 @@ static bool
 read_api_version(struct reader *r, yaml_node_t *value)
 {
     static const char *const words[] = { "remora.io/v1", NULL };
-    int index;
+    int index = 0;
     r->is_api_version_known = true;
     return read_word(r, value, words, "remora.io/v1", &index);
 }
@@ -337,7 +337,7 @@ static bool
 read_kind(struct reader *r, yaml_node_t *value)
 {
     static const char *const words[] = { "Plugin", NULL };
-    int index;
+    int index = 0;
     r->is_kind_known = true;
     return read_word(r, value, words, "Plugin", &index);
 }
@@ -363,7 +363,7 @@ read_version(struct reader *r, yaml_node_t *value)
 static bool
 read_exec(struct reader *r, yaml_node_t *value)
 {
-    const char *path;
+    const char *path = NULL;
     if (!read_text(r, value, &path))
         return false;
     r->manifest->program = path_beside(r->manifest, path, &r->manifest->arena);
@@ -373,7 +373,7 @@ read_exec(struct reader *r, yaml_node_t *value)
 static bool
 read_interpreter(struct reader *r, yaml_node_t *value)
 {
-    const char *path;
+    const char *path = NULL;
     if (!read_text(r, value, &path))
         return false;
     bool is_bare = strchr(path, '/') == NULL;
@@ -413,7 +413,7 @@ static bool
 read_token(struct reader *r, yaml_node_t *value)
 {
     static const char *const words[] = { "fd", "env", NULL };
-    int index;
+    int index = 0;
     if (!read_word(r, value, words, "fd or env", &index))
         return false;
     r->manifest->token_in_environment = index == 1;

@@ -101,7 +101,7 @@ supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest
     (void)pthread_mutex_lock(&s->lock);
     if (s->count == s->capacity) {
         s->capacity = s->capacity == 0 ? 8 : s->capacity * 2;
-        s->plugins = realloc(s->plugins, s->capacity * sizeof s->plugins[0]);
+        s->plugins = realloc(s->plugins, s->capacity * sizeof(void *));
         if (s->plugins == NULL)
             abort();
     }
