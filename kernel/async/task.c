@@ -40,7 +40,9 @@ struct task {
     enum task_state state;
     bool has_context; /* the stack has been entered before: ctx is valid */
     bool is_cancelled;
+    bool is_winding_down;
     unsigned shields;
+    unsigned begun;
     struct worker *worker;
     const char *name;
     task_fn *fn;
@@ -343,8 +345,8 @@ task_spawn(struct worker *worker, const char *name, task_fn *fn, void *arg)
         return NULL;
     pool->count++;
     t->state = TASK_READY;
-    t->is_cancelled = false;
-    t->shields = 0;
+    t->is_cancelled = t->is_winding_down = false;
+    t->shields = t->begun = 0;
     t->worker = worker;
     t->name = name;
     t->fn = fn;
@@ -421,7 +423,7 @@ wait_done(struct wait *wait, err_t result)
 static err_t
 reason_to_end(const struct task *t)
 {
-    if (t->is_cancelled && t->shields == 0)
+    if (task_is_cancelled(t))
         return ERR_CANCELLED;
     if (t->worker->now_ms >= t->deadline_ms && t->deadline_ms != UINT64_MAX)
         return ERR_DEADLINE;
@@ -538,14 +540,36 @@ task_cancel(struct task *t)
     assert(t->state != TASK_SPARE && t->state != TASK_ENDED);
     assert(worker_current() == t->worker);
     t->is_cancelled = true;
-    if (t->waiting != NULL && t->shields == 0)
+    if (t->waiting != NULL && task_is_cancelled(t))
+        make_ready(t);
+}
+
+void
+task_wind_down(struct task *t)
+{
+    assert(t->magic == TASK_MAGIC && worker_current() == t->worker);
+    t->is_winding_down = true;
+    if (t->waiting != NULL && task_is_cancelled(t))
         make_ready(t);
 }
 
 bool
 task_is_cancelled(const struct task *t)
 {
-    return t->is_cancelled && t->shields == 0;
+    return t->shields == 0 && (t->is_cancelled || (t->is_winding_down && t->begun == 0));
+}
+
+void
+task_begun(struct task *t)
+{
+    t->begun++;
+}
+
+void
+task_begun_end(struct task *t)
+{
+    assert(t->begun > 0);
+    t->begun--;
 }
 
 void

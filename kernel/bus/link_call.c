@@ -165,12 +165,14 @@ err_t
 link_call_reply(struct task *t, struct link_call *call)
 {
     err_t err = OK;
+    task_begun(t);
     if (call->is_write)
         task_shield_begin(t);
     while (err == OK && !call->has_reply && call->failure == OK)
         err = wait_for_news(t, call);
     if (call->is_write)
         task_shield_end(t);
+    task_begun_end(t);
     return outcome(call, err);
 }
 
@@ -207,11 +209,13 @@ link_call_body(struct task *t, struct link_call *call, struct slice *ret_chunk)
     }
     buf_clear(&call->held);
     call->body_given = 0;
-    while (call->body.len == 0 && !call->has_ended && call->failure == OK) {
-        err_t err = wait_for_news(t, call);
-        if (err != OK)
-            return err;
-    }
+    err_t err = OK;
+    task_begun(t);
+    while (err == OK && call->body.len == 0 && !call->has_ended && call->failure == OK)
+        err = wait_for_news(t, call);
+    task_begun_end(t);
+    if (err != OK)
+        return err;
     if (call->body.len == 0 && call->failure != OK)
         return call->failure;
     struct buf given = call->body;

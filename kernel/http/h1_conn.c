@@ -282,7 +282,7 @@ on_end(struct h1_conn *conn)
     if (e != NULL) {
         wake(e->body_wait, ERR_CLOSED);
         if (!has_next_request(conn)) /* a client that pipelines and half-closes wants answers */
-            task_cancel(e->base.task);
+            task_wind_down(e->base.task);
     } else if (stream_queued(&conn->stream) == 0) {
         conn_free(conn);
     } else if (!conn->waits_for_out) { /* then what has come is answered first */

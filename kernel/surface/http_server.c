@@ -3,6 +3,7 @@
  * The entry of every HTTP request: guard, route, handler. A request that no route takes may be a
  * service invocation by header; until there is one, it has no target.
  */
+#include "base/limits.h"
 #include "http/path.h"
 #include "http/query.h"
 #include "surface/http_surface.h"
@@ -48,7 +49,9 @@ http_public_handle(struct http_exchange *x)
 bool
 http_read_body(struct http_call *call, struct slice *ret_body)
 {
+    uint64_t outer = task_deadline_push(call->rq.task, LIMIT_http_body_total_ms);
     err_t err = http_body_read_all(call->x, call->rq.kernel->body_bytes_max, ret_body);
+    task_deadline_pop(call->rq.task, outer);
     if (err == OK)
         return true;
     if (err == ERR_TOO_LARGE)
