@@ -345,12 +345,13 @@ read_kind(struct reader *r, yaml_node_t *value)
 static bool
 read_name(struct reader *r, yaml_node_t *value)
 {
-    if (!read_text(r, value, &r->manifest->name))
+    const char *name = "";
+    if (!read_text(r, value, &name))
         return false;
-    const char *name = r->manifest->name;
     size_t len = strlen(name);
     if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != len || len > NAME_BYTES_MAX)
         return complain(r, value, "expected at most %d of a-z, 0-9, '.' and '-'", NAME_BYTES_MAX);
+    r->manifest->name = name;
     return true;
 }
 
