@@ -374,7 +374,7 @@ read_exec(struct reader *r, yaml_node_t *value)
 static bool
 read_interpreter(struct reader *r, yaml_node_t *value)
 {
-    const char *path = NULL;
+    const char *path = "";
     if (!read_text(r, value, &path))
         return false;
     bool is_bare = strchr(path, '/') == NULL;
