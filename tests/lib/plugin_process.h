@@ -37,6 +37,8 @@ struct process {
 };
 
 static struct process process;
+/* NAME=value, handed to the next process that is started; NULL: none. */
+static const char *process_variable;
 
 static inline void
 process_turn(int wait_ms)
@@ -127,7 +129,7 @@ process_spawn(const char *path, const char *url)
     char variable[300];
     snprintf(variable, sizeof variable, "REMORA_URL=%s", url);
     char *const argv[] = { (char *)(uintptr_t)path, NULL };
-    char *const env[] = { variable, NULL };
+    char *const env[] = { variable, (char *)(uintptr_t)process_variable, NULL };
     int failed = posix_spawn(&process.pid, path, &actions, &attributes, argv, env);
     if (failed != 0)
         fprintf(stderr, "%s: %s\n", path, strerror(failed));
@@ -189,6 +191,7 @@ struct process_call {
     err_t err;
     uint32_t code;
     uint64_t body_bytes;
+    char body[64]; /* how it begins */
     bool is_done;
 };
 
@@ -204,7 +207,9 @@ process_call_main(struct task *t, void *arg)
     do {
         if (p->err == OK)
             p->err = link_call_body(t, &call, &chunk);
-        p->body_bytes += chunk.len;
+        if (p->body_bytes == 0)
+            snprintf(p->body, sizeof p->body, SLICE_FMT, SLICE_ARG(chunk));
+        p->body_bytes += p->err == OK ? chunk.len : 0;
     } while (p->err == OK && chunk.len > 0);
     link_call_finish(&call);
     p->is_done = true;
@@ -282,6 +287,8 @@ process_stop(void)
     link_close(process.link, "end of the test");
     PROCESS_UNTIL(process.worker.tasks.count == 0);
     CHECK_EQ_INT(process.link->call_count, 0);
+    CHECK_EQ_INT(process.link->host_call_count, 0);
+    CHECK_EQ_INT(atomic_load(&process.link->refs), 1);
     CHECK_EQ_INT(process.lost_count, 1);
     process_reap();
     link_unref(process.link);
