@@ -649,7 +649,9 @@ def many_big(bench):
     for i, value in enumerate(values):
         request = pb.StateSet(items=[store.set_item(f"p{i}", value)])
         calls.append(link.open(pb.METHOD_STATE_SET, HANDLE, request, value, send=False))
+    until = time.monotonic() + 30
     while not all(call.is_complete for call in calls):
+        need(time.monotonic() < until, "not all were answered within 30 s")
         for call in calls:
             link.feed(call, most=random.randrange(1, 200000))
         link.pump(0.01)
