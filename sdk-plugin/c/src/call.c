@@ -361,6 +361,7 @@ call_new_part(struct remora_call *parent, struct many *many, size_t part)
     call->part = part;
     component_enter(parent->component);
     call->component = parent->component;
+    sdk.link.has_batch = true; /* turn_end() is due after its handler, as after any */
     return call;
 }
 

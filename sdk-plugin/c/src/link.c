@@ -331,7 +331,8 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
     (void)loop;
     (void)watcher;
     (void)events;
-    if (sdk.link.has_batch) {
+    /* Again if what it answered has started parts of a many-operation. */
+    while (sdk.link.has_batch) {
         sdk.link.has_batch = false;
         if (sdk.plugin->turn_end != NULL)
             sdk.plugin->turn_end();
