@@ -78,12 +78,6 @@ link_close(struct link *link, const char *reason)
 }
 
 static void
-on_broken(struct stream *stream)
-{
-    link_close(container_of(stream, struct link, stream), "the connection broke");
-}
-
-static void
 on_handshake_timeout(struct timer *timer)
 {
     link_close(container_of(timer, struct link, handshake_timer), "no handshake in time");
@@ -106,7 +100,7 @@ link_send(struct link *link, struct frame *frame, const struct slice *parts, siz
 void
 link_send_or_close(struct link *link, struct frame *frame)
 {
-    if (!link_send(link, frame, NULL, 0))
+    if (!link_send(link, frame, NULL, 0) && !link->stream.is_broken)
         link_close(link, "the plugin does not read");
 }
 
@@ -188,7 +182,7 @@ on_hello(struct link *link, const struct frame *frame)
         return refusal;
     }
     if (!sent)
-        return "the connection broke";
+        return "the plugin closed the connection";
     timer_stop(&link->worker->timers, &link->handshake_timer);
     set_state(link, LINK_OPEN);
     link->config.events->on_ready(link);
@@ -334,14 +328,23 @@ on_readable(struct stream *stream)
         enum stream_got got = stream_read(stream, &link->in, READ_BYTES);
         if (got == STREAM_NOTHING)
             break;
-        if (got == STREAM_END)
+        if (got == STREAM_END ||
+            got == STREAM_ERROR) /* between processes there is no other error */
             link_close(link, "the plugin closed the connection");
-        if (got == STREAM_ERROR)
-            link_close(link, "the connection broke");
         bool is_all = link->in.len - before < READ_BYTES; /* most often one read had it all */
         if (got != STREAM_BYTES || !drain_input(link) || is_all)
             break;
     }
+    link_unref(link);
+}
+
+/* What the plugin has said before it went still counts. */
+static void
+on_broken(struct stream *stream)
+{
+    struct link *link = link_ref(container_of(stream, struct link, stream));
+    on_readable(stream);
+    link_close(link, "the plugin closed the connection");
     link_unref(link);
 }
 

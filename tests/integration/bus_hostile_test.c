@@ -5,7 +5,11 @@
  */
 #include "plugin_process.h"
 
+#ifdef REMORA_SANITIZE /* freed memory is kept back to catch its use */
+enum { CALL_MS = 500, GROWTH_KIB_MAX = 512 * 1024 };
+#else
 enum { CALL_MS = 500, GROWTH_KIB_MAX = 24 * 1024 };
+#endif
 
 static struct arena arena;
 

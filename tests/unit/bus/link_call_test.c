@@ -466,6 +466,26 @@ TEST(an_answer_that_arrived_before_the_link_was_lost_counts)
     stop();
 }
 
+TEST(an_answer_that_was_not_read_when_writing_failed_counts)
+{
+    start_ready();
+    struct job job = small_job(), next = small_job();
+    start_job(&job);
+    (void)peer_expect(FRAME_REQUEST);
+    start_job(&next);
+    peer_answer(1, SLICE("done"));
+    peer_flush();
+    /* It no longer listens; the kernel learns that by writing, before it has read the answer. */
+    REQUIRE(shutdown(peer.fd, SHUT_RD) == 0);
+    stream_pause(&link_->stream);
+    worker_turn(&worker, 0);
+    settle();
+    CHECK_EQ_STR(lost_reason, "the plugin closed the connection");
+    CHECK_OK(job.err);
+    CHECK_EQ_INT(next.err, ERR_PLUGIN_UNKNOWN);
+    stop();
+}
+
 TEST(a_body_cut_off_by_the_loss_of_the_link_is_an_error)
 {
     start_ready();
