@@ -114,13 +114,17 @@ has_failed(err_t err, const struct bus_call *call)
     return err != OK || call->call.status.code != GRPC_OK;
 }
 
-/* The typed message of an answer; NULL if the plugin sent nonsense. */
+/* The typed message of an answer of at most so many items; NULL if the plugin sent nonsense. An
+ * item without anything in it takes two bytes in the message and a whole struct here. */
 static const void *
-unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor,
+unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor, size_t items_max,
        const struct bus_call *call)
 {
+    enum { ITEM_BYTES_MAX = 256 };
+    size_t len = call->call.message.len;
+    size_t items = len / 2 < items_max ? len / 2 : items_max;
     return pb_unpack(rq->arena, descriptor, call->call.message, LIMIT_frame_depth_max,
-                     call->call.message.len * 16 + 4096);
+                     len * 4 + items * ITEM_BYTES_MAX + 4096);
 }
 
 /* --- stores and keys ---------------------------------------------------------------------------*/
@@ -214,7 +218,7 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
     if (has_failed(err, call))
         return fail_get(rq, store, in->key, err, call, reason_of(rq, err, call));
     const Remora__Plugin__V1__StateValue *value = unpack(
-        rq, &remora__plugin__v1__state_value__descriptor, call);
+        rq, &remora__plugin__v1__state_value__descriptor, 1, call);
     if (value == NULL || link_call_body_bytes(&call->call) < 0)
         return fail_get(rq, store, in->key, ERR_PLUGIN_PROTOCOL, call,
                         SLICE("the plugin's answer is malformed"));
@@ -322,7 +326,7 @@ finish_save(struct request *rq, const struct component *store, size_t count, err
     if (count == 1 && call->call.message.len == 0)
         return OK;
     const Remora__Plugin__V1__StateWriteReply *reply = unpack(
-        rq, &remora__plugin__v1__state_write_reply__descriptor, call);
+        rq, &remora__plugin__v1__state_write_reply__descriptor, count, call);
     struct frame_status status = { 0 };
     if (reply == NULL)
         return fail_save(rq, store, ERR_PLUGIN_PROTOCOL, &status,
@@ -449,7 +453,7 @@ state_bulk_get(struct request *rq, struct component *store, const struct state_g
     if (has_failed(err, call))
         return fail_bulk(rq, err, call, reason_of(rq, err, call));
     const Remora__Plugin__V1__StateValues *values = unpack(
-        rq, &remora__plugin__v1__state_values__descriptor, call);
+        rq, &remora__plugin__v1__state_values__descriptor, count, call);
     if (values == NULL || values->n_items != count)
         return fail_bulk(rq, ERR_PLUGIN_PROTOCOL, call, SLICE("the plugin's answer is malformed"));
     struct state_bulk_item *items = read_bulk_items(rq, values, gets);
@@ -588,7 +592,7 @@ state_query(struct request *rq, struct component *store, struct slice query,
     if (has_failed(err, call))
         return fail_query(rq, store, err, call, reason_of(rq, err, call));
     const Remora__Plugin__V1__StateQueryReply *reply = unpack(
-        rq, &remora__plugin__v1__state_query_reply__descriptor, call);
+        rq, &remora__plugin__v1__state_query_reply__descriptor, LIMIT_state_items_max, call);
     if (reply == NULL)
         return fail_query(rq, store, ERR_PLUGIN_PROTOCOL, call,
                           SLICE("the plugin's answer is malformed"));
