@@ -280,7 +280,10 @@ def call(address, method, target, body=None, headers=(), timeout=None):
         body = json.dumps(body).encode()
     connection = Connection(address, timeout)
     try:
-        connection.send(request_bytes(method, target, headers, body))
+        try:
+            connection.send(request_bytes(method, target, headers, body))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused before all of it was sent; the answer is there nevertheless
         return connection.reply(method)
     finally:
         connection.close()
@@ -354,12 +357,15 @@ class Redis(Process):
     def stop(self):
         self.kill()
 
-    def command(self, *words):
+    def command(self, *words, database=0):
         """One command; replies as bytes, int, list or None."""
         with socket.create_connection(("127.0.0.1", self.port), DEADLINE_S) as s:
-            s.sendall(b"*%d\r\n" % len(words) + b"".join(
-                b"$%d\r\n%s\r\n" % (len(w), w) for w in (w if isinstance(w, bytes) else str(w).encode() for w in words)))
-            return self.read(s.makefile("rb"))
+            stream = s.makefile("rb")
+            for command in ([("SELECT", database)] if database else []) + [words]:
+                parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
+                s.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+                reply = self.read(stream)
+            return reply
 
     def read(self, stream):
         line = stream.readline()
