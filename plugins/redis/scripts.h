@@ -13,11 +13,8 @@ struct script {
     const char *sha; /* SHA1 of the text, hexadecimal */
 };
 
-enum script_answer { /* of set and del */
-                     SCRIPT_DONE = 0,
-                     SCRIPT_CONFLICT = 1,
-                     SCRIPT_BAD_VERSION = 2, /* the hash has a version that cannot be counted up */
-};
+/* Answers of set and del. BAD_VERSION: the hash has a version that cannot be counted up. */
+enum script_answer { SCRIPT_DONE = 0, SCRIPT_CONFLICT = 1, SCRIPT_BAD_VERSION = 2 };
 
 /* KEYS: the key. ARGV: expected version ("0": none), data, "0" for first-write else "1", expiry:
  * seconds, "keep" or "clear". */
@@ -28,5 +25,13 @@ extern const struct script script_del;
  * has no use for is empty. Answers 0 when all is done, else nothing is, and: n for a conflict of
  * operation n (from 1), -n for a version that cannot be counted up. */
 extern const struct script script_transact;
+
+/* Servers with the JSON module keep values of contentType application/json as documents, as the
+ * reference does: {"data": value, "version": n}. These two know hashes and documents. */
+
+/* As script_transact, with "doc" beside "set": the data is JSON and becomes a document. */
+extern const struct script script_documents;
+/* KEYS: the key. Answers [data, version], either nil, or a plain string that others wrote. */
+extern const struct script script_read;
 
 #endif

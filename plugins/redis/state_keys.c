@@ -359,11 +359,17 @@ state_query(remora_call *call, void *self, struct remora_slice query,
             struct remora_slice key_prefix, const struct remora_pair *metadata,
             size_t metadata_count)
 {
-    (void)self;
+    const struct store *store = self;
+    struct remora_slice index;
     (void)query;
     (void)key_prefix;
-    (void)metadata;
-    (void)metadata_count;
-    remora_reply_error(call, REMORA_INTERNAL,
-                       "redis-json server support is required for query capability");
+    /* The reference's words. Indexes are not supported, so none is ever found. */
+    if (!store->has_json)
+        remora_reply_error(call, REMORA_INTERNAL,
+                           "redis-json server support is required for query capability");
+    else if (!remora_metadata_get(metadata, metadata_count, "queryIndexName", &index))
+        remora_reply_error(call, REMORA_INTERNAL, "query index not found");
+    else
+        remora_reply_error(call, REMORA_INTERNAL, "query index schema \"%.*s\" not found",
+                           index.len > 256 ? 256 : (int)index.len, index.data);
 }

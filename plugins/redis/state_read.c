@@ -32,6 +32,19 @@ read_failed(struct read *read, const struct remora_failure *failure)
     read->finish(read, &(struct remora_state_value){ .failure = failure });
 }
 
+static void on_read_script(const struct conn_result *result, void *arg);
+
+/* `how` is EVALSHA with the script's SHA1, or EVAL with its text. */
+static void
+read_send_script(struct read *read, const char *how, const char *script)
+{
+    struct remora_slice args[4] = {
+        { how, strlen(how) }, { script, strlen(script) }, { "1", 1 }, read->key
+    };
+    if (!conn_command(read->store->conn, args, 4, store_wait_ms(read->call), on_read_script, read))
+        read_failed(read, failure_busy(read->call));
+}
+
 static void
 read_send(struct read *read, const char *command, conn_done *done)
 {
@@ -52,6 +65,22 @@ is_field(const struct resp_value *value, const char *name)
     return is_text(value) && remora_slice_eq(value->text, name);
 }
 
+static void
+finish_found(struct read *read, const struct resp_value *data, const struct resp_value *version)
+{
+    if (data == NULL || version == NULL) {
+        read_failed(read, failure_new(read->call, REMORA_INTERNAL, REMORA_EFFECT_FAILED,
+                                      "required hash field 'data' or 'version' was not found"));
+        return;
+    }
+    read->finish(read, &(struct remora_state_value){
+                           .found = true,
+                           .has_etag = true,
+                           .etag = version->text,
+                           .value = { .data = data->text.data, .len = data->text.len },
+                       });
+}
+
 /* Names and values in turn. */
 static void
 finish_hash(struct read *read, const struct resp_value *hash)
@@ -63,19 +92,10 @@ finish_hash(struct read *read, const struct resp_value *hash)
         else if (is_field(&hash->items[i], "version") && is_text(&hash->items[i + 1]))
             version = &hash->items[i + 1];
     }
-    if (hash->count == 0) {
+    if (hash->count == 0)
         read->finish(read, &(struct remora_state_value){ .found = false });
-    } else if (data == NULL || version == NULL) {
-        read_failed(read, failure_new(read->call, REMORA_INTERNAL, REMORA_EFFECT_FAILED,
-                                      "required hash field 'data' or 'version' was not found"));
-    } else {
-        read->finish(read, &(struct remora_state_value){
-                               .found = true,
-                               .has_etag = true,
-                               .etag = version->text,
-                               .value = { .data = data->text.data, .len = data->text.len },
-                           });
-    }
+    else
+        finish_found(read, data, version);
 }
 
 static void
@@ -84,7 +104,10 @@ on_hash(const struct conn_result *result, void *arg)
     struct read *read = arg;
     const struct resp_value *value = result->value;
     if (value != NULL && resp_is_error(value, "WRONGTYPE")) {
-        read_send(read, "GET", on_string);
+        if (read->store->has_json)
+            read_send_script(read, "EVALSHA", script_read.sha);
+        else
+            read_send(read, "GET", on_string);
         return;
     }
     struct remora_failure *failure = failure_of(read->store, read->call, result, false, "");
@@ -115,6 +138,36 @@ on_string(const struct conn_result *result, void *arg)
         read->finish(read, &(struct remora_state_value){ .found = false });
 }
 
+/* What script_read brings. */
+static void
+on_read_script(const struct conn_result *result, void *arg)
+{
+    struct read *read = arg;
+    const struct resp_value *value = result->value;
+    if (value != NULL && resp_is_error(value, "NOSCRIPT")) {
+        read_send_script(read, "EVAL", script_read.text);
+        return;
+    }
+    if (value == NULL || value->type != RESP_ARRAY || value->count != 2) {
+        on_string(result, arg);
+        return;
+    }
+    const struct resp_value *data = &value->items[0], *version = &value->items[1];
+    if (data->type == RESP_NIL && version->type == RESP_NIL)
+        read->finish(read, &(struct remora_state_value){ .found = false });
+    else
+        finish_found(read, is_text(data) ? data : NULL, is_text(version) ? version : NULL);
+}
+
+static void
+start_read(struct read *read, const struct remora_state_get *get)
+{
+    if (store_wants_document(read->store, get->metadata, get->metadata_count))
+        read_send_script(read, "EVALSHA", script_read.sha);
+    else
+        read_send(read, "HGETALL", on_hash);
+}
+
 /* --- one ---------------------------------------------------------------------------------------*/
 
 static void
@@ -131,12 +184,13 @@ state_get(remora_call *call, void *self, const struct remora_state_get *get)
 {
     struct read *read = remora_call_alloc(call, sizeof *read);
     *read = (struct read){ .store = self, .call = call, .key = get->key, .finish = finish_one };
-    read_send(read, "HGETALL", on_hash);
+    start_read(read, get);
 }
 
 /* --- many --------------------------------------------------------------------------------------*/
 
 struct bulk {
+    const struct remora_state_get *gets;
     struct read *reads; /* one a key */
     struct remora_state_value *values;
     size_t count, started, finished;
@@ -150,8 +204,10 @@ start_reads(struct bulk *bulk)
     if (bulk->starting)
         return; /* a read that finished at once: the loop below goes on */
     bulk->starting = true;
-    while (bulk->started < bulk->count && bulk->started - bulk->finished < WINDOW)
-        read_send(&bulk->reads[bulk->started++], "HGETALL", on_hash);
+    while (bulk->started < bulk->count && bulk->started - bulk->finished < WINDOW) {
+        size_t i = bulk->started++;
+        start_read(&bulk->reads[i], &bulk->gets[i]);
+    }
     bulk->starting = false;
 }
 
@@ -208,6 +264,7 @@ state_get_many(remora_call *call, void *self, const struct remora_state_get *get
     }
     struct bulk *bulk = remora_call_alloc(call, sizeof *bulk);
     *bulk = (struct bulk){
+        .gets = gets,
         .reads = remora_call_alloc(call, count * sizeof(struct read)),
         .values = remora_call_alloc(call, count * sizeof(struct remora_state_value)),
         .count = count,

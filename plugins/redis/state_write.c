@@ -21,7 +21,7 @@
     "%.*s script: 2446db0de2c963f100727b388f03ead01d18c265, on @user_script:6."
 #define MISMATCH "possible etag mismatch. error from state store: "
 
-enum { KEY_SHOWN = 512, PREFIX_BYTES = KEY_SHOWN + 64, NUMBER_BYTES = 24, WRITE_ARGS = 8 };
+enum { KEY_SHOWN = 512, PREFIX_BYTES = KEY_SHOWN + 64, NUMBER_BYTES = 24, WRITE_ARGS = 9 };
 
 struct write;
 typedef const struct remora_failure *judge_fn(struct write *write, int64_t answer);
@@ -38,7 +38,7 @@ struct write {
     size_t count;
     struct remora_slice key; /* empty for a transaction */
     const char *action;      /* "failed to set key ", or NULL: errors are told as they come */
-    bool has_etag, strong;
+    bool has_etag, strong, wants_documents;
     finish_fn *finish;  /* failure NULL: done */
     struct many *many;  /* or NULL */
     struct write *next; /* in the store's lists of those who wait for replicas */
@@ -190,7 +190,7 @@ judge_set(struct write *write, int64_t answer)
     const char *key = write->key.data;
     if (answer == SCRIPT_DONE)
         return NULL;
-    if (answer == SCRIPT_BAD_VERSION)
+    if (answer == SCRIPT_BAD_VERSION || answer < 0) /* the latter from script_documents */
         return bad_version(write->call, write->key);
     struct remora_failure *failure =
         write->has_etag ? failure_new(write->call, REMORA_ABORTED, REMORA_EFFECT_FAILED,
@@ -290,24 +290,26 @@ start_set(struct write *write, const struct remora_state_set *set)
     write->action = "failed to set key ";
     write->has_etag = has_etag(set->has_etag, set->etag);
     write->strong = set->consistency == REMORA_STRONG && write->store->replicas > 0;
-    write->script = &script_set;
+    const bool is_document = store_wants_document(write->store, set->metadata, set->metadata_count);
+    write->script = is_document ? &script_documents : &script_set;
     write->judge = judge_set;
     struct remora_failure *failure = read_terms(write->store, write->call, set, &terms);
     if (failure != NULL) {
         write->finish(write, failure);
         return;
     }
-    struct remora_slice *args = write->own_args;
-    args[0] = text("EVALSHA");
-    args[1] = text(script_set.sha);
-    args[2] = text("1");
-    args[3] = set->key;
-    args[4] = text(write->expected);
-    args[5] = set->value;
-    args[6] = text(terms.first);
-    args[7] = text(write->expiry);
-    write->args = args;
-    write->count = 8;
+    struct remora_slice *args = write->args = write->own_args;
+    *args++ = text("EVALSHA");
+    *args++ = text(write->script->sha);
+    *args++ = text("1");
+    *args++ = set->key;
+    if (is_document)
+        *args++ = text("doc");
+    *args++ = text(write->expected);
+    *args++ = set->value;
+    *args++ = text(terms.first);
+    *args++ = text(write->expiry);
+    write->count = (size_t)(args - write->own_args);
     send_write(write);
 }
 
@@ -322,15 +324,23 @@ start_delete(struct write *write, const struct remora_state_delete *del)
         write->args[0] = text("DEL");
         write->args[1] = del->key;
         write->count = 2;
+    } else if (write->store->has_json) { /* the version may be a document's */
+        write->script = &script_documents;
+        write->args[4] = text("del");
+        write->args[5] = del->etag;
+        write->args[6] = write->args[7] = write->args[8] = text("");
+        write->count = 9;
     } else {
         write->script = &script_del;
-        write->judge = judge_delete;
-        write->args[0] = text("EVALSHA");
-        write->args[1] = text(script_del.sha);
-        write->args[2] = text("1");
-        write->args[3] = del->key;
         write->args[4] = del->etag;
         write->count = 5;
+    }
+    if (write->script != NULL) {
+        write->judge = judge_delete;
+        write->args[0] = text("EVALSHA");
+        write->args[1] = text(write->script->sha);
+        write->args[2] = text("1");
+        write->args[3] = del->key;
     }
     send_write(write);
 }
@@ -465,7 +475,9 @@ put_set(struct write *write, const struct remora_state_set *set, struct remora_s
     struct remora_failure *failure = read_terms(write->store, write->call, set, &terms);
     if (failure != NULL)
         return failure;
-    args[0] = text("set");
+    bool is_document = write->wants_documents ||
+                       store_wants_document(write->store, set->metadata, set->metadata_count);
+    args[0] = text(is_document ? "doc" : "set");
     args[1] = text(terms.expected);
     args[2] = set->value;
     args[3] = text(terms.first);
@@ -506,22 +518,21 @@ void
 state_transact(remora_call *call, void *self, const struct remora_state_operation *ops,
                size_t count, const struct remora_pair *metadata, size_t metadata_count)
 {
-    (void)metadata; /* nothing in it concerns this store */
-    (void)metadata_count;
     if (count == 0) {
         remora_reply_ok(call);
         return;
     }
     struct write *write = write_new(call, self);
     write->ops = ops;
-    write->script = &script_transact;
+    write->script = write->store->has_json ? &script_documents : &script_transact;
+    write->wants_documents = store_wants_document(write->store, metadata, metadata_count);
     write->judge = judge_transaction;
     write->count = 3 + count * (1 + OPERATION_ARGS);
     write->args = remora_call_alloc(call, write->count * sizeof write->args[0]);
     char *number = remora_call_alloc(call, NUMBER_BYTES);
     snprintf(number, NUMBER_BYTES, "%zu", count);
     write->args[0] = text("EVALSHA");
-    write->args[1] = text(script_transact.sha);
+    write->args[1] = text(write->script->sha);
     write->args[2] = text(number);
     struct remora_failure *failure = put_operations(write, count);
     if (failure != NULL)

@@ -79,6 +79,15 @@ failure_of(struct store *store, remora_call *call, const struct conn_result *res
     return failure;
 }
 
+bool
+store_wants_document(const struct store *store, const struct remora_pair *metadata,
+                     size_t metadata_count)
+{
+    struct remora_slice type;
+    return store->has_json && remora_metadata_get(metadata, metadata_count, "contentType", &type) &&
+           remora_slice_eq(type, "application/json");
+}
+
 uint64_t
 store_wait_ms(const remora_call *call)
 {
@@ -149,6 +158,16 @@ on_info(const struct conn_result *result, void *arg)
         REMORA_CAP_ETAG | REMORA_CAP_TRANSACTIONAL | REMORA_CAP_TTL | REMORA_CAP_KEYS_LIKE, 0);
 }
 
+/* "unknown command" without the module; anything else comes from it. */
+static void
+on_json_probe(const struct conn_result *result, void *arg)
+{
+    struct store *store = arg;
+    if (result->value != NULL)
+        store->has_json = !resp_is_error(result->value, "ERR") &&
+                          !resp_is_error(result->value, "NOPERM");
+}
+
 static void
 ask(struct conn *conn, conn_done *done, void *arg, const char *const *words, size_t count)
 {
@@ -162,7 +181,8 @@ ask(struct conn *conn, conn_done *done, void *arg, const char *const *words, siz
 static void
 load_scripts(struct conn *conn)
 {
-    const struct script *const scripts[] = { &script_set, &script_del, &script_transact };
+    const struct script *const scripts[] = { &script_set, &script_del, &script_transact,
+                                             &script_documents, &script_read };
     for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
         ask(conn, NULL, NULL, (const char *const[]){ "SCRIPT", "LOAD", scripts[i]->text }, 3);
 }
@@ -175,6 +195,7 @@ on_ready(void *owner)
         remora_log(REMORA_INFO, "redis: connected again host=%s", store->settings.shown_host);
     store->is_down = false;
     load_scripts(store->conn);
+    ask(store->conn, on_json_probe, store, (const char *const[]){ "JSON.GET", "remora:probe" }, 2);
     ask(store->conn, on_info, store, (const char *const[]){ "INFO", "replication" }, 2);
 }
 

@@ -23,6 +23,7 @@ struct store {
     struct conn *conn, *strong_conn;
     unsigned replicas; /* when the connection was made, as the reference counts them */
     bool was_ready, is_down;
+    bool has_json; /* the server has the JSON module */
 
     remora_call *init; /* to be answered, or NULL */
     int64_t retries_left;
@@ -39,6 +40,9 @@ void store_close(void *self);
 
 /* The connection for strongly consistent writes. */
 struct conn *store_strong_conn(struct store *store);
+/* The item asks to be kept as a JSON document, and the server can. */
+bool store_wants_document(const struct store *store, const struct remora_pair *metadata,
+                          size_t metadata_count);
 /* How long a command of this call may wait for a connection. */
 uint64_t store_wait_ms(const remora_call *call);
 

@@ -74,8 +74,9 @@ TEST(the_sha_of_each_script_is_the_servers)
     NEED_SERVER();
     struct store *store = open_store(NULL);
     char line[256];
-    const struct script *scripts[] = { &script_set, &script_del, &script_transact };
-    for (size_t i = 0; i < 3; i++) {
+    const struct script *scripts[] = { &script_set, &script_del, &script_transact,
+                                       &script_documents, &script_read };
+    for (size_t i = 0; i < 5; i++) {
         snprintf(line, sizeof line, "script exists %s", scripts[i]->sha);
         CHECK_EQ_STR(redis_cli(&server, line), "1");
     }

@@ -407,14 +407,14 @@ TEST(init_fails_clearly_with_servers_that_are_no_redis)
     }
 }
 
-/* PING, three SCRIPT LOAD, INFO. */
+/* PING; five SCRIPT LOAD, JSON.GET, INFO. */
 static void
 greet(int fd)
 {
     hear(fd);
     say(fd, "+PONG\r\n");
     hear(fd);
-    say(fd, "+a\r\n+b\r\n+c\r\n$0\r\n\r\n");
+    say(fd, "+a\r\n+b\r\n+c\r\n+d\r\n+e\r\n-ERR unknown\r\n$0\r\n\r\n");
 }
 
 static void
