@@ -3,6 +3,7 @@
  * The entry of every HTTP request: guard, route, handler. A request that no route takes may be a
  * service invocation by header; until there is one, it has no target.
  */
+#include "async/offload.h"
 #include "base/limits.h"
 #include "http/path.h"
 #include "http/query.h"
@@ -60,6 +61,37 @@ http_read_body(struct http_call *call, struct slice *ret_body)
         (void)fail(&call->rq, ERR_MALFORMED_REQUEST, "failed to read the request body");
     http_fail(call);
     return false;
+}
+
+struct parse_job {
+    struct request *rq;
+    struct slice body;
+    http_parse_fn *parse;
+    void *ret;
+};
+
+static err_t
+parse_elsewhere(void *arg)
+{
+    const struct parse_job *job = arg;
+    return job->parse(job->rq, job->body, job->ret);
+}
+
+bool
+http_parse(struct http_call *call, http_parse_fn *parse, void *ret)
+{
+    struct parse_job job = { .rq = &call->rq, .parse = parse, .ret = ret };
+    if (!http_read_body(call, &job.body))
+        return false;
+    err_t err = ERR_OVERLOADED;
+    if (job.body.len > LIMIT_parse_here_bytes)
+        err = offload_run(call->rq.task, parse_elsewhere, &job); /* suspends */
+    if (err ==
+        ERR_OVERLOADED) /* small, or no thread is to be had: slower for others, never wrong */
+        err = parse(&call->rq, job.body, ret);
+    if (err != OK)
+        http_fail(call);
+    return err == OK;
 }
 
 void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state API over HTTP: one handler a row of methods.def. */
 #include "api/state.h"
+#include "async/offload.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "surface/http_state_json.h"
@@ -95,25 +96,26 @@ http_state_get(struct http_call *call)
 
 /* --- save and delete ---------------------------------------------------------------------------*/
 
+static err_t
+parse_save(struct request *rq, struct slice body, void *ret)
+{
+    return parse_state_items(rq, body, ret);
+}
+
 void
 http_state_save(struct http_call *call)
 {
     struct component *store;
-    struct slice body;
-    struct state_item *items;
+    struct save_request save;
     const struct pair *metadata;
-    size_t count, metadata_count;
-    if (!find_store(call, &store) || !http_read_body(call, &body))
+    size_t metadata_count;
+    if (!find_store(call, &store) || !http_parse(call, parse_save, &save))
         return;
-    if (parse_state_items(&call->rq, body, &items, &count) != OK) {
-        http_fail(call);
-        return;
-    }
     http_query_metadata(call, &metadata, &metadata_count);
-    for (size_t i = 0; i < count; i++)
-        merge_metadata(call->rq.arena, metadata, metadata_count, &items[i].metadata,
-                       &items[i].metadata_count);
-    if (state_save(&call->rq, store, items, count) == OK)
+    for (size_t i = 0; i < save.count; i++)
+        merge_metadata(call->rq.arena, metadata, metadata_count, &save.items[i].metadata,
+                       &save.items[i].metadata_count);
+    if (state_save(&call->rq, store, save.items, save.count) == OK)
         http_no_content(call);
     else
         http_fail(call);
@@ -181,6 +183,22 @@ base64_of(struct arena *arena, struct slice bytes)
     return slice_of(out, len);
 }
 
+static err_t
+check_json(void *arg)
+{
+    return json_is_valid(*(const struct slice *)arg) ? OK : ERR_MALFORMED;
+}
+
+/* Large values are looked at on another thread, for the same reason as large bodies. Suspends. */
+static bool
+is_json(struct http_json_writer *writer, struct slice value)
+{
+    err_t err = ERR_OVERLOADED;
+    if (value.len > LIMIT_parse_here_bytes)
+        err = offload_run(writer->call->rq.task, check_json, &value);
+    return err == ERR_OVERLOADED ? json_is_valid(value) : err == OK;
+}
+
 /* A value that is no JSON (bytes saved over gRPC) is shown as a string, base64 if it is no text. */
 static void
 put_value(struct http_json_writer *writer, struct slice value)
@@ -188,7 +206,7 @@ put_value(struct http_json_writer *writer, struct slice value)
     if (value.len == 0)
         return;
     http_json_put(writer, SLICE(",\"data\":"));
-    if (json_is_valid(value))
+    if (is_json(writer, value))
         http_json_put(writer, slice_trim(value));
     else if (slice_is_utf8(value))
         http_json_put_string(writer, value);
@@ -259,22 +277,23 @@ answer_bulk(struct http_call *call, const struct state_bulk_item *items, size_t 
     http_json_writer_end(&writer);
 }
 
+static err_t
+parse_bulk(struct request *rq, struct slice body, void *ret)
+{
+    return parse_state_bulk(rq, body, ret);
+}
+
 void
 http_state_bulk_get(struct http_call *call)
 {
     struct component *store;
-    struct slice json;
     struct bulk_request bulk;
     struct state_bulk_item *items = NULL;
     struct state_body body;
     const struct pair *metadata;
     size_t metadata_count;
-    if (!find_store(call, &store) || !http_read_body(call, &json))
+    if (!find_store(call, &store) || !http_parse(call, parse_bulk, &bulk))
         return;
-    if (parse_state_bulk(&call->rq, json, &bulk) != OK) {
-        http_fail(call);
-        return;
-    }
     const struct pair *own = bulk.metadata;
     http_query_metadata(call, &metadata, &metadata_count);
     merge_metadata(call->rq.arena, metadata, metadata_count, &own, &bulk.metadata_count);
@@ -346,20 +365,21 @@ http_state_query(struct http_call *call)
 
 /* --- transaction -------------------------------------------------------------------------------*/
 
+static err_t
+parse_transaction(struct request *rq, struct slice body, void *ret)
+{
+    return parse_state_transaction(rq, body, ret);
+}
+
 void
 http_state_transact(struct http_call *call)
 {
     struct component *store;
-    struct slice body;
     struct transaction_request transaction;
     const struct pair *metadata;
     size_t metadata_count;
-    if (!find_store(call, &store) || !http_read_body(call, &body))
+    if (!find_store(call, &store) || !http_parse(call, parse_transaction, &transaction))
         return;
-    if (parse_state_transaction(&call->rq, body, &transaction) != OK) {
-        http_fail(call);
-        return;
-    }
     const struct pair *own = transaction.metadata;
     http_query_metadata(call, &metadata, &metadata_count);
     merge_metadata(call->rq.arena, metadata, metadata_count, &own, &transaction.metadata_count);

@@ -193,8 +193,7 @@ need_keys(struct request *rq, const struct state_item *items, size_t count)
 }
 
 err_t
-parse_state_items(struct request *rq, struct slice body, struct state_item **ret_items,
-                  size_t *ret_count)
+parse_state_items(struct request *rq, struct slice body, struct save_request *ret_save)
 {
     struct parser p = parser_of(rq, body, "SetRequest");
     struct state_item *items = NULL;
@@ -224,8 +223,7 @@ parse_state_items(struct request *rq, struct slice body, struct state_item **ret
     err_t err = verdict(&p, "");
     if (err == OK)
         err = need_keys(rq, items, count);
-    *ret_items = items;
-    *ret_count = count;
+    *ret_save = (struct save_request){ .items = items, .count = count };
     return err;
 }
 

@@ -9,10 +9,16 @@
 #include "api/state.h"
 
 /* Each records ERR_MALFORMED_REQUEST (or a more fitting error) and returns it, or fills its result,
- * which lives in the request's arena and borrows from `body`. */
+ * which lives in the request's arena and borrows from `body`. None suspends: http_parse() runs
+ * them, on another thread if the body is large. */
 
-err_t parse_state_items(struct request *rq, struct slice body, struct state_item **ret_items,
-                        size_t *ret_count) WARN_UNUSED;
+struct save_request {
+    struct state_item *items;
+    size_t count;
+};
+
+err_t
+parse_state_items(struct request *rq, struct slice body, struct save_request *ret_save) WARN_UNUSED;
 
 struct bulk_request {
     struct slice *keys;

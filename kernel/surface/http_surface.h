@@ -65,6 +65,12 @@ void http_plain(struct http_call *call, int status, struct slice text);
 /* The request body, up to the limit. On failure the answer has been given. */
 bool http_read_body(struct http_call *call, struct slice *ret_body) WARN_UNUSED;
 
+/* Reads the body and runs `parse` over it; both failures have been answered when it is false. A
+ * large body is parsed on another thread, so that the worker's other requests do not wait for it:
+ * `parse` must not suspend. */
+typedef err_t http_parse_fn(struct request *rq, struct slice body, void *ret);
+bool http_parse(struct http_call *call, http_parse_fn *parse, void *ret) WARN_UNUSED;
+
 /* `metadata.NAME=value` of the query string; NULL and 0 if there are none. */
 void http_query_metadata(struct http_call *call, const struct pair **ret_pairs, size_t *ret_count);
 /* A query parameter, else the header of that name, else empty. */

@@ -29,10 +29,9 @@ static void
 check_save_error(const char *body, const char *message)
 {
     struct fixture f;
-    struct state_item *items;
-    size_t count;
+    struct save_request save;
     begin(&f);
-    err_t err = parse_state_items(&f.rq, slice_str(body), &items, &count);
+    err_t err = parse_state_items(&f.rq, slice_str(body), &save);
     CHECK_EQ_INT(err, ERR_MALFORMED_REQUEST);
     CHECK_SLICE_IS(f.rq.error.message, message);
     CHECK_EQ_INT(f.rq.error.http, 400);
@@ -42,54 +41,50 @@ check_save_error(const char *body, const char *message)
 TEST(values_are_spans_of_the_body_with_exact_bytes)
 {
     struct fixture f;
-    struct state_item *items;
-    size_t count;
+    struct save_request save;
     const char *body = " [ {\"key\":\"a\",\"value\":  { \"b\" : 1.0e2, \"b\":\"\\u00fc<\" }  } ]";
     begin(&f);
-    REQUIRE_OK(parse_state_items(&f.rq, slice_str(body), &items, &count));
-    REQUIRE(count == 1);
-    CHECK_SLICE_IS(items[0].key, "a");
-    CHECK_SLICE_IS(items[0].value, "{ \"b\" : 1.0e2, \"b\":\"\\u00fc<\" }");
-    CHECK(items[0].value.data > body && items[0].value.data < body + strlen(body));
-    CHECK(items[0].is_json);
-    CHECK(!items[0].has_etag);
+    REQUIRE_OK(parse_state_items(&f.rq, slice_str(body), &save));
+    REQUIRE(save.count == 1);
+    CHECK_SLICE_IS(save.items[0].key, "a");
+    CHECK_SLICE_IS(save.items[0].value, "{ \"b\" : 1.0e2, \"b\":\"\\u00fc<\" }");
+    CHECK(save.items[0].value.data > body && save.items[0].value.data < body + strlen(body));
+    CHECK(save.items[0].is_json);
+    CHECK(!save.items[0].has_etag);
     finish(&f);
 }
 
 TEST(all_fields_of_an_item_are_read_in_any_case)
 {
     struct fixture f;
-    struct state_item *items;
-    size_t count;
+    struct save_request save;
     const char *body = "[{\"KEY\":\"k\",\"Value\":1,\"etag\":\"7\",\"options\":{\"concurrency\":"
                        "\"first-write\",\"consistency\":\"strong\",\"zz\":1},\"metadata\":{\"a\":"
                        "\"b\",\"c\":\"d\"},\"colour\":[{}]}]";
     begin(&f);
-    REQUIRE_OK(parse_state_items(&f.rq, slice_str(body), &items, &count));
-    REQUIRE(count == 1);
-    CHECK(items[0].has_etag);
-    CHECK_SLICE_IS(items[0].etag, "7");
-    CHECK_SLICE_IS(items[0].concurrency, "first-write");
-    CHECK_SLICE_IS(items[0].consistency, "strong");
-    REQUIRE(items[0].metadata_count == 2);
-    CHECK_SLICE_IS(items[0].metadata[1].name, "c");
-    CHECK_SLICE_IS(items[0].metadata[1].value, "d");
+    REQUIRE_OK(parse_state_items(&f.rq, slice_str(body), &save));
+    REQUIRE(save.count == 1);
+    CHECK(save.items[0].has_etag);
+    CHECK_SLICE_IS(save.items[0].etag, "7");
+    CHECK_SLICE_IS(save.items[0].concurrency, "first-write");
+    CHECK_SLICE_IS(save.items[0].consistency, "strong");
+    REQUIRE(save.items[0].metadata_count == 2);
+    CHECK_SLICE_IS(save.items[0].metadata[1].name, "c");
+    CHECK_SLICE_IS(save.items[0].metadata[1].value, "d");
     finish(&f);
 }
 
 TEST(a_missing_value_is_null_and_a_null_or_empty_etag_is_none)
 {
     struct fixture f;
-    struct state_item *items;
-    size_t count;
+    struct save_request save;
     begin(&f);
     REQUIRE_OK(parse_state_items(
-        &f.rq, SLICE("[{\"key\":\"a\",\"etag\":null},{\"key\":\"b\",\"etag\":\"\"}]"), &items,
-        &count));
-    REQUIRE(count == 2);
-    CHECK_SLICE_IS(items[0].value, "null");
-    CHECK(!items[0].has_etag);
-    CHECK(!items[1].has_etag);
+        &f.rq, SLICE("[{\"key\":\"a\",\"etag\":null},{\"key\":\"b\",\"etag\":\"\"}]"), &save));
+    REQUIRE(save.count == 2);
+    CHECK_SLICE_IS(save.items[0].value, "null");
+    CHECK(!save.items[0].has_etag);
+    CHECK(!save.items[1].has_etag);
     finish(&f);
 }
 
@@ -98,11 +93,10 @@ TEST(empty_lists_and_null_are_no_items)
     static const char *const bodies[] = { "[]", "null", " [ ] " };
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         struct fixture f;
-        struct state_item *items;
-        size_t count = 1;
+        struct save_request save = { .count = 1 };
         begin(&f);
-        CHECK_OK(parse_state_items(&f.rq, slice_str(bodies[i]), &items, &count));
-        CHECK_EQ_INT(count, 0);
+        CHECK_OK(parse_state_items(&f.rq, slice_str(bodies[i]), &save));
+        CHECK_EQ_INT(save.count, 0);
         finish(&f);
     }
 }
