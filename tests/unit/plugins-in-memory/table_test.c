@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hash table of the in-memory store. */
+#include "plugins/in-memory/table.h"
+
+#include "test.h"
+
+static struct remora_slice
+text(const char *string)
+{
+    return (struct remora_slice){ string, strlen(string) };
+}
+
+static void
+put(struct table *table, const char *key, const char *value, int64_t expires)
+{
+    struct entry *entry = entry_new(table, text(key), text(value), expires);
+    REQUIRE(entry != NULL);
+    table_put(table, entry);
+}
+
+static bool
+has(struct table *table, const char *key, const char *value, int64_t now)
+{
+    const struct entry *entry = table_get(table, text(key), now);
+    return entry != NULL && remora_slice_eq(entry->value, value);
+}
+
+TEST(values_are_found_replaced_and_removed)
+{
+    struct table table;
+    REQUIRE(table_init(&table));
+    put(&table, "a", "1", 0);
+    put(&table, "", "empty", 0);
+    put(&table, "a", "2", 0);
+    CHECK(has(&table, "a", "2", 0));
+    CHECK(has(&table, "", "empty", 0));
+    CHECK_EQ_INT(table.count, 2);
+    table_remove(&table, text("a"));
+    table_remove(&table, text("a"));
+    CHECK(!has(&table, "a", "2", 0));
+    CHECK_EQ_INT(table.count, 1);
+    table_fini(&table);
+}
+
+TEST(ten_thousand_keys_survive_growing)
+{
+    struct table table;
+    char key[20];
+    REQUIRE(table_init(&table));
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(key, sizeof key, "key-%u", i);
+        put(&table, key, key, 0);
+    }
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(key, sizeof key, "key-%u", i);
+        if (!CHECK(has(&table, key, key, 0)))
+            break;
+    }
+    CHECK_EQ_INT(table.count, 10000);
+    CHECK(table.bucket_count >= 8192);
+    table_fini(&table);
+}
+
+TEST(expired_values_are_invisible_and_swept)
+{
+    struct table table;
+    REQUIRE(table_init(&table));
+    put(&table, "soon", "x", 100);
+    put(&table, "late", "x", 200);
+    put(&table, "never", "x", 0);
+    CHECK(has(&table, "soon", "x", 99));
+    CHECK(!has(&table, "soon", "x", 100));
+    CHECK_EQ_INT(table.count, 2);
+    table_sweep(&table, 200, table.bucket_count);
+    CHECK_EQ_INT(table.count, 1);
+    CHECK_EQ_INT(table.expiring, 0);
+    CHECK(has(&table, "never", "x", 1000));
+    table_fini(&table);
+}
+
+static bool
+is_doomed(const struct entry *entry, void *arg)
+{
+    unsigned *seen = arg;
+    ++*seen;
+    return entry->key.data[0] == 'd';
+}
+
+TEST(a_scan_sees_every_living_entry_and_may_remove_it)
+{
+    struct table table;
+    unsigned seen = 0;
+    REQUIRE(table_init(&table));
+    put(&table, "d1", "x", 0);
+    put(&table, "k1", "x", 0);
+    put(&table, "d2", "x", 0);
+    put(&table, "k2", "x", 5);
+    table_scan(&table, 10, is_doomed, &seen);
+    CHECK_EQ_INT(seen, 3);
+    CHECK_EQ_INT(table.count, 1);
+    table_fini(&table);
+}
