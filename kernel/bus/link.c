@@ -69,6 +69,7 @@ link_close(struct link *link, const char *reason)
     (void)link_ref(link); /* on_lost may drop the owner's */
     set_state(link, LINK_DEAD);
     timer_stop(&link->worker->timers, &link->handshake_timer);
+    timer_stop(&link->worker->timers, &link->check_timer);
     stream_close(&link->stream);
     gate_close(&link->credit, ERR_PLUGIN_NOT_SENT);
     link_fail_calls(link);
@@ -102,6 +103,46 @@ link_send_or_close(struct link *link, struct frame *frame)
 {
     if (!link_send(link, frame, NULL, 0) && !link->stream.is_broken)
         link_close(link, "the plugin does not read");
+}
+
+/* --- signs of life -----------------------------------------------------------------------------*/
+
+/* Its answer is to no call of the table, and dropped as such; that something came is enough. */
+static void
+ping(struct link *link)
+{
+    struct frame frame = { .kind = FRAME_REQUEST,
+                           .call = link->next_call,
+                           .method = REMORA__PLUGIN__V1__METHOD__METHOD_PING };
+    link->next_call += 2;
+    link_send_or_close(link, &frame);
+}
+
+static void
+on_check(struct timer *timer)
+{
+    struct link *link = container_of(timer, struct link, check_timer);
+    if (link->call_count == 0)
+        return; /* idle: the next call sets the timer again */
+    link->silent_checks = link->has_heard ? 0 : link->silent_checks + 1;
+    link->has_heard = false;
+    if (link->silent_checks >= LIMIT_link_silent_checks_max) {
+        link_close(link, "the plugin does not answer");
+        return;
+    }
+    timer_set(&link->worker->timers, timer, clock_now_ms() + LIMIT_link_check_ms);
+    if (link->silent_checks > 0)
+        ping(link);
+}
+
+void
+link_watch(struct link *link)
+{
+    if (timer_is_set(&link->check_timer))
+        return;
+    link->has_heard = false;
+    link->silent_checks = 0;
+    timer_set(&link->worker->timers, &link->check_timer, clock_now_ms() + LIMIT_link_check_ms);
 }
 
 /* --- handshake ---------------------------------------------------------------------------------*/
@@ -331,6 +372,7 @@ on_readable(struct stream *stream)
         if (got == STREAM_END ||
             got == STREAM_ERROR) /* between processes there is no other error */
             link_close(link, "the plugin closed the connection");
+        link->has_heard = link->has_heard || got == STREAM_BYTES;
         bool is_all = link->in.len - before < READ_BYTES; /* most often one read had it all */
         if (got != STREAM_BYTES || !drain_input(link) || is_all)
             break;
@@ -381,6 +423,7 @@ link_new(struct worker *worker, int fd, const struct link_config *config)
     gate_init(&link->credit, LIMIT_link_credit_bytes, LIMIT_link_waiters_max);
     stream_open(&link->stream, worker, fd, &stream_events, LIMIT_link_output_bytes_max);
     timer_init(&link->handshake_timer, on_handshake_timeout);
+    timer_init(&link->check_timer, on_check);
     timer_set(&worker->timers, &link->handshake_timer, clock_now_ms() + LIMIT_handshake_ms);
     char greeting[SP_HANDSHAKE_BYTES];
     sp_handshake(SP_PAIR0, greeting);

@@ -19,6 +19,9 @@
  * link_call_open(), any number of link_call_write(), link_call_end(), link_call_reply(). One task
  * may write while another of the same worker reads; both end before link_call_finish().
  *
+ * A plugin that says nothing while calls are open is pinged, and given up after
+ * LIMIT_link_silent_checks_max of LIMIT_link_check_ms. An idle one is left alone.
+ *
  * Credits: payload in flight is bounded a call and a link. Credit of the link is given back when
  * bytes arrive here, credit of a call when its reader took them, so that one slow reader does not
  * stop the others.
@@ -95,6 +98,9 @@ struct link {
     struct sp_decoder decoder;
     struct buf in;
     struct timer handshake_timer;
+    struct timer check_timer; /* set while calls are open */
+    bool has_heard;           /* anything, since the last check */
+    unsigned silent_checks;
     struct gate credit;      /* payload bytes we may send on the link */
     struct intake intake;    /* payload of all calls */
     uint64_t next_call;      /* odd */

@@ -35,6 +35,7 @@ register_call(struct link *link, struct link_call *call)
     call->next = *slot_of(link, call->id);
     *slot_of(link, call->id) = call;
     link->call_count++;
+    link_watch(link);
 }
 
 static void

@@ -15,6 +15,8 @@ bool link_send(struct link *link, struct frame *frame, const struct slice *parts
                size_t part_count) WARN_UNUSED;
 /* For a frame the plugin must get, without payload: ends the link if it cannot be queued. */
 void link_send_or_close(struct link *link, struct frame *frame);
+/* A call was opened: the plugin owes a sign of life. */
+void link_watch(struct link *link);
 
 /* --- link_flow.c -------------------------------------------------------------------------------*/
 

@@ -564,6 +564,65 @@ TEST(output_that_nobody_reads_ends_the_link_at_its_bound)
     stop();
 }
 
+/* --- signs of life -----------------------------------------------------------------------------*/
+
+TEST(a_plugin_that_says_nothing_while_a_call_is_open_is_pinged_and_given_up)
+{
+    start_ready();
+    struct job job = small_job();
+    start_job(&job);
+    (void)peer_expect(FRAME_REQUEST);
+    for (int i = 1; i < LIMIT_link_silent_checks_max; i++) {
+        clock_advance_ms(LIMIT_link_check_ms - 1);
+        CHECK_EQ_INT(peer_count(FRAME_REQUEST), 0);
+        clock_advance_ms(1);
+        CHECK_EQ_INT(peer_expect(FRAME_REQUEST).method, 5);
+    }
+    CHECK_EQ_INT(lost_count, 0);
+    clock_advance_ms(LIMIT_link_check_ms);
+    check_lost("the plugin does not answer");
+    CHECK_EQ_INT(job.err, ERR_PLUGIN_UNKNOWN);
+    stop();
+}
+
+TEST(a_plugin_that_answers_pings_may_take_its_time)
+{
+    start_ready();
+    struct job job = small_job();
+    start_job(&job);
+    (void)peer_expect(FRAME_REQUEST);
+    clock_advance_ms(LIMIT_link_check_ms);
+    for (int i = 0; i < 20; i++) {
+        peer_answer(peer_expect(FRAME_REQUEST).call, SLICE_EMPTY);
+        settle();
+        clock_advance_ms(LIMIT_link_check_ms); /* it was heard: no ping */
+        CHECK_EQ_INT(peer_count(FRAME_REQUEST), 0);
+        clock_advance_ms(LIMIT_link_check_ms);
+    }
+    CHECK_EQ_INT(lost_count, 0);
+    peer_answer(1, SLICE("at last"));
+    settle();
+    CHECK_OK(job.err);
+    stop();
+}
+
+TEST(an_idle_plugin_is_left_alone)
+{
+    start_ready();
+    struct job job = small_job();
+    start_job(&job);
+    (void)peer_expect(FRAME_REQUEST);
+    peer_answer(1, SLICE("x"));
+    settle();
+    for (int i = 0; i < 20; i++) {
+        clock_advance_ms(LIMIT_link_check_ms);
+        CHECK_EQ_INT(peer_count(FRAME_REQUEST), 0);
+    }
+    CHECK_EQ_INT(lost_count, 0);
+    CHECK(!timer_is_set(&link_->check_timer));
+    stop();
+}
+
 TEST(no_more_calls_are_open_than_the_limit)
 {
     start_ready();
