@@ -129,7 +129,7 @@ configure(struct connection *connection)
     sqlite3_limit(db, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX + 4096);
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
-    if (connection->role != ROLE_READER && connection->config->busy_timeout_ms > 0)
+    if (connection->config->busy_timeout_ms > 0)
         sqlite3_busy_handler(db, on_busy, connection);
     int rc = functions_register(db);
     if (rc == SQLITE_OK)
@@ -148,6 +148,10 @@ configure(struct connection *connection)
         return SQLITE_NOMEM;
     rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
     sqlite3_free(sql);
+    /* Whoever closes the file locks it for a moment, so opening may have to wait, on the writer's
+     * thread. Later a reader is the plugin's own thread, which must not; in a WAL it need not. */
+    if (connection->role == ROLE_READER)
+        sqlite3_busy_handler(db, NULL, NULL);
     return rc;
 }
 
