@@ -305,6 +305,7 @@ def bulk_order(store):
         equal([item.get("data") for item in items], [3, None, 0, 3, 1])
         equal(set(items[1]), {"key"})
         need(all(item["etag"] for item in items if item["key"] != "never"), "ETags")
+    equal(store.bulk(["never"] * 500).json, [{"key": "never"}] * 500)
 
 
 @on_stores("ten thousand keys are written in one transaction and read in one bulk", "STATE-28 STATE-31 STATE-35")

@@ -333,8 +333,10 @@ class Process:
 class Redis(Process):
     """A private server; stop() and start() keep port and data."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, dump=None):
         self.folder = Folder()
+        if dump:
+            shutil.copyfile(dump, self.folder / "dump.rdb")
         self.port = free_port()
         self.options = options
         self.start()
