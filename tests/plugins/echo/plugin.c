@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test.echo: a type that does nothing, so that the echo methods of the SDK itself can be reached. */
+/* test.echo: a type that does nothing, so that the SDK's own echo methods can be reached. */
 #include <remora_plugin.h>
 
 static void
