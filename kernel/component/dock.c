@@ -23,9 +23,8 @@ struct dock {
     bool was_ready;
     pid_t process_group;
     struct listener listener;
-    struct link *link;        /* counted; NULL before and after */
-    uint64_t own_answers;     /* answers to life-cycle calls: they prove nothing */
-    struct task *health_task; /* while there is a link */
+    struct link *link;    /* counted; NULL before and after */
+    uint64_t own_answers; /* answers to life-cycle calls: they prove nothing */
     struct mail open_mail;
     struct mail close_mail;
 };
@@ -80,40 +79,11 @@ on_hello(struct link *link, const Remora__Plugin__V1__Hello *hello)
                : "the plugin's name is not that of its manifest";
 }
 
-/* A process that lives but does not answer (stopped, deadlocked, in an endless loop) is as good as
- * dead: its link is closed, and the supervisor ends it. */
-static void
-health_main(struct task *t, void *arg)
-{
-    struct dock *dock = arg;
-    struct link *link = link_ref(dock->link);
-    const struct link_args args = { .method = REMORA__PLUGIN__V1__METHOD__METHOD_PING };
-    while (task_sleep(t, LIMIT_ping_interval_ms) == OK && link_is_ready(link)) {
-        struct link_call call;
-        uint64_t outer = task_deadline_push(t, LIMIT_ping_timeout_ms);
-        err_t err = link_call(t, link, &args, &call); /* suspends */
-        task_deadline_pop(t, outer);
-        if (call.has_reply)
-            dock->own_answers++;
-        link_call_finish(&call);
-        if (err == ERR_DEADLINE)
-            link_close(link, "no answer to a ping");
-    }
-    link_unref(link);
-    dock->health_task = NULL;
-    dock_unref(dock);
-}
-
 static void
 on_ready(struct link *link)
 {
     struct dock *dock = dock_of(link);
     dock->was_ready = true;
-    dock->health_task = task_spawn(dock->config.worker, "plugin health", health_main, dock);
-    if (dock->health_task != NULL)
-        dock->refs++;
-    else
-        log_warn("remora.host", "no task is free to watch plugin %s", dock->config.plugin_name);
     tell(event_new(dock, DOCK_READY));
 }
 
@@ -126,8 +96,6 @@ on_lost(struct link *link, const char *reason)
     struct dock_event *event = event_new(dock, dock->was_ready ? DOCK_LOST : DOCK_FAILED);
     event->reason = reason;
     tell(event);
-    if (dock->health_task != NULL)
-        task_cancel(dock->health_task);
     link_unref(TAKE(dock->link));
 }
 

@@ -123,35 +123,40 @@ static void
 give_up(struct member *member, struct slice text)
 {
     struct host *host = member->host;
-    struct slice whole = arena_printf(&host->arena,
-                                      "process component " SLICE_FMT " error: " SLICE_FMT,
+    struct arena scratch; /* retries go on for ever */
+    arena_init(&scratch);
+    struct slice whole = arena_printf(&scratch, "process component " SLICE_FMT " error: " SLICE_FMT,
                                       SLICE_ARG(member->spec->name), SLICE_ARG(text));
     member->standing = STANDING_FAILED;
     if (member->spec->ignore_errors || !host->is_starting) {
         log_error("dapr.runtime", "Ignoring error processing component: " SLICE_FMT,
                   SLICE_ARG(whole));
         settle(member);
-        return;
+    } else {
+        log_warn("dapr.runtime",
+                 "Error processing component, daprd will exit gracefully: " SLICE_FMT,
+                 SLICE_ARG(whole));
+        host->config.on_fatal(host->config.arg, whole);
     }
-    log_warn("dapr.runtime", "Error processing component, daprd will exit gracefully: " SLICE_FMT,
-             SLICE_ARG(whole));
-    host->config.on_fatal(host->config.arg, whole);
+    arena_fini(&scratch);
 }
 
 /* The prefix stands twice in the reference's texts, and tools look for them. */
 static void
 init_failed(struct member *member, struct slice cause)
 {
-    struct host *host = member->host;
-    struct slice name = component_log_name(&host->arena, member->spec);
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, member->spec);
     struct slice once = arena_printf(
-        &host->arena, "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT ": ",
+        &scratch, "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT ": ",
         SLICE_ARG(name));
     log_error(SCOPE, "Failed to init component " SLICE_FMT ": " SLICE_FMT SLICE_FMT,
               SLICE_ARG(name), SLICE_ARG(once), SLICE_ARG(cause));
     set_error(member, cause);
-    give_up(member, arena_printf(&host->arena, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(once),
+    give_up(member, arena_printf(&scratch, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(once),
                                  SLICE_ARG(once), SLICE_ARG(cause)));
+    arena_fini(&scratch);
 }
 
 /* --- Init --------------------------------------------------------------------------------------*/
@@ -227,8 +232,8 @@ on_init_done(struct ward *ward, struct dock_event *event)
 {
     struct host *host = ward->host;
     struct member *member = &host->members[event->component];
-    if (event->generation != member->generation)
-        return; /* of a process that is gone */
+    if (event->generation != member->generation || host->is_stopping)
+        return; /* of a process that is gone, or soon is */
     if (event->error != NULL && !ward->has_link && !host->is_starting)
         return; /* the link was lost: the next process gets another try */
     if (event->error != NULL) {
