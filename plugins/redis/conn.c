@@ -59,7 +59,6 @@ void
 conn_set_state(struct conn *conn, enum conn_state state)
 {
     assert(state == STATE_BACKOFF || state > conn->state ||
-           (state == STATE_RESOLVING && conn->state == STATE_BACKOFF) ||
            (state == STATE_CONNECTING && conn->state == STATE_CONNECTING));
     conn->state = state;
 }
@@ -150,6 +149,9 @@ disconnect(struct conn *conn)
     ev_timer_stop(conn->loop, &conn->timer);
     tls_session_free(conn->tls);
     conn->tls = NULL;
+    if (conn->search != NULL)
+        conn->settings.locator->cancel(conn->search);
+    conn->search = NULL;
     resolve_cancel(conn->resolve);
     conn->resolve = NULL;
     if (conn->fd >= 0)
@@ -290,6 +292,9 @@ on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
         break;
     case STATE_READY:
         check_stall(conn);
+        break;
+    case STATE_LOCATING:
+        conn_give_up(conn, false, "i/o timeout");
         break;
     case STATE_RESOLVING:
     case STATE_CONNECTING:
@@ -449,9 +454,7 @@ conn_new(struct ev_loop *loop, const struct conn_settings *settings,
     conn->owner = owner;
     conn->fd = -1;
     conn->waiting_last = &conn->waiting_first;
-    snprintf(conn->address, sizeof conn->address,
-             strchr(settings->host, ':') != NULL ? "[%s]:%s" : "%s:%s", settings->host,
-             settings->port);
+    conn_set_address(conn, settings->host, settings->port);
     ev_init(&conn->readable, conn_on_readable);
     ev_init(&conn->writable, conn_on_writable);
     ev_init(&conn->timer, on_timer);

@@ -27,9 +27,19 @@ enum {
     CONN_WHY_BYTES = 400,
 };
 
+/* Finds out where the server is, before each attempt. A failed search has host and port NULL. */
+typedef void conn_located(const char *host, const char *port, const char *why, void *arg);
+struct conn_locator {
+    /* Calls `done` later, once, with strings valid during the call; returns the search. */
+    void *(*start)(void *owner, conn_located *done, void *arg);
+    void (*cancel)(void *search); /* `done` will not be called */
+};
+
 /* All strings are borrowed for the life of the connection. */
 struct conn_settings {
-    const char *host, *port;
+    const char *host, *port;            /* with a locator: what is shown while nothing is found */
+    const struct conn_locator *locator; /* or NULL */
+    void *locator_owner;
     const char *username, *password; /* "" without */
     int64_t db;                      /* 0 selects nothing */
     struct tls_context *tls;         /* NULL: plain */

@@ -142,7 +142,7 @@ conn_on_connected(struct conn *conn)
         return;
     }
     conn_set_state(conn, STATE_SECURING);
-    conn->tls = tls_session_new(conn->settings.tls, conn->fd);
+    conn->tls = tls_session_new(conn->settings.tls, conn->fd, conn->host);
     conn_secure(conn);
 }
 
@@ -188,20 +188,54 @@ on_resolved(struct addrinfo *addresses, const char *why, void *arg)
     (void)conn_leave(conn); /* nothing follows */
 }
 
-void
-conn_dial(struct conn *conn)
+static void
+resolve(struct conn *conn)
 {
-    const struct conn_settings *settings = &conn->settings;
     conn_set_state(conn, STATE_RESOLVING);
-    conn->dial_why[0] = '\0';
-    conn_set_timer(conn, (double)settings->dial_timeout_ms);
-    if (resolve_numeric(settings->host, settings->port, &conn->addresses)) {
+    if (resolve_numeric(conn->host, conn->port, &conn->addresses)) {
         conn->next_address = conn->addresses;
         dial_next(conn);
         return;
     }
     conn->addresses = NULL;
-    conn->resolve = resolve_start(conn->loop, settings->host, settings->port, on_resolved, conn);
+    conn->resolve = resolve_start(conn->loop, conn->host, conn->port, on_resolved, conn);
     if (conn->resolve == NULL)
-        conn_give_up(conn, false, "dial tcp: lookup %s: no thread for it", settings->host);
+        conn_give_up(conn, false, "dial tcp: lookup %s: no thread for it", conn->host);
+}
+
+static void
+on_located(const char *host, const char *port, const char *why, void *arg)
+{
+    struct conn *conn = arg;
+    conn->search = NULL;
+    conn_enter(conn);
+    if (host == NULL) {
+        conn_give_up(conn, false, "%s", why);
+    } else {
+        conn_set_address(conn, host, port);
+        resolve(conn);
+    }
+    (void)conn_leave(conn); /* nothing follows */
+}
+
+void
+conn_set_address(struct conn *conn, const char *host, const char *port)
+{
+    snprintf(conn->host, sizeof conn->host, "%s", host);
+    snprintf(conn->port, sizeof conn->port, "%s", port);
+    snprintf(conn->address, sizeof conn->address,
+             strchr(conn->host, ':') != NULL ? "[%s]:%s" : "%s:%s", conn->host, conn->port);
+}
+
+void
+conn_dial(struct conn *conn)
+{
+    const struct conn_settings *settings = &conn->settings;
+    conn->dial_why[0] = '\0';
+    conn_set_timer(conn, (double)settings->dial_timeout_ms);
+    conn_set_state(conn, STATE_LOCATING);
+    if (settings->locator == NULL)
+        resolve(conn);
+    else
+        conn->search = settings->locator->start(settings->locator_owner, on_located, conn);
 }

@@ -3,8 +3,8 @@
  * What the three files of a connection share; nobody else includes this. conn.c has the queues, the
  * clock and the interface, conn_io.c the established connection, conn_dial.c how it comes about.
  *
- *   RESOLVING → CONNECTING → SECURING (TLS only) → GREETING → READY
- *        any of them, on trouble → BACKOFF → RESOLVING
+ *   LOCATING → RESOLVING → CONNECTING → SECURING (TLS only) → GREETING → READY
+ *        any of them, on trouble → BACKOFF → LOCATING
  *
  * `out` holds encoded commands that the socket has not taken, `in` bytes that are not a whole reply
  * yet. `requests` is a ring: one entry per command on this connection, oldest first, each knowing
@@ -20,6 +20,7 @@
 
 enum conn_state {
     STATE_BACKOFF,
+    STATE_LOCATING,
     STATE_RESOLVING,
     STATE_CONNECTING,
     STATE_SECURING,
@@ -52,6 +53,7 @@ struct conn {
 
     int fd; /* or -1 */
     struct tls_session *tls;
+    void *search; /* the locator's, or NULL */
     struct resolve *resolve;
     struct addrinfo *addresses, *next_address;
     ev_io readable, writable;
@@ -85,6 +87,7 @@ struct conn {
     struct waiting *waiting_first, **waiting_last;
     size_t waiting_count, waiting_bytes;
 
+    char host[256], port[8]; /* of this attempt */
     char address[300];
     char why[CONN_WHY_BYTES];      /* why there is no connection; empty while there never was */
     char dial_why[CONN_WHY_BYTES]; /* what went wrong first in this attempt */
@@ -128,6 +131,7 @@ conn_tls_outcome(struct conn *conn, enum tls_result result, char lost[CONN_WHY_B
 
 /* conn_dial.c */
 void conn_dial(struct conn *conn);
+void conn_set_address(struct conn *conn, const char *host, const char *port);
 void conn_on_connected(struct conn *conn);
 void conn_secure(struct conn *conn);
 

@@ -184,22 +184,14 @@ split_address(struct remora_slice text, struct remora_slice *ret_host,
     return ret_host->len > 0 && ret_host->len <= 253;
 }
 
+/* One of the addresses of redisHost, with the port that redisPort gives, if any. */
 static void
-take_address(struct reader *reader, struct settings *ret)
+take_address(struct reader *reader, struct remora_slice text, struct settings *ret)
 {
-    struct remora_slice text, host, port, configured;
+    struct remora_slice host, port, configured;
     char why[SETTINGS_WHY_BYTES];
     int64_t number = 0;
-    if (!find(reader, "redisHost", &text)) {
-        complain(reader, "redis store error: missing redisHost");
-        return;
-    }
-    if (memchr(text.data, ',', text.len) != NULL) {
-        complain(reader, "redis store error: redisHost names several hosts, which needs redisType "
-                         "cluster or failover; neither is supported yet");
-        return;
-    }
-    if (!split_address(text, &host, &port)) {
+    if (text.len == 0 || !split_address(text, &host, &port)) {
         complain(reader, "redis store error: redisHost is not host:port");
         return;
     }
@@ -207,9 +199,8 @@ take_address(struct reader *reader, struct settings *ret)
     if (has_port && port.len > 0 &&
         (port.len != configured.len || memcmp(port.data, configured.data, port.len) != 0)) {
         complain(reader,
-                 "redis host \"%.*s\" already contains port %.*s, but redisPort is set to "
-                 "%.*s; either remove the port from redisHost or remove the redisPort "
-                 "setting",
+                 "redis host \"%.*s\" already contains port %.*s, but redisPort is set to %.*s; "
+                 "either remove the port from redisHost or remove the redisPort setting",
                  (int)text.len, text.data, (int)port.len, port.data,
                  (int)(configured.len > 20 ? 20 : configured.len), configured.data);
         return;
@@ -220,18 +211,80 @@ take_address(struct reader *reader, struct settings *ret)
         complain(reader, "redis store error: the port of redisHost is not between 1 and 65535");
         return;
     }
-    ret->host = remora_slice_dup(host);
-    ret->port = remora_slice_dup(port);
-    if (ret->host == NULL) {
+    char decimal[8];
+    snprintf(decimal, sizeof decimal, "%d", (int)number);
+    char *copy = remora_slice_dup(host);
+    if (copy == NULL) {
         complain(reader, "redis store error: redisHost holds a zero byte");
         return;
     }
-    size_t room = host.len + port.len + 4;
-    ret->shown_host = malloc(room);
-    if (ret->shown_host == NULL)
-        abort();
-    snprintf(ret->shown_host, room, strchr(ret->host, ':') == NULL ? "%s:%s" : "[%s]:%s", ret->host,
-             ret->port);
+    ret->hosts[ret->host_count].host = copy;
+    ret->hosts[ret->host_count++].port = remora_slice_dup(
+        (struct remora_slice){ decimal, strlen(decimal) });
+}
+
+static void
+show_hosts(struct settings *ret)
+{
+    struct resp_buf shown = { 0 };
+    char one[300];
+    for (size_t i = 0; i < ret->host_count; i++) {
+        const char *host = ret->hosts[i].host;
+        snprintf(one, sizeof one, strchr(host, ':') == NULL ? "%s%s:%s" : "%s[%s]:%s",
+                 i == 0 ? "" : ",", host, ret->hosts[i].port);
+        resp_buf_append(&shown, one, strlen(one));
+    }
+    resp_buf_append(&shown, "", 1);
+    ret->shown_host = shown.data; /* moved */
+}
+
+static struct remora_slice
+trim(struct remora_slice text)
+{
+    while (text.len > 0 && isspace((unsigned char)text.data[0]))
+        text = (struct remora_slice){ text.data + 1, text.len - 1 };
+    while (text.len > 0 && isspace((unsigned char)text.data[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+static void
+take_addresses(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice rest;
+    if (!find(reader, "redisHost", &rest)) {
+        complain(reader, "redis store error: missing redisHost");
+        return;
+    }
+    for (bool more = true; more && !reader->failed;) {
+        const char *comma = memchr(rest.data, ',', rest.len);
+        struct remora_slice one = { rest.data,
+                                    comma == NULL ? rest.len : (size_t)(comma - rest.data) };
+        more = comma != NULL;
+        if (ret->host_count == SETTINGS_HOSTS_MAX) {
+            complain(reader, "redis store error: redisHost names more than %d hosts",
+                     SETTINGS_HOSTS_MAX);
+            return;
+        }
+        take_address(reader, trim(one), ret);
+        if (more)
+            rest = (struct remora_slice){ comma + 1, rest.len - one.len - 1 };
+    }
+    if (ret->host_count > 1 && !ret->failover)
+        complain(reader, "redis store error: redisHost names several hosts, which needs failover "
+                         "(redisType cluster is not supported yet)");
+    show_hosts(ret);
+}
+
+static void
+take_failover(struct reader *reader, struct settings *ret)
+{
+    ret->failover = take_bool(reader, "failover", false);
+    ret->master_name = take_text(reader, "sentinelMasterName", "");
+    ret->sentinel_username = take_text(reader, "sentinelUsername", "");
+    ret->sentinel_password = take_text(reader, "sentinelPassword", "");
+    if (ret->failover && ret->master_name != NULL && ret->master_name[0] == '\0')
+        complain(reader, "redis store error: failover needs sentinelMasterName");
 }
 
 /* --- what we do not do -------------------------------------------------------------------------*/
@@ -239,7 +292,7 @@ take_address(struct reader *reader, struct settings *ret)
 static void
 refuse_unsupported(struct reader *reader)
 {
-    static const char *const switches[] = { "failover", "useEntraID", "useAzureAD", "useOIDC" };
+    static const char *const switches[] = { "useEntraID", "useAzureAD", "useOIDC" };
     struct remora_slice value;
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
         if (take_bool(reader, switches[i], false))
@@ -299,7 +352,8 @@ settings_parse(const struct remora_config *config, struct settings *ret,
     struct reader reader = { .config = config, .why = why };
     struct settings settings = { 0 };
     refuse_unsupported(&reader);
-    take_address(&reader, &settings);
+    take_failover(&reader, &settings);
+    take_addresses(&reader, &settings);
     settings.username = take_text(&reader, "redisUsername", "");
     settings.password = take_text(&reader, "redisPassword", "");
     settings.db = take_int(&reader, "redisDB", 0);
@@ -331,8 +385,15 @@ settings_fini(struct settings *settings)
         explicit_bzero(settings->password, strlen(settings->password));
     if (settings->client_key != NULL)
         explicit_bzero(settings->client_key, strlen(settings->client_key));
-    free(settings->host);
-    free(settings->port);
+    if (settings->sentinel_password != NULL)
+        explicit_bzero(settings->sentinel_password, strlen(settings->sentinel_password));
+    for (size_t i = 0; i < settings->host_count; i++) {
+        free(settings->hosts[i].host);
+        free(settings->hosts[i].port);
+    }
+    free(settings->master_name);
+    free(settings->sentinel_username);
+    free(settings->sentinel_password);
     free(settings->shown_host);
     free(settings->username);
     free(settings->password);

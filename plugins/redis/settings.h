@@ -8,13 +8,20 @@
 #define REDIS_SETTINGS_H
 
 #include "conn.h"
+#include "sentinel.h"
 
-enum { SETTINGS_WHY_BYTES = 512 };
+enum { SETTINGS_WHY_BYTES = 512, SETTINGS_HOSTS_MAX = SENTINELS_MAX };
 
 struct settings {
-    char *host, *port, *username, *password;  /* owned; never NULL */
-    char *shown_host;                         /* "host:port", for users */
-    char *client_cert, *client_key, *ca_cert; /* owned, or NULL */
+    struct {
+        char *host, *port;       /* owned */
+    } hosts[SETTINGS_HOSTS_MAX]; /* more than one with failover only: the sentinels */
+    size_t host_count;
+    char *username, *password; /* owned; never NULL */
+    char *shown_host;          /* "host:port,…", for users */
+    bool failover;
+    char *master_name, *sentinel_username, *sentinel_password; /* never NULL */
+    char *client_cert, *client_key, *ca_cert;                  /* owned, or NULL */
     int64_t db;
     int64_t max_retries;           /* of the first connection; -1 means none */
     int64_t min_retry_interval_ms; /* between them */

@@ -215,12 +215,14 @@ on_down(void *owner, const char *why, bool refused)
 }
 
 static struct conn_settings
-conn_settings_of(const struct store *store)
+conn_settings_of(struct store *store)
 {
     const struct settings *settings = &store->settings;
     return (struct conn_settings){
-        .host = settings->host,
-        .port = settings->port,
+        .host = settings->hosts[0].host,
+        .port = settings->hosts[0].port,
+        .locator = settings->failover ? &sentinel_locator : NULL,
+        .locator_owner = &store->sentinels,
         .username = settings->username,
         .password = settings->password,
         .db = settings->db,
@@ -269,7 +271,6 @@ make_tls(struct store *store, char why[SETTINGS_WHY_BYTES])
         return true;
     store->tls = tls_context_new(
         &(struct tls_settings){
-            .server_name = settings->host,
             .skip_verify = settings->skip_verify,
             .ca_pem = settings->ca_cert,
             .certificate_pem = settings->client_cert,
@@ -279,6 +280,25 @@ make_tls(struct store *store, char why[SETTINGS_WHY_BYTES])
     if (store->tls == NULL)
         snprintf(why, SETTINGS_WHY_BYTES, "redis client configuration error: %s", reason);
     return store->tls != NULL;
+}
+
+static void
+make_sentinels(struct store *store)
+{
+    const struct settings *settings = &store->settings;
+    store->sentinels = (struct sentinels){
+        .loop = remora_loop(),
+        .count = settings->host_count,
+        .master_name = settings->master_name,
+        .username = settings->sentinel_username,
+        .password = settings->sentinel_password,
+        .tls = store->tls,
+        .dial_timeout_ms = settings->dial_timeout_ms,
+    };
+    for (size_t i = 0; i < settings->host_count; i++)
+        store->sentinels.addresses[i] = (struct sentinel_address){
+            .host = settings->hosts[i].host, .port = settings->hosts[i].port
+        };
 }
 
 void
@@ -302,6 +322,7 @@ store_init(remora_call *call, const struct remora_config *config)
         store_free(store);
         return;
     }
+    make_sentinels(store);
     struct conn_settings conn_settings = conn_settings_of(store);
     store->conn = conn_new(remora_loop(), &conn_settings, &events, store);
 }

@@ -17,7 +17,8 @@ enum { STORE_WAIT_MS = 1000 };
 
 struct store {
     struct settings settings;
-    struct tls_context *tls; /* owned, or NULL */
+    struct tls_context *tls;    /* owned, or NULL */
+    struct sentinels sentinels; /* with failover */
     /* Two connections, because WAIT holds up all that follows on its own. Strongly consistent
      * writes take the second, which is made at the first of them. */
     struct conn *conn, *strong_conn;

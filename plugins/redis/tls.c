@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdint.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -44,8 +45,6 @@ static struct {
 
 struct tls_context {
     SSL_CTX *ctx;
-    char *server_name;
-    bool skip_verify;
 };
 
 struct tls_session {
@@ -197,10 +196,8 @@ tls_context_new(const struct tls_settings *settings, char why[TLS_ERROR_BYTES])
     struct tls_context *context = calloc(1, sizeof *context);
     if (context == NULL)
         abort();
-    context->skip_verify = settings->skip_verify;
-    context->server_name = strdup(settings->server_name);
     context->ctx = so.SSL_CTX_new(so.TLS_client_method());
-    if (context->server_name == NULL || context->ctx == NULL)
+    if (context->ctx == NULL)
         abort();
     const char *what;
     so.ERR_clear_error();
@@ -219,7 +216,6 @@ tls_context_free(struct tls_context *context)
     if (context == NULL)
         return;
     so.SSL_CTX_free(context->ctx);
-    free(context->server_name);
     free(context);
 }
 
@@ -233,7 +229,7 @@ is_address(const char *name)
 }
 
 struct tls_session *
-tls_session_new(struct tls_context *context, int fd)
+tls_session_new(struct tls_context *context, int fd, const char *server_name)
 {
     struct tls_session *session = calloc(1, sizeof *session);
     if (session == NULL)
@@ -241,14 +237,13 @@ tls_session_new(struct tls_context *context, int fd)
     session->ssl = so.SSL_new(context->ctx);
     if (session->ssl == NULL || so.SSL_set_fd(session->ssl, fd) != 1)
         abort(); /* only for want of memory */
-    if (is_address(context->server_name)) {
+    if (is_address(server_name)) {
         (void)so.X509_VERIFY_PARAM_set1_ip_asc(so.SSL_get0_param(session->ssl),
-                                               context->server_name); /* it is one */
+                                               server_name); /* it is one */
     } else {
-        char *name = context->server_name;
         (void)so.SSL_ctrl(session->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                          name); /* a name too long for it is refused by the check below */
-        (void)so.SSL_set1_host(session->ssl, name);
+                          (void *)(uintptr_t)server_name); /* too long a name fails below */
+        (void)so.SSL_set1_host(session->ssl, server_name);
     }
     so.SSL_set_connect_state(session->ssl);
     return session;

@@ -15,7 +15,6 @@ struct tls_context; /* what the connections of one component share */
 struct tls_session;
 
 struct tls_settings {
-    const char *server_name; /* a name or an address; what the certificate must be for */
     bool skip_verify;
     const char *ca_pem;                    /* trusted instead of the system's, or NULL */
     const char *certificate_pem, *key_pem; /* ours, or NULL */
@@ -25,8 +24,9 @@ struct tls_settings {
 struct tls_context *tls_context_new(const struct tls_settings *settings, char why[TLS_ERROR_BYTES]);
 void tls_context_free(struct tls_context *context);
 
-/* On a connected non-blocking socket, which stays the caller's. */
-struct tls_session *tls_session_new(struct tls_context *context, int fd);
+/* On a connected non-blocking socket, which stays the caller's. The certificate must be for
+ * `server_name`, a name or an address. */
+struct tls_session *tls_session_new(struct tls_context *context, int fd, const char *server_name);
 void tls_session_free(struct tls_session *session);
 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };

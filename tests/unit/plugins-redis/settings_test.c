@@ -33,8 +33,8 @@ TEST(defaults_are_the_references)
 {
     struct settings settings;
     REQUIRE(PARSE(&settings, "redisHost", "localhost"));
-    CHECK_EQ_STR(settings.host, "localhost");
-    CHECK_EQ_STR(settings.port, "6379");
+    CHECK_EQ_STR(settings.hosts[0].host, "localhost");
+    CHECK_EQ_STR(settings.hosts[0].port, "6379");
     CHECK_EQ_STR(settings.shown_host, "localhost:6379");
     CHECK_EQ_STR(settings.username, "");
     CHECK_EQ_STR(settings.password, "");
@@ -55,8 +55,8 @@ TEST(every_field_is_read)
                   "me", "redisDB", "4", "enableTLS", "true", "insecureSkipTLSVerify", "true",
                   "dialTimeout", "2s", "readTimeout", "-1", "writeTimeout", "150", "ttlInSeconds",
                   "60", "maxRetries", "-1", "redisMinRetryInterval", "8ms", "poolSize", "20"));
-    CHECK_EQ_STR(settings.host, "db");
-    CHECK_EQ_STR(settings.port, "7000");
+    CHECK_EQ_STR(settings.hosts[0].host, "db");
+    CHECK_EQ_STR(settings.hosts[0].port, "7000");
     CHECK_EQ_STR(settings.password, "secret");
     CHECK_EQ_STR(settings.username, "me");
     CHECK_EQ_INT(settings.db, 4);
@@ -80,8 +80,8 @@ TEST(addresses_come_in_several_forms)
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct settings settings;
         REQUIRE(PARSE(&settings, "redisHost", forms[i][0]));
-        CHECK_EQ_STR(settings.host, forms[i][1]);
-        CHECK_EQ_STR(settings.port, forms[i][2]);
+        CHECK_EQ_STR(settings.hosts[0].host, forms[i][1]);
+        CHECK_EQ_STR(settings.hosts[0].port, forms[i][2]);
         settings_fini(&settings);
     }
     struct settings settings;
@@ -110,11 +110,28 @@ TEST(what_is_malformed_or_not_supported_is_refused)
     refused("enableTLS", "perhaps", "redis client configuration error: enableTLS is not a boolean");
     refused("redisType", "cluster", "redis store error: redisType cluster is not supported yet");
     refused("redisType", "ring", "redis store error: redisType must be node or cluster");
-    refused("failover", "true", "redis store error: failover is not supported yet");
+    refused("failover", "true", "redis store error: failover needs sentinelMasterName");
     refused("useEntraID", "true", "redis store error: useEntraID is not supported yet");
     refused("useOIDC", "true", "redis store error: useOIDC is not supported yet");
     refused("queryIndexes", "[]", "redis store error: queryIndexes is not supported yet");
     refused("redisHost", "a:1,b:1",
-            "redis store error: redisHost names several hosts, which needs "
-            "redisType cluster or failover; neither is supported yet");
+            "redis store error: redisHost names several hosts, which needs failover "
+            "(redisType cluster is not supported yet)");
+}
+
+TEST(sentinels_are_read)
+{
+    struct settings settings;
+    REQUIRE(PARSE(&settings, "redisHost", "a:1, b:2,[::1]", "failover", "true",
+                  "sentinelMasterName", "mymaster", "sentinelPassword", "s"));
+    CHECK_EQ_INT(settings.host_count, 3);
+    CHECK_EQ_STR(settings.hosts[1].host, "b");
+    CHECK_EQ_STR(settings.hosts[2].port, "6379");
+    CHECK_EQ_STR(settings.shown_host, "a:1,b:2,[::1]:6379");
+    CHECK_EQ_STR(settings.master_name, "mymaster");
+    CHECK_EQ_STR(settings.sentinel_username, "");
+    CHECK_EQ_STR(settings.sentinel_password, "s");
+    settings_fini(&settings);
+    CHECK(!PARSE(&settings, "redisHost", "a,,b", "failover", "true", "sentinelMasterName", "m"));
+    CHECK(!PARSE(&settings, "redisHost", "a,", "failover", "true", "sentinelMasterName", "m"));
 }
