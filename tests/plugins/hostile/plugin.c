@@ -106,6 +106,10 @@ put_value(uint64_t call, const char *text)
 
 static const char zeroes[128 * 1024];
 
+/* StateValue { found: true } */
+#define FOUND "\x08\x01"
+enum { FOUND_BYTES = sizeof FOUND - 1 };
+
 /* --- ways to answer a get ----------------------------------------------------------------------*/
 
 static void
@@ -175,8 +179,11 @@ early_data(uint64_t call)
 static void
 overrun(uint64_t call)
 {
-    put((struct frame){
-        .kind = FRAME_RESPONSE, .call = call, .payload_bytes = 10, .payload = SLICE("12345") });
+    put((struct frame){ .kind = FRAME_RESPONSE,
+                        .call = call,
+                        .message_bytes = FOUND_BYTES,
+                        .payload_bytes = FOUND_BYTES + 10,
+                        .payload = SLICE(FOUND "12345") });
     put((struct frame){ .kind = FRAME_DATA, .call = call, .payload = SLICE("678901") });
 }
 
@@ -194,8 +201,11 @@ static void
 no_credit(uint64_t call)
 {
     const uint64_t frames = 256;
-    put((struct frame){
-        .kind = FRAME_RESPONSE, .call = call, .payload_bytes = frames * sizeof zeroes });
+    put((struct frame){ .kind = FRAME_RESPONSE,
+                        .call = call,
+                        .message_bytes = FOUND_BYTES,
+                        .payload_bytes = FOUND_BYTES + frames * sizeof zeroes,
+                        .payload = SLICE(FOUND) });
     for (uint64_t i = 0; i < frames; i++)
         put((struct frame){
             .kind = FRAME_DATA, .call = call, .payload = slice_of(zeroes, sizeof zeroes) });
@@ -205,8 +215,11 @@ no_credit(uint64_t call)
 static void
 half(uint64_t call)
 {
-    put((struct frame){
-        .kind = FRAME_RESPONSE, .call = call, .payload_bytes = 1000, .payload = SLICE("half") });
+    put((struct frame){ .kind = FRAME_RESPONSE,
+                        .call = call,
+                        .message_bytes = FOUND_BYTES,
+                        .payload_bytes = FOUND_BYTES + 1000,
+                        .payload = SLICE(FOUND "half") });
 }
 
 static void
