@@ -48,13 +48,30 @@ answer(struct many *many)
         remora_state_reply_failures(many->parent, many->failures, many->count);
 }
 
-/* Parts that answer at once come back into finish_part() while this loop runs: it goes on then. */
+static void
+set_failure(struct many *many, size_t i, const struct remora_failure *failure)
+{
+    if (many->gets != NULL)
+        many->values[i] = (struct remora_state_value){ .failure = failure };
+    else
+        many->failures[i] = failure;
+}
+
+/* Parts that answer at once come back into finish_part() while this loop runs: it goes on then.
+ * What has not begun when the caller gives up does not begin. */
 static void
 start_parts(struct many *many)
 {
+    static const struct remora_failure given_up = { .code = REMORA_CANCELLED,
+                                                    .effect = REMORA_EFFECT_NOT_SENT,
+                                                    .message = "the call was cancelled" };
     many->is_starting = true;
-    while (many->next < many->count && many->running < many->running_max)
-        start_part(many, many->next++);
+    while (many->next < many->count && many->running < many->running_max) {
+        if (many->parent->is_cancelled)
+            set_failure(many, many->next++, &given_up);
+        else
+            start_part(many, many->next++);
+    }
     many->is_starting = false;
     if (many->running == 0)
         answer(many); /* `many` is gone */
@@ -77,9 +94,11 @@ on_cancel(remora_call *call, void *arg)
 {
     (void)call;
     struct many *many = arg;
+    many->is_starting = true; /* a part may answer while it is told */
     for (size_t i = 0; i < many->count; i++)
         if (many->parts[i] != NULL)
             call_cancel(many->parts[i]);
+    start_parts(many);
 }
 
 static struct many *
@@ -156,12 +175,7 @@ void
 many_on_status(struct remora_call *part, const struct remora_failure *failure)
 {
     struct many *many = part->many;
-    if (failure != NULL) {
-        const struct remora_failure *kept = keep_failure(&many->parent->arena, failure);
-        if (many->gets != NULL)
-            many->values[part->part] = (struct remora_state_value){ .failure = kept };
-        else
-            many->failures[part->part] = kept;
-    }
+    if (failure != NULL)
+        set_failure(many, part->part, keep_failure(&many->parent->arena, failure));
     finish_part(part);
 }
