@@ -222,7 +222,8 @@ prepare(remora_call *call, struct store *store, const struct remora_state_operat
     return *ret_entry != NULL;
 }
 
-/* As the reference: all conditions are checked against the state before the transaction. */
+/* As the reference: all conditions are checked against the state before the transaction. The entries
+ * are not in the call's memory, because that is gone once a failing operation has answered. */
 static void
 store_transact(remora_call *call, void *self, const struct remora_state_operation *ops,
                size_t count, const struct remora_pair *metadata, size_t metadata_count)
@@ -230,12 +231,18 @@ store_transact(remora_call *call, void *self, const struct remora_state_operatio
     (void)metadata;
     (void)metadata_count;
     struct store *store = self;
-    struct entry **entries = remora_call_alloc(call, count * sizeof *entries);
-    for (size_t i = 0; i < count; i++) {
-        if (prepare(call, store, &ops[i], &entries[i]))
-            continue;
-        while (i > 0)
-            free(entries[--i]);
+    struct entry **entries = calloc(count, sizeof *entries);
+    size_t ready = 0;
+    if (entries == NULL) {
+        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    while (ready < count && prepare(call, store, &ops[ready], &entries[ready]))
+        ready++;
+    if (ready < count) {
+        while (ready > 0)
+            free(entries[--ready]);
+        free(entries);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -244,6 +251,7 @@ store_transact(remora_call *call, void *self, const struct remora_state_operatio
         else
             table_put(&store->table, entries[i]);
     }
+    free(entries);
     remora_reply_ok(call);
 }
 
