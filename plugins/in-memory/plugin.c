@@ -222,8 +222,9 @@ prepare(remora_call *call, struct store *store, const struct remora_state_operat
     return *ret_entry != NULL;
 }
 
-/* As the reference: all conditions are checked against the state before the transaction. The entries
- * are not in the call's memory, because that is gone once a failing operation has answered. */
+/* As the reference: all conditions are checked against the state before the transaction. The
+ * entries are not in the call's memory, because that is gone once a failing operation has answered.
+ */
 static void
 store_transact(remora_call *call, void *self, const struct remora_state_operation *ops,
                size_t count, const struct remora_pair *metadata, size_t metadata_count)
