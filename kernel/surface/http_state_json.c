@@ -162,11 +162,12 @@ read_item(struct parser *p)
     return item;
 }
 
-/* What the parser ended with; `prefix` stands before texts of the decoder. */
+/* What the parser ended with; `prefix` stands before texts of the decoder. The reference reads the
+ * first value and drops whatever follows; a second list of items must not be lost in silence. */
 static err_t
 verdict(struct parser *p, const char *prefix)
 {
-    if (p->json.failed)
+    if (p->json.failed || !json_end(&p->json))
         return fail(p->rq, ERR_MALFORMED_REQUEST, "%s%s", prefix, p->json.error);
     if (p->wrong.len > 0)
         return fail(p->rq, ERR_MALFORMED_REQUEST, "%s" SLICE_FMT, prefix, SLICE_ARG(p->wrong));

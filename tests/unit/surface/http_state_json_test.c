@@ -126,6 +126,18 @@ TEST(malformed_saves_are_refused_in_the_words_of_the_reference)
                      "type string");
 }
 
+TEST(what_follows_the_body_is_not_dropped)
+{
+    struct fixture f;
+    struct bulk_request bulk;
+    check_save_error("[{\"key\":\"a\",\"value\":1}] [{\"key\":\"b\",\"value\":2}]",
+                     "invalid character '[' after top-level value");
+    begin(&f);
+    CHECK_EQ_INT(parse_state_bulk(&f.rq, SLICE("{\"keys\":[\"a\"]}}"), &bulk),
+                 ERR_MALFORMED_REQUEST);
+    finish(&f);
+}
+
 TEST(broken_syntax_counts_before_a_wrong_type)
 {
     check_save_error("[{\"key\":1},", "unexpected EOF");
