@@ -19,6 +19,7 @@ enum { EXACT_INTEGER_BITS = 53 };
 struct compiler {
     struct query *query;
     sqlite3_str *sql;
+    int filters;
     char error[FAILURE_BYTES_MAX]; /* empty: fine so far */
 };
 
@@ -263,6 +264,8 @@ compile_filter(struct compiler *compiler, const cJSON *filter)
     const cJSON *member = only_member(filter);
     if (member == NULL || member->string == NULL)
         return refuse(compiler, "a filter must be an object with one operation");
+    if (++compiler->filters > QUERY_FILTERS_MAX)
+        return refuse(compiler, "the query has more than %d filters", QUERY_FILTERS_MAX);
     const char *name = member->string;
     for (size_t i = 0; i < sizeof(comparisons) / sizeof(comparisons[0]); i++)
         if (strcmp(name, comparisons[i][0]) == 0)
@@ -437,6 +440,19 @@ is_shallow(struct remora_slice text)
     return true;
 }
 
+/* The document's parser would end a text there, and the condition would be another one. */
+static bool
+has_nul(struct remora_slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '\0' || (text.len - i >= 6 && memcmp(text.data + i, "\\u0000", 6) == 0))
+            return true;
+        if (text.data[i] == '\\')
+            i++;
+    }
+    return false;
+}
+
 static bool
 parse(struct compiler *compiler, struct remora_slice text)
 {
@@ -444,6 +460,8 @@ parse(struct compiler *compiler, struct remora_slice text)
         return refuse(compiler, "the query is longer than %d bytes", QUERY_BYTES_MAX);
     if (!is_shallow(text))
         return refuse(compiler, "the query is nested deeper than %d levels", QUERY_DEPTH_MAX);
+    if (has_nul(text))
+        return refuse(compiler, "the query cannot hold the NUL character");
     const char *end = NULL;
     cJSON *document = cJSON_ParseWithLengthOpts(text.len > 0 ? text.data : "", text.len, &end, 0);
     compiler->query->document = document;

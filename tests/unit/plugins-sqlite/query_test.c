@@ -186,6 +186,8 @@ TEST(malformed_queries_are_refused_in_words)
         { "{\"filter\":{\"AND\":{}}}", "AND in the query needs a list of filters" },
         { "{\"filter\":{\"EQ\":{\"a..b\":1}}}", "key 'a..b' in the query has an empty part" },
         { "{\"filter\":{\"EQ\":{\"a\":1e999}}}", "a number in the query is out of range" },
+        { "{\"filter\":{\"EQ\":{\"a\":\"x\\u0000y\"}}}",
+          "the query cannot hold the NUL character" },
         { "{\"sort\":{}}", "a sort entry of the query needs a key" },
         { "{\"sort\":[{\"key\":\"a\",\"order\":\"UP\"}]}", "a sort order must be ASC or DESC" },
         { "{\"page\":{\"limit\":-1}}", "page.limit in the query must be a whole number" },
@@ -226,6 +228,19 @@ TEST(size_and_depth_of_queries_are_bounded)
     for (int i = 0; i < 3000; i++)
         at += (size_t)snprintf(document + at, sizeof(document) - at, ",{\"EQ\":{\"a\":1}}");
     snprintf(document + at, sizeof(document) - at, "]}}");
+    CHECK_EQ_STR(query(&fixture, document), "the query has more than 800 filters");
+
+    at = (size_t)snprintf(document, sizeof(document),
+                          "{\"filter\":{\"OR\":[{\"EQ\":{\"state\":\"CA\"}}");
+    for (int i = 0; i < 798; i++)
+        at += (size_t)snprintf(document + at, sizeof(document) - at, ",{\"NEQ\":{\"a\":1}}");
+    snprintf(document + at, sizeof(document) - at, "]}}");
+    CHECK_EQ_STR(query(&fixture, document), "03 05 07 09");
+
+    at = (size_t)snprintf(document, sizeof(document), "{\"filter\":{\"IN\":{\"state\":[\"CA\"");
+    for (int i = 0; i < 5000; i++)
+        at += (size_t)snprintf(document + at, sizeof(document) - at, ",%d", i);
+    snprintf(document + at, sizeof(document) - at, "]}}}");
     CHECK_EQ_STR(query(&fixture, document), "the query has more than 4096 keys and values");
     fixture_fini(&fixture);
 }
