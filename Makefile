@@ -69,6 +69,8 @@ LIBS_base   := -lcjson -lprotobuf-c -lyaml
 LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lm
 LIBS_PLUGIN := -lev $(LIBS_base) -lm
 LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
+# Targets may take a plugin's files in.
+LIBS_FUZZ   := $(LIBS_KERNEL) -lsqlite3
 
 # By folder, on top of ALLFLAGS and WARN.
 flags_of = $(ALLFLAGS) $(WARN) \
@@ -94,14 +96,15 @@ $(BUILD)/gen-proto/%.proto: proto/%.proto
 	$(Q)mkdir -p $(@D)
 	$(Q)awk '/^service /{skip=!/}[ \t]*$$/; next} !skip{print} /^}/{skip=0}' $< > $@
 
-# Two outputs of one command; the temporary folder makes them appear whole when two makes run at once. The pragma keeps
-# our warnings out of the X__INIT macros.
+# Two outputs of one command; the temporary folder makes them appear whole when two makes run at once. The pragma and the
+# second cast keep our warnings out of the X__INIT macros: clang looks for dropped qualifiers in them nevertheless.
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h &: $(BUILD)/gen-proto/%.proto tools/protoc-gen-c | $(PROTO_BARE)
 	$(call say,PROTO,proto/$*.proto)
 	$(Q)t=$$(mktemp -d $(BUILD)/gen-proto/tmp.XXXXXX); \
 	protoc --plugin=protoc-gen-c=tools/protoc-gen-c -I $(BUILD)/gen-proto -I /usr/include \
 	    --c_out=$$t $(BUILD)/gen-proto/$*.proto; \
-	sed -i '1i #pragma GCC system_header' $$t/$*.pb-c.h; \
+	sed -i -e '1i #pragma GCC system_header' -e 's/(char \*)protobuf_c_empty_string/(char *)(uintptr_t)protobuf_c_empty_string/g' \
+	    $$t/$*.pb-c.h; \
 	mkdir -p $(BUILD)/gen/$(dir $*); mv $$t/$*.pb-c.[ch] $(BUILD)/gen/$(dir $*); rm -r $$t
 
 $(BUILD)/gen/python/%_pb2.py: proto/%.proto
@@ -237,9 +240,9 @@ $(UNIT_REST) $(PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBTEST) $(LIBKERNEL)
 $(BUILD)/tests/conformance/conform: $(call srcs,tests/conformance/*.c) $(LIBTEST) $(LIBKERNEL)
 	$(call link,$(LIBS_KERNEL) $(LIBS_TEST))
 $(FUZZ_REPLAY): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(BUILD)/obj/tests/lib/fuzz_main.o $(LIBKERNEL) $(LIBPLUGIN)
-	$(call link,$(LIBS_KERNEL))
+	$(call link,$(LIBS_FUZZ))
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(LIBKERNEL) $(LIBPLUGIN)
-	$(call link,$(LIBS_KERNEL),-fsanitize=fuzzer)
+	$(call link,$(LIBS_FUZZ),-fsanitize=fuzzer)
 
 # What `make check` runs. L="base async" picks layers, T=name picks by name; then only what is picked gets built.
 INTEGRATION := $(call progs,tests/integration/*_test.c) \
