@@ -126,6 +126,7 @@ on_string(const struct conn_result *result, void *arg)
 {
     struct read *read = arg;
     struct remora_failure *failure = failure_of(read->store, read->call, result, false, "");
+    assert(result->value != NULL || failure != NULL);
     if (failure != NULL)
         read_failed(read, failure);
     else if (is_text(result->value))

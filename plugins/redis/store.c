@@ -204,6 +204,7 @@ on_down(void *owner, const char *why, bool refused)
 {
     struct store *store = owner;
     if (store->init != NULL) {
+        snprintf(store->last_why, sizeof store->last_why, "%s", why);
         if (refused || store->retries_left-- <= 0)
             init_failed(store, why);
         return;
@@ -301,6 +302,18 @@ make_sentinels(struct store *store)
         };
 }
 
+/* The sidecar waits no longer. A store that came up later would be nobody's. */
+static void
+on_init_cancelled(remora_call *call, void *arg)
+{
+    struct store *store = arg;
+    char why[CONN_WHY_BYTES];
+    (void)call;
+    snprintf(why, sizeof why, "%s",
+             store->last_why[0] != '\0' ? store->last_why : "context deadline exceeded");
+    init_failed(store, why);
+}
+
 void
 store_init(remora_call *call, const struct remora_config *config)
 {
@@ -325,6 +338,8 @@ store_init(remora_call *call, const struct remora_config *config)
     make_sentinels(store);
     struct conn_settings conn_settings = conn_settings_of(store);
     store->conn = conn_new(remora_loop(), &conn_settings, &events, store);
+    remora_call_on_cancel(call, on_init_cancelled,
+                          store); /* which may be at once: nothing follows */
 }
 
 void

@@ -28,6 +28,7 @@ struct store {
 
     remora_call *init; /* to be answered, or NULL */
     int64_t retries_left;
+    char last_why[CONN_WHY_BYTES]; /* the latest failed attempt of init; empty if none */
 
     /* Strong writes that the server has done and whose replicas are waited for: those the running
      * WAIT covers, and those that came later. */

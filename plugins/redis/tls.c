@@ -37,7 +37,7 @@
 /* clang-format on */
 
 static struct {
-    bool loaded;
+    void *library; /* NULL until loaded */
 #define FIELD(name) __typeof__(name) *name;
     FUNCTIONS(FIELD)
 #undef FIELD
@@ -55,7 +55,7 @@ struct tls_session {
 static bool
 load(char why[TLS_ERROR_BYTES])
 {
-    if (so.loaded)
+    if (so.library != NULL)
         return true;
     void *library = dlopen(LIBSSL, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) {
@@ -70,7 +70,7 @@ load(char why[TLS_ERROR_BYTES])
     }
     FUNCTIONS(FIND)
 #undef FIND
-    so.loaded = true;
+    so.library = library;
     return true;
 }
 

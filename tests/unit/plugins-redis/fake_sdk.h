@@ -29,6 +29,8 @@ struct remora_call {
     unsigned replies;
     uint64_t time_left_ms;
     bool cancelled;
+    void (*on_cancel)(remora_call *call, void *arg);
+    void *on_cancel_arg;
     void **blocks;
     size_t block_count;
     /* the reply */
@@ -149,6 +151,13 @@ bool
 remora_call_is_cancelled(const remora_call *call)
 {
     return call->cancelled;
+}
+
+void
+remora_call_on_cancel(remora_call *call, void (*fn)(remora_call *call, void *arg), void *arg)
+{
+    call->on_cancel = fn;
+    call->on_cancel_arg = arg;
 }
 
 void *

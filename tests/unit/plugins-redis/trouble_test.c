@@ -46,6 +46,18 @@ TEST(init_fails_for_a_host_that_does_not_exist)
            "lookup no-such-host.invalid: ");
 }
 
+TEST(init_ends_when_the_sidecar_waits_no_longer)
+{
+    struct remora_pair host = { fake_slice("redisHost"), fake_slice("127.0.0.1:1") };
+    remora_call *call = fake_call();
+    store_init(call, &(struct remora_config){ .metadata = &host, .metadata_count = 1 });
+    fake_run_for(0.05);
+    CHECK_EQ_INT(call->replies, 0);
+    call->on_cancel(call, call->on_cancel_arg);
+    failed(call, REMORA_UNAVAILABLE, REMORA_EFFECT_FAILED, "connection refused");
+    fake_run_for(0.05);
+}
+
 TEST(a_host_name_is_looked_up)
 {
     NEED_REDIS();
