@@ -481,7 +481,7 @@ end_with_failure(struct remora_call *call, const struct remora_failure *failure)
 }
 
 static void PRINTF_LIKE(3, 0)
-fail_with(struct remora_call *call, enum remora_code code, const char *format, va_list args)
+    fail_with(struct remora_call *call, enum remora_code code, const char *format, va_list args)
 {
     char *text = arena_alloc(&call->arena, FRAME_STATUS_MESSAGE_MAX + 1);
     (void)vsnprintf(text, FRAME_STATUS_MESSAGE_MAX + 1, format, args); /* cut is fine */

@@ -62,18 +62,18 @@ database(void)
     assert(rc == SQLITE_OK);
     rc = functions_register(db);
     assert(rc == SQLITE_OK);
-    rc = sqlite3_exec(
-        db,
-        "CREATE TABLE state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL,"
-        " is_binary BOOLEAN NOT NULL, etag TEXT NOT NULL, expiration_time TIMESTAMP,"
-        " update_time TIMESTAMP);"
-        "INSERT INTO state VALUES"
-        " ('app||1', '{\"a\":{\"b\":1.5},\"state\":\"CA\",\"t\":true,\"n\":null}', 0, '1', NULL, 0),"
-        " ('app||2', '[1,\"two\",[3]]', 0, '2', NULL, 0),"
-        " ('app||3', 'eyJhIjoxfQ==', 1, '3', NULL, 0),"
-        " ('app||4', 'not json', 1, '4', NULL, 0),"
-        " ('bpp||1', '{\"a\":1}', 0, '5', NULL, 0)",
-        NULL, NULL, NULL);
+    rc = sqlite3_exec(db,
+                      "CREATE TABLE state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL,"
+                      " is_binary BOOLEAN NOT NULL, etag TEXT NOT NULL, expiration_time TIMESTAMP,"
+                      " update_time TIMESTAMP);"
+                      "INSERT INTO state VALUES"
+                      " ('app||1', '{\"a\":{\"b\":1.5},\"state\":\"CA\",\"t\":true,\"n\":null}', "
+                      "0, '1', NULL, 0),"
+                      " ('app||2', '[1,\"two\",[3]]', 0, '2', NULL, 0),"
+                      " ('app||3', 'eyJhIjoxfQ==', 1, '3', NULL, 0),"
+                      " ('app||4', 'not json', 1, '4', NULL, 0),"
+                      " ('bpp||1', '{\"a\":1}', 0, '5', NULL, 0)",
+                      NULL, NULL, NULL);
     assert(rc == SQLITE_OK);
     return db;
 }
