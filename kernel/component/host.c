@@ -73,12 +73,14 @@ publish(struct host *host, struct member *member, struct link *link, uint32_t op
 {
     const struct component_spec *spec = member->spec;
     const struct component_value *strategy = component_value(spec, SLICE("keyPrefix"));
+    struct arena scratch;
+    arena_init(&scratch);
     const struct component_facts facts = {
         .kind = member->kind,
         .name = spec->name,
         .type = spec->type,
         .version = spec->version,
-        .key_prefix = key_prefix(&host->arena, strategy == NULL ? SLICE_EMPTY : strategy->value,
+        .key_prefix = key_prefix(&scratch, strategy == NULL ? SLICE_EMPTY : strategy->value,
                                  host->config.app_id, host->config.namespace_, spec->name),
         .generation = member->generation,
         .handle = (uint32_t)member->index + 1,
@@ -86,6 +88,7 @@ publish(struct host *host, struct member *member, struct link *link, uint32_t op
         .operations_max = operations_max,
     };
     struct component_facts *shared = component_facts_new(&facts);
+    arena_fini(&scratch);
     send_route(host, shared, spec->name, link);
     component_facts_unref(shared);
 }
@@ -247,8 +250,11 @@ on_init_done(struct ward *ward, struct dock_event *event)
     free(TAKE(member->error));
     ward->published = event->link;
     publish(host, member, event->link, event->operations_max);
-    struct slice name = component_log_name(&host->arena, member->spec);
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, member->spec);
     log_info(SCOPE, "Component loaded: " SLICE_FMT, SLICE_ARG(name));
+    arena_fini(&scratch);
     settle(member);
 }
 
