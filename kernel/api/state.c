@@ -20,16 +20,16 @@
 struct operation {
     struct component *store;
     struct link_args args;
-    struct bus_call *call;
+    struct component_call *call;
 };
 
 static err_t
 attempt(struct task *t, void *arg)
 {
     struct operation *op = arg;
-    bus_call_finish(t, op->call); /* of the attempt before */
+    component_call_finish(t, op->call); /* of the attempt before */
     err_t err = component_call(t, op->store, &op->args, op->call);
-    const struct frame_status *status = &op->call->call.status;
+    const struct frame_status *status = &op->call->bus.call.status;
     if (err == OK && status->code != GRPC_OK &&
         status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
         status->code == GRPC_UNAVAILABLE)
@@ -40,9 +40,9 @@ attempt(struct task *t, void *arg)
 /* Runs the operation under its policy. `ret_call` must be finished whatever comes back. */
 static err_t
 run(struct request *rq, struct component *store, uint32_t method, struct packed packed,
-    bool is_write, struct bus_call *ret_call)
+    bool is_write, struct component_call *ret_call)
 {
-    *ret_call = (struct bus_call){ 0 };
+    *ret_call = (struct component_call){ 0 };
     struct operation op = { .store = store,
                             .args = { .method = method,
                                       .is_write = is_write,
@@ -103,27 +103,27 @@ set_statuses(struct request *rq, err_t err, const struct frame_status *status)
 }
 
 static struct slice
-reason_of(struct request *rq, err_t err, const struct bus_call *call)
+reason_of(struct request *rq, err_t err, const struct component_call *call)
 {
-    return err != OK ? kernel_reason(rq, err) : call->call.status.message;
+    return err != OK ? kernel_reason(rq, err) : call->bus.call.status.message;
 }
 
 static bool
-has_failed(err_t err, const struct bus_call *call)
+has_failed(err_t err, const struct component_call *call)
 {
-    return err != OK || call->call.status.code != GRPC_OK;
+    return err != OK || call->bus.call.status.code != GRPC_OK;
 }
 
 /* The typed message of an answer of at most so many items; NULL if the plugin sent nonsense. An
  * item without anything in it takes two bytes in the message and a whole struct here. */
 static const void *
 unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor, size_t items_max,
-       const struct bus_call *call)
+       const struct component_call *call)
 {
     enum { ITEM_BYTES_MAX = 256 };
-    size_t len = call->call.message.len;
+    size_t len = call->bus.call.message.len;
     size_t items = len / 2 < items_max ? len / 2 : items_max;
-    return pb_unpack(rq->arena, descriptor, call->call.message, LIMIT_frame_depth_max,
+    return pb_unpack(rq->arena, descriptor, call->bus.call.message, LIMIT_frame_depth_max,
                      len * 4 + items * ITEM_BYTES_MAX + 4096);
 }
 
@@ -190,13 +190,13 @@ check_gets(struct request *rq, const struct component *store, const struct state
 
 static err_t
 fail_get(struct request *rq, const struct component *store, struct slice key, err_t err,
-         const struct bus_call *call, struct slice reason)
+         const struct component_call *call, struct slice reason)
 {
     struct slice name = store->facts->name;
     err_t failed = fail(rq, ERR_STATE_GET,
                         "fail to get " SLICE_FMT " from state store " SLICE_FMT ": " SLICE_FMT,
                         SLICE_ARG(key), SLICE_ARG(name), SLICE_ARG(reason));
-    set_statuses(rq, err, &call->call.status);
+    set_statuses(rq, err, &call->bus.call.status);
     return failed;
 }
 
@@ -212,21 +212,21 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
     err_t err = check_key(rq, store, in->key, true);
     if (err != OK)
         return err;
-    struct bus_call *call = &ret_body->call;
+    struct component_call *call = &ret_body->call;
     struct packed packed = state_pack_get(rq->arena, store, in);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_GET, packed, false, call);
     if (has_failed(err, call))
         return fail_get(rq, store, in->key, err, call, reason_of(rq, err, call));
     const Remora__Plugin__V1__StateValue *value = unpack(
         rq, &remora__plugin__v1__state_value__descriptor, 1, call);
-    if (value == NULL || link_call_body_bytes(&call->call) < 0)
+    if (value == NULL || link_call_body_bytes(&call->bus.call) < 0)
         return fail_get(rq, store, in->key, ERR_PLUGIN_PROTOCOL, call,
                         SLICE("the plugin's answer is malformed"));
     *ret_value = (struct state_value){
         .found = value->found,
         .has_etag = value->_etag_case == REMORA__PLUGIN__V1__STATE_VALUE___ETAG_ETAG,
         .expires_unix_ms = value->expires_unix_ms,
-        .value_bytes = link_call_body_bytes(&call->call),
+        .value_bytes = link_call_body_bytes(&call->bus.call),
     };
     if (ret_value->has_etag)
         ret_value->etag = slice_str(value->etag);
@@ -236,13 +236,13 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
 err_t
 state_body_read(struct request *rq, struct state_body *body, struct slice *ret_chunk)
 {
-    return bus_call_body(rq->task, &body->call, ret_chunk);
+    return bus_call_body(rq->task, &body->call.bus, ret_chunk);
 }
 
 void
 state_body_end(struct request *rq, struct state_body *body)
 {
-    bus_call_finish(rq->task, &body->call);
+    component_call_finish(rq->task, &body->call);
 }
 
 /* --- save and delete ---------------------------------------------------------------------------*/
@@ -319,11 +319,11 @@ bad_options(struct request *rq, const struct state_item *item)
 
 static err_t
 finish_save(struct request *rq, const struct component *store, size_t count, err_t err,
-            const struct bus_call *call)
+            const struct component_call *call)
 {
     if (has_failed(err, call))
-        return fail_save(rq, store, err, &call->call.status, reason_of(rq, err, call));
-    if (count == 1 && call->call.message.len == 0)
+        return fail_save(rq, store, err, &call->bus.call.status, reason_of(rq, err, call));
+    if (count == 1 && call->bus.call.message.len == 0)
         return OK;
     const Remora__Plugin__V1__StateWriteReply *reply = unpack(
         rq, &remora__plugin__v1__state_write_reply__descriptor, count, call);
@@ -349,11 +349,11 @@ state_save(struct request *rq, struct component *store, const struct state_item 
         if (wrong != NULL)
             return fail_save(rq, store, OK, &(struct frame_status){ 0 }, slice_str(wrong));
     }
-    struct bus_call call;
+    struct component_call call;
     struct packed packed = state_pack_set(rq->arena, store, items, count);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_SET, packed, true, &call);
     err = finish_save(rq, store, count, err, &call);
-    bus_call_finish(rq->task, &call);
+    component_call_finish(rq->task, &call);
     return err;
 }
 
@@ -377,35 +377,35 @@ state_delete(struct request *rq, struct component *store, const struct state_ite
     const char *wrong = bad_options(rq, item);
     if (wrong != NULL)
         return fail_delete(rq, item->key, OK, &(struct frame_status){ 0 }, slice_str(wrong));
-    struct bus_call call;
+    struct component_call call;
     struct packed packed = state_pack_delete(rq->arena, store, item);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_DELETE, packed, true, &call);
     if (has_failed(err, &call))
-        err = fail_delete(rq, item->key, err, &call.call.status, reason_of(rq, err, &call));
-    bus_call_finish(rq->task, &call);
+        err = fail_delete(rq, item->key, err, &call.bus.call.status, reason_of(rq, err, &call));
+    component_call_finish(rq->task, &call);
     return err;
 }
 
 /* --- bulk get ----------------------------------------------------------------------------------*/
 
 static err_t
-fail_bulk(struct request *rq, err_t err, const struct bus_call *call, struct slice reason)
+fail_bulk(struct request *rq, err_t err, const struct component_call *call, struct slice reason)
 {
     err_t failed = fail(rq, ERR_STATE_BULK_GET, SLICE_FMT, SLICE_ARG(reason));
-    set_statuses(rq, err, &call->call.status);
+    set_statuses(rq, err, &call->bus.call.status);
     return failed;
 }
 
 /* The lengths of the values must add up to the body. */
 static bool
-adds_up(const struct state_bulk_item *items, size_t count, const struct bus_call *call)
+adds_up(const struct state_bulk_item *items, size_t count, const struct component_call *call)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++)
         if (items[i].value.value_bytes < 0 ||
             __builtin_add_overflow(sum, (uint64_t)items[i].value.value_bytes, &sum))
             return false;
-    return (int64_t)sum == link_call_body_bytes(&call->call);
+    return (int64_t)sum == link_call_body_bytes(&call->bus.call);
 }
 
 static struct slice
@@ -447,7 +447,7 @@ state_bulk_get(struct request *rq, struct component *store, const struct state_g
     err_t err = check_gets(rq, store, gets, count);
     if (err != OK || count == 0)
         return err;
-    struct bus_call *call = &ret_body->call;
+    struct component_call *call = &ret_body->call;
     struct packed packed = state_pack_bulk_get(rq->arena, store, gets, count, parallelism);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_BULK_GET, packed, false, call);
     if (has_failed(err, call))
@@ -520,13 +520,13 @@ state_transact(struct request *rq, struct component *store,
         if (wrong != NULL)
             return fail_transaction(rq, OK, &(struct frame_status){ 0 }, slice_str(wrong));
     }
-    struct bus_call call;
+    struct component_call call;
     struct packed packed = state_pack_transact(rq->arena, store, operations, count, metadata,
                                                metadata_count);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_TRANSACT, packed, true, &call);
     if (has_failed(err, &call))
-        err = fail_transaction(rq, err, &call.call.status, reason_of(rq, err, &call));
-    bus_call_finish(rq->task, &call);
+        err = fail_transaction(rq, err, &call.bus.call.status, reason_of(rq, err, &call));
+    component_call_finish(rq->task, &call);
     return err;
 }
 
@@ -534,13 +534,13 @@ state_transact(struct request *rq, struct component *store,
 
 static err_t
 fail_query(struct request *rq, const struct component *store, err_t err,
-           const struct bus_call *call, struct slice reason)
+           const struct component_call *call, struct slice reason)
 {
     struct slice name = store->facts->name;
     err_t failed = fail(rq, ERR_STATE_QUERY, "state store " SLICE_FMT " query failed: " SLICE_FMT,
                         SLICE_ARG(name), SLICE_ARG(reason));
     error_add_resource(rq, "state", name);
-    set_statuses(rq, err, &call->call.status);
+    set_statuses(rq, err, &call->bus.call.status);
     return failed;
 }
 
@@ -581,10 +581,10 @@ state_query(struct request *rq, struct component *store, struct slice query,
             struct state_query_result *ret_result, struct state_body *ret_body)
 {
     *ret_body = (struct state_body){ 0 };
-    struct bus_call *call = &ret_body->call;
+    struct component_call *call = &ret_body->call;
     struct packed packed = state_pack_query(rq->arena, store, query, metadata, metadata_count);
     err_t err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_QUERY, packed, false, call);
-    if (err == OK && call->call.status.code == GRPC_UNIMPLEMENTED) {
+    if (err == OK && call->bus.call.status.code == GRPC_UNIMPLEMENTED) {
         err = fail(rq, ERR_STATE_NO_QUERY, "state store does not support querying");
         error_add_resource(rq, "state", store->facts->name);
         return err;

@@ -55,7 +55,7 @@ struct state_get {
 
 /* The open answer of a store whose body follows. */
 struct state_body {
-    struct bus_call call;
+    struct component_call call;
 };
 
 err_t state_get(struct request *rq, struct component *store, const struct state_get *in,

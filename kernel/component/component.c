@@ -30,6 +30,29 @@ component_kind_of(struct slice type, enum component_kind *ret_kind)
     return false;
 }
 
+size_t
+component_capability_names(uint32_t capabilities,
+                           const char *ret_names[COMPONENT_CAPABILITY_NAMES])
+{
+    static const struct {
+        uint32_t bits;
+        const char *name;
+    } names[COMPONENT_CAPABILITY_NAMES] = {
+        { CAN_ETAG, "ETAG" },
+        { CAN_TRANSACT, "TRANSACTIONAL" },
+        { CAN_QUERY, "QUERY_API" },
+        { CAN_TTL, "TTL" },
+        { CAN_DELETE_PREFIX, "DELETE_WITH_PREFIX" },
+        { CAN_KEYS_LIKE, "KEYS_LIKE" },
+        { CAN_ETAG | CAN_TRANSACT, "ACTOR" }, /* follows from two others */
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if ((capabilities & names[i].bits) == names[i].bits)
+            ret_names[count++] = names[i].name;
+    return count;
+}
+
 /* --- facts -------------------------------------------------------------------------------------*/
 
 static struct slice
@@ -69,8 +92,10 @@ component_facts_ref(struct component_facts *facts)
 void
 component_facts_unref(struct component_facts *facts)
 {
-    if (facts != NULL && atomic_fetch_sub_explicit(&facts->refs, 1, memory_order_acq_rel) == 1)
-        free(facts);
+    if (facts == NULL || atomic_fetch_sub_explicit(&facts->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    latch_unref(facts->gone);
+    free(facts);
 }
 
 /* --- the table ---------------------------------------------------------------------------------*/
@@ -108,11 +133,12 @@ component_unref(struct component *component)
     if (--component->refs > 0)
         return;
     assert(component->is_removed && list_is_empty(&component->waiters));
+    latch_unref(component->writes);
     component_facts_unref(component->facts);
     free(component);
 }
 
-/* Out of the table; requests that still hold it find nothing to call. */
+/* Out of the table; requests that still hold it find nothing to call. Its facts stay readable. */
 static void
 discard(struct component *component)
 {
@@ -142,7 +168,8 @@ component_find(const struct component_table *table, enum component_kind kind, st
 }
 
 void
-component_publish(struct component_table *table, struct component_facts *facts, struct link *link)
+component_publish(struct component_table *table, struct component_facts *facts, struct link *link,
+                  struct latch *writes)
 {
     struct component *component = map_get(&table->by_name, facts->name);
     if (component == NULL) {
@@ -157,14 +184,34 @@ component_publish(struct component_table *table, struct component_facts *facts, 
     }
     struct component_facts *old_facts = component->facts;
     struct link *old_link = component->link;
+    struct latch *old_writes = component->writes;
     component->facts = component_facts_ref(facts);
     component->link = link == NULL ? NULL : link_ref(link);
+    component->writes = writes == NULL ? NULL : latch_ref(writes);
     component->away_reason = "it has not started yet";
     table->kind_count[facts->kind]++;
     component_facts_unref(old_facts);
     link_unref(old_link);
-    if (link != NULL)
-        wake_waiters(component, OK);
+    latch_unref(old_writes);
+    wake_waiters(component, OK);
+}
+
+void
+component_hold(struct component_table *table, struct slice name)
+{
+    struct component *component = map_get(&table->by_name, name);
+    if (component != NULL)
+        latch_unref(TAKE(component->writes));
+}
+
+void
+component_release(struct component_table *table, struct slice name, struct latch *writes)
+{
+    struct component *component = map_get(&table->by_name, name);
+    if (component == NULL || component->writes != NULL)
+        return;
+    component->writes = latch_ref(writes);
+    wake_waiters(component, OK);
 }
 
 void
@@ -190,44 +237,57 @@ component_remove(struct component_table *table, struct slice name)
 
 /* --- calls -------------------------------------------------------------------------------------*/
 
-/* Until the component has a link. */
+/* Until something of the component has changed. */
 static err_t
-wait_for_link(struct task *t, struct component *component)
+wait_for_change(struct task *t, struct component *component)
 {
     struct waiter waiter;
-    uint64_t outer = task_deadline_push(t, LIMIT_component_wait_ms);
     wait_init(&waiter.wait, t, NULL);
     list_append(&component->waiters, &waiter.link);
     err_t err = TASK_WAIT(t, &waiter.wait);
     list_remove(&waiter.link);
-    task_deadline_pop(t, outer);
-    return err == ERR_DEADLINE && task_time_left_ms(t) > 0 ? ERR_PLUGIN_AWAY : err;
+    return err;
+}
+
+static bool
+is_callable(const struct component *component, bool is_write)
+{
+    return component->link != NULL && (!is_write || component->writes != NULL);
 }
 
 static err_t
-ensure_link(struct task *t, struct component *component)
+ensure_callable(struct task *t, struct component *component, bool is_write)
 {
-    err_t err = component->is_removed ? ERR_PLUGIN_AWAY : OK;
-    while (err == OK && component->link == NULL)
-        err = wait_for_link(t, component); /* suspends */
+    if (is_callable(component, is_write) && !component->is_removed)
+        return OK;
+    err_t err = OK;
+    uint64_t outer = task_deadline_push(t, LIMIT_component_wait_ms);
+    while (err == OK && !component->is_removed && !is_callable(component, is_write))
+        err = wait_for_change(t, component); /* suspends */
+    task_deadline_pop(t, outer);
+    if (component->is_removed || (err == ERR_DEADLINE && task_time_left_ms(t) > 0))
+        err = ERR_PLUGIN_AWAY;
     if (err == ERR_PLUGIN_AWAY)
         return DIAG_FAIL(task_diag(t), err, "the plugin is not available: %s",
-                         component->away_reason);
+                         component->link == NULL ? component->away_reason
+                                                 : "it is being exchanged");
     return err;
 }
 
 err_t
 component_call(struct task *t, struct component *component, const struct link_args *args,
-               struct bus_call *ret_call)
+               struct component_call *ret_call)
 {
-    *ret_call = (struct bus_call){ 0 };
-    err_t err = ensure_link(t, component); /* suspends */
+    *ret_call = (struct component_call){ 0 };
+    err_t err = ensure_callable(t, component, args->is_write); /* suspends */
     if (err != OK)
         return err;
+    ret_call->facts = component_facts_ref(component->facts);
+    ret_call->writes = args->is_write ? latch_ref(component->writes) : NULL;
     struct link *link = link_ref(component->link);
     struct link_args with_handle = *args;
     with_handle.component = component->facts->handle;
-    err = bus_call(t, link, &with_handle, ret_call); /* suspends */
+    err = bus_call(t, link, &with_handle, &ret_call->bus); /* suspends */
     if (err == ERR_PLUGIN_NOT_SENT && component->link == link) {
         /* Dead, and we know before the main thread tells us: the next attempt waits for another. */
         component->away_reason = "it is being restarted";
@@ -235,4 +295,12 @@ component_call(struct task *t, struct component *component, const struct link_ar
     }
     link_unref(link);
     return err;
+}
+
+void
+component_call_finish(struct task *t, struct component_call *call)
+{
+    bus_call_finish(t, &call->bus);
+    latch_unref(TAKE(call->writes));
+    component_facts_unref(TAKE(call->facts));
 }

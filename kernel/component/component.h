@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "async/latch.h"
 #include "async/task.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -39,9 +40,16 @@ enum component_capability {
     CAN_KEYS_LIKE = 1u << 6,
 };
 
-/* What is known of one generation of a component. Immutable once published, counted, any thread. */
+/* As the metadata API names them, in the reference's order. Returns how many. */
+enum { COMPONENT_CAPABILITY_NAMES = 7 };
+size_t component_capability_names(uint32_t capabilities,
+                                  const char *ret_names[COMPONENT_CAPABILITY_NAMES]);
+
+/* What is known of one generation of a component. Immutable once published, counted, any thread:
+ * by each worker's table, and by every call of that generation until it is over. */
 struct component_facts {
     atomic_uint refs;
+    struct latch *gone; /* counted; opens when the last reference is given back. May be NULL */
     enum component_kind kind;
     struct slice name; /* these belong to the struct */
     struct slice type;
@@ -53,7 +61,7 @@ struct component_facts {
     uint32_t operations_max; /* of one transaction; 0: no limit */
 };
 
-/* Copies the texts. */
+/* Copies the texts; takes over the reference to `gone`. */
 struct component_facts *component_facts_new(const struct component_facts *from);
 struct component_facts *component_facts_ref(struct component_facts *facts);
 void component_facts_unref(struct component_facts *facts);
@@ -63,8 +71,9 @@ struct component {
     bool is_removed;
     struct component_facts *facts; /* counted */
     struct link *link;             /* counted; NULL while the plugin is away */
+    struct latch *writes;          /* counted by us and by writes under way; NULL: they are held */
     const char *away_reason;       /* constant text; why link is NULL */
-    struct list waiters;           /* tasks waiting for the link */
+    struct list waiters;           /* tasks waiting for the link, or to write */
 };
 
 struct component_table {
@@ -83,9 +92,15 @@ component_find(const struct component_table *table, enum component_kind kind, st
 struct component *component_ref(struct component *component);
 void component_unref(struct component *component);
 
-/* Adds it, or switches to another generation or link; wakes who waits for it. Counts both. */
-void
-component_publish(struct component_table *table, struct component_facts *facts, struct link *link);
+/* Adds it, or switches to another generation or link; wakes who waits for it. Counts all three.
+ * `writes` is held by every write that begins from now on; NULL lets writes wait for
+ * component_release(), bounded like the wait for a plugin. */
+void component_publish(struct component_table *table, struct component_facts *facts,
+                       struct link *link, struct latch *writes);
+/* Writes that have not begun wait, and our hold of the latch of those that have is given up. */
+void component_hold(struct component_table *table, struct slice name);
+/* They go on, counted by `writes`. */
+void component_release(struct component_table *table, struct slice name, struct latch *writes);
 /* The link is gone or the plugin is leaving; calls wait for a successor. No effect if the component
  * has moved on to another link. `reason` is a constant. */
 void component_detach(struct component_table *table, struct slice name, const struct link *link,
@@ -93,9 +108,17 @@ void component_detach(struct component_table *table, struct slice name, const st
 /* The component is no more. */
 void component_remove(struct component_table *table, struct slice name);
 
-/* One attempt of an operation. Waits up to LIMIT_component_wait_ms for a link, then fails with
- * ERR_PLUGIN_AWAY. As bus_call(); the plugin's own verdict is in ret_call->call.status. */
+/* One call of an operation. Zero-initialised it is finished. */
+struct component_call {
+    struct bus_call bus; /* as bus_call(); the plugin's own verdict is in bus.call.status */
+    struct component_facts *facts; /* counted: the generation is in use */
+    struct latch *writes;          /* counted by a write */
+};
+
+/* One attempt. Waits up to LIMIT_component_wait_ms for a link, then fails with ERR_PLUGIN_AWAY. */
 err_t component_call(struct task *t, struct component *component, const struct link_args *args,
-                     struct bus_call *ret_call) WARN_UNUSED;
+                     struct component_call *ret_call) WARN_UNUSED;
+/* Always, whatever came back; twice is once. */
+void component_call_finish(struct task *t, struct component_call *call);
 
 #endif

@@ -29,45 +29,6 @@ static void init_member(struct member *member);
 
 /* --- to the workers ----------------------------------------------------------------------------*/
 
-/* One route for one worker: published, or detached when `facts` is NULL. */
-struct route_mail {
-    struct mail mail;
-    struct component_table *table;
-    struct component_facts *facts; /* counted */
-    struct slice name;             /* of a spec, which lives as long as the process */
-    struct link *link;             /* counted if published, else only compared */
-};
-
-static void
-on_route(struct mail *mail)
-{
-    struct route_mail *route = container_of(mail, struct route_mail, mail);
-    if (route->facts != NULL) {
-        component_publish(route->table, route->facts, route->link);
-        link_unref(route->link);
-    } else {
-        component_detach(route->table, route->name, route->link, "it is being restarted");
-    }
-    component_facts_unref(route->facts);
-    free(route);
-}
-
-static void
-send_route(struct host *host, struct component_facts *facts, struct slice name, struct link *link)
-{
-    for (unsigned i = 0; i < host->config.worker_count; i++) {
-        struct route_mail *route = malloc(sizeof *route);
-        if (route == NULL)
-            abort();
-        *route = (struct route_mail){ .table = host->config.tables[i], .name = name, .link = link };
-        if (facts != NULL) {
-            route->facts = component_facts_ref(facts);
-            route->link = link == NULL ? NULL : link_ref(link);
-        }
-        worker_post(host->config.workers[i], &route->mail, on_route);
-    }
-}
-
 static void
 publish(struct host *host, struct member *member, struct link *link, uint32_t operations_max)
 {
@@ -89,8 +50,11 @@ publish(struct host *host, struct member *member, struct link *link, uint32_t op
     };
     struct component_facts *shared = component_facts_new(&facts);
     arena_fini(&scratch);
-    send_route(host, shared, spec->name, link);
+    struct latch *writes = latch_new();
+    routes_publish(&host->routes, shared, link, writes, NULL);
     component_facts_unref(shared);
+    latch_unref(member->writes); /* of the generation before */
+    member->writes = writes;
 }
 
 /* --- settling ----------------------------------------------------------------------------------*/
@@ -120,6 +84,19 @@ set_error(struct member *member, struct slice error)
     member->error[error.len] = '\0';
 }
 
+/* The only place that changes it, once it is assigned. */
+static void
+set_standing(struct member *member, enum standing standing)
+{
+    struct host *host = member->host;
+    enum standing was = member->standing;
+    member->standing = standing;
+    if (was == standing || host->config.on_component == NULL)
+        return;
+    struct host_component component = member_describe(member);
+    host->config.on_component(host->config.arg, &component, standing_name(was));
+}
+
 /* Ends the start, or goes on without the component. `text` is what the reference says after
  * "process component N error: ". */
 static void
@@ -130,7 +107,9 @@ give_up(struct member *member, struct slice text)
     arena_init(&scratch);
     struct slice whole = arena_printf(&scratch, "process component " SLICE_FMT " error: " SLICE_FMT,
                                       SLICE_ARG(member->spec->name), SLICE_ARG(text));
-    member->standing = STANDING_FAILED;
+    if (member->error == NULL)
+        set_error(member, text);
+    set_standing(member, STANDING_FAILED);
     if (member->spec->ignore_errors || !host->is_starting) {
         log_error("dapr.runtime", "Ignoring error processing component: " SLICE_FMT,
                   SLICE_ARG(whole));
@@ -201,8 +180,8 @@ init_member(struct member *member)
         return; /* it is tried when the plugin is back */
     size_t bytes;
     char *request = pack_init_request(member->host, member->spec, &bytes);
-    member->standing = STANDING_WAITING;
     member->generation++;
+    set_standing(member, STANDING_WAITING);
     dock_init_component(ward->dock, member->index, member->generation, (uint32_t)member->index + 1,
                         request, bytes, member->spec->init_timeout_ms);
 }
@@ -244,10 +223,10 @@ on_init_done(struct ward *ward, struct dock_event *event)
         retry_later(member);
         return;
     }
-    member->standing = STANDING_READY;
     member->capabilities = event->capabilities;
     member->retry_ms = 0;
     free(TAKE(member->error));
+    set_standing(member, STANDING_READY);
     ward->published = event->link;
     publish(host, member, event->link, event->operations_max);
     struct arena scratch;
@@ -283,7 +262,7 @@ link_gone(struct ward *ward)
             continue;
         if (member->standing == STANDING_READY) {
             member->standing = STANDING_WAITING;
-            send_route(host, NULL, member->spec->name, ward->published);
+            routes_detach(&host->routes, member->spec->name, ward->published, NULL);
         }
     }
 }
@@ -368,7 +347,8 @@ static void
 on_changed(void *arg, struct plugin *plugin, enum plugin_state from)
 {
     struct host *host = arg;
-    (void)from;
+    if (host->config.on_plugin != NULL)
+        host->config.on_plugin(host->config.arg, plugin, from);
     if (plugin_state(plugin) != PLUGIN_FAILED || !host->is_starting || host->is_stopping)
         return;
     struct plugin_status status = plugin_status(plugin, &host->arena);
@@ -390,6 +370,9 @@ host_new(const struct host_config *config)
     if (host == NULL)
         abort();
     host->config = *config;
+    host->routes = (struct routes){ .workers = config->workers,
+                                    .tables = config->tables,
+                                    .count = config->worker_count };
     arena_init(&host->arena);
     const struct supervisor_config supervisor_config = {
         .exec_path = config->exec_path,
@@ -534,8 +517,10 @@ void
 host_free(struct host *host)
 {
     supervisor_free(host->supervisor);
-    for (size_t i = 0; i < host->member_count; i++)
+    for (size_t i = 0; i < host->member_count; i++) {
         free(host->members[i].error);
+        latch_unref(host->members[i].writes);
+    }
     for (size_t i = 0; i < host->ward_count; i++)
         free(host->wards[i]);
     free(host->wards);

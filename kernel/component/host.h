@@ -22,6 +22,19 @@
 
 struct host;
 
+/* A configured component as it is now. Texts are borrowed until the loop turns. */
+struct host_component {
+    struct slice name;
+    struct slice type;
+    struct slice version;
+    const char *state; /* "waiting" for its plugin or for Init, "ready", "failed" */
+    bool is_ready;
+    struct slice plugin; /* empty: none hosts it */
+    struct slice error;  /* of the last failure; empty without */
+    uint32_t generation; /* counts its Init calls */
+    uint32_t capabilities;
+};
+
 struct host_config {
     struct ev_loop *loop;    /* libev's default loop */
     struct mailbox *control; /* of the main thread */
@@ -44,6 +57,9 @@ struct host_config {
     void (*on_settled)(void *arg);
     /* A component failed at the start and must not be ignored: the words of the log's last line. */
     void (*on_fatal)(void *arg, struct slice message);
+    /* For whoever wants to tell: something is in another state. Both may be NULL. */
+    void (*on_plugin)(void *arg, struct plugin *plugin, enum plugin_state from);
+    void (*on_component)(void *arg, const struct host_component *component, const char *was);
 };
 
 struct host *host_new(const struct host_config *config);
@@ -53,6 +69,12 @@ void host_start(struct host *host, const struct component_list *components);
 void host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), void *arg);
 /* After that; docks end with their workers. */
 void host_free(struct host *host);
+
+/* Index from 0; host_plugin_at() gives NULL beyond the last. */
+size_t host_component_count(const struct host *host);
+struct host_component host_component_at(const struct host *host, size_t index);
+struct plugin *host_plugin_at(struct host *host, size_t index);
+bool host_is_stopping(const struct host *host);
 
 /* JSON: the elements of the metadata API's `components`, and the members of `remora`. False if a
  * buffer's maximum is exceeded. */

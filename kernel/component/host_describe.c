@@ -1,7 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Components and plugins as the metadata API shows them. */
+/* Components and plugins as the metadata API and administrators see them. */
+#include <assert.h>
+
 #include "base/json.h"
 #include "component/host_internal.h"
+
+const char *
+standing_name(enum standing standing)
+{
+    static const char *const names[] = {
+        [STANDING_WAITING] = "waiting", [STANDING_READY] = "ready", [STANDING_FAILED] = "failed"
+    };
+    return names[standing];
+}
+
+struct host_component
+member_describe(const struct member *member)
+{
+    const struct component_spec *spec = member->spec;
+    return (struct host_component){
+        .name = spec->name,
+        .type = spec->type,
+        .version = spec->version,
+        .state = standing_name(member->standing),
+        .is_ready = member->standing == STANDING_READY,
+        .plugin = slice_str(member->ward == NULL ? NULL : plugin_name(member->ward->plugin)),
+        .error = slice_str(member->error),
+        .generation = member->generation,
+        .capabilities = member->capabilities,
+    };
+}
+
+size_t
+host_component_count(const struct host *host)
+{
+    return host->member_count;
+}
+
+struct host_component
+host_component_at(const struct host *host, size_t index)
+{
+    assert(index < host->member_count);
+    return member_describe(&host->members[index]);
+}
+
+struct plugin *
+host_plugin_at(struct host *host, size_t index)
+{
+    return supervisor_plugin_at(host->supervisor, index);
+}
+
+bool
+host_is_stopping(const struct host *host)
+{
+    return host->is_stopping;
+}
 
 static bool
 put(struct buf *out, const char *text)
@@ -17,31 +70,15 @@ put_member(struct buf *out, bool is_first, const char *name, struct slice text)
            put(out, ":") && json_write_string(out, text, true);
 }
 
-/* Names in the reference's order. ACTOR follows from two others. */
 static bool
 put_capabilities(struct buf *out, uint32_t capabilities)
 {
-    static const struct {
-        uint32_t bits;
-        const char *name;
-    } names[] = {
-        { CAN_ETAG, "ETAG" },
-        { CAN_TRANSACT, "TRANSACTIONAL" },
-        { CAN_QUERY, "QUERY_API" },
-        { CAN_TTL, "TTL" },
-        { CAN_DELETE_PREFIX, "DELETE_WITH_PREFIX" },
-        { CAN_KEYS_LIKE, "KEYS_LIKE" },
-        { CAN_ETAG | CAN_TRANSACT, "ACTOR" },
-    };
-    const char *before = ",\"capabilities\":[";
-    bool ok = true;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if ((capabilities & names[i].bits) != names[i].bits)
-            continue;
-        ok = ok && put(out, before) && json_write_string(out, slice_str(names[i].name), false);
-        before = ",";
-    }
-    return ok && (*before == ',' && before[1] == '\0' ? put(out, "]") : true);
+    const char *names[COMPONENT_CAPABILITY_NAMES];
+    size_t count = component_capability_names(capabilities, names);
+    bool ok = count == 0 || put(out, ",\"capabilities\":[");
+    for (size_t i = 0; i < count; i++)
+        ok = ok && (i == 0 || put(out, ",")) && json_write_string(out, slice_str(names[i]), false);
+    return ok && (count == 0 || put(out, "]"));
 }
 
 /* Only what can be called is a component to the reference. */
@@ -59,12 +96,9 @@ put_component(struct buf *out, const struct member *member)
 static bool
 put_standing(struct buf *out, const struct member *member, bool is_first)
 {
-    static const char *const names[] = {
-        [STANDING_WAITING] = "waiting", [STANDING_READY] = "ready", [STANDING_FAILED] = "failed"
-    };
     bool ok = (is_first || put(out, ",")) && put(out, "{") &&
               put_member(out, true, "name", member->spec->name) &&
-              put_member(out, false, "state", slice_str(names[member->standing])) &&
+              put_member(out, false, "state", slice_str(standing_name(member->standing))) &&
               buf_printf(out, ",\"generation\":%u", member->generation);
     if (member->ward != NULL)
         ok = ok && put_member(out, false, "plugin", slice_str(plugin_name(member->ward->plugin)));

@@ -4,6 +4,7 @@
 #define COMPONENT_HOST_INTERNAL_H
 
 #include "component/host.h"
+#include "component/route.h"
 
 struct dock;
 struct ward;
@@ -25,6 +26,7 @@ struct member {
     enum standing standing;
     bool is_settled; /* has been ready, or has failed, once */
     uint32_t capabilities;
+    struct latch *writes; /* counted; of the published generation */
     uint32_t retry_ms;
     char *error; /* owned; of the last failure, NULL without */
     ev_timer retry;
@@ -43,6 +45,7 @@ struct ward {
 struct host {
     struct host_config config;
     struct supervisor *supervisor;
+    struct routes routes;
     struct arena arena;
     struct member *members;
     size_t member_count;
@@ -52,5 +55,9 @@ struct host {
     bool is_starting; /* failures are fatal */
     bool is_stopping;
 };
+
+/* "waiting", "ready", "failed" */
+const char *standing_name(enum standing standing);
+struct host_component member_describe(const struct member *member);
 
 #endif

@@ -21,7 +21,7 @@ static void
 publish(struct component_table *table, const char *name, enum component_kind kind)
 {
     struct component_facts *shared = facts(name, kind);
-    component_publish(table, shared, NULL);
+    component_publish(table, shared, NULL, NULL);
     component_facts_unref(shared);
 }
 
@@ -87,14 +87,14 @@ static void
 call_it(struct task *t, void *arg)
 {
     struct scene *scene = arg;
-    struct bus_call call;
+    struct component_call call;
     const struct link_args args = { .method = 32 };
     struct component *component = component_ref(
         component_find(&scene->table, COMPONENT_STATE, SLICE("a")));
     scene->err = component_call(t, component, &args, &call);
     scene->has_message = task_diag(t)->message.len > 0;
     scene->is_over = true;
-    bus_call_finish(t, &call);
+    component_call_finish(t, &call);
     component_unref(component);
 }
 
