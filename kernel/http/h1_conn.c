@@ -67,6 +67,8 @@ deadline_ms(const struct h1_conn *conn)
             return conn->since_ms + config->write_stall_ms;
         return conn->since_ms + config->idle_ms;
     case H1_HEAD:
+        if (conn->server->is_draining && config->head_ms > LIMIT_http_drain_head_ms)
+            return conn->since_ms + LIMIT_http_drain_head_ms;
         return conn->since_ms + config->head_ms;
     case H1_DISCARD:
         return conn->since_ms + config->body_stall_ms;
@@ -227,6 +229,10 @@ close_when_flushed(struct h1_conn *conn)
 void
 h1_conn_drain(struct h1_conn *conn)
 {
+    if (conn->state == H1_HEAD) { /* a request under way may still come, a silent client not wait */
+        conn->since_ms = clock_now_ms();
+        arm(conn);
+    }
     if (conn->state != H1_IDLE)
         return;
     if (stream_queued(&conn->stream) > 0)

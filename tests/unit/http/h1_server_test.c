@@ -401,6 +401,23 @@ TEST(draining_closes_idle_connections_and_lets_requests_end)
     rig_stop(&rig);
 }
 
+TEST(draining_does_not_wait_for_a_client_that_began_a_request_and_fell_silent)
+{
+    start();
+    int silent = rig_connect(&rig);
+    rig_send(&rig, silent, "GET / HTT");
+    RIG_UNTIL(&rig, h1_server_connections(rig.server) == 1);
+    rig_turn(&rig);
+    rig_run(&rig, drain);
+    clock_advance_ms(LIMIT_http_drain_head_ms - 1);
+    rig_turn(&rig);
+    CHECK_EQ_U64(h1_server_connections(rig.server), 1);
+    clock_advance_ms(1);
+    RIG_UNTIL(&rig, h1_server_connections(rig.server) == 0);
+    (void)close(silent);
+    rig_stop(&rig);
+}
+
 TEST(closing_ends_everything_at_once)
 {
     start();
