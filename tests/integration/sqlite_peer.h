@@ -168,7 +168,8 @@ peer_start(struct peer *peer, const char *dir, const char *const *arguments)
     struct pollfd poll_fd = { .fd = peer->listener, .events = POLLIN };
     REQUIRE(poll(&poll_fd, 1, PEER_WAIT_MS) == 1);
     peer->fd = accept(peer->listener, NULL, NULL);
-    REQUIRE(peer->fd >= 0);
+    /* A copy in the next process would keep this one's connection open. */
+    REQUIRE(peer->fd >= 0 && fcntl(peer->fd, F_SETFD, FD_CLOEXEC) == 0);
 
     buf_init(&peer->in, 16 * 1024 * 1024);
     buf_init(&peer->out, 16 * 1024 * 1024);
@@ -269,9 +270,9 @@ put_pair(char *at, unsigned field, const char *name, const char *value)
     return wire_put_bytes(at, field, slice_of(pair, (size_t)(end - pair)));
 }
 
-/* Opens the component; `metadata` are names and values, ended by NULL. */
-static inline struct peer_reply
-peer_init(struct peer *peer, const char *type, const char *const *metadata)
+/* `metadata` are names and values, ended by NULL. */
+static inline uint64_t
+peer_call_init(struct peer *peer, const char *type, const char *const *metadata)
 {
     char message[2000], *end = message;
     end = wire_put_bytes(end, 1, text("store"));
@@ -279,8 +280,15 @@ peer_init(struct peer *peer, const char *type, const char *const *metadata)
     end = wire_put_bytes(end, 3, text("v1"));
     for (; *metadata != NULL; metadata += 2)
         end = put_pair(end, 4, metadata[0], metadata[1]);
-    struct peer_reply reply = peer_ask(peer, METHOD_INIT,
-                                       slice_of(message, (size_t)(end - message)), SLICE_EMPTY);
+    return peer_call(peer, METHOD_INIT, slice_of(message, (size_t)(end - message)), SLICE_EMPTY);
+}
+
+static inline struct peer_reply
+peer_init(struct peer *peer, const char *type, const char *const *metadata)
+{
+    struct peer_reply reply = { .code = 99 };
+    peer_call_init(peer, type, metadata);
+    REQUIRE(peer_flush(peer) && peer_receive(peer, &reply));
     if (reply.code == 0)
         CHECK_EQ_INT(peer_ask(peer, METHOD_START, SLICE_EMPTY, SLICE_EMPTY).code, 0);
     return reply;

@@ -256,3 +256,29 @@ TEST(two_processes_share_a_file)
     peer_end(&one);
     peer_end(&two);
 }
+
+/* The tables are made, and the journal is switched, by whoever comes first. */
+TEST(processes_that_open_a_new_file_at_once_all_succeed)
+{
+    enum { PEERS = 4, ROUNDS = 5 };
+    for (int round = 0; round < ROUNDS; round++) {
+        static struct peer peers[PEERS];
+        const char *const arguments[] = { plugin_path("sqlite"), NULL };
+        fresh();
+        const char *const metadata[] = { "connectionString", path, NULL };
+        for (int i = 0; i < PEERS; i++)
+            peer_start(&peers[i], dir, arguments);
+        for (int i = 0; i < PEERS; i++) {
+            peer_call_init(&peers[i], "state.sqlite", metadata);
+            REQUIRE(peer_flush(&peers[i]));
+        }
+        for (int i = 0; i < PEERS; i++) {
+            struct peer_reply reply;
+            REQUIRE(peer_receive(&peers[i], &reply));
+            CHECK_SLICE_IS(reply.status, "");
+            CHECK_EQ_INT(reply.code, 0);
+        }
+        for (int i = 0; i < PEERS; i++)
+            peer_end(&peers[i]);
+    }
+}
