@@ -142,13 +142,13 @@ class Folder:
 def component(name, type_, metadata=(), extra="", version="v1", namespace=None):
     """The YAML of a component; `metadata` as pairs or a dict, `extra` is further top-level YAML."""
     pairs = metadata.items() if isinstance(metadata, dict) else metadata
-    lines = ["apiVersion: dapr.io/v1alpha1", "kind: Component", "metadata:", f"  name: {json.dumps(name)}"]
+    lines = ["apiVersion: dapr.io/v1alpha1", "kind: Component", "metadata:", f"  name: {json.dumps(name, ensure_ascii=False)}"]
     if namespace is not None:
         lines.append(f"  namespace: {namespace}")
     lines += ["spec:", f"  type: {type_}", f"  version: {version}"]
     lines.append("  metadata:" + ("" if pairs else " []"))
     for key, value in pairs:
-        lines += [f"  - name: {key}", f"    value: {json.dumps(value)}"]
+        lines += [f"  - name: {key}", f"    value: {json.dumps(value, ensure_ascii=False)}"]
     return "\n".join(lines) + "\n" + extra
 
 
@@ -330,6 +330,23 @@ class Process:
             self.popen.wait()
 
 
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(child) for child in f.read().split()]
+    except OSError:
+        return []
+
+
+def is_running(pid):
+    """Whether it is there and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Redis(Process):
     """A private server; stop() and start() keep port and data."""
 
@@ -444,8 +461,15 @@ class Sidecar(Process):
         return Connection(self.address)
 
     def plugins(self):
-        """Process ids by plugin name."""
-        return {plugin["name"]: plugin.get("pid") for plugin in self.metadata().get("remora", {}).get("plugins", [])}
+        """What the metadata tells, by plugin name."""
+        return {plugin["name"]: plugin for plugin in self.metadata()["remora"]["plugins"]}
+
+    def plugin_pid(self, name):
+        """The plugin itself: the last of the processes that confine each other, of which the metadata names the first."""
+        pid = self.plugins()[name]["pid"]
+        while inner := children(pid):
+            pid = inner[0]
+        return pid
 
     def stop(self, seconds=None):
         self.signal(signal.SIGTERM)

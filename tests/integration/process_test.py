@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 170
+"""The sidecar as a process: command line and exit codes, readiness, resources on disk, ports and sockets, the environment it
+needs, and its end. Numbers with § are sections of the behaviour that is matched."""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+from remora import (BUILD, REMORAD, SLOW, Cut, Folder, Redis, Sidecar, Skip, Store, call, children, component, equal, eventually,
+                    free_port, is_running, main, need, test)
+
+MEM = component("mem", "state.in-memory")
+
+
+def run(*flags, env=None):
+    """remorad with flags that end it; exit code, stdout, stderr."""
+    done = subprocess.run([REMORAD, *flags], capture_output=True, text=True, timeout=30, env=env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def fails(*resources, code=1, flags=(), **more):
+    """A sidecar that ends by itself; its log."""
+    sidecar = Sidecar(*resources, wait=False, flags=flags, **more)
+    equal(sidecar.wait(), code, sidecar.log()[-2000:])
+    return sidecar.log()
+
+
+def contains(text, *parts):
+    for part in parts:
+        need(part in text, f"no {part!r} in:\n{text[-3000:]}")
+
+
+def names(sidecar):
+    return [one["name"] for one in sidecar.metadata().get("components", [])]
+
+
+class Silent:
+    """A server that takes connections and never says a word."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+
+
+# --- command line -----------------------------------------------------------------------------------------------------
+
+
+@test("version, build info and help are printed with exit code 0", "§1 §6")
+def informative():
+    code, out, _ = run("--version")
+    equal(code, 0)
+    need(re.fullmatch(r"edge|\d+\.\d+\.\d+(-rc\.\d+)?", out.strip()), out)
+    code, out, _ = run("--build-info")
+    equal(code, 0)
+    contains(out, "Version: ")
+    code, out, err = run("--help")
+    equal(code, 0)
+    contains(out + err, "--app-id string", "--dapr-http-port string", "--resources-path strings")
+
+
+@test("wrong flags and values end the sidecar with the recorded words and codes", "§1")
+def bad_flags():
+    code, _, err = run("--no-such-flag")
+    equal(code, 2)
+    contains(err, "unknown flag: --no-such-flag")
+    code, out, _ = run("--dapr-http-port", "3500")
+    equal(code, 1)
+    contains(out, 'level=fatal msg="Fatal error from runtime: parameter app-id cannot be empty"')
+    code, out, _ = run("--app-id", "shop", "--log-level", "loud")
+    equal(code, 1)
+    contains(out, 'level=fatal msg="invalid value for --log-level: loud"')
+    code, out, _ = run("--app-id", "shop", "--max-body-size", "much")
+    equal(code, 1)
+    contains(out, "Failed to parse flags: invalid value for 'max-body-size' option: quantities must match")
+    code, out, _ = run("--app-id", "shop", "--config", "/nonexistent/c.yaml")
+    equal(code, 1)
+    contains(out, "Fatal error from runtime: error loading configuration: stat /nonexistent/c.yaml: no such file or directory")
+    code, out, _ = run("--app-id", "shop", "--resources-path", "/nonexistent/r")
+    equal(code, 1)
+    contains(out, "Fatal error from runtime: ", "/nonexistent/r: no such file or directory")
+    code, out, _ = run("--app-id", "shop", "--enable-mtls")
+    equal(code, 1)
+
+
+@test("a taken port is a start error", "§3")
+def port_taken():
+    silent = Silent()
+    code, out, _ = run("--app-id", "shop", "--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1")
+    equal(code, 1)
+    contains(out, f"127.0.0.1:{silent.port}: bind: ", "in use")
+
+
+@test("log lines have the form of the reference, as text and as JSON", "§2")
+def log_form():
+    sidecar = Sidecar(MEM)
+    equal(sidecar.stop(), 0)
+    for line in sidecar.log().splitlines():
+        need(re.fullmatch(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z" level=(info|warning|error) msg=".*" app_id=shop '
+                          r"instance=\S+ scope=\S+ type=log ver=edge", line), line)
+    contains(sidecar.log(), 'msg="Component loaded: mem (state.in-memory/v1)"', "Received signal 'terminated'; beginning shutdown",
+             'msg="Daprd shutdown gracefully"')
+    sidecar = Sidecar(MEM, flags=["--log-as-json", "--log-level=debug"])
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    equal(sidecar.stop(), 0)
+    for line in sidecar.log().splitlines():
+        need({"time", "level", "msg", "app_id", "scope", "type", "ver"} <= set(json.loads(line)), line)
+
+
+# --- readiness --------------------------------------------------------------------------------------------------------
+
+
+@test("until all components are there healthz says so, then 204", "§3 X-GEN-01")
+def readiness():
+    silent = Silent()
+    slow = component("slow", "state.redis", {"redisHost": f"127.0.0.1:{silent.port}"})
+    sidecar = Sidecar(MEM, slow.replace("spec:\n", "spec:\n  initTimeout: 1s\n"), wait=False)
+    eventually(lambda: sidecar.healthz() != 0, "it listens")
+    reply = sidecar.call("GET", "/v1.0/healthz")
+    equal((reply.status, reply.json["errorCode"]), (500, "ERR_HEALTH_NOT_READY"))
+    need(reply.json["message"].startswith("dapr is not ready: "), reply.text)
+    equal(sidecar.call("GET", "/v1.0/healthz/outbound").status, 500)
+    equal(sidecar.wait(), 1)
+    contains(sidecar.log(), "Failed to init component slow (state.redis/v1): [INIT_COMPONENT_FAILURE]: initialization error "
+             "occurred for slow (state.redis/v1): ")
+
+
+@test("a signal while components are still starting ends it cleanly", "§1 §10")
+def signal_at_start():
+    silent = Silent()
+    sidecar = Sidecar(MEM, component("slow", "state.redis", {"redisHost": f"127.0.0.1:{silent.port}"}), wait=False)
+    eventually(lambda: sidecar.healthz() == 500, "it listens")
+    sidecar.signal(signal.SIGTERM)
+    equal(sidecar.wait(4), 0)
+    contains(sidecar.log(), "Daprd shutdown gracefully")
+
+
+@test("the metadata right after the first 204 is complete", "§3 §6")
+def complete_metadata():
+    sidecar = Sidecar(*[component(f"c{i}", "state.in-memory") for i in range(30)])
+    equal(sorted(names(sidecar)), sorted(f"c{i}" for i in range(30)))
+    equal(sidecar.metadata()["components"][0]["capabilities"],
+          ["ETAG", "TRANSACTIONAL", "TTL", "DELETE_WITH_PREFIX", "KEYS_LIKE", "ACTOR"])
+
+
+@test("without resources there are no components and state is not configured", "§1")
+def no_components():
+    sidecar = Sidecar()
+    equal(names(sidecar), [])
+    equal(Store(sidecar, "statestore").get("k").json["errorCode"], "ERR_STATE_STORE_NOT_CONFIGURED")
+    need("remora-exec" not in subprocess.run(["ps", "--ppid", str(sidecar.pid), "-o", "comm="], capture_output=True,
+                                             text=True).stdout, "no plugin runs")
+
+
+# --- resources --------------------------------------------------------------------------------------------------------
+
+
+@test("several documents a file, other endings and kinds, odd names and spellings are read", "§5")
+def documents():
+    folder = Folder()
+    resources = folder / "mixed"
+    os.mkdir(resources)
+    odd = ['it\'s "quoted"', "naïve 日本", "😀", "a.b-c_d"]
+    with open(os.path.join(resources, "a.yml"), "w") as f:
+        f.write("---\n".join([component("one", "state.in-memory"), "kind: Nonsense\nmetadata: {name: x}\n", "",
+                              component("two", "state.in-memory")] + [component(name, "state.in-memory") for name in [*odd, "no/path/segment"]]))
+    with open(os.path.join(resources, "b.yaml"), "w") as f:
+        f.write("APIVERSION: dapr.io/v1alpha1\nKind: Component\nMetadata:\n  Name: 42\nSpec:\n  Type: state.sqlite\n  metadata:\n"
+                f"  - name: connectionString\n    value: {folder / 'x.db'}\n  - name: busyTimeout\n    value: 500\n"
+                "  - name: disableWAL\n    value: true\n")
+    with open(os.path.join(resources, "c.txt"), "w") as f:
+        f.write(component("three", "state.in-memory"))
+    sidecar = Sidecar(folder=folder, flags=["--resources-path", resources])
+    equal(sorted(names(sidecar)), sorted(["one", "two", "42", *odd]))
+    equal(next(c for c in sidecar.metadata()["components"] if c["name"] == "42")["version"], "v1")
+    for name in ["one", "42", *odd]:
+        path = "/v1.0/state/" + "".join(f"%{b:02X}" for b in name.encode())
+        equal(sidecar.call("POST", path, [{"key": "k", "value": 1}]).status, 204, name)
+        equal(sidecar.call("GET", path + "/k").text, "1", name)
+
+
+@test("several folders are read, given by repetition and as components path", "§1 §5")
+def folders():
+    folder = Folder()
+    for name in ("r1", "r2"):
+        os.mkdir(folder / name)
+        folder.write(f"{name}/x.yaml", component(name, "state.in-memory"))
+    for flags in ([f"--resources-path={folder / 'r1'}", "--resources-path", folder / "r2"],
+                  ["--resources-path", f"{folder / 'r1'},{folder / 'r2'}"]):
+        sidecar = Sidecar(flags=flags)
+        equal(sorted(names(sidecar)), ["r1", "r2"])
+        sidecar.stop()
+    equal(names(Sidecar(flags=["--components-path", folder / "r1"])), ["r1"])
+
+
+@test("a broken document is a warning and the others are read", "§5")
+def broken_yaml():
+    sidecar = Sidecar("a: b: c\n\t- x", MEM)
+    equal(names(sidecar), ["mem"])
+    contains(sidecar.log(), "level=warning")
+
+
+@test("duplicate names end the start with the words of the reference", "§5")
+def duplicates():
+    log = fails(component("x", "state.in-memory"), component("x", "state.redis", {"redisHost": "127.0.0.1:1"}))
+    contains(log, "level=fatal", "Fatal error from runtime: failed to load components: duplicate definition of Component name x "
+             "(state.redis/v1) with existing x (state.in-memory/v1)")
+    log = fails(component("x", "state.in-memory"), component("x", "state.in-memory"), component("y", "state.in-memory"),
+                component("y", "state.in-memory"))
+    contains(log, r"with existing x (state.in-memory/v1)\nduplicate definition of Component name y")
+
+
+@test("scopes and namespaces decide what an app gets", "§5 STATE-41")
+def scopes():
+    documents = [component("mine", "state.in-memory", extra="scopes: [shop, other]\n"),
+                 component("theirs", "state.in-memory", extra="scopes:\n- other\n"),
+                 component("here", "state.in-memory", namespace="prod"),
+                 component("there", "state.in-memory", namespace="test"),
+                 component("anywhere", "state.in-memory")]
+    path = {"PATH": os.environ["PATH"]}
+    equal(sorted(names(Sidecar(*documents, env={**path, "NAMESPACE": "prod"}))), ["anywhere", "here", "mine"])
+    equal(sorted(names(Sidecar(*documents, env=path))), ["anywhere", "here", "mine", "there"])
+    equal(sorted(names(Sidecar(*documents, app_id="other", env=path))), ["anywhere", "here", "mine", "theirs", "there"])
+
+
+@test("unknown types and categories end the start with the words of the reference", "§5")
+def unknown_types():
+    log = fails(component("x", "state.nothing"))
+    contains(log, "process component x error: [INIT_COMPONENT_FAILURE]: initialization error occurred for x (state.nothing/v1): "
+             "[CREATE_COMPONENT_FAILURE]: initialization error occurred for x (state.nothing/v1): couldn't find state store "
+             "state.nothing/v1", "level=fatal")
+    contains(fails(component("x", "zork.nothing")), "Fatal error from runtime: failed to load components: process component x "
+             "error: incorrect type zork.nothing")
+    contains(fails(component("x", "state.in-memory", version="v9")), "couldn't find state store state.in-memory/v9")
+
+
+@test("a failed init ends the start once, with the words of the reference", "§5")
+def init_failure():
+    log = fails(component("x", "state.sqlite"), MEM)
+    twice = "[INIT_COMPONENT_FAILURE]: initialization error occurred for x (state.sqlite/v1): " * 2
+    contains(log, f"Error processing component, daprd will exit gracefully: process component x error: {twice}"
+             "missing connection string")
+    log = fails(*[component(f"x{i}", "state.sqlite") for i in range(8)])
+    equal(log.count("level=fatal"), 1, log)
+    log = fails(component("x", "state.redis", {"redisHost": f"127.0.0.1:{free_port()}", "redisMaxRetries": "0"}))
+    contains(log, "redis store: error connecting to redis at 127.0.0.1:")
+    log = fails(component("x", "state.in-memory", extra="auth:\n  secretStore: nowhere\n").replace(
+        " []", "\n  - name: a\n    secretKeyRef:\n      name: b\n"))
+    contains(log, "secret")
+
+
+@test("a component with ignoreErrors appears when its server does", "§5 §8")
+def ignore_errors():
+    redis = Redis()
+    redis.stop()
+    sidecar = Sidecar(MEM, component("late", "state.redis", {"redisHost": f"127.0.0.1:{redis.port}", "redisMaxRetries": "0"})
+                      .replace("spec:\n", "spec:\n  ignoreErrors: true\n"))
+    contains(sidecar.log(), "Ignoring error processing component: process component late error: ")
+    equal(names(sidecar), ["mem"])
+    equal(Store(sidecar, "late").get("k").json["errorCode"], "ERR_STATE_STORE_NOT_FOUND")
+    redis.start()
+    eventually(lambda: Store(sidecar, "late").save("k", 1).status == 204, "the component appears")
+    equal(sorted(names(sidecar)), ["late", "mem"])
+    equal(Store(sidecar, "late").get("k").text, "1")
+
+
+# --- ports and sockets ------------------------------------------------------------------------------------------------
+
+
+@test("the public port serves health and metadata only", "§3 §22")
+def public_port():
+    sidecar = Sidecar(MEM, public=True, env={"PATH": os.environ["PATH"], "DAPR_API_TOKEN": "t"}, wait=False)
+    sidecar.wait_ready()
+    for path, status in (("healthz", 204), ("healthz/outbound", 204), ("metadata", 200), ("state/mem/k", 404), ("shutdown", 404)):
+        equal(call(sidecar.public, "GET", f"/v1.0/{path}").status, status, path)
+    equal(call(sidecar.public, "POST", "/v1.0/shutdown").status, 404)
+    equal(call(sidecar.public, "PUT", "/v1.0/metadata/x", "y").status, 404)
+    equal(sidecar.call("GET", "/v1.0/metadata").status, 401)
+    equal(sidecar.call("GET", "/v1.0/metadata", headers=[("dapr-api-token", "t")]).status, 200)
+
+
+@test("without the flag there is no public port", "§1")
+def no_public_port():
+    with socket.socket() as s:
+        if s.connect_ex(("127.0.0.1", 3501)) == 0:
+            return  # somebody else's
+    Sidecar(MEM)
+    with socket.socket() as s:
+        need(s.connect_ex(("127.0.0.1", 3501)) != 0, "port 3501 is closed")
+
+
+@test("the API is served on a Unix socket instead of a port", "§1 §3")
+def unix_socket():
+    folder = Folder()
+    for workers in ("1", "3"):
+        sidecar = Sidecar(MEM, folder=folder, http=False, wait=False,
+                          flags=["--unix-domain-socket", folder.path, "--workers", workers])
+        path = folder / "dapr-shop-http.socket"
+        eventually(lambda: os.path.exists(path) and call(path, "GET", "/v1.0/healthz").status == 204, "ready on the socket")
+        equal(call(path, "POST", "/v1.0/state/mem", [{"key": "k", "value": 1}]).status, 204)
+        equal([call(path, "GET", "/v1.0/state/mem/k").text for _ in range(20)], ["1"] * 20)
+        equal(sidecar.stop(), 0)
+        need(not os.path.exists(path), "the socket is removed")
+
+
+@test("the API is served over IPv6 and on several addresses", "§1")
+def addresses():
+    try:
+        free_port("::1")
+    except OSError:
+        raise Skip("this machine has no IPv6") from None
+    sidecar = Sidecar(MEM, host="::1")
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    port = free_port()
+    sidecar = Sidecar(MEM, http=False, wait=False, flags=["--dapr-http-port", str(port), "--dapr-listen-addresses", "127.0.0.1,::1"])
+    for host in ("127.0.0.1", "::1"):
+        eventually(lambda: answers((host, port)), f"it answers on {host}")
+    equal(sidecar.stop(), 0)
+    sidecar = Sidecar(MEM, http=False, wait=False, flags=["--dapr-http-port", str(port)])
+    for host in ("127.0.0.1", "::1"):
+        eventually(lambda: answers((host, port)), f"all addresses are the default, {host} too")
+
+
+def answers(address):
+    try:
+        return call(address, "GET", "/v1.0/healthz").status == 204
+    except (OSError, Cut):
+        return False
+
+
+# --- environment ------------------------------------------------------------------------------------------------------
+
+
+@test("an empty environment, another user and any working directory will do", "§1")
+def bare_environment():
+    folder = Folder()
+    os.chmod(folder.path, 0o755)
+    database = Folder()
+    more = {}
+    if os.getuid() == 0 and os.access(BUILD, os.X_OK):
+        os.chown(database.path, 65532, 65532)
+        os.makedirs(folder / "run", mode=0o700)
+        os.chown(folder / "run", 65532, 65532)
+        more = {"user": 65532, "group": 65532, "extra_groups": []}
+    sidecar = Sidecar(MEM, component("sqlt", "state.sqlite", {"connectionString": database / "x.db"}), env={}, folder=folder,
+                      cwd="/", **more)
+    for name in ("mem", "sqlt"):
+        equal(Store(sidecar, name).save("k", 1).status, 204)
+        equal(Store(sidecar, name).get("k").text, "1")
+    if more:
+        for name in sidecar.plugins():
+            with open(f"/proc/{sidecar.plugin_pid(name)}/status") as f:
+                need("\nUid:\t65532\t" in f.read(), "plugins run as that user")
+    equal(sidecar.stop(), 0)
+
+
+@test("without a run directory of its own it finds one", "§1")
+def fallback_run_directory():
+    sidecar = Sidecar(MEM, env={}, flags=["--run-dir="])
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    equal(sidecar.stop(), 0)
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+@test("SIGTERM, SIGINT and the API end it with exit code 0", "§1 §10")
+def graceful():
+    for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupt")):
+        sidecar = Sidecar(MEM)
+        idle = [sidecar.connect() for _ in range(5)]
+        idle[0].send(b"GET /v1.0/hea")
+        sidecar.signal(number)
+        started = time.monotonic()
+        equal(sidecar.wait(), 0)
+        need(time.monotonic() - started < 2 * SLOW, "idle connections do not delay it")
+        contains(sidecar.log(), f"Received signal '{word}'; beginning shutdown", "Daprd shutdown gracefully")
+    sidecar = Sidecar(MEM)
+    equal(sidecar.call("POST", "/v1.0/shutdown").status, 204)
+    equal(sidecar.wait(), 0)
+    contains(sidecar.log(), "Shutdown requested via API", "Daprd shutdown gracefully")
+
+
+@test("a forced shutdown ends it at once with exit code 1", "§10")
+def forced():
+    sidecar = Sidecar(MEM)
+    try:
+        sidecar.call("POST", "/v1.0/shutdown", headers=[("dapr-force-shutdown", "true")])
+    except (Cut, OSError):
+        pass  # it may be gone before the answer
+    equal(sidecar.wait(3), 1)
+    contains(sidecar.log(), "Force shutdown requested, exiting immediately without graceful shutdown")
+
+
+@test("SIGHUP does not end it", "§9")
+def hangup():
+    sidecar = Sidecar(MEM)
+    sidecar.signal(signal.SIGHUP)
+    eventually(lambda: "hangup" in sidecar.log(), "it is logged")
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    equal(sidecar.stop(), 0)
+
+
+def in_flight(sidecar, name="mem"):
+    """A connection whose request waits for a plugin that is stopped; and that plugin."""
+    pid = sidecar.plugin_pid({"mem": "in-memory", "sqlt": "sqlite"}[name])
+    os.kill(pid, signal.SIGSTOP)
+    connection = sidecar.connect()
+    connection.send(b"GET /v1.0/state/%s/k HTTP/1.1\r\nHost: x\r\n\r\n" % name.encode())
+    return connection, pid
+
+
+@test("requests in flight are answered before the end, new ones refused", "§10")
+def drained():
+    sidecar = Sidecar(MEM)
+    Store(sidecar, "mem").save("k", "v")
+    connection, plugin = in_flight(sidecar)
+    equal(sidecar.healthz(), 204)
+    sidecar.signal(signal.SIGTERM)
+    eventually(lambda: sidecar.healthz() == 0, "it takes no new connections")
+    need(sidecar.is_alive(), "it waits")
+    os.kill(plugin, signal.SIGCONT)
+    reply = connection.reply()
+    equal((reply.status, reply.text), (200, '"v"'))
+    equal(sidecar.wait(), 0)
+
+
+@test("what does not end in the grace period is cut, exit code 1", "§10")
+def grace_over():
+    sidecar = Sidecar(MEM, flags=["--dapr-graceful-shutdown-seconds", "1"])
+    connection, plugin = in_flight(sidecar)
+    sidecar.signal(signal.SIGTERM)
+    started = time.monotonic()
+    equal(sidecar.wait(), 1)
+    need(0.9 < time.monotonic() - started < 3 * SLOW, "after the grace period")
+    contains(sidecar.log(), "Graceful shutdown timeout exceeded, forcing shutdown")
+    try:
+        equal(connection.rest(), b"")
+    except ConnectionResetError:
+        pass
+    eventually(lambda: not is_running(plugin), "the plugin is gone", 1)
+
+
+@test("with a block period the API goes on working after the signal", "§10")
+def blocked():
+    sidecar = Sidecar(MEM, flags=["--dapr-block-shutdown-duration", "1s"])
+    sidecar.signal(signal.SIGTERM)
+    eventually(lambda: "Blocking graceful shutdown for 1s or until app reports unhealthy..." in sidecar.log(), "it is logged")
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    equal(sidecar.wait(), 0)
+    contains(sidecar.log(), "Block shutdown period expired, entering shutdown...")
+
+
+@test("stdout closes at the end and no process is left, however it ends", "§1 ARCH-3")
+def nothing_left():
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV):
+        folder = Folder()
+        folder.write("r.yaml", MEM)
+        os.mkdir(folder / "run")
+        port = free_port()
+        process = subprocess.Popen([REMORAD, "--app-id", "shop", "--dapr-http-port", str(port), "--resources-path", folder.path,
+                                    "--run-dir", folder / "run"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        eventually(lambda: answers(("127.0.0.1", port)), "it is ready")
+        plugins = [child for shim in children(process.pid) for child in [shim, *children(shim)]]
+        need(plugins, "there are plugins")
+        process.send_signal(number)
+        os.set_blocking(process.stdout.fileno(), True)
+        process.stdout.read()  # until all who hold it have closed it
+        equal(process.wait(5) in (0, -number, 1), True)
+        eventually(lambda: not any(map(is_running, plugins)), "all plugins are gone", 1)
+        sidecar = Sidecar(MEM, folder=folder)
+        equal(Store(sidecar, "mem").save("k", 1).status, 204, "the next start is clean")
+        equal(sidecar.stop(), 0)
+        left = [name for _, _, found in os.walk(folder / "run") for name in found]
+        equal(left, [], "nothing stays in the run directory")
+
+
+if __name__ == "__main__":
+    main()
