@@ -184,17 +184,32 @@ connection_expect_file(struct connection *other, const struct connection *connec
     other->inode = connection->inode;
 }
 
+static int
+open_once(struct connection *connection)
+{
+    /* Only the writer, which is the first to open it, may make a new file. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+                SQLITE_OPEN_EXRESCODE | (connection->role == ROLE_WRITER ? SQLITE_OPEN_CREATE : 0);
+    int rc = sqlite3_open_v2(connection->config->uri, &connection->db, flags, NULL);
+    return rc == SQLITE_OK ? configure(connection) : rc;
+}
+
 struct failure *
 connection_open(struct connection *connection)
 {
     if (connection->db != NULL)
         return NULL;
-    /* Only the writer, which is the first to open it, may make a new file. */
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
-                SQLITE_OPEN_EXRESCODE | (connection->role == ROLE_WRITER ? SQLITE_OPEN_CREATE : 0);
-    int rc = sqlite3_open_v2(connection->config->uri, &connection->db, flags, NULL);
-    if (rc == SQLITE_OK)
-        rc = configure(connection);
+    int rc = open_once(connection);
+    /* Where waiting could be a deadlock SQLite does not ask the busy handler: of several processes
+     * that switch a new file to a WAL at once, all but one fail immediately. */
+    uint64_t deadline_ms = monotonic_ms() + (uint64_t)connection->config->busy_timeout_ms;
+    while ((rc & 0xff) == SQLITE_BUSY && connection->config->busy_timeout_ms > 0 &&
+           monotonic_ms() < deadline_ms) {
+        connection_close(connection);
+        struct timespec pause = { .tv_nsec = BUSY_STEP_MAX_US * 1000 };
+        nanosleep(&pause, NULL);
+        rc = open_once(connection);
+    }
     struct failure *failure = NULL;
     if (rc == SQLITE_OK)
         failure = remember_file(connection);
