@@ -32,7 +32,7 @@ endif
 
 # Lowest first; a layer uses only what stands to its left (tools/check-layers has the finer rules). The programs of
 # tests/unit/<layer> are linked with that layer and the ones below it, so that a unit is tested without what is above.
-LAYERS := base async config telemetry http bus app peer resiliency supervisor component actors api surface
+LAYERS := base async config telemetry http bus app peer resiliency supervisor component actors api surface admin
 below = $(if $(filter $(1),$(LAYERS)),$(call upto,$(1),$(LAYERS)))
 upto  = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call upto,$(1),$(wordlist 2,99,$(2))))
 
@@ -68,6 +68,7 @@ LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 LIBS_base   := -lcjson -lprotobuf-c -lyaml
 LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lm
 LIBS_PLUGIN := -lev $(LIBS_base) -lm
+LIBS_REMORA := -lnng $(LIBS_base)
 LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
 # Targets may take a plugin's files in.
 LIBS_FUZZ   := $(LIBS_KERNEL) -lsqlite3
@@ -89,7 +90,7 @@ PROTO_H   := $(PROTO_C:.c=.h)
 PROTO_PY  := $(PROTO:proto/%.proto=$(BUILD)/gen/python/%_pb2.py)
 PROTO_BARE := $(PROTO:proto/%=$(BUILD)/gen-proto/%)
 PROTO_O   := $(PROTO_C:$(BUILD)/%.c=$(BUILD)/obj/%.o)
-PLUGIN_PROTO_O := $(filter $(BUILD)/obj/gen/remora/%,$(PROTO_O))
+PLUGIN_PROTO_O := $(filter $(BUILD)/obj/gen/remora/plugin/%,$(PROTO_O))
 
 # Service blocks go: the C generator would make functions of them, whose names clash (`rpc Init` with `x__init`).
 $(BUILD)/gen-proto/%.proto: proto/%.proto
@@ -175,8 +176,9 @@ BINS := $(call have,kernel/main/*.c,$(BUILD)/bin/remorad) $(call have,kernel/exe
 
 $(BUILD)/bin/remorad: $(call srcs,kernel/main/*.c) $(LIBKERNEL)
 	$(call link,$(LIBS_KERNEL))
+# The only program of ours that maps libnng.
 $(BUILD)/bin/remora: $(call srcs,tools/remora/*.c) $(LIBKERNEL)
-	$(call link,$(LIBS_KERNEL))
+	$(call link,$(LIBS_REMORA))
 $(BUILD)/bin/remora-exec: $(call srcs,kernel/exec/*.c)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)

@@ -108,6 +108,50 @@ describe(struct request *rq, struct buf *components, struct buf *details)
     return err == OK ? OK : fail(rq, ERR_INTERNAL, "the metadata is too large");
 }
 
+/* --- administration ----------------------------------------------------------------------------*/
+
+static void
+describe_process(void *arg, struct admin_process *ret_process)
+{
+    static const char *const stages[] = {
+        [STAGE_STARTING] = "starting", [STAGE_RUNNING] = "running",  [STAGE_BLOCKING] = "blocking",
+        [STAGE_DRAINING] = "draining", [STAGE_PLUGINS] = "stopping", [STAGE_ENDED] = "stopping",
+    };
+    const struct runtime *runtime = arg;
+    *ret_process = (struct admin_process){
+        .app_id = runtime->options.app_id,
+        .namespace_ = runtime->options.namespace_name,
+        .stage = stages[runtime->stage],
+        .is_ready = atomic_load_explicit(&runtime->kernel.is_ready, memory_order_relaxed),
+        .http_port = runtime->options.http_port,
+        .worker_count = runtime->worker_count,
+        .started_unix_ms = runtime->started_unix_ms,
+    };
+}
+
+static void
+open_admin(struct runtime *runtime)
+{
+    runtime->admin = admin_open(&(struct admin_config){ .loop = runtime->loop,
+                                                        .rundir = &runtime->rundir,
+                                                        .host = runtime->host,
+                                                        .version = REMORA_VERSION,
+                                                        .arg = runtime,
+                                                        .process = describe_process });
+}
+
+static void
+on_plugin(void *arg, struct plugin *plugin, enum plugin_state from)
+{
+    admin_on_plugin(((struct runtime *)arg)->admin, plugin, from);
+}
+
+static void
+on_component(void *arg, const struct host_component *component, const char *was)
+{
+    admin_on_component(((struct runtime *)arg)->admin, component, was);
+}
+
 /* --- signals -----------------------------------------------------------------------------------*/
 
 static void
@@ -354,6 +398,8 @@ make_host(struct runtime *runtime, const char *program_folder)
         .arg = runtime,
         .on_settled = on_settled,
         .on_fatal = on_component_fatal,
+        .on_plugin = on_plugin,
+        .on_component = on_component,
     };
     runtime->host = host_new(&config);
 }
@@ -386,6 +432,7 @@ start(struct runtime *runtime, struct component_list *ret_components)
     if (!open_rundir(runtime) || !init_workers(runtime))
         return false;
     make_host(runtime, folder);
+    open_admin(runtime);
     return servers_bind(runtime) && start_workers(runtime);
 }
 
@@ -415,12 +462,13 @@ end(struct runtime *runtime)
     }
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_join(&runtime->workers[i].kernel_worker.worker);
-    offload_fini(); /* its threads may be waking a worker still */
+    offload_fini();                       /* its threads may be waking a worker still */
     (void)mailbox_run(&runtime->control); /* what workers said last */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         component_table_fini(&runtime->workers[i].kernel_worker.components);
         worker_fini(&runtime->workers[i].kernel_worker.worker);
     }
+    admin_close(TAKE(runtime->admin));
     if (runtime->host != NULL)
         host_free(runtime->host);
     catalogue_fini(&runtime->catalogue);
@@ -435,6 +483,7 @@ static int
 run(struct runtime *runtime)
 {
     struct component_list components = { 0 };
+    runtime->started_unix_ms = clock_unix_ms();
     runtime->loop = ev_default_loop(0);
     ev_async_init(&runtime->wake, on_wake);
     runtime->wake.data = runtime;

@@ -8,6 +8,7 @@
 
 #include <ev.h>
 
+#include "admin/admin.h"
 #include "api/kernel.h"
 #include "component/host.h"
 #include "config/cli.h"
@@ -60,6 +61,8 @@ struct runtime {
     bool has_rundir;
     struct catalogue catalogue;
     struct host *host;
+    struct admin *admin; /* NULL before it is open, or if it could not be */
+    int64_t started_unix_ms;
 };
 
 /* Binds all listening sockets. False: a fatal line was logged. */
