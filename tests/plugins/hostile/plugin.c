@@ -39,7 +39,7 @@ static uint64_t host_calls;
 static uint64_t late_call; /* answered only once it was cancelled */
 static char token[65];
 
-static void
+static void NORETURN
 die(const char *what)
 {
     fprintf(stderr, "hostile: %s: %s\n", what, strerror(errno));
