@@ -232,7 +232,7 @@ store_transact(remora_call *call, void *self, const struct remora_state_operatio
     (void)metadata;
     (void)metadata_count;
     struct store *store = self;
-    struct entry **entries = calloc(count, sizeof *entries);
+    struct entry **entries = calloc(count, sizeof(struct entry *));
     size_t ready = 0;
     if (entries == NULL) {
         remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, "out of memory");

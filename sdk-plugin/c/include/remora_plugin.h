@@ -117,7 +117,8 @@ struct remora_config {
     size_t metadata_count;
 };
 
-enum remora_capability { /* bits; the meaning of each is the one of the state API */
+/* Bits; the meaning of each is the one of the state API. */
+enum remora_capability {
     REMORA_CAP_ETAG = 1u << 0,
     REMORA_CAP_TRANSACTIONAL = 1u << 1,
     REMORA_CAP_QUERY_API = 1u << 2,
@@ -173,8 +174,8 @@ void remora_post(void (*fn)(void *arg), void *arg);
 enum remora_level { REMORA_DEBUG = 1, REMORA_INFO = 2, REMORA_WARN = 3, REMORA_ERROR = 4 };
 
 /* One line in the sidecar's log; cut at 4,096 bytes. Plugin thread only. Never log a secret. */
-void remora_log(enum remora_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void
+remora_log(enum remora_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* --- any call ----------------------------------------------------------------------------------*/
 
@@ -244,9 +245,9 @@ struct remora_state_value {
     bool has_etag;
     struct remora_slice etag;
     struct remora_bytes value;
-    int64_t expires_unix_ms;               /* 0: never, or not known */
-    struct remora_slice key;               /* query replies only */
-    const struct remora_failure *failure;  /* bulk and query replies: this item failed */
+    int64_t expires_unix_ms;              /* 0: never, or not known */
+    struct remora_slice key;              /* query replies only */
+    const struct remora_failure *failure; /* bulk and query replies: this item failed */
 };
 
 /* Each function answers its call with the reply named behind it, or with remora_reply_error() or
@@ -283,8 +284,8 @@ struct remora_state_ops {
 };
 
 void remora_state_reply_value(remora_call *call, const struct remora_state_value *value);
-void remora_state_reply_values(remora_call *call, const struct remora_state_value *values,
-                               size_t count);
+void
+remora_state_reply_values(remora_call *call, const struct remora_state_value *values, size_t count);
 /* failures[i] is NULL where item i succeeded. */
 void remora_state_reply_failures(remora_call *call, const struct remora_failure *const *failures,
                                  size_t count);

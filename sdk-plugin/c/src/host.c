@@ -133,7 +133,7 @@ start(struct host_call *call, const struct remora_call *parent, uint32_t method,
 static struct slice
 encode(struct host_call *call, struct remora_slice store, struct remora_slice key, bool json)
 {
-    char *first = arena_alloc(&call->arena, store.len + key.len + 3 * WIRE_HEAD_MAX);
+    char *first = arena_alloc(&call->arena, store.len + key.len + (size_t)3 * WIRE_HEAD_MAX);
     char *at = wire_put_bytes(first, 1, from_remora(store));
     at = wire_put_bytes(at, 2, from_remora(key));
     at = wire_put_number(at, 3, json);

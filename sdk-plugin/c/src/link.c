@@ -315,7 +315,7 @@ flush(void)
         ev_io_stop(sdk.loop, &link->writer);
     else
         ev_io_start(sdk.loop, &link->writer);
-    if (link->out.capacity > 2 * SDK_OUTPUT_PAUSE_BYTES)
+    if (link->out.capacity > (size_t)2 * SDK_OUTPUT_PAUSE_BYTES)
         buf_release(&link->out); /* after a burst; does nothing while bytes are left */
 }
 

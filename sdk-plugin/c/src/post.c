@@ -78,7 +78,7 @@ remora_post(void (*fn)(void *arg), void *arg)
 static struct slice
 encode_entry(struct arena *arena, enum remora_level level, struct slice text)
 {
-    char *start = arena_alloc(arena, text.len + 3 * WIRE_NUMBER_MAX);
+    char *start = arena_alloc(arena, text.len + (size_t)3 * WIRE_NUMBER_MAX);
     char *at = wire_put_number(start, 1, level);
     at = wire_put_bytes(at, 2, text);
     at = wire_put_number(at, 3, sdk.current == NULL ? 0 : sdk.current->handle);

@@ -36,7 +36,7 @@ etag_len(const struct remora_state_value *value)
 struct slice
 state_encode_value(struct remora_call *call, const struct remora_state_value *value)
 {
-    struct writer w = writer(call, 3 * WIRE_NUMBER_MAX + etag_len(value));
+    struct writer w = writer(call, (size_t)3 * WIRE_NUMBER_MAX + etag_len(value));
     w.at = wire_put_number(w.at, 1, value->found);
     if (value->has_etag)
         w.at = wire_put_present_bytes(w.at, 2, from_remora(value->etag));
@@ -51,7 +51,8 @@ static struct slice
 encode_status(struct remora_call *call, const struct remora_failure *failure)
 {
     const struct frame_status status = call_status_of(call, failure);
-    struct writer w = writer(call, 4 * WIRE_NUMBER_MAX + status.message.len + status.reason.len);
+    struct writer w = writer(call,
+                             (size_t)4 * WIRE_NUMBER_MAX + status.message.len + status.reason.len);
     w.at = wire_put_number(w.at, 1, status.code);
     w.at = wire_put_bytes(w.at, 2, status.message);
     w.at = wire_put_bytes(w.at, 3, status.reason);
@@ -104,7 +105,7 @@ state_encode_values(struct remora_call *call, const struct remora_state_value *v
     size_t bytes_max = 0;
     const struct slice *statuses = encode_statuses(call, values, count, &bytes_max);
     for (size_t i = 0; i < count; i++)
-        bytes_max += 6 * WIRE_NUMBER_MAX + etag_len(&values[i]);
+        bytes_max += (size_t)6 * WIRE_NUMBER_MAX + etag_len(&values[i]);
     struct writer w = writer(call, bytes_max);
     for (size_t i = 0; i < count; i++)
         w.at = put_item(w.at, &values[i], statuses[i]);
@@ -134,7 +135,7 @@ state_encode_query(struct remora_call *call, const struct remora_state_value *va
     size_t bytes_max = WIRE_HEAD_MAX + token.len;
     const struct slice *statuses = encode_statuses(call, values, count, &bytes_max);
     for (size_t i = 0; i < count; i++)
-        bytes_max += 5 * WIRE_NUMBER_MAX + values[i].key.len + etag_len(&values[i]);
+        bytes_max += (size_t)5 * WIRE_NUMBER_MAX + values[i].key.len + etag_len(&values[i]);
     struct writer w = writer(call, bytes_max);
     for (size_t i = 0; i < count; i++)
         w.at = put_query_item(w.at, &values[i], statuses[i]);
@@ -152,7 +153,7 @@ state_encode_failures(struct remora_call *call, const struct remora_failure *con
         if (failures[i] == NULL)
             continue;
         statuses[i] = encode_status(call, failures[i]);
-        bytes_max += 3 * WIRE_NUMBER_MAX + statuses[i].len;
+        bytes_max += (size_t)3 * WIRE_NUMBER_MAX + statuses[i].len;
     }
     struct writer w = writer(call, bytes_max);
     for (size_t i = 0; i < count; i++) {

@@ -52,7 +52,7 @@ assert_round_trip(const struct frame *frame)
 {
     struct buf out;
     struct frame again;
-    buf_init(&out, LIMIT_frame_bytes_max * 2);
+    buf_init(&out, (size_t)LIMIT_frame_bytes_max * 2);
     if (frame_append(&out, frame, NULL, 0)) {
         const err_t err = frame_decode(slice_from(buf_slice(&out), SP_HEADER_BYTES), &again);
         assert(err == OK);

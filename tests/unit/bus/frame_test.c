@@ -127,7 +127,7 @@ TEST(ten_thousand_frames_are_what_protobuf_c_packs_and_come_back_equal)
 {
     struct buf out;
     struct arena arena;
-    buf_init(&out, LIMIT_frame_bytes_max * 2);
+    buf_init(&out, (size_t)LIMIT_frame_bytes_max * 2);
     arena_init(&arena);
     for (unsigned i = 0; i < 10000; i++) {
         const struct frame frame = draw_frame();
@@ -165,7 +165,7 @@ TEST(payload_parts_are_joined)
 TEST(the_longest_envelope_leaves_room_for_the_promised_payload)
 {
     struct buf out;
-    buf_init(&out, LIMIT_frame_bytes_max * 2);
+    buf_init(&out, (size_t)LIMIT_frame_bytes_max * 2);
     char *payload = calloc(1, LIMIT_frame_bytes_max + 1);
     static char text[FRAME_STATUS_MESSAGE_MAX];
     struct frame frame = {
