@@ -261,7 +261,7 @@ link_gone(struct ward *ward)
         if (member->ward != ward)
             continue;
         if (member->standing == STANDING_READY) {
-            member->standing = STANDING_WAITING;
+            set_standing(member, STANDING_WAITING);
             routes_detach(&host->routes, member->spec->name, ward->published, NULL);
         }
     }
