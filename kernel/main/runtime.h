@@ -10,14 +10,13 @@
 
 #include "admin/admin.h"
 #include "api/kernel.h"
+#include "base/version.h"
 #include "component/host.h"
 #include "config/cli.h"
 #include "http/h1_server.h"
 #include "supervisor/rundir.h"
 
 enum { SERVERS_PER_WORKER_MAX = 16 };
-
-#define REMORA_VERSION "edge"
 
 struct runtime;
 

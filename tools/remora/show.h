@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Replies on standard output, for people or as JSON. */
+#ifndef REMORA_SHOW_H
+#define REMORA_SHOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "remora/admin/v1/admin.pb-c.h"
+
+/* `kernel` is NULL if none runs. */
+void show_version(const Remora__Admin__V1__Version *kernel, bool as_json);
+void show_status(const Remora__Admin__V1__Reply *reply, bool as_json);
+void show_components(const Remora__Admin__V1__Reply *reply, bool as_json);
+void show_plugins(const Remora__Admin__V1__Reply *reply, bool as_json);
+/* The first plugin with its components. */
+void show_plugin(const Remora__Admin__V1__Reply *reply, bool as_json);
+void show_lines(const Remora__Admin__V1__Reply *reply, bool as_json);
+void show_restarted(const Remora__Admin__V1__Reply *reply, bool as_json);
+/* One line. */
+void show_event(const Remora__Admin__V1__Event *event, bool as_json);
+
+#endif
