@@ -9,7 +9,7 @@ import struct
 import time
 
 from kernel import CALL_CREDIT, FRAME_MAX, LINK_CREDIT, Violation, need
-from remora.plugin.v1 import plugin_pb2 as pb
+import plugin_pb2 as pb
 
 CHECKS = []
 HANDLE = 5

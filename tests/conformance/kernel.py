@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from remora.plugin.v1 import plugin_pb2 as pb
+import plugin_pb2 as pb
 
 GREETING = b"\0SP\0\0\x10\0\0"
 FRAME_MAX = 262144

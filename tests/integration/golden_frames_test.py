@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 
-from google.protobuf import json_format
-from remora.plugin.v1 import plugin_pb2 as pb
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("REMORA_BUILD") or os.path.join(TOP, "build")
+sys.path.insert(0, os.path.join(BUILD, "gen/python/remora/plugin/v1"))
+from google.protobuf import json_format  # noqa: E402
+import plugin_pb2 as pb  # noqa: E402
 
-GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../sdk-plugin/golden")
+GOLDEN = os.path.join(TOP, "sdk-plugin/golden")
 passed = failed = 0
 
 

@@ -7,10 +7,11 @@ import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("REMORA_BUILD") or os.path.join(TOP, "build")
-sys.path[:0] = [os.path.join(TOP, "tests/conformance"), os.path.join(TOP, "build/gen/python")]
+MESSAGES = "gen/python/remora/plugin/v1"
+sys.path[:0] = [os.path.join(TOP, "tests/conformance"), os.path.join(BUILD, MESSAGES), os.path.join(TOP, "build", MESSAGES)]
 import kernel  # noqa: E402
 from kernel import CALL_CREDIT, need  # noqa: E402
-from remora.plugin.v1 import plugin_pb2 as pb  # noqa: E402
+import plugin_pb2 as pb  # noqa: E402
 
 EXEC = os.path.join(os.path.abspath(BUILD), "tests/plugins/proxy/proxy")
 HANDLE = 3

@@ -16,7 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def find_packages():
     """pynng lives in the build's own environment, the messages beside it."""
     build = os.path.join(HERE, "../../../build")
-    sys.path.insert(0, os.path.join(build, "gen/python"))
+    for folder in [os.path.join(build, "gen/python")] + list(sys.path):
+        sys.path.append(os.path.join(folder, "remora/plugin/v1"))
     try:
         import pynng  # noqa: F401
     except ImportError:
@@ -29,7 +30,7 @@ def find_packages():
 
 find_packages()
 import pynng  # noqa: E402
-from remora.plugin.v1 import plugin_pb2 as pb  # noqa: E402
+import plugin_pb2 as pb  # noqa: E402
 
 FRAME_MAX = 262144
 PAYLOAD_MAX = FRAME_MAX - 5 * 1024  # the rest of a frame always fits into 5 KiB
