@@ -29,6 +29,7 @@ DEADLINE_S = 15 * SLOW
 
 _tests = []
 _live = []  # what has to be killed at the end
+_complaints = []  # of sanitizers
 
 
 def test(name, requirements=""):
@@ -64,6 +65,9 @@ def main():
             traceback.print_exc(file=sys.stdout)
         print(f"{verdict:4} {name} ({requirements}) {time.monotonic() - started:.2f} s", flush=True)
     end_all()
+    for complaint in _complaints:
+        print(complaint)
+    failed += len(_complaints)
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     sys.exit(1 if failed else 0)
 
@@ -476,9 +480,16 @@ class Sidecar(Process):
         return self.wait(seconds)
 
     def end(self):
+        """Under sanitizers it ends in an orderly way, which is when leaks are looked for."""
+        if SLOW > 1 and self.is_alive():
+            self.popen.terminate()
+            try:
+                self.popen.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                pass  # a test may have stopped its plugin
         super().end()
-        if SLOW > 1 and re.search(r"ERROR: (Address|Leak)Sanitizer|runtime error:", self.log()):
-            print(self.log()[-6000:])
+        if re.search(r"ERROR: (Address|Leak|Thread)Sanitizer|runtime error:", self.log()):
+            _complaints.append(self.log()[-6000:])
 
 
 # --- the state API ----------------------------------------------------------------------------------------------------
