@@ -323,6 +323,12 @@ pattern_slice(uint64_t from, size_t len)
     return slice_of(bytes + from % 251, len);
 }
 
+static inline bool
+is_pattern(uint64_t from, struct slice bytes)
+{
+    return slice_eq(bytes, pattern_slice(from, bytes.len));
+}
+
 /* --- calls -------------------------------------------------------------------------------------*/
 
 /* One call on a task of its own, with all that came of it. */
@@ -384,9 +390,7 @@ read_body(struct task *t, struct link_call *call, struct job *job)
         task_yield(t); /* more may arrive while it is held */
         size_t held = call->body.capacity + call->held.capacity;
         job->held_max = held > job->held_max ? held : job->held_max;
-        struct slice expected = chunk;
-        for (size_t i = 0; i < chunk.len && !job->body_is_wrong; i++)
-            job->body_is_wrong = expected.data[i] != pattern(job->body_bytes + i);
+        job->body_is_wrong = job->body_is_wrong || !is_pattern(job->body_bytes, chunk);
         job->body_bytes += chunk.len;
     }
 }

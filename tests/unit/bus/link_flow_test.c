@@ -32,8 +32,7 @@ static void
 take_bytes(uint64_t call, struct slice payload, size_t message_bytes)
 {
     struct slice bytes = slice_from(payload, message_bytes);
-    for (size_t i = 0; i < bytes.len && !is_wrong; i++)
-        is_wrong = bytes.data[i] != pattern(received[call] + i);
+    is_wrong = is_wrong || !is_pattern(received[call], bytes);
     received[call] += bytes.len;
     received_total += bytes.len;
     if (!gives_credit || payload.len == 0)
@@ -676,10 +675,11 @@ run_echo(struct task *t, void *arg)
     struct slice chunk = SLICE_EMPTY;
     do {
         echo->read_err = link_call_body(t, &echo->call, &chunk);
-        for (size_t i = 0; echo->read_err == OK && i < chunk.len && !echo->is_wrong; i++)
-            echo->is_wrong = chunk.data[i] != pattern(echo->read + i);
+        if (echo->read_err != OK)
+            break;
+        echo->is_wrong = echo->is_wrong || !is_pattern(echo->read, chunk);
         echo->read += chunk.len;
-    } while (echo->read_err == OK && chunk.len > 0);
+    } while (chunk.len > 0);
     while (!echo->has_written)
         task_yield(t);
     link_call_finish(&echo->call);
