@@ -18,7 +18,7 @@ character_len(const char *text, size_t len)
 }
 
 /* The usual walk with one point to return to: when nothing fits, the latest % takes one more
- * character. Earlier ones never need to be tried again. */
+ * byte. Earlier ones never need to be tried again. */
 bool
 key_like(const char *key, size_t key_len, const char *pattern, size_t pattern_len)
 {
@@ -46,8 +46,7 @@ key_like(const char *key, size_t key_len, const char *pattern, size_t pattern_le
         }
         if (!can_retry || retry_key >= key_len)
             return false;
-        retry_key += character_len(key + retry_key, key_len - retry_key);
-        k = retry_key;
+        k = ++retry_key; /* a byte: half a character never fits anything but _ and its rest */
         p = retry_pattern;
     }
     return true;

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an application may send the sqlite plugin as text: query documents and key patterns, run
+ * against a small table. The first byte picks which. Whatever it is, it is answered: a query that
+ * compiles is SQL that SQLite takes, and neither changes the table nor sees another's keys. */
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The plugin is no library: its files are taken in here. */
+#include "plugins/sqlite/base64.c"
+#include "plugins/sqlite/failure.c"
+#include "plugins/sqlite/functions.c"
+#include "plugins/sqlite/query.c"
+#include "plugins/sqlite/timestamp.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static sqlite3 *
+open_table(void)
+{
+    static sqlite3 *db;
+    if (db != NULL)
+        return db;
+    int rc = sqlite3_open(":memory:", &db);
+    assert(rc == SQLITE_OK);
+    rc = functions_register(db);
+    assert(rc == SQLITE_OK);
+    rc = sqlite3_exec(
+        db,
+        "CREATE TABLE state (key TEXT PRIMARY KEY, value, is_binary, etag, expiration_time);"
+        "INSERT INTO state VALUES ('app||1', '{\"a\":1,\"b\":{\"c\":\"x\"}}', 0, 'e', NULL),"
+        "('app||2', '{\"a\":null,\"b\":[true]}', 0, 'e', NULL), ('app||3', 'eyJhIjoyfQ==', 1, 'e',"
+        " NULL), ('app||4', 'no json', 0, 'e', NULL), ('other||1', '{\"a\":1}', 0, 'e', NULL)",
+        NULL, NULL, NULL);
+    assert(rc == SQLITE_OK);
+    return db;
+}
+
+static void
+run_query(struct remora_slice document)
+{
+    sqlite3 *db = open_table();
+    struct query query;
+    struct failure *failure = query_init(&query, document, (struct remora_slice){ "app||", 5 },
+                                         "state");
+    if (failure != NULL) {
+        assert(failure->base.code == REMORA_INVALID_ARGUMENT && failure->message[0] != '\0');
+        failure_free(failure);
+        return;
+    }
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db, query.sql, -1, &statement, NULL);
+    /* Long chains of AND and OR are too deep for SQLite, which says so. */
+    assert(rc == SQLITE_OK || strstr(sqlite3_errmsg(db), "too large") != NULL);
+    if (rc == SQLITE_OK) {
+        assert(sqlite3_stmt_readonly(statement));
+        rc = query_bind(&query, statement);
+        assert(rc == SQLITE_OK);
+        while ((rc = sqlite3_step(statement)) == SQLITE_ROW)
+            assert(memcmp(sqlite3_column_text(statement, 0), "app||", 5) == 0);
+        assert(rc == SQLITE_DONE);
+    }
+    sqlite3_finalize(statement);
+    query_fini(&query);
+}
+
+/* A key between wildcards that hold its own bytes is found again. */
+static void
+run_pattern(struct remora_slice text)
+{
+    size_t half = text.len / 2;
+    (void)key_like(text.data, half, text.data + half, text.len - half);
+    bool is_plain = memchr(text.data, '\\', text.len) == NULL;
+    if (is_plain)
+        assert(key_like(text.data, text.len, text.data, text.len) ||
+               memchr(text.data, '_', text.len) != NULL);
+    assert(key_like(text.data, text.len, "%", 1));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    struct remora_slice text = { (const char *)data + 1, size - 1 };
+    if (data[0] == 'k')
+        run_pattern(text);
+    else
+        run_query(text);
+    return 0;
+}
