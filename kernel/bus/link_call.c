@@ -319,7 +319,7 @@ link_on_reply(struct link *link, const struct frame *frame)
     const char *reason = find_answered(link, frame->call, &call);
     if (reason != NULL || call == NULL || call->has_begun)
         return reason; /* a second answer is ignored: the first one counts */
-    if (frame->message_bytes > LIMIT_message_bytes_max ||
+    if (frame->message_bytes > LIMIT_message_bytes_max || frame->payload_bytes > INT64_MAX ||
         (!frame->open_ended && frame->message_bytes > frame->payload_bytes))
         return "impossible lengths in a response";
     if (!frame->open_ended && frame->payload.len > frame->payload_bytes)

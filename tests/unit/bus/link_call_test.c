@@ -262,6 +262,8 @@ TEST(impossible_lengths_end_the_link)
           .call = 1,
           .message_bytes = UINT32_MAX,
           .payload_bytes = UINT64_MAX },
+        { .kind = FRAME_RESPONSE, .call = 1, .payload_bytes = UINT64_MAX },
+        { .kind = FRAME_RESPONSE, .call = 1, .payload_bytes = 1 + (uint64_t)INT64_MAX },
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         start_ready();
