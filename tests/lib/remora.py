@@ -127,8 +127,8 @@ def free_port(host="127.0.0.1"):
 class Folder:
     """A temporary folder; short, since the paths of Unix sockets are."""
 
-    def __init__(self):
-        self.path = tempfile.mkdtemp(prefix="i-")
+    def __init__(self, parent=None):
+        self.path = tempfile.mkdtemp(prefix="i-", dir=parent)
         _live.insert(0, self)
 
     def __truediv__(self, name):
