@@ -75,6 +75,16 @@ def pss_kib(pids):
     return total
 
 
+def private_kib(pid):
+    """What only this process holds: unlike PSS it does not move when another one maps the same library."""
+    total = 0
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        for line in f:
+            if line.startswith(("Private_Dirty:", "Private_Clean:")):
+                total += int(line.split()[1])
+    return total
+
+
 def fd_count(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 

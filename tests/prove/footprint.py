@@ -20,16 +20,6 @@ def mib(pids):
     return measure.pss_kib(pids) / 1024
 
 
-def private_kib(pid):
-    """What only this process holds: unlike PSS it does not move when another one maps the same library."""
-    total = 0
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        for line in f:
-            if line.startswith(("Private_Dirty:", "Private_Clean:")):
-                total += int(line.split()[1])
-    return total
-
-
 def maps_of(pid):
     with open(f"/proc/{pid}/maps") as f:
         return f.read()
@@ -78,12 +68,12 @@ def drift():
     plugin = product.plugin_pids()["in-memory"]
     case = measure.get_case("get", product.port, "store")
     case.run(64, 600, "--requests", str(DRIFT_FROM))
-    before = settled(lambda: private_kib(product.pid)), measure.fd_count(product.pid)
-    plugin_before = sum(map(private_kib, plugin))
+    before = settled(lambda: measure.private_kib(product.pid)), measure.fd_count(product.pid)
+    plugin_before = sum(map(measure.private_kib, plugin))
     case.run(64, 600, "--requests", str(DRIFT_TO - DRIFT_FROM))
-    growth = settled(lambda: private_kib(product.pid)) - before[0]
+    growth = settled(lambda: measure.private_kib(product.pid)) - before[0]
     claims.at_most(f"kernel drift, KiB, from request {DRIFT_FROM} to {DRIFT_TO}", growth, 256, digits=0)
-    claims.at_most("plugin drift, KiB, meanwhile", sum(map(private_kib, plugin)) - plugin_before, 256, digits=0)
+    claims.at_most("plugin drift, KiB, meanwhile", sum(map(measure.private_kib, plugin)) - plugin_before, 256, digits=0)
     remora.eventually(lambda: measure.fd_count(product.pid) <= before[1], "connections are closed")
     product.end()
     return growth
