@@ -7,7 +7,7 @@ import datetime
 import json
 import re
 
-from remora import Store, equal, eventually, main, need, test
+from remora import Store, equal, eventually, main, need, request_bytes, test
 from state_stores import NAMES, on_stores, redis, sidecar
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -127,6 +127,26 @@ def empty_and_malformed(store):
                  '[{"key":"a","value":"\n"}]', '[{"key":"a","value":01}]'):
         reply = store.save_raw(body)
         need(reply.status == 400 and reply.json["errorCode"] == "ERR_MALFORMED_REQUEST", f"{body[:50]}: {reply}")
+
+
+@on_stores("many clients at once each get their own answers", "STATE-02")
+def own_answers(store):
+    def client(i):
+        connection = store.sidecar.connect()
+        try:
+            for j in range(20):
+                body = json.dumps([{"key": f"own-{i}", "value": [i, j]}]).encode()
+                get = request_bytes("GET", f"{store.path}/own-{i}")
+                # Pipelined: the second is read while the first is at work, and the answers keep their order.
+                connection.send(request_bytes("POST", store.path, body=body) + get + get)
+                replies = [connection.reply() for _ in range(3)]
+                equal([reply.status for reply in replies], [204, 200, 200])
+                equal([reply.json for reply in replies[1:]], [[i, j], [i, j]])
+        finally:
+            connection.close()
+
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        list(pool.map(client, range(32)))
 
 
 # --- ETags and options ------------------------------------------------------------------------------------------------

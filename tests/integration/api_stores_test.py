@@ -37,8 +37,8 @@ def check_prefixes(sidecar, keys_of_store, namespaced):
     for name, owner in (("by-default", "by-upper"), ("by-name", "by-name"), ("by-none", "by-none"), ("by-text", "by-text")):
         if not (namespaced == "myApp||darth" and owner == "by-upper"):
             equal(Store(sidecar, name).get("darth").json, owner)
-    Store(sidecar, "by-none").save("vader", 1)
-    equal(Store(sidecar, "by-none").get("vader").json, 1)
+    equal(Store(sidecar, "by-none").transact(("upsert", "vader", 1)).status, 204)
+    equal(Store(sidecar, "by-none").bulk(["vader", "darth"]).json[0]["data"], 1)
     equal(Store(sidecar, "by-appid").get("vader").status, 204)
 
 

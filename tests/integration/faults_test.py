@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import stat
 import threading
 import time
 
@@ -193,6 +194,11 @@ def outage():
         eventually(lambda: load.total() - load.good() > bad + 4, "requests fail in words")
         reply = store.save("k", 1)
         need(reply.status >= 500 and reply.json["errorCode"] == "ERR_STATE_SAVE", repr(reply))
+        for reply, code in ((store.get("k"), "ERR_STATE_GET"), (store.delete("k"), "ERR_STATE_DELETE"),
+                            (store.transact(("upsert", "k", 1)), "ERR_STATE_TRANSACTION")):
+            need(reply.status >= 500 and reply.json["errorCode"] == code, f"{code}: {reply}")
+        items = store.bulk(["k", "l"]).json
+        need(all("data" not in item and item["error"] for item in items), f"a bulk read tells item by item: {items}")
         equal(Store(sidecar, "mem").save("k", 1).status, 204)
         redis.start()
         eventually(lambda: store.save("back", 1).status == 204, "it serves again by itself")
@@ -244,8 +250,6 @@ def connect_and_close():
 
 
 def is_socket(path):
-    import stat
-
     return stat.S_ISSOCK(os.stat(path).st_mode)
 
 

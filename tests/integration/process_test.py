@@ -122,7 +122,10 @@ def readiness():
     reply = sidecar.call("GET", "/v1.0/healthz")
     equal((reply.status, reply.json["errorCode"]), (500, "ERR_HEALTH_NOT_READY"))
     need(reply.json["message"].startswith("dapr is not ready: "), reply.text)
-    equal(sidecar.call("GET", "/v1.0/healthz/outbound").status, 500)
+    reply = sidecar.call("GET", "/v1.0/healthz/outbound")
+    equal((reply.status, reply.json["errorCode"]), (500, "ERR_OUTBOUND_HEALTH_NOT_READY"))
+    reply = sidecar.call("GET", "/v1.0/healthz?appid=other")
+    equal((reply.status, reply.json["errorCode"]), (500, "ERR_HEALTH_APPID_NOT_MATCH"))
     equal(sidecar.wait(), 1)
     contains(sidecar.log(), "Failed to init component slow (state.redis/v1): [INIT_COMPONENT_FAILURE]: initialization error "
              "occurred for slow (state.redis/v1): ")
