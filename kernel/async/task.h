@@ -86,8 +86,8 @@ uint64_t task_time_left_ms(const struct task *t);
 
 /* Asks the task to end soon: its present and later waits end with ERR_CANCELLED. Same worker. */
 void task_cancel(struct task *t);
-/* Asks it to begin nothing more, as when a client has half-closed: the same, but what stands between
- * task_begun() and task_begun_end() may finish. */
+/* Asks it to begin nothing more, as when a client has half-closed: the same, but what stands
+ * between task_begun() and task_begun_end() may finish. */
 void task_wind_down(struct task *t);
 bool task_is_cancelled(const struct task *t);
 /* Around waits for what is under way already and cheaper to finish than to undo. They nest. */

@@ -110,7 +110,7 @@ struct link {
     uint64_t host_bytes;                      /* payload announced by open host calls */
     struct link_call *calls[LINK_CALL_SLOTS]; /* by number, chained */
     struct list host_calls;
-    uint64_t answered_count; /* responses received: the process works */
+    uint64_t answered_count; /* operations answered, life-cycle calls not counted: it works */
     uint64_t log_until_ms;   /* end of the second in which log lines are counted */
     unsigned log_count;
     unsigned logs_dropped;
@@ -157,7 +157,11 @@ struct flow {
     bool has_stopped;     /* the other side does not want more */
 };
 
+/* Methods of plugin.proto up to here are of a component's life: that they are answered proves little. */
+enum { LIFECYCLE_METHOD_MAX = 31 };
+
 struct link_call {
+    bool proves_work; /* not a life-cycle call */
     struct link *link; /* NULL: not open */
     uint64_t id;
     struct link_call *next; /* in its slot */

@@ -129,6 +129,7 @@ link_call_open(struct task *t, struct link *link, const struct link_args *args,
 {
     *ret_call = (struct link_call){ .arena = args->arena != NULL ? args->arena : task_arena(t),
                                     .is_write = args->is_write,
+                                    .proves_work = args->method > LIFECYCLE_METHOD_MAX,
                                     .flow = { .credit_bytes = LIMIT_call_credit_bytes },
                                     .intake = { .window_bytes = LIMIT_call_credit_bytes } };
     buf_init(&ret_call->body, LIMIT_call_credit_bytes);
@@ -331,7 +332,7 @@ link_on_reply(struct link *link, const struct frame *frame)
     call->payload_bytes = frame->payload_bytes;
     call->message_bytes = frame->message_bytes;
     call->payload_got = frame->payload.len;
-    link->answered_count++;
+    link->answered_count += call->proves_work;
     if (frame->has_status)
         keep_status(call, &frame->status);
     /* Who answers with a whole payload or an error has read enough; a stream goes on both ways. */

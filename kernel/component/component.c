@@ -31,8 +31,7 @@ component_kind_of(struct slice type, enum component_kind *ret_kind)
 }
 
 size_t
-component_capability_names(uint32_t capabilities,
-                           const char *ret_names[COMPONENT_CAPABILITY_NAMES])
+component_capability_names(uint32_t capabilities, const char *ret_names[COMPONENT_CAPABILITY_NAMES])
 {
     static const struct {
         uint32_t bits;

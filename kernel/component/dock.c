@@ -18,23 +18,14 @@ struct dock {
     struct dock_config config;
     char token[TOKEN_BYTES];
     char scope[SCOPE_BYTES]; /* of the plugin's log lines */
-    unsigned refs;           /* the main thread's command, and running tasks; worker thread only */
     bool is_closed;
     bool was_ready;
     pid_t process_group;
     struct listener listener;
-    struct link *link;    /* counted; NULL before and after */
-    uint64_t own_answers; /* answers to life-cycle calls: they prove nothing */
+    struct link *link; /* counted; NULL before and after */
     struct mail open_mail;
     struct mail close_mail;
 };
-
-static void
-dock_unref(struct dock *dock)
-{
-    if (--dock->refs == 0)
-        free(dock);
-}
 
 static struct dock_event *
 event_new(struct dock *dock, enum dock_event_kind kind)
@@ -54,7 +45,6 @@ tell(struct dock_event *event)
     struct dock *dock = event->dock;
     if (dock->is_closed) { /* the main thread has forgotten us */
         link_unref(event->link);
-        free(event->error);
         free(event);
         return;
     }
@@ -84,14 +74,16 @@ on_ready(struct link *link)
 {
     struct dock *dock = dock_of(link);
     dock->was_ready = true;
-    tell(event_new(dock, DOCK_READY));
+    struct dock_event *event = event_new(dock, DOCK_READY);
+    event->link = link_ref(link);
+    tell(event);
 }
 
 static void
 on_lost(struct link *link, const char *reason)
 {
     struct dock *dock = dock_of(link);
-    if (link->answered_count > dock->own_answers)
+    if (link->answered_count > 0)
         tell(event_new(dock, DOCK_ANSWERED));
     struct dock_event *event = event_new(dock, dock->was_ready ? DOCK_LOST : DOCK_FAILED);
     event->reason = reason;
@@ -155,7 +147,6 @@ dock_new(const struct dock_config *config)
     if (dock == NULL)
         abort();
     dock->config = *config;
-    dock->refs = 1;
     (void)snprintf(dock->token, sizeof dock->token, "%s", config->token); /* 64 digits */
     (void)snprintf(dock->scope, sizeof dock->scope, "remora.plugin.%s", config->plugin_name);
     return dock;
@@ -186,147 +177,11 @@ on_close(struct mail *mail)
         (void)close(dock->config.listen_fd); /* never opened */
     if (dock->link != NULL)
         link_close(dock->link, "the plugin has ended");
-    dock_unref(dock);
+    free(dock);
 }
 
 void
 dock_close(struct dock *dock)
 {
     worker_post(dock->config.worker, &dock->close_mail, on_close);
-}
-
-/* --- components --------------------------------------------------------------------------------*/
-
-struct init {
-    struct mail mail;
-    struct dock *dock;
-    size_t component;
-    uint32_t generation;
-    uint32_t handle;
-    char *request; /* owned */
-    size_t request_bytes;
-    uint64_t timeout_ms;
-};
-
-static char *
-copy_text(struct slice text)
-{
-    char *copy = malloc(text.len + 1);
-    if (copy == NULL)
-        abort();
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    return copy;
-}
-
-/* One life-cycle call. On failure `ret_error` says why, for people. */
-static err_t
-lifecycle_call(struct task *t, struct dock *dock, const struct link_args *args,
-               struct slice *ret_message, struct slice *ret_error)
-{
-    struct link_call call;
-    err_t err = link_call(t, dock->link, args, &call); /* suspends */
-    if (call.has_reply)
-        dock->own_answers++;
-    if (err == OK && call.status.code != GRPC_OK) {
-        *ret_error = call.status.message.len > 0 ? call.status.message
-                                                 : slice_str(grpc_code_name(call.status.code));
-        err = ERR_PLUGIN_FAILED;
-    } else if (err == ERR_DEADLINE) {
-        *ret_error = SLICE("init timeout exceeded");
-    } else if (err != OK) {
-        *ret_error = SLICE("the plugin ended before it had answered");
-    }
-    *ret_message = call.message;
-    link_call_finish(&call);
-    return err;
-}
-
-static err_t
-init_and_start(struct task *t, const struct init *init, struct dock_event *event,
-               struct slice *ret_error)
-{
-    struct dock *dock = init->dock;
-    struct slice message;
-    struct link_args args = { .method = REMORA__PLUGIN__V1__METHOD__METHOD_INIT,
-                              .component = init->handle,
-                              .message = slice_of(init->request, init->request_bytes) };
-    *ret_error = SLICE("the plugin ended");
-    if (dock->link == NULL)
-        return ERR_PLUGIN_NOT_SENT;
-    err_t err = lifecycle_call(t, dock, &args, &message, ret_error);
-    if (err != OK)
-        return err;
-    const Remora__Plugin__V1__InitReply *reply = pb_unpack(
-        task_arena(t), &remora__plugin__v1__init_reply__descriptor, message, LIMIT_frame_depth_max,
-        64 * 1024);
-    *ret_error = SLICE("the plugin's answer to Init is malformed");
-    if (reply == NULL)
-        return ERR_PLUGIN_PROTOCOL;
-    for (size_t i = 0; i < reply->n_capabilities; i++)
-        if (reply->capabilities[i] > 0 && reply->capabilities[i] < 32)
-            event->capabilities |= 1u << reply->capabilities[i];
-    event->operations_max = reply->transaction_operations_max;
-    args.method = REMORA__PLUGIN__V1__METHOD__METHOD_START;
-    args.message = SLICE_EMPTY;
-    *ret_error = SLICE("the plugin ended");
-    if (dock->link == NULL)
-        return ERR_PLUGIN_NOT_SENT;
-    return lifecycle_call(t, dock, &args, &message, ret_error);
-}
-
-static void
-init_main(struct task *t, void *arg)
-{
-    struct init *init = arg;
-    struct dock *dock = init->dock;
-    struct dock_event *event = event_new(dock, DOCK_INIT_DONE);
-    event->component = init->component;
-    event->generation = init->generation;
-    (void)task_deadline_push(t, init->timeout_ms); /* for the task's whole life */
-    struct slice error;
-    err_t err = init_and_start(t, init, event, &error);
-    if (err == OK && dock->link != NULL)
-        event->link = link_ref(dock->link);
-    else
-        event->error = copy_text(err == OK ? SLICE("the plugin ended") : error);
-    tell(event);
-    dock_unref(dock);
-    free(init->request);
-    free(init);
-}
-
-static void
-on_init(struct mail *mail)
-{
-    struct init *init = container_of(mail, struct init, mail);
-    struct dock *dock = init->dock;
-    dock->refs++;
-    if (task_spawn(dock->config.worker, "component init", init_main, init) != NULL)
-        return;
-    struct dock_event *event = event_new(dock, DOCK_INIT_DONE);
-    event->component = init->component;
-    event->generation = init->generation;
-    event->error = copy_text(SLICE("too many tasks"));
-    tell(event);
-    dock_unref(dock);
-    free(init->request);
-    free(init);
-}
-
-void
-dock_init_component(struct dock *dock, size_t component, uint32_t generation, uint32_t handle,
-                    char *request, size_t request_bytes, uint64_t timeout_ms)
-{
-    struct init *init = malloc(sizeof *init);
-    if (init == NULL)
-        abort();
-    *init = (struct init){ .dock = dock,
-                           .component = component,
-                           .generation = generation,
-                           .handle = handle,
-                           .request = request,
-                           .request_bytes = request_bytes,
-                           .timeout_ms = timeout_ms };
-    worker_post(dock->config.worker, &init->mail, on_init);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where one process generation of a plugin meets its worker: the listening socket it dials, the one
- * link it gets, and the life-cycle calls (Init, Start, Close) made over it. The main thread
- * (host.c) commands a dock by message and hears from it by message; in between a dock belongs to
- * its worker.
+ * Where one process generation of a plugin meets its worker: the listening socket it dials and the
+ * one link it gets. The main thread (ward.c) commands a dock by message and hears from it by
+ * message; in between a dock belongs to its worker.
  */
 #ifndef COMPONENT_DOCK_H
 #define COMPONENT_DOCK_H
@@ -25,7 +24,6 @@ enum dock_event_kind {
     DOCK_FAILED, /* before it was ready */
     DOCK_ANSWERED,
     DOCK_LOST,
-    DOCK_INIT_DONE,
 };
 
 /* A message to the main thread. On the heap; the receiver frees it. */
@@ -35,13 +33,7 @@ struct dock_event {
     void *user;        /* of its configuration */
     enum dock_event_kind kind;
     const char *reason; /* FAILED, LOST: a constant */
-    /* INIT_DONE */
-    size_t component;      /* as given to dock_init_component() */
-    uint32_t generation;   /* likewise */
-    struct link *link;     /* counted; NULL if it failed */
-    uint32_t capabilities; /* bits, component.h */
-    uint32_t operations_max;
-    char *error; /* owned; NULL if it is ready */
+    struct link *link;  /* READY: counted */
 };
 
 struct dock_config {
@@ -68,10 +60,5 @@ void dock_open(struct dock *dock, pid_t process_group);
 /* Main thread: close everything and free it; no event follows after the message was handled, but
  * some may be under way. */
 void dock_close(struct dock *dock);
-
-/* Main thread: Init and Start a component. `request` is a packed InitRequest (malloc'ed, moved).
- * Answered by DOCK_INIT_DONE. */
-void dock_init_component(struct dock *dock, size_t component, uint32_t generation, uint32_t handle,
-                         char *request, size_t request_bytes, uint64_t timeout_ms);
 
 #endif

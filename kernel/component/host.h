@@ -35,6 +35,18 @@ struct host_component {
     uint32_t capabilities;
 };
 
+/* One reading of the resources: the components and the memory they live in. Counted, main thread.
+ */
+struct host_load {
+    unsigned refs;
+    struct arena arena;
+    struct component_list components;
+};
+
+struct host_load *host_load_new(void);
+struct host_load *host_load_ref(struct host_load *load);
+void host_load_unref(struct host_load *load); /* NULL is nothing */
+
 struct host_config {
     struct ev_loop *loop;    /* libev's default loop */
     struct mailbox *control; /* of the main thread */
@@ -63,8 +75,14 @@ struct host_config {
 };
 
 struct host *host_new(const struct host_config *config);
-/* Starts all that `components` need (borrowed for the life of the host). */
-void host_start(struct host *host, const struct component_list *components);
+/* Starts all that the load's components need; counts it. */
+void host_start(struct host *host, struct host_load *load);
+/* Makes what is there what the load says: adds, changes and removes components while the others
+ * serve on. A change that fails leaves its component as it was and says so. */
+void host_reload(struct host *host, struct host_load *load);
+/* Exchanges the process of a plugin for a new one, with its manifest (and program) read again. The
+ * old one serves until the new one does. ERR_CONFIG with the words if it cannot even be tried. */
+err_t host_swap(struct host *host, struct slice plugin_name, struct diag *diag) WARN_UNUSED;
 /* Ends all plugins; calls back when they are gone. */
 void host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), void *arg);
 /* After that; docks end with their workers. */

@@ -34,14 +34,21 @@ member_describe(const struct member *member)
 size_t
 host_component_count(const struct host *host)
 {
-    return host->member_count;
+    size_t count = 0;
+    for (size_t i = 0; i < host->member_count; i++)
+        count += host->members[i] != NULL;
+    return count;
 }
 
 struct host_component
 host_component_at(const struct host *host, size_t index)
 {
-    assert(index < host->member_count);
-    return member_describe(&host->members[index]);
+    size_t at = 0;
+    for (;; at++) {
+        assert(at < host->member_count);
+        if (host->members[at] != NULL && index-- == 0)
+            return member_describe(host->members[at]);
+    }
 }
 
 struct plugin *
@@ -135,12 +142,16 @@ host_describe(struct host *host, struct buf *components, struct buf *details)
     const struct plugin_status *statuses = supervisor_statuses(host->supervisor, &arena,
                                                                &plugin_count);
     bool ok = put(details, "\"components\":[");
+    bool is_first = true;
     for (size_t i = 0; i < host->member_count; i++) {
-        const struct member *member = &host->members[i];
+        const struct member *member = host->members[i];
+        if (member == NULL)
+            continue;
         if (member->is_settled &&
             (member->standing != STANDING_FAILED || member->capabilities != 0))
             ok = ok && put_component(components, member);
-        ok = ok && put_standing(details, member, i == 0);
+        ok = ok && put_standing(details, member, is_first);
+        is_first = false;
     }
     ok = ok && put(details, "],\"plugins\":[");
     for (size_t i = 0; i < plugin_count; i++)

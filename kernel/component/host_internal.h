@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What host.c (the life of components) and host_describe.c (what is shown of it) share. */
+/*
+ * What the files of the host share. host.c has the configuration (what is there, what has changed),
+ * member.c the life of one component, ward.c that of one plugin process after another,
+ * host_describe.c what is shown of them. Main thread only.
+ */
 #ifndef COMPONENT_HOST_INTERNAL_H
 #define COMPONENT_HOST_INTERNAL_H
 
+#include "component/exchange.h"
 #include "component/host.h"
 #include "component/route.h"
 
@@ -15,31 +20,43 @@ enum standing {
     STANDING_FAILED, /* Init failed; tried again while the plugin lives */
 };
 
-/* A configured component. */
+/* A configured component. Its place in host->members is its own for good. */
 struct member {
     struct host *host;
-    size_t index; /* in host->members */
+    struct host_load *load; /* counted; holds the spec */
     struct component_spec *spec;
-    struct ward *ward;   /* NULL: no plugin hosts it */
-    uint32_t generation; /* counts its Init calls */
+    struct host_load *next_load; /* a change that waits for the exchange under way; NULL without */
+    struct component_spec *next_spec;
+    struct ward *next_ward; /* it waits for this plugin to be there; NULL otherwise */
+    bool is_leaving;        /* removed once the exchange under way is over */
+
     enum component_kind kind;
+    struct ward *ward;   /* NULL: no plugin hosts it */
+    uint32_t generation; /* counts Init calls */
+    uint32_t handle;     /* of the generation that serves */
     enum standing standing;
     bool is_settled; /* has been ready, or has failed, once */
     uint32_t capabilities;
-    struct latch *writes; /* counted; of the published generation */
+    struct link *link;  /* counted; what it was published with */
+    struct latch *gone; /* the owner's references of the published generation */
+    struct latch *writes;
+    struct exchange *exchange; /* under way; NULL without. It may be another's as well */
     uint32_t retry_ms;
     char *error; /* owned; of the last failure, NULL without */
     ev_timer retry;
 };
 
-/* A plugin in our care. */
+/* A plugin in our care: one struct plugin, one process generation at a time. */
 struct ward {
     struct host *host;
     struct plugin *plugin;
-    struct worker *worker; /* holds its links */
-    struct dock *dock;     /* of the running process, NULL if none */
-    bool has_link;
-    struct link *published; /* what its components were last published with; never followed */
+    struct worker *worker;    /* holds its links */
+    struct dock *dock;        /* of the running process, NULL if none */
+    struct link *link;        /* counted; NULL without */
+    struct ward *successor;   /* a changed plugin that is to take over; NULL without */
+    struct ward *predecessor; /* the other way round */
+    bool swap_again;          /* asked for while a swap was under way */
+    bool is_retired;          /* has nothing to serve any more */
 };
 
 struct host {
@@ -47,14 +64,58 @@ struct host {
     struct supervisor *supervisor;
     struct routes routes;
     struct arena arena;
-    struct member *members;
+    struct member **members; /* owned; NULL: removed */
     size_t member_count;
     struct ward **wards; /* owned */
     size_t ward_count;
+    struct manifest **manifests; /* owned: read again for swaps */
+    size_t manifest_count;
+    uint32_t last_handle;
     size_t unsettled; /* members */
     bool is_starting; /* failures are fatal */
     bool is_stopping;
 };
+
+/* --- member.c ----------------------------------------------------------------------------------*/
+
+/* `load` is counted. Nothing has happened yet. */
+struct member *member_new(struct host *host, struct host_load *load, struct component_spec *spec);
+void member_free(struct member *member);
+/* Finds the plugin of its spec and gives it the files it needs. False: reported. `ret_is_allowed`
+ * is false if the running process cannot have them. */
+bool member_assign(struct member *member, bool *ret_is_allowed);
+/* Creates it over its ward's link, if there is one and nothing is under way. */
+void member_init(struct member *member);
+/* Failures, with the reference's words. */
+void member_init_failed(struct member *member, struct slice cause);
+/* Its plugin's link is gone. */
+void member_lost(struct member *member);
+/* Exchanges it for what `spec` says; now, or when what is under way is over. */
+void member_change(struct member *member, struct host_load *load, struct component_spec *spec);
+/* The change that waits is not wanted any more. */
+void member_forget_change(struct member *member);
+/* Takes it away; frees it, at once or later. */
+void member_remove(struct member *member);
+/* It has been ready or has failed. */
+void member_settle(struct member *member);
+/* Builds the exchange of some members from where they are to their specs on `to`. The array is
+ * copied. Starts it. */
+void
+members_exchange(struct host *host, struct member *const *members, size_t count, struct ward *to);
+
+/* --- ward.c ------------------------------------------------------------------------------------*/
+
+/* The ward that serves a manifest's components, made at the first call. */
+struct ward *ward_for(struct host *host, const struct manifest *manifest, struct slice isolate);
+struct supervisor_hooks ward_hooks(struct host *host);
+/* Starts a process beside the running one and moves its members there. `manifest` may be the same.
+ * Reports what comes of it in the log. */
+void ward_swap(struct ward *ward, const struct manifest *manifest);
+/* An exchange to this ward is over: the members moved (or not). */
+void ward_swapped(struct ward *ward, const char *error);
+void wards_free(struct host *host);
+
+/* --- host_describe.c ---------------------------------------------------------------------------*/
 
 /* "waiting", "ready", "failed" */
 const char *standing_name(enum standing standing);

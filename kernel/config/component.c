@@ -85,6 +85,7 @@ take_value(struct loader *l, const struct resource *r, const struct node *item,
         !take_text(l, r, item, "envRef", "spec.metadata.envRef", &value.env_name) ||
         !take_secret(l, r, item, &value))
         return false;
+    value.source = value.value;
     *ret_value = value;
     return true;
 }

@@ -23,6 +23,7 @@
 struct component_value {
     struct slice name;
     struct slice value;
+    struct slice source; /* the value as it was written: component_resolve() leaves it alone */
     struct slice secret_name; /* secretKeyRef.name; empty: the value counts */
     struct slice secret_key;  /* secretKeyRef.key, or the name if that is missing */
     struct slice env_name;    /* envRef */

@@ -198,6 +198,7 @@ on_settled(void *arg)
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
     atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
     log_info(SCOPE, "dapr initialized. Status: Running.");
+    reload_start(&runtime->reload, runtime);
 }
 
 static void
@@ -215,35 +216,46 @@ fatal(const struct diag *diag)
     return false;
 }
 
-static bool
-read_resources(struct runtime *runtime, struct component_list *ret_components)
+struct host_load *
+read_resources(struct runtime *runtime, bool is_reload)
 {
     const struct options *options = &runtime->options;
+    struct host_load *load = host_load_new();
     struct arena scratch;
     struct resources resources = { 0 };
     struct diag diag;
     arena_init(&scratch);
-    diag_init(&diag, &runtime->arena);
+    diag_init(&diag, &load->arena);
     const struct resource_filter filter = { .app_id = options->app_id,
                                             .namespace_name = options->namespace_name };
     err_t err = resources_read(&scratch, &options->resources, &resources, &diag);
     if (err == OK)
-        err = components_read(&runtime->arena, &scratch, &resources, &filter, ret_components,
+        err = components_read(&load->arena, &scratch, &resources, &filter, &load->components,
                               &diag);
     for (size_t i = 0; i < resources.warnings.count; i++)
         log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
     arena_fini(&scratch);
-    return err == OK ? true : fatal(&diag);
+    if (err == OK)
+        return load;
+    if (is_reload)
+        log_error(SCOPE, "the changed resources are not used: " SLICE_FMT, SLICE_ARG(diag.message));
+    else
+        (void)fatal(&diag); /* logs it */
+    host_load_unref(load);
+    return NULL;
 }
 
 static bool
-check_configuration(struct runtime *runtime)
+read_configuration(struct runtime *runtime)
 {
     struct text_list ignored = { 0 };
     struct diag diag;
     diag_init(&diag, &runtime->arena);
-    if (configuration_check(&runtime->arena, &runtime->options.config, &ignored, &diag) != OK)
+    struct configuration configuration;
+    if (configuration_read(&runtime->arena, &runtime->options.config, &configuration, &ignored,
+                           &diag) != OK)
         return fatal(&diag);
+    runtime->kernel.secret_scopes = configuration.secret_scopes;
     for (size_t i = 0; i < ignored.count; i++)
         log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
                  SLICE_ARG(ignored.items[i]));
@@ -416,7 +428,7 @@ raise_descriptor_limit(void)
 }
 
 static bool
-start(struct runtime *runtime, struct component_list *ret_components)
+start(struct runtime *runtime, struct host_load **ret_load)
 {
     const char *folder = catalogue_program_folder(&runtime->arena);
     if (folder == NULL) {
@@ -425,9 +437,9 @@ start(struct runtime *runtime, struct component_list *ret_components)
     }
     raise_descriptor_limit();
     log_options(&runtime->options);
-    if (!check_configuration(runtime) || !read_resources(runtime, ret_components))
+    if (!read_configuration(runtime) || (*ret_load = read_resources(runtime, false)) == NULL)
         return false;
-    if (ret_components->count > 0)
+    if (runtime->options.resources.count > 0)
         find_plugins(runtime, folder);
     if (!open_rundir(runtime) || !init_workers(runtime))
         return false;
@@ -482,7 +494,7 @@ end(struct runtime *runtime)
 static int
 run(struct runtime *runtime)
 {
-    struct component_list components = { 0 };
+    struct host_load *load = NULL;
     runtime->started_unix_ms = clock_unix_ms();
     runtime->loop = ev_default_loop(0);
     ev_async_init(&runtime->wake, on_wake);
@@ -491,12 +503,13 @@ run(struct runtime *runtime)
     mailbox_init(&runtime->control, wake_control, runtime);
     init_kernel(runtime);
     watch_signals(runtime);
-    if (start(runtime, &components)) {
-        host_start(runtime->host, &components);
+    if (start(runtime, &load)) {
+        host_start(runtime->host, load);
         ev_run(runtime->loop, 0);
     } else {
         runtime->exit_code = 1;
     }
+    host_load_unref(load);
     end(runtime);
     if (runtime->exit_code == 0)
         log_info(SCOPE, "Daprd shutdown gracefully");

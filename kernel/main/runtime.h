@@ -14,6 +14,7 @@
 #include "component/host.h"
 #include "config/cli.h"
 #include "http/h1_server.h"
+#include "main/reload.h"
 #include "supervisor/rundir.h"
 
 enum { SERVERS_PER_WORKER_MAX = 16 };
@@ -60,9 +61,13 @@ struct runtime {
     bool has_rundir;
     struct catalogue catalogue;
     struct host *host;
+    struct reload reload;
     struct admin *admin; /* NULL before it is open, or if it could not be */
     int64_t started_unix_ms;
 };
+
+/* Reads all resources; NULL: a fatal line (or, for a reload, an error) was logged. The caller's. */
+struct host_load *read_resources(struct runtime *runtime, bool is_reload);
 
 /* Binds all listening sockets. False: a fatal line was logged. */
 bool servers_bind(struct runtime *runtime);

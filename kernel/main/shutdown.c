@@ -36,6 +36,7 @@ static void
 stop_plugins(struct runtime *runtime, uint32_t deadline_ms)
 {
     set_stage(runtime, STAGE_PLUGINS);
+    reload_stop(&runtime->reload);
     host_stop(runtime->host, deadline_ms, on_plugins_stopped, runtime);
 }
 

@@ -30,6 +30,8 @@ struct plugin {
     void *user;
 
     bool is_wanted;
+    bool is_successor;    /* comes up beside another of the same name; not to be found by name */
+    bool is_retired;      /* another has taken its place; freed when its process is gone */
     bool is_asked_to_end; /* the running process ends because we want it, so it is no failure */
     bool was_ready;       /* of the running or last process */
     bool had_answered;
@@ -65,6 +67,7 @@ struct supervisor {
     struct supervisor_hooks hooks;
     pthread_mutex_t lock; /* of the three below */
     struct plugin **plugins;
+    unsigned next_index; /* of socket names: never used twice */
     size_t count;
     size_t capacity;
     bool is_stopping;

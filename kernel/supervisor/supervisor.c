@@ -73,17 +73,22 @@ supervisor_free(struct supervisor *supervisor)
     free(supervisor);
 }
 
+static void keep(struct supervisor *s, struct plugin *plugin);
+
 /* Few plugins, asked for at start and reload only: no index is worth it. */
 static struct plugin *
 find(struct supervisor *s, const struct manifest *manifest, struct slice isolate)
 {
     for (size_t i = 0; i < s->count; i++) {
         struct plugin *plugin = s->plugins[i];
+        if (plugin->is_retired || plugin->is_successor ||
+            strcmp(plugin->manifest->name, manifest->name) != 0)
+            continue;
         struct slice rest = slice_from(slice_str(plugin->name), strlen(manifest->name));
         bool is_same = isolate.len == 0
                            ? rest.len == 0
                            : rest.len == isolate.len + 1 && slice_eq(slice_from(rest, 1), isolate);
-        if (plugin->manifest == manifest && is_same)
+        if (is_same)
             return plugin;
     }
     return NULL;
@@ -97,7 +102,61 @@ supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest
     struct plugin *plugin = find(s, manifest, isolate);
     if (plugin != NULL)
         return plugin;
-    plugin = plugin_new(s, manifest, isolate, (unsigned)s->count);
+    plugin = plugin_new(s, manifest, isolate, s->next_index++);
+    keep(s, plugin);
+    return plugin;
+}
+
+/* Retired plugins whose process is gone. */
+static void
+sweep(struct supervisor *s)
+{
+    size_t kept = 0;
+    (void)pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->count; i++) {
+        struct plugin *plugin = s->plugins[i];
+        if (plugin->is_retired && plugin_is_gone(plugin))
+            plugin_free(plugin);
+        else
+            s->plugins[kept++] = plugin;
+    }
+    s->count = kept;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+struct plugin *
+supervisor_successor(struct supervisor *supervisor, struct plugin *plugin,
+                     const struct manifest *manifest)
+{
+    struct supervisor *s = supervisor;
+    ptrdiff_t slash = slice_find_byte(slice_str(plugin->name), '/');
+    struct slice isolate = slash < 0 ? SLICE_EMPTY
+                                     : slice_from(slice_str(plugin->name), (size_t)slash + 1);
+    struct plugin *successor = plugin_new(s, manifest, isolate, s->next_index++);
+    successor->is_successor = true;
+    successor->generation = plugin->generation; /* the next one counts on */
+    successor->restarts = plugin->restarts;
+    sweep(s);
+    keep(s, successor);
+    return successor;
+}
+
+void
+plugin_promote(struct plugin *plugin)
+{
+    plugin->is_successor = false;
+}
+
+void
+plugin_retire(struct plugin *plugin, const char *reason)
+{
+    plugin->is_retired = true;
+    plugin_stop(plugin, reason);
+}
+
+static void
+keep(struct supervisor *s, struct plugin *plugin)
+{
     (void)pthread_mutex_lock(&s->lock);
     if (s->count == s->capacity) {
         s->capacity = s->capacity == 0 ? 8 : s->capacity * 2;
@@ -107,7 +166,6 @@ supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest
     }
     s->plugins[s->count++] = plugin;
     (void)pthread_mutex_unlock(&s->lock);
-    return plugin;
 }
 
 struct plugin *
@@ -148,10 +206,12 @@ struct plugin_status *
 supervisor_statuses(struct supervisor *supervisor, struct arena *arena, size_t *ret_count)
 {
     (void)pthread_mutex_lock(&supervisor->lock);
-    size_t count = supervisor->count;
-    struct plugin_status *statuses = ARENA_ARRAY(arena, struct plugin_status, count);
-    for (size_t i = 0; i < count; i++)
-        statuses[i] = plugin_status(supervisor->plugins[i], arena);
+    size_t count = 0;
+    struct plugin_status *statuses = ARENA_ARRAY(arena, struct plugin_status,
+                                                 supervisor->count + 1);
+    for (size_t i = 0; i < supervisor->count; i++)
+        if (!supervisor->plugins[i]->is_retired || !plugin_is_gone(supervisor->plugins[i]))
+            statuses[count++] = plugin_status(supervisor->plugins[i], arena);
     (void)pthread_mutex_unlock(&supervisor->lock);
     *ret_count = count;
     return statuses;

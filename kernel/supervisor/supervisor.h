@@ -95,6 +95,14 @@ void supervisor_free(struct supervisor *supervisor);
  * ("" for the process that all components share). The manifest must outlive the supervisor. */
 struct plugin *supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest,
                                  struct slice isolate);
+/* Another plugin of the same name, not started yet, whose generations count on from `plugin`'s:
+ * what is to take its place. It is not found by supervisor_plugin() until plugin_promote(). The
+ * manifest may be another one, and must outlive the supervisor. */
+struct plugin *supervisor_successor(struct supervisor *supervisor, struct plugin *plugin,
+                                    const struct manifest *manifest);
+void plugin_promote(struct plugin *plugin);
+/* Stops it for good; it is freed some time after its process is gone. */
+void plugin_retire(struct plugin *plugin, const char *reason);
 /* All of them, in the order they were made: index from 0, NULL beyond the last. */
 struct plugin *supervisor_plugin_at(struct supervisor *supervisor, size_t index);
 

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Moving components from one generation to the next; see exchange.h. */
+#include "component/exchange.h"
+
+#include <stdlib.h>
+
+#include "async/group.h"
+#include "async/worker.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
+
+#define METHOD(name) REMORA__PLUGIN__V1__METHOD__METHOD_##name
+
+enum { PARALLEL_MAX = 64 };
+
+/* --- life-cycle calls --------------------------------------------------------------------------*/
+
+static char *
+copy_text(struct slice text)
+{
+    char *copy = malloc(text.len + 1);
+    if (copy == NULL)
+        abort();
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    return copy;
+}
+
+static void
+set_error(struct exchange_item *item, struct slice text)
+{
+    if (item->error == NULL)
+        item->error = copy_text(text);
+}
+
+/* Whether there is somebody to talk to. The link of another worker says so when it is called. */
+static bool
+is_served(struct task *t, const struct link *link)
+{
+    return link != NULL && (link->worker != task_worker(t) || link_is_ready(link));
+}
+
+/* One call. The caller finishes `ret_call` whatever comes back; on failure the item has the words.
+ */
+static err_t
+ask(struct task *t, struct exchange_item *item, struct link *link, const struct link_args *args,
+    struct bus_call *ret_call)
+{
+    err_t err = bus_call(t, link, args, ret_call); /* suspends */
+    const struct frame_status *status = &ret_call->call.status;
+    if (err == OK && status->code != GRPC_OK) {
+        set_error(item, status->message.len > 0 ? status->message
+                                                : slice_str(grpc_code_name(status->code)));
+        return ERR_PLUGIN_FAILED;
+    }
+    if (err == ERR_DEADLINE)
+        set_error(item, SLICE("init timeout exceeded"));
+    else if (err != OK)
+        set_error(item, SLICE("the plugin ended before it had answered"));
+    return err;
+}
+
+static err_t
+simple(struct task *t, struct exchange_item *item, struct link *link, uint32_t method,
+       uint32_t handle)
+{
+    struct bus_call call;
+    const struct link_args args = { .method = method, .component = handle, .is_write = true };
+    err_t err = ask(t, item, link, &args, &call);
+    bus_call_finish(t, &call);
+    return err;
+}
+
+static err_t
+read_init_reply(struct task *t, struct exchange_item *item, const struct bus_call *call)
+{
+    const Remora__Plugin__V1__InitReply *reply = pb_unpack(
+        task_arena(t), &remora__plugin__v1__init_reply__descriptor, call->call.message,
+        LIMIT_frame_depth_max, LIMIT_init_reply_budget_bytes);
+    if (reply == NULL) {
+        set_error(item, SLICE("the plugin's answer to Init is malformed"));
+        return ERR_PLUGIN_PROTOCOL;
+    }
+    for (size_t i = 0; i < reply->n_capabilities; i++)
+        if (reply->capabilities[i] > 0 && reply->capabilities[i] < 32)
+            item->facts.capabilities |= 1u << reply->capabilities[i];
+    item->facts.operations_max = reply->transaction_operations_max;
+    return OK;
+}
+
+/* Init, and Start where both generations may work at a time. */
+static err_t
+init_item(struct task *t, void *arg)
+{
+    struct exchange_item *item = arg;
+    struct bus_call call;
+    const struct link_args args = { .method = METHOD(INIT),
+                                    .component = item->facts.handle,
+                                    .is_write = true,
+                                    .message = slice_of(item->request, item->request_bytes) };
+    uint64_t outer = task_deadline_push(t, item->init_timeout_ms);
+    err_t err = ask(t, item, item->to, &args, &call);
+    if (err == OK)
+        err = read_init_reply(t, item, &call);
+    item->is_inited = err == OK;
+    bus_call_finish(t, &call);
+    if (err == OK && item->replace == REPLACE_OVERLAP)
+        err = simple(t, item, item->to, METHOD(START), item->facts.handle);
+    task_deadline_pop(t, outer);
+    return err;
+}
+
+/* --- handover ----------------------------------------------------------------------------------*/
+
+static err_t
+read_export_reply(struct task *t, struct exchange_item *item, const struct bus_call *call,
+                  uint64_t *ret_cursor, bool *ret_more)
+{
+    const Remora__Plugin__V1__ExportReply *reply = pb_unpack(
+        task_arena(t), &remora__plugin__v1__export_reply__descriptor, call->call.message,
+        LIMIT_frame_depth_max, LIMIT_init_reply_budget_bytes);
+    if (reply == NULL) {
+        set_error(item, SLICE("the plugin's answer to Export is malformed"));
+        return ERR_PLUGIN_PROTOCOL;
+    }
+    *ret_cursor = reply->cursor;
+    *ret_more = reply->more;
+    return OK;
+}
+
+/* One piece from the old to the new, as it arrives. Both links are of this worker: only a plugin
+ * can read what it has written, and its links are of one worker. */
+static err_t
+carry_piece(struct task *t, struct exchange_item *item, uint64_t *cursor, bool *ret_more)
+{
+    Remora__Plugin__V1__ExportRequest request = REMORA__PLUGIN__V1__EXPORT_REQUEST__INIT;
+    request.cursor = *cursor;
+    struct bus_call out;
+    struct link_call in = { 0 };
+    const struct link_args export_args = { .method = METHOD(EXPORT),
+                                           .component = item->from_handle,
+                                           .message = pb_pack(task_arena(t), &request.base) };
+    const struct link_args import_args = { .method = METHOD(IMPORT),
+                                           .component = item->facts.handle,
+                                           .is_write = true,
+                                           .open_ended = true };
+    err_t err = ask(t, item, item->from, &export_args, &out);
+    if (err == OK)
+        err = read_export_reply(t, item, &out, cursor, ret_more);
+    if (err == OK)
+        err = link_call_open(t, item->to, &import_args, &in);
+    for (struct slice chunk; err == OK;) {
+        err = bus_call_body(t, &out, &chunk);
+        if (err != OK || chunk.len == 0)
+            break;
+        err = link_call_write(t, &in, chunk);
+    }
+    if (err == OK)
+        err = link_call_end(&in);
+    if (err == OK)
+        err = link_call_reply(t, &in);
+    if (err == OK && in.status.code != GRPC_OK) {
+        set_error(item, in.status.message);
+        err = ERR_PLUGIN_FAILED;
+    }
+    if (err != OK)
+        set_error(item, SLICE("its state could not be carried over"));
+    link_call_finish(&in);
+    bus_call_finish(t, &out);
+    return err;
+}
+
+/* Everything after the cursor, until there is nothing more just now. */
+static err_t
+carry(struct task *t, struct exchange_item *item, uint64_t *cursor)
+{
+    bool more = true;
+    err_t err = OK;
+    while (err == OK && more)
+        err = carry_piece(t, item, cursor, &more);
+    return err;
+}
+
+/* --- one component at a time -------------------------------------------------------------------*/
+
+/* Every worker has stopped beginning what `send` stops, and what had begun is over. */
+static err_t
+wait_all(struct task *t, struct latch **owned)
+{
+    return latch_wait(t, TAKE(*owned));
+}
+
+/* Writes wait from here on, until publish() or release(). */
+static err_t
+hold_writes(struct task *t, const struct exchange *x, struct exchange_item *item)
+{
+    struct latch *ack = latch_new();
+    routes_hold(x->routes, item->name, ack);
+    err_t err = latch_wait(t, ack);
+    if (err == OK && item->from_writes != NULL)
+        err = wait_all(t, &item->from_writes);
+    if (err != OK)
+        set_error(item, SLICE("writes under way did not end in time"));
+    return err;
+}
+
+static void
+release(const struct exchange *x, struct exchange_item *item)
+{
+    latch_unref(item->writes);
+    item->writes = latch_new(); /* the old generation goes on with this one */
+    routes_release(x->routes, item->name, item->writes, NULL);
+}
+
+/* The new generation serves, on every worker, when this returns. While some workers still have the
+ * old one nobody writes, so that no read is older than a write that was acknowledged. */
+static err_t
+publish(struct task *t, const struct exchange *x, struct exchange_item *item, bool writes_are_held)
+{
+    item->gone = latch_new();
+    item->writes = latch_new();
+    item->facts.gone = latch_ref(item->gone);
+    struct component_facts *facts = component_facts_new(&item->facts);
+    struct latch *ack = latch_new();
+    routes_publish(x->routes, facts, item->to, writes_are_held ? NULL : item->writes, ack);
+    component_facts_unref(facts);
+    item->is_switched = true;
+    task_shield_begin(t); /* messages of ours to ourselves: they arrive */
+    err_t err = latch_wait(t, ack);
+    task_shield_end(t);
+    if (writes_are_held)
+        routes_release(x->routes, item->name, item->writes, NULL);
+    return err;
+}
+
+static err_t
+switch_overlap(struct task *t, const struct exchange *x, struct exchange_item *item)
+{
+    return publish(t, x, item, false);
+}
+
+static err_t
+switch_exclusive(struct task *t, const struct exchange *x, struct exchange_item *item)
+{
+    struct latch *ack = latch_new();
+    routes_detach(x->routes, item->name, item->from, ack);
+    err_t err = latch_wait(t, ack);
+    if (err == OK)
+        err = simple(t, item, item->from, METHOD(QUIESCE), item->from_handle);
+    if (err == OK)
+        err = simple(t, item, item->to, METHOD(START), item->facts.handle);
+    if (err == OK)
+        return publish(t, x, item, false);
+    /* Back to the old one, which has let go: let it take up again. */
+    (void)simple(t, item, item->from, METHOD(START),
+                 item->from_handle); /* its error is the second */
+    return err;
+}
+
+static err_t
+switch_handover(struct task *t, const struct exchange *x, struct exchange_item *item)
+{
+    uint64_t cursor = 0;
+    err_t err = carry(t, item, &cursor);
+    if (err != OK)
+        return err;
+    uint64_t outer = task_deadline_push(t, LIMIT_exchange_hold_ms);
+    err = hold_writes(t, x, item);
+    if (err == OK)
+        err = carry(t, item, &cursor);
+    if (err == OK)
+        err = simple(t, item, item->to, METHOD(START), item->facts.handle);
+    task_deadline_pop(t, outer);
+    if (err != OK) {
+        release(x, item);
+        return err;
+    }
+    return publish(t, x, item, true);
+}
+
+static err_t
+switch_item(struct task *t, const struct exchange *x, struct exchange_item *item)
+{
+    if (item->replace != REPLACE_OVERLAP && !is_served(t, item->from)) {
+        err_t err = simple(t, item, item->to, METHOD(START), item->facts.handle);
+        return err != OK ? err : publish(t, x, item, false);
+    }
+    switch (item->replace) {
+    case REPLACE_EXCLUSIVE:
+        return switch_exclusive(t, x, item);
+    case REPLACE_HANDOVER:
+        return switch_handover(t, x, item);
+    case REPLACE_OVERLAP:
+        break;
+    }
+    return switch_overlap(t, x, item);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------*/
+
+/* Init of all. False: some failed; those that were created are closed again. */
+static bool
+init_all(struct task *t, struct exchange *x)
+{
+    struct group group;
+    if (x->count == 1)
+        return init_item(t, &x->items[0]) == OK;
+    group_init(&group, t, PARALLEL_MAX);
+    for (size_t i = 0; i < x->count; i++)
+        group_go(&group, "component init", init_item, &x->items[i]);
+    return group_join(&group) == OK;
+}
+
+static void
+close_new(struct task *t, struct exchange *x)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        struct exchange_item *item = &x->items[i];
+        if (item->is_inited && !item->is_switched && is_served(t, item->to))
+            (void)simple(t, item, item->to, METHOD(CLOSE), item->facts.handle); /* it goes anyway */
+    }
+}
+
+/* Calls that began with the old generation end, then it is closed. */
+static void
+retire(struct task *t, struct exchange *x, struct exchange_item *item)
+{
+    if (item->from_gone != NULL) {
+        uint64_t outer = task_deadline_push(t, x->drain_ms);
+        if (latch_wait(t, TAKE(item->from_gone)) != OK)
+            log_warn("remora.exchange",
+                     "component %.*s: calls of the old generation have not ended "
+                     "in time and are cut",
+                     SLICE_ARG(item->name));
+        task_deadline_pop(t, outer);
+    }
+    if (!is_served(t, item->from))
+        return;
+    uint64_t outer = task_deadline_push(t, LIMIT_exchange_hold_ms);
+    if (item->replace != REPLACE_EXCLUSIVE)
+        (void)simple(t, item, item->from, METHOD(QUIESCE), item->from_handle); /* it goes anyway */
+    (void)simple(t, item, item->from, METHOD(CLOSE), item->from_handle);
+    task_deadline_pop(t, outer);
+}
+
+static void
+on_switched(struct mail *mail)
+{
+    struct exchange *x = container_of(mail, struct exchange, switched_mail);
+    x->report(x, false);
+}
+
+static void
+on_over(struct mail *mail)
+{
+    struct exchange *x = container_of(mail, struct exchange, over_mail);
+    x->report(x, true);
+}
+
+/* The items that were switched have their owner's references taken by the receiver on the main
+ * thread; from here on this side touches only what belongs to the old generation. */
+static void
+exchange_main(struct task *t, void *arg)
+{
+    struct exchange *x = arg;
+    if (!init_all(t, x)) {
+        x->error = "a component could not be initialised";
+        close_new(t, x);
+        mailbox_post(x->control, &x->over_mail, on_over);
+        return;
+    }
+    bool any = false;
+    for (size_t i = 0; i < x->count && x->error == NULL; i++) {
+        if (switch_item(t, x, &x->items[i]) != OK && !x->items[i].is_switched)
+            x->error = "a component could not be switched";
+        any = any || x->items[i].is_switched;
+    }
+    close_new(t, x);
+    if (!any) {
+        mailbox_post(x->control, &x->over_mail, on_over);
+        return;
+    }
+    mailbox_post(x->control, &x->switched_mail, on_switched);
+    for (size_t i = 0; i < x->count; i++)
+        if (x->items[i].is_switched)
+            retire(t, x, &x->items[i]);
+    mailbox_post(x->control, &x->over_mail, on_over);
+}
+
+static void
+retire_main(struct task *t, void *arg)
+{
+    struct exchange *x = arg;
+    retire(t, x, &x->items[0]);
+    free(x->user); /* the name */
+    exchange_free(x);
+}
+
+static void
+on_retire(struct mail *mail)
+{
+    struct exchange *x = container_of(mail, struct exchange, start_mail);
+    if (task_spawn(x->worker, "retire", retire_main, x) != NULL)
+        return;
+    free(x->user); /* the plugin keeps a component that nobody calls */
+    exchange_free(x);
+}
+
+void
+exchange_retire(const struct routes *routes, struct link *link, uint32_t handle, struct latch *gone,
+                struct slice name)
+{
+    struct exchange *x = exchange_new(1);
+    x->user = copy_text(name);
+    x->routes = routes;
+    x->worker = link->worker;
+    x->items[0] = (struct exchange_item){
+        .name = slice_str(x->user), .from = link_ref(link), .from_handle = handle, .from_gone = gone
+    };
+    worker_post(x->worker, &x->start_mail, on_retire);
+}
+
+static void
+on_start(struct mail *mail)
+{
+    struct exchange *x = container_of(mail, struct exchange, start_mail);
+    if (task_spawn(x->worker, "exchange", exchange_main, x) != NULL)
+        return;
+    x->error = "no task is free";
+    mailbox_post(x->control, &x->over_mail, on_over);
+}
+
+struct exchange *
+exchange_new(size_t count)
+{
+    struct exchange *x = calloc(1, sizeof *x);
+    if (x == NULL)
+        abort();
+    x->items = calloc(count, sizeof *x->items);
+    if (x->items == NULL)
+        abort();
+    x->count = count;
+    x->drain_ms = LIMIT_exchange_drain_ms;
+    return x;
+}
+
+void
+exchange_start(struct exchange *exchange)
+{
+    worker_post(exchange->worker, &exchange->start_mail, on_start);
+}
+
+void
+exchange_free(struct exchange *exchange)
+{
+    for (size_t i = 0; i < exchange->count; i++) {
+        struct exchange_item *item = &exchange->items[i];
+        if (item->request != NULL)
+            explicit_bzero(item->request, item->request_bytes); /* it may hold secrets */
+        free(item->request);
+        free(item->error);
+        link_unref(item->from);
+        link_unref(item->to);
+        latch_unref(item->from_gone);
+        latch_unref(item->from_writes);
+        latch_unref(item->gone);
+        latch_unref(item->writes);
+    }
+    free(exchange->items);
+    free(exchange);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exchanging components under load: a set of components moves from where they are served now (a
+ * handle on a link) to somewhere else (another handle, on the same link or another), and no request
+ * fails or reads something old. Used for a changed configuration (same process) and for a changed
+ * plugin (another process) alike; what differs is decided by the plugin's manifest:
+ *
+ *   overlap    both generations may work at a time: the store behind them is what counts
+ *   exclusive  only one may work: calls wait while the old one lets go and the new one takes over
+ *   handover   what the old one keeps in memory is carried over, piece by piece while it works, and
+ *              the last changes while writes wait
+ *
+ * All or none: if anything fails before the first component is switched, every old one goes on.
+ * The story is one function, exchange_main(), on a task of the worker that holds the links.
+ */
+#ifndef COMPONENT_EXCHANGE_H
+#define COMPONENT_EXCHANGE_H
+
+#include "async/mailbox.h"
+#include "component/route.h"
+#include "supervisor/manifest.h"
+
+/* One component. Pointers are owned by the item and given back by exchange_free(), except those the
+ * receiver takes out of it. */
+struct exchange_item {
+    void *user;
+    const void *spec;  /* of the receiver: which words it was made from */
+    struct slice name; /* borrowed while the exchange lasts */
+    enum manifest_replace replace;
+    uint64_t init_timeout_ms;
+    char *request; /* packed InitRequest */
+    size_t request_bytes;
+    struct component_facts
+        facts; /* of the new generation; texts borrowed; capabilities are filled in */
+
+    struct link *from; /* counted; NULL: nothing serves it now */
+    uint32_t from_handle;
+    struct latch *from_gone;   /* the owner's reference of the old facts' latch */
+    struct latch *from_writes; /* and of the writes' one */
+
+    struct link *to; /* counted */
+
+    /* Results. */
+    bool is_inited;
+    bool is_switched;
+    struct latch *gone; /* the owner's references for the new generation */
+    struct latch *writes;
+    char *error; /* why this one failed */
+};
+
+struct exchange;
+
+/* On the main thread. `is_over` false: components are switched (or it failed, see `error`), the old
+ * ones are still finishing. True: nothing of the old ones is in use any more; the receiver frees
+ * it. An exchange that failed reports once, with is_over. */
+typedef void exchange_fn(struct exchange *exchange, bool is_over);
+
+struct exchange {
+    void *user;
+    const struct routes *routes;
+    struct worker *worker; /* holds the links */
+    struct mailbox *control;
+    exchange_fn *report;
+    struct exchange_item *items;
+    size_t count;
+    uint64_t drain_ms; /* how long calls of the old generation may go on */
+    const char *error; /* a constant; NULL if all were switched */
+    struct mail start_mail;
+    struct mail switched_mail;
+    struct mail over_mail;
+};
+
+/* A generation that nothing replaces: once its calls have ended it is closed. Takes over `gone`
+ * (the owner's reference); counts the link. Any thread; nobody is told. */
+void exchange_retire(const struct routes *routes, struct link *link, uint32_t handle,
+                     struct latch *gone, struct slice name);
+
+struct exchange *exchange_new(size_t count);
+/* Main thread. */
+void exchange_start(struct exchange *exchange);
+void exchange_free(struct exchange *exchange);
+
+#endif

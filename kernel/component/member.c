@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of one component: assigned to a plugin, created, published, exchanged for another
+ * generation of itself, removed. Creating it is the same as exchanging it for what was not there
+ * before: one path for the first start, for a plugin that came back, and for every change.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "component/host_internal.h"
+#include "component/key_prefix.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
+
+#define SCOPE "dapr.runtime.processor"
+
+enum { RETRY_MS_FIRST = 500, RETRY_MS_MAX = 30000 };
+
+/* --- failing and settling ----------------------------------------------------------------------*/
+
+void
+member_settle(struct member *member)
+{
+    struct host *host = member->host;
+    if (member->is_settled)
+        return;
+    member->is_settled = true;
+    if (!host->is_starting)
+        return;
+    assert(host->unsettled > 0);
+    if (--host->unsettled == 0) {
+        host->is_starting = false;
+        host->config.on_settled(host->config.arg);
+    }
+}
+
+static void
+set_error(struct member *member, struct slice error)
+{
+    free(member->error);
+    member->error = malloc(error.len + 1);
+    if (member->error == NULL)
+        abort();
+    memcpy(member->error, error.data, error.len);
+    member->error[error.len] = '\0';
+}
+
+/* The only place that changes it. */
+static void
+set_standing(struct member *member, enum standing standing)
+{
+    struct host *host = member->host;
+    enum standing was = member->standing;
+    member->standing = standing;
+    if (was == standing || host->config.on_component == NULL)
+        return;
+    struct host_component component = member_describe(member);
+    host->config.on_component(host->config.arg, &component, standing_name(was));
+}
+
+/* Ends the start, or goes on without the component. `text` is what the reference says after
+ * "process component N error: ". */
+static void
+give_up(struct member *member, struct slice text)
+{
+    struct host *host = member->host;
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice whole = arena_printf(&scratch, "process component " SLICE_FMT " error: " SLICE_FMT,
+                                      SLICE_ARG(member->spec->name), SLICE_ARG(text));
+    if (member->error == NULL)
+        set_error(member, text);
+    set_standing(member, STANDING_FAILED);
+    if (member->spec->ignore_errors || !host->is_starting) {
+        log_error("dapr.runtime", "Ignoring error processing component: " SLICE_FMT,
+                  SLICE_ARG(whole));
+        member_settle(member);
+    } else {
+        log_warn("dapr.runtime",
+                 "Error processing component, daprd will exit gracefully: " SLICE_FMT,
+                 SLICE_ARG(whole));
+        host->config.on_fatal(host->config.arg, whole);
+    }
+    arena_fini(&scratch);
+}
+
+/* The prefix stands twice in the reference's texts, and tools look for them. */
+void
+member_init_failed(struct member *member, struct slice cause)
+{
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, member->spec);
+    struct slice once = arena_printf(
+        &scratch, "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT ": ",
+        SLICE_ARG(name));
+    log_error(SCOPE, "Failed to init component " SLICE_FMT ": " SLICE_FMT SLICE_FMT,
+              SLICE_ARG(name), SLICE_ARG(once), SLICE_ARG(cause));
+    set_error(member, cause);
+    give_up(member, arena_printf(&scratch, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(once),
+                                 SLICE_ARG(once), SLICE_ARG(cause)));
+    arena_fini(&scratch);
+}
+
+/* --- assigning ---------------------------------------------------------------------------------*/
+
+/* "state store" for state: what the reference calls a component it has no code for. */
+static const char *
+kind_words(enum component_kind kind)
+{
+    return kind == COMPONENT_STATE ? "state store" : "component";
+}
+
+static struct slice
+isolation(const struct component_spec *spec)
+{
+    const struct component_annotation *wish = component_annotation(spec,
+                                                                   SLICE("remora.io/isolate"));
+    bool is_isolated = false;
+    if (wish != NULL && !slice_to_bool(wish->value, &is_isolated))
+        is_isolated = false;
+    return is_isolated ? spec->name : SLICE_EMPTY;
+}
+
+static void
+no_such_type(struct member *member)
+{
+    const struct component_spec *spec = member->spec;
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, spec);
+    give_up(member, arena_printf(
+                        &scratch,
+                        "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
+                        ": [CREATE_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
+                        ": couldn't find %s " SLICE_FMT "/" SLICE_FMT,
+                        SLICE_ARG(name), SLICE_ARG(name), kind_words(member->kind),
+                        SLICE_ARG(spec->type), SLICE_ARG(spec->version)));
+    arena_fini(&scratch);
+}
+
+static bool
+resolve(struct member *member)
+{
+    struct text_list warnings = { 0 };
+    struct diag diag;
+    diag_init(&diag, &member->load->arena);
+    err_t err = component_resolve(&member->load->arena, member->spec, &member->host->config.context,
+                                  &warnings, &diag);
+    for (size_t i = 0; i < warnings.count; i++)
+        log_warn(SCOPE, SLICE_FMT, SLICE_ARG(warnings.items[i]));
+    if (err != OK)
+        member_init_failed(member, diag.message);
+    return err == OK;
+}
+
+bool
+member_assign(struct member *member, bool *ret_is_allowed)
+{
+    struct host *host = member->host;
+    struct component_spec *spec = member->spec;
+    *ret_is_allowed = true;
+    if (!component_kind_of(spec->type, &member->kind)) {
+        struct slice text = arena_printf(&member->load->arena, "incorrect type " SLICE_FMT,
+                                         SLICE_ARG(spec->type));
+        give_up(member, text);
+        return false;
+    }
+    const struct manifest *manifest = catalogue_find(host->config.catalogue, spec->type,
+                                                     spec->version);
+    if (manifest == NULL) {
+        no_such_type(member);
+        return false;
+    }
+    if (spec->has_secrets) {
+        member_init_failed(member, SLICE("secretKeyRef needs a secret store, and there is none"));
+        return false;
+    }
+    if (!resolve(member))
+        return false;
+    member->ward = ward_for(host, manifest, isolation(spec));
+    for (size_t i = 0; i < spec->value_count; i++)
+        *ret_is_allowed &= plugin_allow_metadata(member->ward->plugin, spec->values[i].name,
+                                                 spec->values[i].value);
+    return true;
+}
+
+/* --- exchanging --------------------------------------------------------------------------------*/
+
+static char *
+pack_init_request(struct host *host, const struct component_spec *spec, size_t *ret_bytes)
+{
+    struct arena arena;
+    arena_init(&arena);
+    Remora__Plugin__V1__InitRequest message = REMORA__PLUGIN__V1__INIT_REQUEST__INIT;
+    message.name = pb_string(&arena, spec->name);
+    message.type = pb_string(&arena, spec->type);
+    message.version = pb_string(&arena, spec->version);
+    message.app_id = pb_string(&arena, host->config.app_id);
+    message.namespace_ = pb_string(&arena, host->config.namespace_);
+    message.n_metadata = spec->value_count;
+    message.metadata = ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 1);
+    for (size_t i = 0; i < spec->value_count; i++) {
+        message.metadata[i] = ARENA_NEW(&arena, Remora__Plugin__V1__Pair);
+        remora__plugin__v1__pair__init(message.metadata[i]);
+        message.metadata[i]->name = pb_string(&arena, spec->values[i].name);
+        message.metadata[i]->value = pb_string(&arena, spec->values[i].value);
+    }
+    struct slice packed = pb_pack(&arena, &message.base);
+    char *copy = malloc(packed.len + 1);
+    if (copy == NULL)
+        abort();
+    memcpy(copy, packed.data, packed.len);
+    *ret_bytes = packed.len;
+    arena_fini(&arena);
+    return copy;
+}
+
+static enum manifest_replace
+replace_of(const struct ward *to, const struct member *member, const struct component_spec *spec)
+{
+    /* Only a plugin understands what it has written itself, and only one worker has both links. */
+    bool is_same = member->ward != NULL && member->ward->worker == to->worker &&
+                   strcmp(plugin_name(member->ward->plugin), plugin_name(to->plugin)) == 0 &&
+                   slice_eq_nocase(member->spec->type, spec->type);
+    const struct manifest_type *type = manifest_find_type(plugin_manifest(to->plugin), spec->type,
+                                                          spec->version);
+    return is_same && type != NULL ? type->replace : REPLACE_OVERLAP;
+}
+
+static void
+fill_item(struct exchange_item *item, struct member *member, struct ward *to)
+{
+    struct host *host = member->host;
+    struct component_spec *spec = member->next_spec != NULL ? member->next_spec : member->spec;
+    const struct component_value *strategy = component_value(spec, SLICE("keyPrefix"));
+    member->generation++;
+    *item = (struct exchange_item){
+        .user = member,
+        .spec = spec,
+        .name = spec->name,
+        .replace = replace_of(to, member, spec),
+        .init_timeout_ms = spec->init_timeout_ms,
+        .facts = { .kind = member->kind,
+                   .name = spec->name,
+                   .type = spec->type,
+                   .version = spec->version,
+                   .key_prefix = key_prefix(
+                       &member->load->arena, strategy == NULL ? SLICE_EMPTY : strategy->value,
+                       host->config.app_id, host->config.namespace_, spec->name),
+                   .generation = member->generation,
+                   .handle = ++host->last_handle },
+        .to = link_ref(to->link),
+    };
+    item->request = pack_init_request(host, spec, &item->request_bytes);
+    if (member->standing == STANDING_READY) {
+        item->from = TAKE(member->link);
+        item->from_handle = member->handle;
+        item->from_gone = TAKE(member->gone);
+        item->from_writes = TAKE(member->writes);
+    }
+}
+
+static void exchange_report(struct exchange *x, bool is_over);
+
+void
+members_exchange(struct host *host, struct member *const *members, size_t count, struct ward *to)
+{
+    struct exchange *x = exchange_new(count);
+    x->user = to;
+    x->routes = &host->routes;
+    x->worker = to->worker;
+    x->control = host->config.control;
+    x->report = exchange_report;
+    for (size_t i = 0; i < count; i++) {
+        fill_item(&x->items[i], members[i], to);
+        members[i]->exchange = x;
+    }
+    exchange_start(x);
+}
+
+/* Another generation serves. */
+static void
+switched(struct member *member, struct exchange_item *item, struct ward *to)
+{
+    bool was_ready = member->standing == STANDING_READY;
+    if (member->next_spec == item->spec) {
+        host_load_unref(member->load);
+        member->load = TAKE(member->next_load);
+        member->spec = TAKE(member->next_spec);
+        member->next_ward = NULL;
+    }
+    link_unref(member->link);
+    latch_unref(member->gone);
+    latch_unref(member->writes);
+    member->link = link_ref(item->to);
+    member->gone = TAKE(item->gone);
+    member->writes = TAKE(item->writes);
+    member->handle = item->facts.handle;
+    member->capabilities = item->facts.capabilities;
+    member->ward = to;
+    member->retry_ms = 0;
+    free(TAKE(member->error));
+    set_standing(member, STANDING_READY);
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, member->spec);
+    log_info(SCOPE, "%s: " SLICE_FMT, was_ready ? "Component updated" : "Component loaded",
+             SLICE_ARG(name));
+    arena_fini(&scratch);
+    member_settle(member);
+}
+
+static void
+retry_later(struct member *member)
+{
+    struct host *host = member->host;
+    if (host->is_stopping || ev_is_active(&member->retry))
+        return;
+    member->retry_ms = member->retry_ms == 0 ? RETRY_MS_FIRST : member->retry_ms * 2;
+    if (member->retry_ms > RETRY_MS_MAX)
+        member->retry_ms = RETRY_MS_MAX;
+    ev_timer_set(&member->retry, member->retry_ms / 1000.0, 0.);
+    ev_timer_start(host->config.loop, &member->retry);
+}
+
+void
+member_forget_change(struct member *member)
+{
+    member->next_ward = NULL;
+    member->next_spec = NULL;
+    if (member->next_load != NULL)
+        host_load_unref(TAKE(member->next_load));
+}
+
+/* The old generation goes on, if there was one; else the component has failed for now. */
+static void
+not_switched(struct member *member, struct exchange_item *item, const struct exchange *x)
+{
+    const char *words = item->error != NULL ? item->error : x->error;
+    if (item->from != NULL) {
+        member->link = TAKE(item->from);
+        member->gone = TAKE(item->from_gone);
+        /* A hold that was released has put its own latch in place of the first. */
+        latch_unref(member->writes);
+        member->writes = item->writes != NULL ? TAKE(item->writes) : TAKE(item->from_writes);
+        set_error(member, slice_str(words));
+        log_error(SCOPE,
+                  "component " SLICE_FMT
+                  ": the change has failed, what was there before goes on: %s",
+                  SLICE_ARG(member->spec->name), words);
+    } else if (member->ward->link == NULL && !member->host->is_starting) {
+        return; /* the plugin ended: its next process gets another try */
+    } else if (item->error != NULL) {
+        member_init_failed(member, slice_str(words));
+        retry_later(member);
+    }
+    if (member->next_spec == item->spec)
+        member_forget_change(member);
+}
+
+/* What was asked for meanwhile. */
+static void
+go_on(struct member *member)
+{
+    if (member->is_leaving) {
+        member_remove(member);
+    } else if (member->next_spec != NULL) {
+        struct host_load *load = TAKE(member->next_load);
+        struct component_spec *spec = TAKE(member->next_spec);
+        member_change(member, load, spec);
+        host_load_unref(load);
+    } else if (member->standing != STANDING_READY && !ev_is_active(&member->retry)) {
+        member_init(member);
+    } else if (member->standing == STANDING_READY && member->link != member->ward->link) {
+        member_lost(member); /* the link went while the exchange was under way */
+        member_init(member);
+    }
+}
+
+static void
+exchange_report(struct exchange *x, bool is_over)
+{
+    struct ward *to = x->user;
+    struct host *host = to->host;
+    bool is_first = x->items[0].user != NULL; /* later reports find nothing left to do */
+    for (size_t i = 0; is_first && i < x->count; i++) {
+        struct exchange_item *item = &x->items[i];
+        struct member *member = TAKE(item->user);
+        member->exchange = NULL;
+        if (host->is_stopping)
+            continue;
+        if (item->is_switched)
+            switched(member, item, to);
+        else
+            not_switched(member, item, x);
+        go_on(member);
+    }
+    if (is_over) {
+        const char *error = x->error;
+        exchange_free(x);
+        if (!host->is_stopping)
+            ward_swapped(to, error);
+    }
+}
+
+void
+member_init(struct member *member)
+{
+    struct ward *ward = member->ward;
+    if (ward == NULL || ward->link == NULL || member->exchange != NULL)
+        return; /* it is tried when the plugin is back, or what is under way is over */
+    set_standing(member, STANDING_WAITING);
+    members_exchange(member->host, &member, 1, ward);
+}
+
+void
+member_lost(struct member *member)
+{
+    if (member->standing != STANDING_READY || member->link == NULL)
+        return; /* in exchange: it hears of the link itself */
+    set_standing(member, STANDING_WAITING);
+    routes_detach(&member->host->routes, member->spec->name, member->link, NULL);
+    link_unref(TAKE(member->link));
+    latch_unref(TAKE(member->gone));
+    latch_unref(TAKE(member->writes));
+}
+
+/* --- changing and removing ---------------------------------------------------------------------*/
+
+/* A failed component takes the new words at once: there is nothing to go on with. */
+static void
+start_anew(struct member *member, struct host_load *load, struct component_spec *spec)
+{
+    struct host *host = member->host;
+    bool is_allowed;
+    ev_timer_stop(host->config.loop, &member->retry);
+    host_load_unref(member->load);
+    member->load = host_load_ref(load);
+    member->spec = spec;
+    member->retry_ms = 0;
+    free(TAKE(member->error));
+    if (!member_assign(member, &is_allowed))
+        return;
+    set_standing(member, STANDING_WAITING);
+    if (is_allowed)
+        plugin_start(member->ward->plugin);
+    else
+        ward_swap(member->ward, plugin_manifest(member->ward->plugin));
+    member_init(member);
+}
+
+void
+member_change(struct member *member, struct host_load *load, struct component_spec *spec)
+{
+    if (member->exchange != NULL) {
+        member_forget_change(member);
+        member->next_load = host_load_ref(load);
+        member->next_spec = spec;
+        return;
+    }
+    if (member->standing != STANDING_READY) {
+        start_anew(member, load, spec);
+        return;
+    }
+    /* Assign the new spec on trial: what fails is reported, and the old goes on. */
+    struct member trial = { .host = member->host, .load = load, .spec = spec, .is_settled = true };
+    bool is_allowed;
+    bool is_assigned = member_assign(&trial, &is_allowed);
+    if (!is_assigned) {
+        set_error(member, slice_str(trial.error));
+        free(trial.error);
+        return;
+    }
+    member_forget_change(member);
+    member->next_load = host_load_ref(load);
+    member->next_spec = spec;
+    member->kind = trial.kind;
+    if (!is_allowed) {
+        ward_swap(trial.ward, plugin_manifest(trial.ward->plugin));
+    } else if (trial.ward->link != NULL) {
+        members_exchange(member->host, &member, 1, trial.ward);
+    } else {
+        member->next_ward = trial.ward; /* moved when its plugin is there */
+        plugin_start(trial.ward->plugin);
+    }
+}
+
+static void
+close_behind(struct member *member)
+{
+    struct host *host = member->host;
+    struct latch *gone = TAKE(member->gone);
+    routes_remove(&host->routes, member->spec->name, NULL);
+    latch_unref(TAKE(member->writes));
+    exchange_retire(&host->routes, member->link, member->handle, gone, member->spec->name);
+    link_unref(TAKE(member->link));
+}
+
+void
+member_remove(struct member *member)
+{
+    struct host *host = member->host;
+    if (member->exchange != NULL) {
+        member->is_leaving = true;
+        return;
+    }
+    ev_timer_stop(host->config.loop, &member->retry);
+    if (member->standing == STANDING_READY && member->link != NULL)
+        close_behind(member);
+    else
+        routes_remove(&host->routes, member->spec->name, NULL);
+    log_info(SCOPE, "Component removed: " SLICE_FMT " (" SLICE_FMT "/" SLICE_FMT ")",
+             SLICE_ARG(member->spec->name), SLICE_ARG(member->spec->type),
+             SLICE_ARG(member->spec->version));
+    member_settle(member);
+    for (size_t i = 0; i < host->member_count; i++)
+        if (host->members[i] == member)
+            host->members[i] = NULL;
+    member_free(member);
+}
+
+static void
+on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct member *member = timer->data;
+    ev_timer_stop(loop, timer);
+    if (!member->host->is_stopping)
+        member_init(member);
+}
+
+struct member *
+member_new(struct host *host, struct host_load *load, struct component_spec *spec)
+{
+    struct member *member = calloc(1, sizeof *member);
+    if (member == NULL)
+        abort();
+    member->host = host;
+    member->load = host_load_ref(load);
+    member->spec = spec;
+    ev_timer_init(&member->retry, on_retry, 0., 0.);
+    member->retry.data = member;
+    return member;
+}
+
+void
+member_free(struct member *member)
+{
+    if (member == NULL)
+        return;
+    link_unref(member->link);
+    latch_unref(member->gone);
+    latch_unref(member->writes);
+    host_load_unref(member->load);
+    host_load_unref(member->next_load);
+    free(member->error);
+    free(member);
+}
