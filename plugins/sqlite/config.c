@@ -222,11 +222,11 @@ finish_database(struct parsing *parsing, const char *name)
     sqlite3_free(pragmas);
 
     database->wants_wal &= !database->in_memory && !database->is_read_only;
-    char *path = database->in_memory ? NULL : canonical_path(name);
-    database->identity = sqlite3_mprintf("%s|%s|%s|%d|%lld", path != NULL ? path : name,
+    database->path = database->in_memory ? NULL : canonical_path(name);
+    database->identity = sqlite3_mprintf("%s|%s|%s|%d|%lld",
+                                         database->path != NULL ? database->path : name,
                                          query != NULL ? query : "", database->pragmas,
                                          database->wants_wal, database->busy_timeout_ms);
-    free(path);
     sqlite3_free(query);
     if (database->uri == NULL || database->pragmas == NULL || database->identity == NULL)
         abort();
@@ -322,8 +322,13 @@ read_options(struct store_config *config, const struct remora_config *from, char
         return false;
     }
     database->wants_wal = !disable_wal;
-    return read_identifier(from, "tableName", config->table, error) &&
-           read_identifier(from, "metadataTableName", config->metadata_table, error);
+    if (!read_identifier(from, "tableName", config->table, error) ||
+        !read_identifier(from, "metadataTableName", config->metadata_table, error))
+        return false;
+    bool differ = strcasecmp(config->table, config->metadata_table) != 0;
+    if (!differ)
+        snprintf(error, FAILURE_BYTES_MAX, "'tableName' and 'metadataTableName' are the same");
+    return differ;
 }
 
 bool
@@ -355,10 +360,17 @@ store_config_init(struct store_config *config, const struct remora_config *from,
 }
 
 void
+database_config_fini(struct database_config *config)
+{
+    sqlite3_free(config->uri);
+    free(config->path);
+    sqlite3_free(config->identity);
+    sqlite3_free(config->pragmas);
+    *config = (struct database_config){ .uri = NULL };
+}
+
+void
 store_config_fini(struct store_config *config)
 {
-    sqlite3_free(config->database.uri);
-    sqlite3_free(config->database.identity);
-    sqlite3_free(config->database.pragmas);
-    config->database = (struct database_config){ .uri = NULL };
+    database_config_fini(&config->database);
 }

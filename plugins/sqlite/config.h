@@ -12,6 +12,7 @@
 
 struct database_config {
     char *uri;      /* owned; for sqlite3_open_v2(), without the driver's own parameters */
+    char *path;     /* owned; absolute, NULL in memory or if odd */
     char *identity; /* owned; equal for components that can share connections */
     char *pragmas;  /* owned; statements of the connection string's `_pragma`s, "" if none */
     int64_t busy_timeout_ms; /* <= 0: do not wait */
@@ -33,5 +34,6 @@ struct store_config {
  * some. `error` holds FAILURE_BYTES_MAX bytes. */
 bool store_config_init(struct store_config *config, const struct remora_config *from, char *error);
 void store_config_fini(struct store_config *config);
+void database_config_fini(struct database_config *config);
 
 #endif

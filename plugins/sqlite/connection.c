@@ -87,6 +87,25 @@ connection_limit(struct connection *connection, uint64_t deadline_ms,
                              connection);
 }
 
+static int
+on_wal_commit(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    (void)db, (void)name;
+    struct connection *connection = arg;
+    connection->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+void
+connection_checkpoint(struct connection *connection)
+{
+    if (connection->wal_pages < WAL_CHECKPOINT_PAGES)
+        return;
+    connection->wal_pages = 0;
+    /* Whatever keeps it from that, the next commit leads here again. */
+    (void)sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 /* Runs a pragma that answers with one word; false if the answer is another one. */
 static int
 set_journal_mode(struct connection *connection, const char *mode, bool *ret_is_set)
@@ -140,14 +159,17 @@ configure(struct connection *connection)
     /* Savepoints keep their undo pages in memory: the sandbox has no room for temporary files. */
     char *sql = sqlite3_mprintf(
         "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
-        "PRAGMA cache_size=-%d; PRAGMA wal_autocheckpoint=%d; %s %s",
-        connection->role == ROLE_WRITER ? WRITER_CACHE_KIB : READER_CACHE_KIB, WAL_CHECKPOINT_PAGES,
+        "PRAGMA cache_size=-%d; %s %s",
+        connection->role == ROLE_WRITER ? WRITER_CACHE_KIB : READER_CACHE_KIB,
         connection->config->pragmas,
         connection->role == ROLE_WRITER ? "" : "PRAGMA query_only=ON;");
     if (sql == NULL)
         return SQLITE_NOMEM;
     rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
     sqlite3_free(sql);
+    /* Takes the place of SQLite's own automatic checkpoint, as a pragma would again. */
+    if (connection->role == ROLE_WRITER)
+        sqlite3_wal_hook(db, on_wal_commit, connection);
     /* Whoever closes the file locks it for a moment, so opening may have to wait, on the writer's
      * thread. Later a reader is the plugin's own thread, which must not; in a WAL it need not. */
     if (connection->role == ROLE_READER)
@@ -206,7 +228,7 @@ connection_open(struct connection *connection)
     while ((rc & 0xff) == SQLITE_BUSY && connection->config->busy_timeout_ms > 0 &&
            monotonic_ms() < deadline_ms) {
         connection_close(connection);
-        struct timespec pause = { .tv_nsec = BUSY_STEP_MAX_US * 1000 };
+        struct timespec pause = { .tv_nsec = BUSY_STEP_MAX_US * 1000L };
         nanosleep(&pause, NULL);
         rc = open_once(connection);
     }

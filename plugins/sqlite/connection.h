@@ -57,6 +57,7 @@ struct connection {
     struct table *tables;
     sqlite3_stmt *transaction[TRANSACTION_STATEMENT_COUNT];
     uint64_t busy_deadline_ms;
+    int wal_pages; /* in the WAL after the latest commit */
     /* Of the statement being run, see connection_limit(). */
     uint64_t run_deadline_ms;
     const atomic_bool *is_cancelled;
@@ -75,6 +76,10 @@ void connection_expect_file(struct connection *other, const struct connection *c
 /* An error if the file is no longer the one that was opened: saves would go to a file without a
  * name. */
 struct failure *connection_check_file(struct connection *connection);
+
+/* Moves the WAL's pages into the database once there are enough. Commits do not do that by
+ * themselves here: their callers would wait for it. */
+void connection_checkpoint(struct connection *connection);
 
 /* Statements that run beyond the deadline, or when *is_cancelled (or NULL) has become true, end
  * with SQLITE_INTERRUPT. Deadline 0 lifts both. */

@@ -5,6 +5,7 @@
 #include "database.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "allocate.h"
 
@@ -23,22 +24,19 @@ on_worker_stopped(struct worker *worker)
     *link = database->next;
     worker_fini(&database->writer);
     worker_fini(&database->scanner);
-    sqlite3_free(database->config.uri);
-    sqlite3_free(database->config.identity);
-    sqlite3_free(database->config.pragmas);
+    database_config_fini(&database->config);
     free(database);
 }
 
 /* A file that was replaced under a running component is not shared with a new one: the new one
  * opens what is there now. */
 static bool
-is_usable(struct database *database)
+is_usable(const struct database *database)
 {
-    if (database->reader == NULL)
-        return true;
-    struct failure *failure = connection_check_file(database->reader);
-    failure_free(failure);
-    return failure == NULL;
+    struct stat st;
+    return database->inode == 0 || database->config.path == NULL ||
+           (stat(database->config.path, &st) == 0 && st.st_ino == database->inode &&
+            st.st_dev == database->device);
 }
 
 struct database *
@@ -92,18 +90,18 @@ database_reads(struct database *database)
 }
 
 void
-database_set_reader(struct database *database, struct connection *reader)
+database_opened(struct database *database, const struct connection *file, struct connection *reader)
 {
-    if (reader == NULL)
-        return;
-    if (database->reader == NULL) {
+    database->device = file->device;
+    database->inode = file->inode;
+    if (reader != NULL && database->reader == NULL) {
         database->reader = reader;
         /* The thread has not begun: it gets its first job after this. */
-        connection_expect_file(&database->scanner.connection, reader);
-        return;
+        connection_expect_file(&database->scanner.connection, file);
+    } else if (reader != NULL) {
+        connection_close(reader);
+        free(reader);
     }
-    connection_close(reader);
-    free(reader);
 }
 
 void

@@ -18,6 +18,8 @@ struct database {
     unsigned refs;
     unsigned threads; /* workers that have not stopped */
     struct worker writer, scanner;
+    dev_t device; /* of the file, as opened */
+    ino_t inode;
     struct connection *reader; /* NULL: reads go to the writer. Plugin thread. */
     bool is_file_checked;      /* in this turn of the loop */
 };
@@ -29,8 +31,10 @@ void database_release(struct database *database);
 /* The thread for reads that may take long. */
 struct worker *database_reads(struct database *database);
 
-/* A connection for point reads, opened elsewhere; closed here if there is one already. */
-void database_set_reader(struct database *database, struct connection *reader);
+/* The writer has opened `file`; `reader`, or NULL, is a connection to it for point reads. It is
+ * closed here if there is one already. */
+void database_opened(struct database *database, const struct connection *file,
+                     struct connection *reader);
 
 /* Hands over what was submitted since the last time, of all databases. */
 void database_flush_all(void);

@@ -18,6 +18,7 @@ struct opening {
     struct job job; /* first */
     remora_call *call;
     struct store *store;
+    struct connection file;    /* says which file the writer has open, nothing else */
     struct connection *reader; /* for the plugin's thread; NULL: none wanted */
 };
 
@@ -53,6 +54,7 @@ run_opening(struct job *job, struct connection *connection)
 {
     struct opening *opening = (struct opening *)job;
     const struct store_config *config = &opening->store->config;
+    connection_expect_file(&opening->file, connection);
     job->failure = connection_check_file(connection);
     if (job->failure == NULL)
         job->failure = schema_ensure(connection, config->table, config->metadata_table);
@@ -70,7 +72,8 @@ finish_opening(struct job *job)
         free(opening->reader);
         opening->reader = NULL;
     }
-    database_set_reader(store->database, opening->reader);
+    if (opening->file.inode != 0 || opening->reader != NULL)
+        database_opened(store->database, &opening->file, opening->reader);
     if (job->failure != NULL) {
         remora_reply_failure(opening->call, &job->failure->base);
         failure_free(job->failure);

@@ -135,6 +135,7 @@ serve(struct worker *worker, struct job *jobs)
             break;
         group_commit(&worker->connection, group);
         remora_post(on_jobs_done, group);
+        connection_checkpoint(&worker->connection);
     }
     for (struct job *job = jobs, *next; job != NULL; job = next) {
         next = job->next;

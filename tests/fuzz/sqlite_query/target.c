@@ -7,12 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The plugin is no library: its files are taken in here. */
-#include "plugins/sqlite/base64.c"
-#include "plugins/sqlite/failure.c"
-#include "plugins/sqlite/functions.c"
-#include "plugins/sqlite/query.c"
-#include "plugins/sqlite/timestamp.c"
+#include "plugins/sqlite/functions.h"
+#include "plugins/sqlite/query.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,6 +4,8 @@
  */
 #include "fake_sdk.h"
 
+#include <sys/stat.h>
+
 #include "plugins/sqlite/store.h"
 #include "plugins/sqlite/timestamp.h"
 
@@ -151,6 +153,7 @@ TEST(wrong_metadata_are_refused_in_words)
         { "timeout", "soon", "invalid value for 'timeout': not a duration" },
         { "tableName", "a;b", "invalid identifier: a;b" },
         { "metadataTableName", "", "invalid identifier: " },
+        { "tableName", "Metadata", "'tableName' and 'metadataTableName' are the same" },
         { "disableWAL", "maybe", "invalid value for 'disableWAL': not a boolean" },
         { "connectionString", "x.db?_pragma=busy_timeout(5)",
           "found forbidden option '_pragma=busy_timeout' in the connection string" },
@@ -464,6 +467,46 @@ TEST(a_removed_file_is_an_error_until_the_component_is_opened_again)
 }
 
 /* The table of the reference and one of another name, on one file and one metadata table. */
+TEST(a_removed_file_is_noticed_without_a_wal_too)
+{
+    struct component component = { .store = NULL }, again = { .store = NULL };
+    fresh_path();
+    add_metadata(&component, "connectionString", path);
+    add_metadata(&component, "disableWAL", "1");
+    init(&component);
+    REQUIRE(component.store != NULL);
+    CHECK_EQ_INT(save(&component, "k", "1").code, REMORA_OK);
+    unlink(path);
+    CHECK_EQ_INT(save(&component, "k", "2").code, REMORA_UNAVAILABLE);
+    CHECK_EQ_INT(load(&component, "k").code, REMORA_UNAVAILABLE);
+    add_metadata(&again, "connectionString", path);
+    add_metadata(&again, "disableWAL", "1");
+    init(&again);
+    REQUIRE(again.store != NULL);
+    check_value(&again, "k", NULL);
+    close_component(&component);
+    close_component(&again);
+}
+
+/* More is written than stays in a WAL between two checkpoints. */
+TEST(the_wal_does_not_grow_without_end)
+{
+    enum { COUNT = 3000 };
+    static char large[10001];
+    struct component component;
+    fresh_path();
+    open_component(&component, path);
+    memset(large, 'x', sizeof(large) - 1);
+    for (int i = 0; i < COUNT; i++)
+        CHECK_EQ_INT(save(&component, i % 2 == 0 ? "a" : "b", large).code, REMORA_OK);
+    char wal[310];
+    struct stat st;
+    snprintf(wal, sizeof(wal), "%s-wal", path);
+    REQUIRE(stat(wal, &st) == 0);
+    CHECK(st.st_size < 2 * WAL_CHECKPOINT_PAGES * 4200L);
+    close_component(&component);
+}
+
 TEST(components_with_other_tables_share_a_file)
 {
     struct component one, two = { .store = NULL };
