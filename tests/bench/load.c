@@ -9,7 +9,8 @@
  *      [--body '[{"key":"key-{n}","value":"…"}]'] [--keys 1000] [--requests N] [--expect 200]
  *      [--host 127.0.0.1] [--seed 1] [--idle-connections N]
  * {n} becomes six digits: a random key number below --keys. --requests ends after so many even if
- * time is left. --idle-connections are opened besides and say nothing.
+ * time is left, --until-stdin-ends 1 when standard input does. --idle-connections are opened
+ * besides and say nothing.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,7 +48,8 @@ struct client {
 };
 
 static struct {
-    uint64_t port, connections, seconds, requests, keys, expect, seed, idle_connections;
+    uint64_t port, connections, seconds, requests, keys, expect, seed, idle_connections,
+        until_stdin_ends;
     const char *host, *target, *method, *body;
 } options = { .connections = 1,
               .seconds = 1,
@@ -308,8 +310,12 @@ run(void)
             errors++;
             break;
         }
-        for (int i = 0; i < n; i++)
-            on_input(events[i].data.ptr);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.ptr == NULL)
+                end = 0;
+            else
+                on_input(events[i].data.ptr);
+        }
     }
     double seconds = (double)(clock_now_ns() - start) / 1e9;
     struct rusage usage;
@@ -347,6 +353,7 @@ static const struct option_row {
     { "--expect", &options.expect, NULL },
     { "--seed", &options.seed, NULL },
     { "--idle-connections", &options.idle_connections, NULL },
+    { "--until-stdin-ends", &options.until_stdin_ends, NULL },
     { "--host", NULL, &options.host },
     { "--target", NULL, &options.target },
     { "--method", NULL, &options.method },
@@ -392,6 +399,9 @@ main(int argc, char **argv)
         open_client(&clients[i]);
     for (uint64_t i = 0; i < options.idle_connections; i++)
         (void)dial(); /* held open until the end */
+    struct epoll_event event = { .events = EPOLLIN };
+    if (options.until_stdin_ends && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0)
+        die("standard input");
     run();
     free(clients);
     return 0;
