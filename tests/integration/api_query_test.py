@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The query API: the documentation's data set in SQLite (the one store that can be queried), every operator, sorting and
-paging, compared with the same query done by hand; and the stores that refuse."""
+"""The query API: the documentation's data set in SQLite (the one store that can be queried), every operator, sorting
+and paging, compared with the same query done by hand; and the stores that refuse."""
+
 import itertools
 import json
 
 from remora import Folder, Sidecar, Store, component, equal, main, need, test
 from state_stores import sidecar
 
-PEOPLE = [("Dev Ops", 1036, "Seattle", "WA"), ("Hardware", 1028, "Portland", "OR"), ("Finance", 1071, "Sacramento", "CA"),
-          ("Dev Ops", 1042, "Spokane", "WA"), ("Hardware", 1007, "Los Angeles", "CA"), ("Finance", 1094, "Eugene", "OR"),
-          ("Dev Ops", 1015, "San Francisco", "CA"), ("Hardware", 1077, "Redmond", "WA"),
-          ("Finance", 1002, "San Diego", "CA"), ("Dev Ops", 1054, "New York", "NY")]
-DATA = {str(i + 1): {"person": {"org": org, "id": id_}, "city": city, "state": state}
-        for i, (org, id_, city, state) in enumerate(PEOPLE)}
+PEOPLE = [
+    ("Dev Ops", 1036, "Seattle", "WA"),
+    ("Hardware", 1028, "Portland", "OR"),
+    ("Finance", 1071, "Sacramento", "CA"),
+    ("Dev Ops", 1042, "Spokane", "WA"),
+    ("Hardware", 1007, "Los Angeles", "CA"),
+    ("Finance", 1094, "Eugene", "OR"),
+    ("Dev Ops", 1015, "San Francisco", "CA"),
+    ("Hardware", 1077, "Redmond", "WA"),
+    ("Finance", 1002, "San Diego", "CA"),
+    ("Dev Ops", 1054, "New York", "NY"),
+]
+DATA = {
+    str(i + 1): {"person": {"org": org, "id": id_}, "city": city, "state": state}
+    for i, (org, id_, city, state) in enumerate(PEOPLE)
+}
 _store = []
 
 
@@ -57,11 +68,17 @@ def comparisons():
     equal(sorted(keys({"filter": {"EQ": {"state": "CA"}}})), where(lambda v: v["state"] == "CA"))
     equal(sorted(keys({"filter": {"NEQ": {"state": "CA"}}})), where(lambda v: v["state"] != "CA"))
     equal(sorted(keys({"filter": {"EQ": {"person.id": 1015}}})), ["7"])
-    for name, holds in (("GT", lambda x: x > 1042), ("GTE", lambda x: x >= 1042), ("LT", lambda x: x < 1042),
-                        ("LTE", lambda x: x <= 1042)):
+    for name, holds in (
+        ("GT", lambda x: x > 1042),
+        ("GTE", lambda x: x >= 1042),
+        ("LT", lambda x: x < 1042),
+        ("LTE", lambda x: x <= 1042),
+    ):
         equal(sorted(keys({"filter": {name: {"person.id": 1042}}})), where(lambda v: holds(v["person"]["id"])), name)
-    equal(sorted(keys({"filter": {"IN": {"person.org": ["Dev Ops", "Hardware"]}}})),
-          where(lambda v: v["person"]["org"] in ("Dev Ops", "Hardware")))
+    equal(
+        sorted(keys({"filter": {"IN": {"person.org": ["Dev Ops", "Hardware"]}}})),
+        where(lambda v: v["person"]["org"] in ("Dev Ops", "Hardware")),
+    )
     equal(keys({"filter": {"EQ": {"person.id": "1015"}}}), [], "a number is no string")
     equal(keys({"filter": {"EQ": {"nothing.here": 1}}}), [])
     equal(keys({"filter": {"EQ": {"person.org": "' OR 1=1 --"}}}), [])
@@ -69,10 +86,18 @@ def comparisons():
 
 @test("conditions nest", "STATE-75")
 def junctions():
-    query = {"OR": [{"EQ": {"person.org": "Dev Ops"}},
-                    {"AND": [{"EQ": {"person.org": "Finance"}}, {"IN": {"state": ["CA", "WA"]}}]}]}
-    equal(sorted(keys({"filter": query})), where(
-        lambda v: v["person"]["org"] == "Dev Ops" or v["person"]["org"] == "Finance" and v["state"] in ("CA", "WA")))
+    query = {
+        "OR": [
+            {"EQ": {"person.org": "Dev Ops"}},
+            {"AND": [{"EQ": {"person.org": "Finance"}}, {"IN": {"state": ["CA", "WA"]}}]},
+        ]
+    }
+    equal(
+        sorted(keys({"filter": query})),
+        where(
+            lambda v: v["person"]["org"] == "Dev Ops" or v["person"]["org"] == "Finance" and v["state"] in ("CA", "WA")
+        ),
+    )
 
 
 @test("results are sorted by several keys in the order given", "STATE-77")
@@ -80,16 +105,24 @@ def sorting():
     by_id = sorted(DATA, key=lambda k: DATA[k]["person"]["id"])
     equal(keys({"sort": [{"key": "person.id"}]}), by_id)
     equal(keys({"sort": [{"key": "person.id", "order": "ASC"}]}), by_id)
-    equal(keys({"filter": {"EQ": {"state": "CA"}}, "sort": [{"key": "person.id", "order": "DESC"}]}), ["3", "7", "5", "9"])
+    equal(
+        keys({"filter": {"EQ": {"state": "CA"}}, "sort": [{"key": "person.id", "order": "DESC"}]}), ["3", "7", "5", "9"]
+    )
     by_state = sorted(sorted(DATA, key=lambda k: DATA[k]["person"]["id"]), key=lambda k: DATA[k]["state"], reverse=True)
     equal(keys({"sort": [{"key": "state", "order": "DESC"}, {"key": "person.id"}]}), by_state)
 
 
 @test("pages follow each other until nothing is left", "STATE-78 STATE-80 STATE-82 STATE-90")
 def paging():
-    query = {"filter": {"OR": [{"EQ": {"person.org": "Dev Ops"}},
-                               {"AND": [{"EQ": {"person.org": "Finance"}}, {"IN": {"state": ["CA", "WA"]}}]}]},
-             "sort": [{"key": "state", "order": "DESC"}, {"key": "person.id"}]}
+    query = {
+        "filter": {
+            "OR": [
+                {"EQ": {"person.org": "Dev Ops"}},
+                {"AND": [{"EQ": {"person.org": "Finance"}}, {"IN": {"state": ["CA", "WA"]}}]},
+            ]
+        },
+        "sort": [{"key": "state", "order": "DESC"}, {"key": "person.id"}],
+    }
     whole = keys(query)
     pages, tokens, token = [], [], None
     for _ in range(9):
@@ -129,20 +162,36 @@ def malformed():
     deep = {"EQ": {"a": 1}}
     for _ in range(300):
         deep = {"AND": [deep, deep]} if _ == 0 else {"AND": [deep, {"EQ": {"a": 1}}]}
-    for query in ("", "{", "[]", '"x"', {"filter": {"LIKE": {"a": 1}}}, {"filter": {"EQ": 1}}, {"filter": {"AND": {}}},
-                  {"sort": [{"order": "ASC"}]}, {"sort": [{"key": "a", "order": "UP"}]}, {"page": {"limit": "x"}},
-                  {"page": {"token": "banana", "limit": 1}}, {"filter": {"IN": {"a": 1}}}, {"filter": deep}):
+    for query in (
+        "",
+        "{",
+        "[]",
+        '"x"',
+        {"filter": {"LIKE": {"a": 1}}},
+        {"filter": {"EQ": 1}},
+        {"filter": {"AND": {}}},
+        {"sort": [{"order": "ASC"}]},
+        {"sort": [{"key": "a", "order": "UP"}]},
+        {"page": {"limit": "x"}},
+        {"page": {"token": "banana", "limit": 1}},
+        {"filter": {"IN": {"a": 1}}},
+        {"filter": deep},
+    ):
         reply = store().query(query)
-        need(400 <= reply.status <= 500 and reply.json["errorCode"] in ("ERR_MALFORMED_REQUEST", "ERR_STATE_QUERY"),
-             f"{json.dumps(query)[:80]}: {reply}")
+        need(
+            400 <= reply.status <= 500 and reply.json["errorCode"] in ("ERR_MALFORMED_REQUEST", "ERR_STATE_QUERY"),
+            f"{json.dumps(query)[:80]}: {reply}",
+        )
     equal(len(keys({})), len(DATA), "and the store still answers")
 
 
 @test("stores without queries say so", "STATE-81 X-STATE-05")
 def refused():
     reply = Store(sidecar(1), "mem").query({"filter": {}})
-    equal((reply.status, reply.json["errorCode"], reply.json["message"]),
-          (500, "ERR_STATE_STORE_NOT_SUPPORTED", "state store does not support querying"))
+    equal(
+        (reply.status, reply.json["errorCode"], reply.json["message"]),
+        (500, "ERR_STATE_STORE_NOT_SUPPORTED", "state store does not support querying"),
+    )
     reply = Store(sidecar(1), "red").query({"filter": {}})
     equal((reply.status, reply.json["errorCode"]), (500, "ERR_STATE_QUERY"))
     reply = Store(sidecar(1), "none").query({"filter": {}})

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 180
-"""The state API over HTTP, requirement by requirement, on all three stores with one worker and with three: saving, reading,
-deleting, ETags, options, TTL, exact bytes, bulk reads, transactions."""
+"""The state API over HTTP, requirement by requirement, on all three stores with one worker and with three: saving,
+reading, deleting, ETags, options, TTL, exact bytes, bulk reads, transactions."""
+
 import concurrent.futures
 import datetime
 import json
@@ -58,9 +59,26 @@ def save_twice(store):
 
 
 ODD = [
-    "12345678901234567890123", "9007199254740993", "1.0", "1e3", "-0", "0.10000000000000000555", "1e400", "1E-7",
-    "true", "null", '""', "[ ]", '{"z":1,"z":2}', '{ "a" : [ 1 ,2 ] ,\n\t"b":{} }', r'"\u00e9\ud83d\ude00\ud800\u0000\/"',
-    '"ü<>&\u2028"', '"dHJ1ZQ=="', "[" * 100 + "]" * 100, '"' + "x" * 1_000_000 + '"', '"' + "\\n" * 500_000 + '"',
+    "12345678901234567890123",
+    "9007199254740993",
+    "1.0",
+    "1e3",
+    "-0",
+    "0.10000000000000000555",
+    "1e400",
+    "1E-7",
+    "true",
+    "null",
+    '""',
+    "[ ]",
+    '{"z":1,"z":2}',
+    '{ "a" : [ 1 ,2 ] ,\n\t"b":{} }',
+    r'"\u00e9\ud83d\ude00\ud800\u0000\/"',
+    '"ü<>&\u2028"',
+    '"dHJ1ZQ=="',
+    "[" * 100 + "]" * 100,
+    '"' + "x" * 1_000_000 + '"',
+    '"' + "\\n" * 500_000 + '"',
 ]
 
 
@@ -82,15 +100,34 @@ def body_limit(store):
     reply = store.get("big")
     need(reply.status == 200 and reply.text == text, f"{reply.status}, {len(reply.body)} bytes")
     equal(reply.header("Content-Length"), str(len(text)))
-    check_error(store.save("big", None, raw='"' + "v" * 4_200_000 + '"'), 400, "ERR_MALFORMED_REQUEST", "stream too large")
+    check_error(
+        store.save("big", None, raw='"' + "v" * 4_200_000 + '"'), 400, "ERR_MALFORMED_REQUEST", "stream too large"
+    )
     need(store.get("big").text == text, "the refused save changed nothing")
     equal(store.delete("big").status, 204)
 
 
 @on_stores("keys may be any text", "STATE-43 STATE-02")
 def odd_keys(store):
-    keys = ["a b", "a/b", "a%2Fb", "a+b", "ü", "日本語", "😀", "'; DROP TABLE state; --", '"', "\\", "a\tb", "*", "?x=1#y",
-            "a|b", "..", ".", "k" * 2000]
+    keys = [
+        "a b",
+        "a/b",
+        "a%2Fb",
+        "a+b",
+        "ü",
+        "日本語",
+        "😀",
+        "'; DROP TABLE state; --",
+        '"',
+        "\\",
+        "a\tb",
+        "*",
+        "?x=1#y",
+        "a|b",
+        "..",
+        ".",
+        "k" * 2000,
+    ]
     equal(store.save_raw([{"key": key, "value": i} for i, key in enumerate(keys)]).status, 204)
     for i, key in enumerate(keys):
         if key not in (".", ".."):  # as a path segment these climb, whatever they are encoded as
@@ -107,7 +144,12 @@ def reserved_key(store):
     check_error(reply, 400, "ERR_MALFORMED_REQUEST", "input key/keyPrefix 'a||b' can't contain '||'")
     equal(reply.json["details"][-1]["reason"], "DAPR_STATE_ILLEGAL_KEY")
     check_gone(store, "before-bad")
-    for reply in (store.get("a||b"), store.delete("a||b"), store.bulk(["x", "a||b"]), store.transact(("upsert", "a||b", 1))):
+    for reply in (
+        store.get("a||b"),
+        store.delete("a||b"),
+        store.bulk(["x", "a||b"]),
+        store.transact(("upsert", "a||b", 1)),
+    ):
         check_error(reply, 400, "ERR_MALFORMED_REQUEST", "can't contain '||'")
 
 
@@ -122,9 +164,20 @@ def empty_and_malformed(store):
     equal(store.save_raw("[]").status, 204)
     equal(store.transact().status, 204)
     equal(store.bulk([]).text, "[]\n")
-    for body in ("", "{", "[1,]", '{"key":"a"}', '[{"key":1}]', '[{"value":1}]', "[" * 5000, '[{"key":"a","value":tru}]',
-                 '[{"key":"a","etag":7}]', '[{"key":"a","metadata":{"ttlInSeconds":5}}]',
-                 '[{"key":"a","value":"\n"}]', '[{"key":"a","value":01}]'):
+    for body in (
+        "",
+        "{",
+        "[1,]",
+        '{"key":"a"}',
+        '[{"key":1}]',
+        '[{"value":1}]',
+        "[" * 5000,
+        '[{"key":"a","value":tru}]',
+        '[{"key":"a","etag":7}]',
+        '[{"key":"a","metadata":{"ttlInSeconds":5}}]',
+        '[{"key":"a","value":"\n"}]',
+        '[{"key":"a","value":01}]',
+    ):
         reply = store.save_raw(body)
         need(reply.status == 400 and reply.json["errorCode"] == "ERR_MALFORMED_REQUEST", f"{body[:50]}: {reply}")
 
@@ -172,7 +225,9 @@ def etag_save(store):
         etag = check_value(store, "es", '"one"')
         equal(store.save("es", "two", etag=etag, **options).status, 204)
         reply = store.save("es", "three", etag=etag, **options)
-        check_error(reply, 409, "ERR_STATE_SAVE", f"failed saving state in state store {store.name}: possible etag mismatch")
+        check_error(
+            reply, 409, "ERR_STATE_SAVE", f"failed saving state in state store {store.name}: possible etag mismatch"
+        )
         check_value(store, "es", '"two"')
 
 
@@ -209,7 +264,9 @@ def etag_delete(store):
     store.save("ed", 1)
     etag = check_value(store, "ed", "1")
     store.save("ed", 2)
-    check_error(store.delete("ed", etag), 409, "ERR_STATE_DELETE", "failed deleting state with key ed: possible etag mismatch")
+    check_error(
+        store.delete("ed", etag), 409, "ERR_STATE_DELETE", "failed deleting state with key ed: possible etag mismatch"
+    )
     check_value(store, "ed", "2")
     equal(store.delete("ed", store.get("ed").header("Etag")).status, 204)
     check_gone(store, "ed")
@@ -227,7 +284,10 @@ def etag_race(store):
         check_value(store, "race", str(winners[0]))
 
 
-@on_stores("consistency and concurrency are taken from body, query and headers", "STATE-17 STATE-19 STATE-20 STATE-21 X-STATE-02")
+@on_stores(
+    "consistency and concurrency are taken from body, query and headers",
+    "STATE-17 STATE-19 STATE-20 STATE-21 X-STATE-02",
+)
 def option_words(store):
     for word in ("strong", "eventual"):
         equal(store.save("ow", word, options={"consistency": word}).status, 204)
@@ -235,9 +295,15 @@ def option_words(store):
         equal(store.get("ow", headers=[("consistency", word), ("concurrency", "first-write")]).status, 200)
         equal(store.delete("ow", query=f"?consistency={word}").status, 204)
         equal(store.delete("ow", headers=[("consistency", word), ("concurrency", "last-write")]).status, 204)
-    for reply in (store.save("ow", 1, options={"consistency": "perhaps"}), store.save("ow", 1, options={"concurrency": "never"})):
+    for reply in (
+        store.save("ow", 1, options={"consistency": "perhaps"}),
+        store.save("ow", 1, options={"concurrency": "never"}),
+    ):
         check_error(reply, 500, "ERR_STATE_SAVE", "unrecognized con")
-    for reply in (store.delete("ow", query="?concurrency=never"), store.delete("ow", headers=[("concurrency", "never")])):
+    for reply in (
+        store.delete("ow", query="?concurrency=never"),
+        store.delete("ow", headers=[("concurrency", "never")]),
+    ):
         check_error(reply, 500, "ERR_STATE_DELETE", "unrecognized concurrency model 'never'")
     equal(store.get("ow", "?consistency=perhaps").status, 204, "a read ignores unknown words")
 
@@ -289,9 +355,14 @@ def ttl_bad(store):
         equal(store.save("tb", 1, metadata={"ttlInSeconds": text}).status, 204)
 
 
-@on_stores("metadata.* in the query counts for every item and beats the item's own", "STATE-07 STATE-25 STATE-26 STATE-47")
+@on_stores(
+    "metadata.* in the query counts for every item and beats the item's own", "STATE-07 STATE-25 STATE-26 STATE-47"
+)
 def query_metadata(store):
-    items = [{"key": "qm1", "value": 1}, {"key": "qm2", "value": 2, "metadata": {"ttlInSeconds": "-1", "partitionKey": "p"}}]
+    items = [
+        {"key": "qm1", "value": 1},
+        {"key": "qm2", "value": 2, "metadata": {"ttlInSeconds": "-1", "partitionKey": "p"}},
+    ]
     equal(store.save_raw(items, "?metadata.ttlInSeconds=1000&metadata.contentType=application%2Fjson").status, 204)
     if store.name == "red":
         left = [redis().command("TTL", f"shop||{key}", database=store.sidecar.workers) for key in ("qm1", "qm2")]
@@ -307,8 +378,13 @@ def query_metadata(store):
 def content_type(store):
     equal(store.save("ct", {"x": 1}, metadata={"contentType": "application/json"}).status, 204)
     check_value(store, "ct", '{"x": 1}')
-    equal(store.transact(("upsert", "ct2", {"y": 2}, {"contentType": "application/json"}),
-                         ("upsert", "ct3", {"z": 3}, {"metadata": {"contentType": "application/json"}})).status, 204)
+    equal(
+        store.transact(
+            ("upsert", "ct2", {"y": 2}, {"contentType": "application/json"}),
+            ("upsert", "ct3", {"z": 3}, {"metadata": {"contentType": "application/json"}}),
+        ).status,
+        204,
+    )
     check_value(store, "ct2", '{"y": 2}')
     check_value(store, "ct3", '{"z": 3}')
 
@@ -351,11 +427,24 @@ def bulk_large(store):
 # --- transactions -----------------------------------------------------------------------------------------------------
 
 
-@on_stores("operations of a transaction are applied in their order, a key may repeat", "STATE-05 STATE-32 STATE-33 STATE-35 INC-24")
+@on_stores(
+    "operations of a transaction are applied in their order, a key may repeat",
+    "STATE-05 STATE-32 STATE-33 STATE-35 INC-24",
+)
 def tx_order(store):
     store.save_raw([{"key": "o1", "value": "old"}, {"key": "o2", "value": "old"}])
-    equal(store.transact(("upsert", "o1", 1), ("upsert", "o1", 2), ("delete", "o2", {"value": "ignored"}), ("upsert", "o2", 3),
-                         ("upsert", "o3", 4), ("delete", "o3"), metadata={"partitionKey": "x"}).status, 204)
+    equal(
+        store.transact(
+            ("upsert", "o1", 1),
+            ("upsert", "o1", 2),
+            ("delete", "o2", {"value": "ignored"}),
+            ("upsert", "o2", 3),
+            ("upsert", "o3", 4),
+            ("delete", "o3"),
+            metadata={"partitionKey": "x"},
+        ).status,
+        204,
+    )
     equal([item.get("data") for item in store.bulk(["o1", "o2", "o3"]).json], [2, 3, None])
     equal(store.transact(("delete", "o1"), ("upsert", "o4", 1), method="PUT", metadata={}).status, 204)
     equal([item.get("data") for item in store.bulk(["o1", "o4"]).json], [None, 1])
@@ -367,7 +456,9 @@ def tx_atomic(store):
     store.delete("a2")
     stale = store.get("a3").header("Etag")
     store.save("a3", "newer")
-    reply = store.transact(("upsert", "a1", "new"), ("upsert", "a2", "new"), ("delete", "a4"), ("upsert", "a3", "x", {"etag": stale}))
+    reply = store.transact(
+        ("upsert", "a1", "new"), ("upsert", "a2", "new"), ("delete", "a4"), ("upsert", "a3", "x", {"etag": stale})
+    )
     check_error(reply, 409, "ERR_STATE_TRANSACTION", "error while executing state transaction: ")
     reply = store.transact(("delete", "a1"), ("delete", "a3", {"etag": stale}))
     check_error(reply, 409, "ERR_STATE_TRANSACTION", "error while executing state transaction: ")
@@ -381,7 +472,9 @@ def tx_atomic(store):
 def tx_isolated(store):
     store.transact(("upsert", "i1", 0), ("upsert", "i2", 0))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        writes = [pool.submit(lambda i=i: store.transact(("upsert", "i1", i), ("upsert", "i2", i)).status) for i in range(60)]
+        writes = [
+            pool.submit(lambda i=i: store.transact(("upsert", "i1", i), ("upsert", "i2", i)).status) for i in range(60)
+        ]
         equal({write.result() for write in writes}, {204})
     one, two = (item["data"] for item in store.bulk(["i1", "i2"]).json)
     equal(one, two)
@@ -393,8 +486,12 @@ def tx_bad(store):
     reply = store.sidecar.call("POST", store.path + "/transaction", body)
     check_error(reply, 400, "ERR_NOT_SUPPORTED_STATE_OPERATION", "operation type merge not supported")
     for request in ({}, {"value": 1}, {"key": ""}):
-        body = {"operations": [{"operation": "upsert", "request": {"key": "u1", "value": 1}},
-                               {"operation": "upsert", "request": request}]}
+        body = {
+            "operations": [
+                {"operation": "upsert", "request": {"key": "u1", "value": 1}},
+                {"operation": "upsert", "request": request},
+            ]
+        }
         reply = store.sidecar.call("POST", store.path + "/transaction", body)
         check_error(reply, 400, "ERR_MALFORMED_REQUEST", '"key" is a required field')
     check_gone(store, "u1")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 120
-"""What lies in the stores: key prefixes, raw rows and hashes as the reference writes them, stores that outlive the sidecar or
-are shared by two, and the golden stores, written by the reference, read through the HTTP API."""
+"""What lies in the stores: key prefixes, raw rows and hashes as the reference writes them, stores that outlive the
+sidecar or are shared by two, and the golden stores, written by the reference, read through the HTTP API."""
+
 import base64
 import json
 import os
@@ -13,8 +14,15 @@ import threading
 from remora import Folder, Redis, Sidecar, Store, component, equal, main, need, shared, test
 from state_stores import redis
 
-STRATEGIES = {"by-default": None, "by-appid": "appid", "by-upper": "AppID", "by-name": "name", "by-none": "none",
-              "by-ns": "namespace", "by-text": "literal"}
+STRATEGIES = {
+    "by-default": None,
+    "by-appid": "appid",
+    "by-upper": "AppID",
+    "by-name": "name",
+    "by-none": "none",
+    "by-ns": "namespace",
+    "by-text": "literal",
+}
 
 
 def rows(path):
@@ -25,8 +33,10 @@ def rows(path):
 def prefixed(metadata, kind, app_id="myApp", namespace="production", folder=None, **more):
     """A sidecar with a component for every strategy, all on one database."""
     env = {"PATH": os.environ["PATH"], **({"NAMESPACE": namespace} if namespace else {})}
-    documents = [component(name, kind, {**metadata, **({"keyPrefix": strategy} if strategy else {})})
-                 for name, strategy in STRATEGIES.items()]
+    documents = [
+        component(name, kind, {**metadata, **({"keyPrefix": strategy} if strategy else {})})
+        for name, strategy in STRATEGIES.items()
+    ]
     return Sidecar("---\n".join(documents), app_id=app_id, env=env, folder=folder, **more)
 
 
@@ -34,7 +44,12 @@ def check_prefixes(sidecar, keys_of_store, namespaced):
     for name in STRATEGIES:
         equal(Store(sidecar, name).save("darth", name).status, 204)
     equal(sorted(keys_of_store()), sorted({"myApp||darth", "by-name||darth", "darth", "literal||darth", namespaced}))
-    for name, owner in (("by-default", "by-upper"), ("by-name", "by-name"), ("by-none", "by-none"), ("by-text", "by-text")):
+    for name, owner in (
+        ("by-default", "by-upper"),
+        ("by-name", "by-name"),
+        ("by-none", "by-none"),
+        ("by-text", "by-text"),
+    ):
         if not (namespaced == "myApp||darth" and owner == "by-upper"):
             equal(Store(sidecar, name).get("darth").json, owner)
     equal(Store(sidecar, "by-none").transact(("upsert", "vader", 1)).status, 204)
@@ -42,8 +57,10 @@ def check_prefixes(sidecar, keys_of_store, namespaced):
     equal(Store(sidecar, "by-appid").get("vader").status, 204)
 
 
-@test("SQLite keys carry the prefix that the component asks for",
-      "STATE-36 STATE-37 STATE-38 STATE-39 STATE-40 X-STATE-11")
+@test(
+    "SQLite keys carry the prefix that the component asks for",
+    "STATE-36 STATE-37 STATE-38 STATE-39 STATE-40 X-STATE-11",
+)
 def prefix_sqlite():
     folder = Folder()
     sidecar = prefixed({"connectionString": folder / "p.db"}, "state.sqlite", folder=folder)
@@ -51,12 +68,14 @@ def prefix_sqlite():
     equal(sidecar.stop(), 0)
 
 
-@test("Redis keys carry the prefix that the component asks for",
-      "STATE-36 STATE-37 STATE-38 STATE-39 STATE-40 STATE-85")
+@test(
+    "Redis keys carry the prefix that the component asks for", "STATE-36 STATE-37 STATE-38 STATE-39 STATE-40 STATE-85"
+)
 def prefix_redis():
     sidecar = prefixed({"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "5"}, "state.redis")
-    check_prefixes(sidecar, lambda: {key.decode() for key in redis().command("KEYS", "*", database=5)},
-                   "production.myApp||darth")
+    check_prefixes(
+        sidecar, lambda: {key.decode() for key in redis().command("KEYS", "*", database=5)}, "production.myApp||darth"
+    )
     equal(sidecar.stop(), 0)
 
 
@@ -70,10 +89,12 @@ def prefix_no_namespace():
 @test("the prefix `name` is shared by apps and `none` even across stores", "STATE-39 STATE-40 STATE-41")
 def prefix_shared():
     metadata = {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "6"}
-    documents = [component("store-a", "state.redis", {**metadata, "keyPrefix": "name"}, namespace="production"),
-                 component("store-b", "state.redis", {**metadata, "keyPrefix": "none"}),
-                 component("store-c", "state.redis", {**metadata, "keyPrefix": "none"}),
-                 component("store-d", "state.redis", metadata)]
+    documents = [
+        component("store-a", "state.redis", {**metadata, "keyPrefix": "name"}, namespace="production"),
+        component("store-b", "state.redis", {**metadata, "keyPrefix": "none"}),
+        component("store-c", "state.redis", {**metadata, "keyPrefix": "none"}),
+        component("store-d", "state.redis", metadata),
+    ]
     env = {"PATH": os.environ["PATH"], "NAMESPACE": "production"}
     one, two = (Sidecar("---\n".join(documents), app_id=app, env=env) for app in ("one", "two"))
     Store(one, "store-a").save("k", "a")
@@ -95,7 +116,10 @@ def raw_redis():
     store.save("k", 1, metadata={"ttlInSeconds": "500"})
     need(495 <= redis().command("TTL", "shop||k", database=7) <= 500, "the key's own expiry")
     store.save("k", 2)
-    need(495 <= redis().command("TTL", "shop||k", database=7) <= 500, "a save without TTL keeps it, as the reference does")
+    need(
+        495 <= redis().command("TTL", "shop||k", database=7) <= 500,
+        "a save without TTL keeps it, as the reference does",
+    )
     store.save("k", 3, metadata={"ttlInSeconds": "-1"})
     equal(redis().command("TTL", "shop||k", database=7), -1)
     store.save("fw", 1, options={"concurrency": "first-write"})
@@ -112,7 +136,9 @@ def raw_sqlite():
     value, is_binary, etag, expiration = rows(folder / "r.db")["shop||k"]
     equal((value, is_binary, expiration), ('{"a" : 1}', 0, None))
     equal(etag, store.get("k").header("Etag"))
-    need(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", rows(folder / "r.db")["shop||t"][3]), "UTC as SQLite writes it")
+    need(
+        re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", rows(folder / "r.db")["shop||t"][3]), "UTC as SQLite writes it"
+    )
     with sqlite3.connect(folder / "r.db") as db:
         equal(db.execute("SELECT value FROM metadata WHERE key = 'migrations'").fetchall(), [("1",)])
         equal(db.execute("SELECT json_extract(value, '$.a') FROM state WHERE key = 'shop||k'").fetchall(), [(1,)])
@@ -124,9 +150,11 @@ def raw_sqlite():
 @test("a restart keeps values and ETags, of durable stores only", "STATE-01 STATE-12 §6")
 def restart():
     folder = Folder()
-    documents = [component("mem", "state.in-memory"),
-                 component("sqlt", "state.sqlite", {"connectionString": "here.db"}),
-                 component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "8"})]
+    documents = [
+        component("mem", "state.in-memory"),
+        component("sqlt", "state.sqlite", {"connectionString": "here.db"}),
+        component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "8"}),
+    ]
     etags = {}
     for round_ in range(3):
         sidecar = Sidecar(*documents, folder=folder, flags=["--workers", str(1 + round_)])
@@ -149,8 +177,10 @@ def restart():
 @test("two sidecars on one store see each other's writes and ETags", "STATE-13 STATE-15 STATE-22")
 def two_sidecars():
     folder = Folder()
-    documents = [component("sqlt", "state.sqlite", {"connectionString": folder / "both.db"}),
-                 component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "9"})]
+    documents = [
+        component("sqlt", "state.sqlite", {"connectionString": folder / "both.db"}),
+        component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "9"}),
+    ]
     one, two = Sidecar(*documents), Sidecar(*documents)
     for name in ("sqlt", "red"):
         a, b = Store(one, name), Store(two, name)
@@ -180,8 +210,10 @@ def start_at_once():
 @test("two sidecars that count with ETags lose nothing", "STATE-13 STATE-15")
 def two_counters():
     folder = Folder()
-    documents = [component("sqlt", "state.sqlite", {"connectionString": folder / "count.db"}),
-                 component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "10"})]
+    documents = [
+        component("sqlt", "state.sqlite", {"connectionString": folder / "count.db"}),
+        component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": "10"}),
+    ]
     sidecars = [Sidecar(*documents), Sidecar(*documents)]
 
     def count(store):
@@ -192,7 +224,9 @@ def two_counters():
 
     for name in ("sqlt", "red"):
         Store(sidecars[0], name).save("n", 0)
-        threads = [threading.Thread(target=count, args=(Store(sidecar, name),)) for sidecar in sidecars for _ in range(2)]
+        threads = [
+            threading.Thread(target=count, args=(Store(sidecar, name),)) for sidecar in sidecars for _ in range(2)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -244,7 +278,10 @@ def check_bulk_item(item, http):
     """JSON as such; bytes that are none as a string, where the reference lost all items."""
     raw = base64.b64decode(http["body_b64"])
     equal(item.get("etag"), http.get("Etag"))
-    equal(item.get("metadata"), {"ttlExpireTime": http["Metadata.ttlexpiretime"]} if "Metadata.ttlexpiretime" in http else None)
+    equal(
+        item.get("metadata"),
+        {"ttlExpireTime": http["Metadata.ttlexpiretime"]} if "Metadata.ttlexpiretime" in http else None,
+    )
     if not raw:
         need("data" not in item, f"{item}")
         return
@@ -258,7 +295,10 @@ def check_bulk_item(item, http):
     equal(item["data"], wanted, item["key"])
 
 
-@test("every value, ETag and expiry of the golden SQLite store is read over HTTP", "§7 STATE-37 STATE-38 STATE-39 STATE-40")
+@test(
+    "every value, ETag and expiry of the golden SQLite store is read over HTTP",
+    "§7 STATE-37 STATE-38 STATE-39 STATE-40",
+)
 def golden_sqlite():
     sidecar, expected = check_golden("sqlite", "")
     store = Store(sidecar, expected["store"])

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 170
-"""What breaks beside the sidecar: plugins killed and stopped under load, a Redis server that goes and returns, clients that
-leave, sockets that are connected and closed. Short forms of the experiments `crash`, `outage` and `hostile`."""
+"""What breaks beside the sidecar: plugins killed and stopped under load, a Redis server that goes and returns, clients
+that leave, sockets that are connected and closed. Short forms of the experiments `crash`, `outage` and `hostile`."""
+
 import os
 import random
 import signal
@@ -10,8 +11,24 @@ import stat
 import threading
 import time
 
-from remora import (SLOW, Connection, Cut, Folder, Redis, Sidecar, Store, call, component, equal, eventually, is_running, main, need,
-                    request_bytes, test)
+from remora import (
+    SLOW,
+    Connection,
+    Cut,
+    Folder,
+    Redis,
+    Sidecar,
+    Store,
+    call,
+    component,
+    equal,
+    eventually,
+    is_running,
+    main,
+    need,
+    request_bytes,
+    test,
+)
 
 MEM = component("mem", "state.in-memory")
 
@@ -77,13 +94,16 @@ class Load:
             need(reply.status == 200 and reply.json >= count, f"{key}: {count} was acknowledged, now {reply}")
 
 
-@test("every request is answered and every acknowledged write kept while the SQLite plugin is killed again and again",
-      "EXPERIMENT-crash ARCH-3")
+@test(
+    "every request is answered and every acknowledged write kept while the SQLite plugin is killed again and again",
+    "EXPERIMENT-crash ARCH-3",
+)
 def killed_under_load():
     folder = Folder()
     for workers in ("1", "3"):
-        sidecar = Sidecar(MEM, component("sqlt", "state.sqlite", {"connectionString": folder / "k.db"}),
-                          flags=["--workers", workers])
+        sidecar = Sidecar(
+            MEM, component("sqlt", "state.sqlite", {"connectionString": folder / "k.db"}), flags=["--workers", workers]
+        )
         store = Store(sidecar, "sqlt")
         store.save("warm", 1)
         before = descriptors(sidecar)
@@ -102,7 +122,9 @@ def killed_under_load():
         load.check_kept()
         need(sidecar.is_alive(), "the sidecar lives")
         equal(sidecar.plugins()["sqlite"]["restarts"], 6)
-        eventually(lambda: descriptors(sidecar) <= before, f"descriptors are back at {before}, not {descriptors(sidecar)}")
+        eventually(
+            lambda: descriptors(sidecar) <= before, f"descriptors are back at {before}, not {descriptors(sidecar)}"
+        )
         equal(sidecar.stop(), 0)
 
 
@@ -169,8 +191,11 @@ def vanished_clients():
     os.kill(pid, signal.SIGSTOP)
     for i in range(200):
         connection = sidecar.connect()
-        connection.send(request_bytes("GET", "/v1.0/state/mem/k") if i % 2 else
-                        request_bytes("POST", "/v1.0/state/mem", body=b'[{"key":"gone","value":1}]'))
+        connection.send(
+            request_bytes("GET", "/v1.0/state/mem/k")
+            if i % 2
+            else request_bytes("POST", "/v1.0/state/mem", body=b'[{"key":"gone","value":1}]')
+        )
         if i % 3 == 0:
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
         connection.close()
@@ -182,8 +207,14 @@ def vanished_clients():
 @test("a Redis server that goes and returns under load: clear errors, recovery, nothing lost", "EXPERIMENT-outage")
 def outage():
     redis = Redis()
-    sidecar = Sidecar(MEM, component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis.port}", "dialTimeout": "300ms",
-                                                             "readTimeout": "500ms"}))
+    sidecar = Sidecar(
+        MEM,
+        component(
+            "red",
+            "state.redis",
+            {"redisHost": f"127.0.0.1:{redis.port}", "dialTimeout": "300ms", "readTimeout": "500ms"},
+        ),
+    )
     store = Store(sidecar, "red")
     load = Load(store)
     for _ in range(2):
@@ -194,8 +225,11 @@ def outage():
         eventually(lambda: load.total() - load.good() > bad + 4, "requests fail in words")
         reply = store.save("k", 1)
         need(reply.status >= 500 and reply.json["errorCode"] == "ERR_STATE_SAVE", repr(reply))
-        for reply, code in ((store.get("k"), "ERR_STATE_GET"), (store.delete("k"), "ERR_STATE_DELETE"),
-                            (store.transact(("upsert", "k", 1)), "ERR_STATE_TRANSACTION")):
+        for reply, code in (
+            (store.get("k"), "ERR_STATE_GET"),
+            (store.delete("k"), "ERR_STATE_DELETE"),
+            (store.transact(("upsert", "k", 1)), "ERR_STATE_TRANSACTION"),
+        ):
             need(reply.status >= 500 and reply.json["errorCode"] == code, f"{code}: {reply}")
         items = store.bulk(["k", "l"]).json
         need(all("data" not in item and item["error"] for item in items), f"a bulk read tells item by item: {items}")
@@ -211,8 +245,14 @@ def outage():
 @test("a Redis server that falls silent does not hold up anybody else", "EXPERIMENT-outage")
 def silent_server():
     redis = Redis()
-    sidecar = Sidecar(MEM, component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis.port}", "readTimeout": "500ms",
-                                                             "dialTimeout": "300ms"}))
+    sidecar = Sidecar(
+        MEM,
+        component(
+            "red",
+            "state.redis",
+            {"redisHost": f"127.0.0.1:{redis.port}", "readTimeout": "500ms", "dialTimeout": "300ms"},
+        ),
+    )
     store = Store(sidecar, "red")
     store.save("k", "v")
     redis.signal(signal.SIGSTOP)
@@ -258,26 +298,37 @@ def write_plugin(folder, name, script, types="state.broken"):
     os.makedirs(folder / f"plugins/{name}")
     path = folder.write(f"plugins/{name}/{name}", "#!/bin/sh\n" + script)
     os.chmod(path, 0o755)
-    folder.write(f"plugins/{name}/plugin.yaml", f"apiVersion: remora.io/v1\nkind: Plugin\nname: {name}\nversion: 1.0.0\n"
-                 f"exec: {name}\ntypes:\n  - type: {types}\n    versions: [v1]\n    replace: overlap\nnetwork: no\n")
+    folder.write(
+        f"plugins/{name}/plugin.yaml",
+        f"apiVersion: remora.io/v1\nkind: Plugin\nname: {name}\nversion: 1.0.0\n"
+        f"exec: {name}\ntypes:\n  - type: {types}\n    versions: [v1]\n    replace: overlap\nnetwork: no\n",
+    )
 
 
 @test("a plugin that ends before it says hello is a start error in its own last words", "ARCH-3")
 def broken_plugin():
     folder = Folder()
     write_plugin(folder, "broken", "echo I cannot go on >&2; exit 3\n")
-    sidecar = Sidecar(MEM, component("b", "state.broken"), folder=folder, wait=False,
-                      flags=["--plugins-path", folder / "plugins"])
+    sidecar = Sidecar(
+        MEM, component("b", "state.broken"), folder=folder, wait=False, flags=["--plugins-path", folder / "plugins"]
+    )
     equal(sidecar.wait(), 1, sidecar.log()[-3000:])
-    need("I cannot go on" in sidecar.log() and "Failed to init component b (state.broken/v1)" in sidecar.log(), sidecar.log()[-3000:])
+    need(
+        "I cannot go on" in sidecar.log() and "Failed to init component b (state.broken/v1)" in sidecar.log(),
+        sidecar.log()[-3000:],
+    )
 
 
 @test("with ignoreErrors a plugin that cannot start leaves the others in peace", "ARCH-3 §5")
 def broken_plugin_ignored():
     folder = Folder()
     write_plugin(folder, "broken", "exit 3\n")
-    sidecar = Sidecar(MEM, component("b", "state.broken").replace("spec:\n", "spec:\n  ignoreErrors: true\n"), folder=folder,
-                      flags=["--plugins-path", folder / "plugins"])
+    sidecar = Sidecar(
+        MEM,
+        component("b", "state.broken").replace("spec:\n", "spec:\n  ignoreErrors: true\n"),
+        folder=folder,
+        flags=["--plugins-path", folder / "plugins"],
+    )
     equal(Store(sidecar, "mem").save("k", 1).status, 204)
     need(Store(sidecar, "b").get("k").status >= 400, "the broken one is not there")
     equal([one["name"] for one in sidecar.metadata()["components"]], ["mem"])

@@ -1,17 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 170
-"""The sidecar as a process: command line and exit codes, readiness, resources on disk, ports and sockets, the environment it
-needs, and its end. Numbers with § are sections of the behaviour that is matched."""
+# timeout: 120
+"""The sidecar as a process: command line and exit codes, readiness, resources on disk, ports and sockets, and the
+environment it needs. Numbers with § are sections of the behaviour that is matched."""
+
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
-import time
 
-from remora import (BUILD, REMORAD, SLOW, Cut, Folder, Redis, Sidecar, Skip, Store, call, children, component, equal, eventually,
-                    free_port, is_running, main, need, test)
+from remora import (
+    BUILD,
+    REMORAD,
+    Cut,
+    Folder,
+    Redis,
+    Sidecar,
+    Skip,
+    Store,
+    call,
+    component,
+    equal,
+    eventually,
+    free_port,
+    main,
+    need,
+    test,
+)
 
 MEM = component("mem", "state.in-memory")
 
@@ -78,7 +94,10 @@ def bad_flags():
     contains(out, "Failed to parse flags: invalid value for 'max-body-size' option: quantities must match")
     code, out, _ = run("--app-id", "shop", "--config", "/nonexistent/c.yaml")
     equal(code, 1)
-    contains(out, "Fatal error from runtime: error loading configuration: stat /nonexistent/c.yaml: no such file or directory")
+    contains(
+        out,
+        "Fatal error from runtime: error loading configuration: stat /nonexistent/c.yaml: no such file or directory",
+    )
     code, out, _ = run("--app-id", "shop", "--resources-path", "/nonexistent/r")
     equal(code, 1)
     contains(out, "Fatal error from runtime: ", "/nonexistent/r: no such file or directory")
@@ -99,10 +118,20 @@ def log_form():
     sidecar = Sidecar(MEM)
     equal(sidecar.stop(), 0)
     for line in sidecar.log().splitlines():
-        need(re.fullmatch(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z" level=(info|warning|error) msg=".*" app_id=shop '
-                          r"instance=\S+ scope=\S+ type=log ver=edge", line), line)
-    contains(sidecar.log(), 'msg="Component loaded: mem (state.in-memory/v1)"', "Received signal 'terminated'; beginning shutdown",
-             'msg="Daprd shutdown gracefully"')
+        need(
+            re.fullmatch(
+                r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z" level=(info|warning|error) msg=".*" app_id=shop '
+                r"instance=\S+ scope=\S+ type=log ver=edge",
+                line,
+            ),
+            line,
+        )
+    contains(
+        sidecar.log(),
+        'msg="Component loaded: mem (state.in-memory/v1)"',
+        "Received signal 'terminated'; beginning shutdown",
+        'msg="Daprd shutdown gracefully"',
+    )
     sidecar = Sidecar(MEM, flags=["--log-as-json", "--log-level=debug"])
     equal(Store(sidecar, "mem").save("k", 1).status, 204)
     equal(sidecar.stop(), 0)
@@ -127,8 +156,11 @@ def readiness():
     reply = sidecar.call("GET", "/v1.0/healthz?appid=other")
     equal((reply.status, reply.json["errorCode"]), (500, "ERR_HEALTH_APPID_NOT_MATCH"))
     equal(sidecar.wait(), 1)
-    contains(sidecar.log(), "Failed to init component slow (state.redis/v1): [INIT_COMPONENT_FAILURE]: initialization error "
-             "occurred for slow (state.redis/v1): ")
+    contains(
+        sidecar.log(),
+        "Failed to init component slow (state.redis/v1): [INIT_COMPONENT_FAILURE]: initialization error "
+        "occurred for slow (state.redis/v1): ",
+    )
 
 
 @test("a signal while components are still starting ends it cleanly", "§1 §10")
@@ -145,8 +177,10 @@ def signal_at_start():
 def complete_metadata():
     sidecar = Sidecar(*[component(f"c{i}", "state.in-memory") for i in range(30)])
     equal(sorted(names(sidecar)), sorted(f"c{i}" for i in range(30)))
-    equal(sidecar.metadata()["components"][0]["capabilities"],
-          ["ETAG", "TRANSACTIONAL", "TTL", "DELETE_WITH_PREFIX", "KEYS_LIKE", "ACTOR"])
+    equal(
+        sidecar.metadata()["components"][0]["capabilities"],
+        ["ETAG", "TRANSACTIONAL", "TTL", "DELETE_WITH_PREFIX", "KEYS_LIKE", "ACTOR"],
+    )
 
 
 @test("without resources there are no components and state is not configured", "§1")
@@ -154,8 +188,11 @@ def no_components():
     sidecar = Sidecar()
     equal(names(sidecar), [])
     equal(Store(sidecar, "statestore").get("k").json["errorCode"], "ERR_STATE_STORE_NOT_CONFIGURED")
-    need("remora-exec" not in subprocess.run(["ps", "--ppid", str(sidecar.pid), "-o", "comm="], capture_output=True,
-                                             text=True).stdout, "no plugin runs")
+    need(
+        "remora-exec"
+        not in subprocess.run(["ps", "--ppid", str(sidecar.pid), "-o", "comm="], capture_output=True, text=True).stdout,
+        "no plugin runs",
+    )
 
 
 # --- resources --------------------------------------------------------------------------------------------------------
@@ -168,12 +205,24 @@ def documents():
     os.mkdir(resources)
     odd = ['it\'s "quoted"', "naïve 日本", "😀", "a.b-c_d"]
     with open(os.path.join(resources, "a.yml"), "w") as f:
-        f.write("---\n".join([component("one", "state.in-memory"), "kind: Nonsense\nmetadata: {name: x}\n", "",
-                              component("two", "state.in-memory")] + [component(name, "state.in-memory") for name in [*odd, "no/path/segment"]]))
+        f.write(
+            "---\n".join(
+                [
+                    component("one", "state.in-memory"),
+                    "kind: Nonsense\nmetadata: {name: x}\n",
+                    "",
+                    component("two", "state.in-memory"),
+                ]
+                + [component(name, "state.in-memory") for name in [*odd, "no/path/segment"]]
+            )
+        )
     with open(os.path.join(resources, "b.yaml"), "w") as f:
-        f.write("APIVERSION: dapr.io/v1alpha1\nKind: Component\nMetadata:\n  Name: 42\nSpec:\n  Type: state.sqlite\n  metadata:\n"
-                f"  - name: connectionString\n    value: {folder / 'x.db'}\n  - name: busyTimeout\n    value: 500\n"
-                "  - name: disableWAL\n    value: true\n")
+        f.write(
+            "APIVERSION: dapr.io/v1alpha1\nKind: Component\nMetadata:\n  Name: 42\n"
+            "Spec:\n  Type: state.sqlite\n  metadata:\n"
+            f"  - name: connectionString\n    value: {folder / 'x.db'}\n  - name: busyTimeout\n    value: 500\n"
+            "  - name: disableWAL\n    value: true\n"
+        )
     with open(os.path.join(resources, "c.txt"), "w") as f:
         f.write(component("three", "state.in-memory"))
     sidecar = Sidecar(folder=folder, flags=["--resources-path", resources])
@@ -191,8 +240,10 @@ def folders():
     for name in ("r1", "r2"):
         os.mkdir(folder / name)
         folder.write(f"{name}/x.yaml", component(name, "state.in-memory"))
-    for flags in ([f"--resources-path={folder / 'r1'}", "--resources-path", folder / "r2"],
-                  ["--resources-path", f"{folder / 'r1'},{folder / 'r2'}"]):
+    for flags in (
+        [f"--resources-path={folder / 'r1'}", "--resources-path", folder / "r2"],
+        ["--resources-path", f"{folder / 'r1'},{folder / 'r2'}"],
+    ):
         sidecar = Sidecar(flags=flags)
         equal(sorted(names(sidecar)), ["r1", "r2"])
         sidecar.stop()
@@ -209,20 +260,30 @@ def broken_yaml():
 @test("duplicate names end the start with the words of the reference", "§5")
 def duplicates():
     log = fails(component("x", "state.in-memory"), component("x", "state.redis", {"redisHost": "127.0.0.1:1"}))
-    contains(log, "level=fatal", "Fatal error from runtime: failed to load components: duplicate definition of Component name x "
-             "(state.redis/v1) with existing x (state.in-memory/v1)")
-    log = fails(component("x", "state.in-memory"), component("x", "state.in-memory"), component("y", "state.in-memory"),
-                component("y", "state.in-memory"))
+    contains(
+        log,
+        "level=fatal",
+        "Fatal error from runtime: failed to load components: duplicate definition of Component name x "
+        "(state.redis/v1) with existing x (state.in-memory/v1)",
+    )
+    log = fails(
+        component("x", "state.in-memory"),
+        component("x", "state.in-memory"),
+        component("y", "state.in-memory"),
+        component("y", "state.in-memory"),
+    )
     contains(log, r"with existing x (state.in-memory/v1)\nduplicate definition of Component name y")
 
 
 @test("scopes and namespaces decide what an app gets", "§5 STATE-41")
 def scopes():
-    documents = [component("mine", "state.in-memory", extra="scopes: [shop, other]\n"),
-                 component("theirs", "state.in-memory", extra="scopes:\n- other\n"),
-                 component("here", "state.in-memory", namespace="prod"),
-                 component("there", "state.in-memory", namespace="test"),
-                 component("anywhere", "state.in-memory")]
+    documents = [
+        component("mine", "state.in-memory", extra="scopes: [shop, other]\n"),
+        component("theirs", "state.in-memory", extra="scopes:\n- other\n"),
+        component("here", "state.in-memory", namespace="prod"),
+        component("there", "state.in-memory", namespace="test"),
+        component("anywhere", "state.in-memory"),
+    ]
     path = {"PATH": os.environ["PATH"]}
     equal(sorted(names(Sidecar(*documents, env={**path, "NAMESPACE": "prod"}))), ["anywhere", "here", "mine"])
     equal(sorted(names(Sidecar(*documents, env=path))), ["anywhere", "here", "mine", "there"])
@@ -232,11 +293,18 @@ def scopes():
 @test("unknown types and categories end the start with the words of the reference", "§5")
 def unknown_types():
     log = fails(component("x", "state.nothing"))
-    contains(log, "process component x error: [INIT_COMPONENT_FAILURE]: initialization error occurred for x (state.nothing/v1): "
-             "[CREATE_COMPONENT_FAILURE]: initialization error occurred for x (state.nothing/v1): couldn't find state store "
-             "state.nothing/v1", "level=fatal")
-    contains(fails(component("x", "zork.nothing")), "Fatal error from runtime: failed to load components: process component x "
-             "error: incorrect type zork.nothing")
+    contains(
+        log,
+        "process component x error: [INIT_COMPONENT_FAILURE]: initialization error occurred for x (state.nothing/v1): "
+        "[CREATE_COMPONENT_FAILURE]: initialization error occurred for x (state.nothing/v1): couldn't find state store "
+        "state.nothing/v1",
+        "level=fatal",
+    )
+    contains(
+        fails(component("x", "zork.nothing")),
+        "Fatal error from runtime: failed to load components: process component x "
+        "error: incorrect type zork.nothing",
+    )
     contains(fails(component("x", "state.in-memory", version="v9")), "couldn't find state store state.in-memory/v9")
 
 
@@ -244,14 +312,20 @@ def unknown_types():
 def init_failure():
     log = fails(component("x", "state.sqlite"), MEM)
     twice = "[INIT_COMPONENT_FAILURE]: initialization error occurred for x (state.sqlite/v1): " * 2
-    contains(log, f"Error processing component, daprd will exit gracefully: process component x error: {twice}"
-             "missing connection string")
+    contains(
+        log,
+        f"Error processing component, daprd will exit gracefully: process component x error: {twice}"
+        "missing connection string",
+    )
     log = fails(*[component(f"x{i}", "state.sqlite") for i in range(8)])
     equal(log.count("level=fatal"), 1, log)
     log = fails(component("x", "state.redis", {"redisHost": f"127.0.0.1:{free_port()}", "redisMaxRetries": "0"}))
     contains(log, "redis store: error connecting to redis at 127.0.0.1:")
-    log = fails(component("x", "state.in-memory", extra="auth:\n  secretStore: nowhere\n").replace(
-        " []", "\n  - name: a\n    secretKeyRef:\n      name: b\n"))
+    log = fails(
+        component("x", "state.in-memory", extra="auth:\n  secretStore: nowhere\n").replace(
+            " []", "\n  - name: a\n    secretKeyRef:\n      name: b\n"
+        )
+    )
     contains(log, "secret")
 
 
@@ -259,8 +333,12 @@ def init_failure():
 def ignore_errors():
     redis = Redis()
     redis.stop()
-    sidecar = Sidecar(MEM, component("late", "state.redis", {"redisHost": f"127.0.0.1:{redis.port}", "redisMaxRetries": "0"})
-                      .replace("spec:\n", "spec:\n  ignoreErrors: true\n"))
+    sidecar = Sidecar(
+        MEM,
+        component("late", "state.redis", {"redisHost": f"127.0.0.1:{redis.port}", "redisMaxRetries": "0"}).replace(
+            "spec:\n", "spec:\n  ignoreErrors: true\n"
+        ),
+    )
     contains(sidecar.log(), "Ignoring error processing component: process component late error: ")
     equal(names(sidecar), ["mem"])
     equal(Store(sidecar, "late").get("k").json["errorCode"], "ERR_STATE_STORE_NOT_FOUND")
@@ -277,7 +355,13 @@ def ignore_errors():
 def public_port():
     sidecar = Sidecar(MEM, public=True, env={"PATH": os.environ["PATH"], "DAPR_API_TOKEN": "t"}, wait=False)
     sidecar.wait_ready()
-    for path, status in (("healthz", 204), ("healthz/outbound", 204), ("metadata", 200), ("state/mem/k", 404), ("shutdown", 404)):
+    for path, status in (
+        ("healthz", 204),
+        ("healthz/outbound", 204),
+        ("metadata", 200),
+        ("state/mem/k", 404),
+        ("shutdown", 404),
+    ):
         equal(call(sidecar.public, "GET", f"/v1.0/{path}").status, status, path)
     equal(call(sidecar.public, "POST", "/v1.0/shutdown").status, 404)
     equal(call(sidecar.public, "PUT", "/v1.0/metadata/x", "y").status, 404)
@@ -299,10 +383,17 @@ def no_public_port():
 def unix_socket():
     folder = Folder()
     for workers in ("1", "3"):
-        sidecar = Sidecar(MEM, folder=folder, http=False, wait=False,
-                          flags=["--unix-domain-socket", folder.path, "--workers", workers])
+        sidecar = Sidecar(
+            MEM,
+            folder=folder,
+            http=False,
+            wait=False,
+            flags=["--unix-domain-socket", folder.path, "--workers", workers],
+        )
         path = folder / "dapr-shop-http.socket"
-        eventually(lambda: os.path.exists(path) and call(path, "GET", "/v1.0/healthz").status == 204, "ready on the socket")
+        eventually(
+            lambda: os.path.exists(path) and call(path, "GET", "/v1.0/healthz").status == 204, "ready on the socket"
+        )
         equal(call(path, "POST", "/v1.0/state/mem", [{"key": "k", "value": 1}]).status, 204)
         equal([call(path, "GET", "/v1.0/state/mem/k").text for _ in range(20)], ["1"] * 20)
         equal(sidecar.stop(), 0)
@@ -318,7 +409,9 @@ def addresses():
     sidecar = Sidecar(MEM, host="::1")
     equal(Store(sidecar, "mem").save("k", 1).status, 204)
     port = free_port()
-    sidecar = Sidecar(MEM, http=False, wait=False, flags=["--dapr-http-port", str(port), "--dapr-listen-addresses", "127.0.0.1,::1"])
+    sidecar = Sidecar(
+        MEM, http=False, wait=False, flags=["--dapr-http-port", str(port), "--dapr-listen-addresses", "127.0.0.1,::1"]
+    )
     for host in ("127.0.0.1", "::1"):
         eventually(lambda: answers((host, port)), f"it answers on {host}")
     equal(sidecar.stop(), 0)
@@ -351,8 +444,14 @@ def bare_environment():
         os.makedirs(folder / "run", mode=0o700)
         os.chown(folder / "run", 65532, 65532)
         more = {"user": 65532, "group": 65532, "extra_groups": []}
-    sidecar = Sidecar(MEM, component("sqlt", "state.sqlite", {"connectionString": database / "x.db"}), env={}, folder=folder,
-                      cwd="/", **more)
+    sidecar = Sidecar(
+        MEM,
+        component("sqlt", "state.sqlite", {"connectionString": database / "x.db"}),
+        env={},
+        folder=folder,
+        cwd="/",
+        **more,
+    )
     for name in ("mem", "sqlt"):
         equal(Store(sidecar, name).save("k", 1).status, 204)
         equal(Store(sidecar, name).get("k").text, "1")
@@ -368,120 +467,6 @@ def fallback_run_directory():
     sidecar = Sidecar(MEM, env={}, flags=["--run-dir="])
     equal(Store(sidecar, "mem").save("k", 1).status, 204)
     equal(sidecar.stop(), 0)
-
-
-# --- the end ----------------------------------------------------------------------------------------------------------
-
-
-@test("SIGTERM, SIGINT and the API end it with exit code 0", "§1 §10")
-def graceful():
-    for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupt")):
-        sidecar = Sidecar(MEM)
-        idle = [sidecar.connect() for _ in range(5)]
-        idle[0].send(b"GET /v1.0/hea")
-        sidecar.signal(number)
-        started = time.monotonic()
-        equal(sidecar.wait(), 0)
-        need(time.monotonic() - started < 2 * SLOW, "idle connections do not delay it")
-        contains(sidecar.log(), f"Received signal '{word}'; beginning shutdown", "Daprd shutdown gracefully")
-    sidecar = Sidecar(MEM)
-    equal(sidecar.call("POST", "/v1.0/shutdown").status, 204)
-    equal(sidecar.wait(), 0)
-    contains(sidecar.log(), "Shutdown requested via API", "Daprd shutdown gracefully")
-
-
-@test("a forced shutdown ends it at once with exit code 1", "§10")
-def forced():
-    sidecar = Sidecar(MEM)
-    try:
-        sidecar.call("POST", "/v1.0/shutdown", headers=[("dapr-force-shutdown", "true")])
-    except (Cut, OSError):
-        pass  # it may be gone before the answer
-    equal(sidecar.wait(3), 1)
-    contains(sidecar.log(), "Force shutdown requested, exiting immediately without graceful shutdown")
-
-
-@test("SIGHUP does not end it", "§9")
-def hangup():
-    sidecar = Sidecar(MEM)
-    sidecar.signal(signal.SIGHUP)
-    eventually(lambda: "hangup" in sidecar.log(), "it is logged")
-    equal(Store(sidecar, "mem").save("k", 1).status, 204)
-    equal(sidecar.stop(), 0)
-
-
-def in_flight(sidecar, name="mem"):
-    """A connection whose request waits for a plugin that is stopped; and that plugin."""
-    pid = sidecar.plugin_pid({"mem": "in-memory", "sqlt": "sqlite"}[name])
-    os.kill(pid, signal.SIGSTOP)
-    connection = sidecar.connect()
-    connection.send(b"GET /v1.0/state/%s/k HTTP/1.1\r\nHost: x\r\n\r\n" % name.encode())
-    return connection, pid
-
-
-@test("requests in flight are answered before the end, new ones refused", "§10")
-def drained():
-    sidecar = Sidecar(MEM)
-    Store(sidecar, "mem").save("k", "v")
-    connection, plugin = in_flight(sidecar)
-    equal(sidecar.healthz(), 204)
-    sidecar.signal(signal.SIGTERM)
-    eventually(lambda: sidecar.healthz() == 0, "it takes no new connections")
-    need(sidecar.is_alive(), "it waits")
-    os.kill(plugin, signal.SIGCONT)
-    reply = connection.reply()
-    equal((reply.status, reply.text), (200, '"v"'))
-    equal(sidecar.wait(), 0)
-
-
-@test("what does not end in the grace period is cut, exit code 1", "§10")
-def grace_over():
-    sidecar = Sidecar(MEM, flags=["--dapr-graceful-shutdown-seconds", "1"])
-    connection, plugin = in_flight(sidecar)
-    sidecar.signal(signal.SIGTERM)
-    started = time.monotonic()
-    equal(sidecar.wait(), 1)
-    need(0.9 < time.monotonic() - started < 3 * SLOW, "after the grace period")
-    contains(sidecar.log(), "Graceful shutdown timeout exceeded, forcing shutdown")
-    try:
-        equal(connection.rest(), b"")
-    except ConnectionResetError:
-        pass
-    eventually(lambda: not is_running(plugin), "the plugin is gone", 1)
-
-
-@test("with a block period the API goes on working after the signal", "§10")
-def blocked():
-    sidecar = Sidecar(MEM, flags=["--dapr-block-shutdown-duration", "1s"])
-    sidecar.signal(signal.SIGTERM)
-    eventually(lambda: "Blocking graceful shutdown for 1s or until app reports unhealthy..." in sidecar.log(), "it is logged")
-    equal(Store(sidecar, "mem").save("k", 1).status, 204)
-    equal(sidecar.wait(), 0)
-    contains(sidecar.log(), "Block shutdown period expired, entering shutdown...")
-
-
-@test("stdout closes at the end and no process is left, however it ends", "§1 ARCH-3")
-def nothing_left():
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV):
-        folder = Folder()
-        folder.write("r.yaml", MEM)
-        os.mkdir(folder / "run")
-        port = free_port()
-        process = subprocess.Popen([REMORAD, "--app-id", "shop", "--dapr-http-port", str(port), "--resources-path", folder.path,
-                                    "--run-dir", folder / "run"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        eventually(lambda: answers(("127.0.0.1", port)), "it is ready")
-        plugins = [child for shim in children(process.pid) for child in [shim, *children(shim)]]
-        need(plugins, "there are plugins")
-        process.send_signal(number)
-        os.set_blocking(process.stdout.fileno(), True)
-        process.stdout.read()  # until all who hold it have closed it
-        equal(process.wait(5) in (0, -number, 1), True)
-        eventually(lambda: not any(map(is_running, plugins)), "all plugins are gone", 1)
-        sidecar = Sidecar(MEM, folder=folder)
-        equal(Store(sidecar, "mem").save("k", 1).status, 204, "the next start is clean")
-        equal(sidecar.stop(), 0)
-        left = [name for _, _, found in os.walk(folder / "run") for name in found]
-        equal(left, [], "nothing stays in the run directory")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 """Every exchange of recordings/http-api.json is replayed, in file order, against a sidecar with a real Redis server and
 a SQLite file; status line, headers and body are compared byte for byte (Date by its form, header order not at all).
 What differs on purpose is a row of DIFFERENCES with its reason and our own answer; anything else that differs fails."""
+
 import json
 import os
 import re
@@ -12,8 +13,10 @@ from remora import Connection, Folder, Redis, Sidecar, equal, main, request_byte
 # --- what differs on purpose ------------------------------------------------------------------------------------------
 
 EXACT = "values keep their exact bytes"
-NO_TARGET = ('{"errorCode":"ERR_DIRECT_INVOKE","message":"failed getting app id either from the URL path or the header '
-             'dapr-app-id"}')
+NO_TARGET = (
+    '{"errorCode":"ERR_DIRECT_INVOKE","message":"failed getting app id either from the URL path or the header '
+    'dapr-app-id"}'
+)
 KEY_REQUIRED = '{"errorCode":"ERR_MALFORMED_REQUEST","message":"\\"key\\" is a required field"}'
 CAPABILITIES = '"capabilities":["ETAG","TRANSACTIONAL","TTL","KEYS_LIKE","ACTOR"]'
 # What our own member of the metadata looks like is checked elsewhere.
@@ -38,8 +41,11 @@ def no_content(recorded):
 def json_answer(status_line, body):
     def make(recorded):
         headers = [h for h in recorded["headers"] if h[0] not in ("Content-Type", "Content-Length")]
-        return {"status_line": "HTTP/1.1 " + status_line, "body": body,
-                "headers": headers + [["Content-Type", "application/json"], ["Content-Length", "0"]]}
+        return {
+            "status_line": "HTTP/1.1 " + status_line,
+            "body": body,
+            "headers": headers + [["Content-Type", "application/json"], ["Content-Length", "0"]],
+        }
 
     return make
 
@@ -97,17 +103,26 @@ DIFFERENCES = [
     (r'(mem|red): get value {"z":1,"z":2}', EXACT, value('{"z":1,"z":2}')),
     (r"(mem|red): get value \[ \]", EXACT, value("[ ]")),
     (r"(mem|red): bulk get", EXACT, bulk),
-    (r"(mem|red): tx no (request|key)", "an empty item is refused, not stored under an empty key",
-     json_answer("400 Bad Request", KEY_REQUIRED)),
+    (
+        r"(mem|red): tx no (request|key)",
+        "an empty item is refused, not stored under an empty key",
+        json_answer("400 Bad Request", KEY_REQUIRED),
+    ),
     (r"(mem|red): tx stale etag", "a conflict is 409 in a transaction too", conflict),
     (r"red: tx rolled back get", "a transaction is all or nothing on Redis too", no_content),
-    (r"metadata get( after put)?|bare: metadata|public port /v1.0/metadata",
-     "features and blocks that do not exist yet are not claimed; `remora` is ours; SQLite can be queried", metadata),
+    (
+        r"metadata get( after put)?|bare: metadata|public port /v1.0/metadata",
+        "features and blocks that do not exist yet are not claimed; `remora` is ours; SQLite can be queried",
+        metadata,
+    ),
     (r"HTTP/1.0 request", "the end of the connection is also announced to HTTP/1.0", with_close),
     (r"h2c upgrade", "there is no HTTP/2 yet; a server may ignore the offer", no_upgrade),
-    (r"(bare: )?(secret|publish|bulk publish|binding|config|lock|unlock|encrypt|decrypt|conversation|actor|workflow|job"
-     r"|invoke|subtle)\b.*|bare: conversation2", "this building block does not exist yet, so its routes do not",
-     unbuilt),
+    (
+        r"(bare: )?(secret|publish|bulk publish|binding|config|lock|unlock|encrypt|decrypt|conversation|actor|workflow"
+        r"|job|invoke|subtle)\b.*|bare: conversation2",
+        "this building block does not exist yet, so its routes do not",
+        unbuilt,
+    ),
 ]
 # Answered by the same text whether a block exists or not.
 SAME_ANYWAY = {"secret no key", "secret no key slash", "secret HEAD", "publish no topic"}
@@ -154,14 +169,20 @@ class Setup:
         public = "--dapr-public-port" in recorded["flags"]
         flags = [f for f in re.findall(r"--[a-z-]+=[^\s(]+", recorded["flags"]) if not f.startswith("--app-id")]
         env = {"PATH": os.environ["PATH"], **recorded.get("env", {})}
-        self.sidecar = Sidecar(*([resources] if resources else []), app_id=app_id, folder=self.folder, env=env,
-                               flags=flags, public=public)
+        self.sidecar = Sidecar(
+            *([resources] if resources else []), app_id=app_id, folder=self.folder, env=env, flags=flags, public=public
+        )
         self.etag = None
 
     def fill(self, text):
         """A recorded text with this run's values."""
-        values = {"<HTTP_PORT>": str(self.sidecar.port), "<TRACEID>": TRACE_ID, "<SPANID>": SPAN_ID,
-                  "<PUBLIC_PORT>": str(getattr(self.sidecar, "public_port", "")), "<UUID>": self.etag or "<UUID>"}
+        values = {
+            "<HTTP_PORT>": str(self.sidecar.port),
+            "<TRACEID>": TRACE_ID,
+            "<SPANID>": SPAN_ID,
+            "<PUBLIC_PORT>": str(getattr(self.sidecar, "public_port", "")),
+            "<UUID>": self.etag or "<UUID>",
+        }
         for placeholder, value in values.items():
             text = text.replace(placeholder, value)
         return text
@@ -257,7 +278,7 @@ def check_redis(redis, recorded):
             ours += [] if fields else ["(empty array)"]
             ours.append("TTL: <N>" if redis.command("TTL", key) >= 0 else "TTL: -<N>")
     at = recorded.index("HGETALL o1") + 2
-    wanted = recorded[:at] + [f"2) {shown(O1.encode())}"] + recorded[at + 1:]
+    wanted = recorded[:at] + [f"2) {shown(O1.encode())}"] + recorded[at + 1 :]
     counts["on purpose" if ours == wanted else "unexplained"] += 1
     return [] if ours == wanted else [f"{ours}, not {wanted}"]
 

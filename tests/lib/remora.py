@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What integration tests share: a sidecar, a Redis server and a plain HTTP client on fresh ports and folders, waits with
-deadlines, and a test runner whose last line is `N passed, N failed`.
+"""What integration tests share: a sidecar, a Redis server and a plain HTTP client on fresh ports and folders, waits
+with deadlines, and a test runner whose last line is `N passed, N failed`.
 
 A test is a function under @test("sentence", "REQUIREMENT-01 ..."); it fails by an exception. Everything a test starts
 is registered and killed at the end of the program, in whatever way it ends."""
+
 import atexit
 import json
 import os
@@ -146,7 +147,12 @@ class Folder:
 def component(name, type_, metadata=(), extra="", version="v1", namespace=None):
     """The YAML of a component; `metadata` as pairs or a dict, `extra` is further top-level YAML."""
     pairs = metadata.items() if isinstance(metadata, dict) else metadata
-    lines = ["apiVersion: dapr.io/v1alpha1", "kind: Component", "metadata:", f"  name: {json.dumps(name, ensure_ascii=False)}"]
+    lines = [
+        "apiVersion: dapr.io/v1alpha1",
+        "kind: Component",
+        "metadata:",
+        f"  name: {json.dumps(name, ensure_ascii=False)}",
+    ]
     if namespace is not None:
         lines.append(f"  namespace: {namespace}")
     lines += ["spec:", f"  type: {type_}", f"  version: {version}"]
@@ -302,8 +308,15 @@ class Process:
     def __init__(self, command, folder, env=None, cwd=None, **more):
         self.log_path = folder / f"log-{len(os.listdir(folder.path))}"
         with open(self.log_path, "wb") as log:
-            self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                          env=env, cwd=cwd or folder.path, **more)
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=cwd or folder.path,
+                **more,
+            )
         self.pid = self.popen.pid
         _live.append(self)
 
@@ -365,8 +378,22 @@ class Redis(Process):
     def start(self):
         if shutil.which("redis-server") is None:
             raise Skip("redis-server is not installed")
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder.path,
-                   "--appendonly", "yes", "--appendfsync", "always", "--save", "", *self.options]
+        command = [
+            "redis-server",
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            self.folder.path,
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+            *self.options,
+        ]
         super().__init__(command, self.folder)
         eventually(self.answers, "redis-server answers")
         return self
@@ -407,8 +434,19 @@ class Redis(Process):
 class Sidecar(Process):
     """remorad with resources given as YAML texts; waits until it is ready unless told otherwise."""
 
-    def __init__(self, *resources, app_id="shop", flags=(), env=None, wait=True, folder=None, public=False,
-                 http=True, host="127.0.0.1", **more):
+    def __init__(
+        self,
+        *resources,
+        app_id="shop",
+        flags=(),
+        env=None,
+        wait=True,
+        folder=None,
+        public=False,
+        http=True,
+        host="127.0.0.1",
+        **more,
+    ):
         self.folder = folder or Folder()
         self.port = free_port(host)
         self.address = (host, self.port)
@@ -430,8 +468,9 @@ class Sidecar(Process):
         os.makedirs(self.folder / "run", mode=0o700, exist_ok=True)
         if not any(flag.startswith("--run-dir") for flag in flags):
             command += ["--run-dir", self.folder / "run"]
-        environment = {key: os.environ[key] for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
-                       if key in os.environ}
+        environment = {
+            key: os.environ[key] for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS") if key in os.environ
+        }
         environment.update({"PATH": os.environ["PATH"]} if env is None else env)
         super().__init__(command + list(flags), self.folder, env=environment, **more)
         if wait:
@@ -469,7 +508,7 @@ class Sidecar(Process):
         return {plugin["name"]: plugin for plugin in self.metadata()["remora"]["plugins"]}
 
     def plugin_pid(self, name):
-        """The plugin itself: the last of the processes that confine each other, of which the metadata names the first."""
+        """The plugin itself: the last of the processes that confine each other; the metadata names the first."""
         pid = self.plugins()[name]["pid"]
         while inner := children(pid):
             pid = inner[0]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three state stores side by side: one sidecar with one worker and one with three, each over databases of its own."""
+"""The three state stores side by side: one sidecar with one worker, one with three, each over databases of its own."""
+
 from remora import Folder, Redis, Sidecar, Store, component, test
 
 NAMES = ("mem", "sqlt", "red")
@@ -22,7 +23,9 @@ def sidecar(workers=1):
             component("mem", "state.in-memory"),
             component("sqlt", "state.sqlite", {"connectionString": folder / "state.db"}),
             component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": str(workers)}),
-            folder=folder, flags=["--workers", str(workers)])
+            folder=folder,
+            flags=["--workers", str(workers)],
+        )
         _sidecars[workers].workers = workers
     return _sidecars[workers]
 
@@ -34,7 +37,8 @@ def on_stores(name, requirements="", stores=NAMES, workers=WORKERS):
         for count in workers:
             for store in stores:
                 test(f"{name}: {store}, {count} worker{'s' if count > 1 else ''}", requirements)(
-                    lambda count=count, store=store: function(Store(sidecar(count), store)))
+                    lambda count=count, store=store: function(Store(sidecar(count), store))
+                )
         return function
 
     return register

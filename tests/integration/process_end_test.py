@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 120
+"""How the sidecar ends: signals, the shutdown API, requests in flight, the grace and block periods, and what may be
+left behind. Numbers with § are sections of the behaviour that is matched."""
+
+import os
+import signal
+import subprocess
+import time
+
+from remora import REMORAD, SLOW, Cut, Folder, Sidecar, Store, call, children, component, equal, eventually, free_port
+from remora import is_running, main, need, test
+
+MEM = component("mem", "state.in-memory")
+
+
+def contains(text, *parts):
+    for part in parts:
+        need(part in text, f"no {part!r} in:\n{text[-3000:]}")
+
+
+def answers(address):
+    try:
+        return call(address, "GET", "/v1.0/healthz").status == 204
+    except (OSError, Cut):
+        return False
+
+
+@test("SIGTERM, SIGINT and the API end it with exit code 0", "§1 §10")
+def graceful():
+    for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupt")):
+        sidecar = Sidecar(MEM)
+        idle = [sidecar.connect() for _ in range(5)]
+        idle[0].send(b"GET /v1.0/hea")
+        sidecar.signal(number)
+        started = time.monotonic()
+        equal(sidecar.wait(), 0)
+        need(time.monotonic() - started < 2 * SLOW, "idle connections do not delay it")
+        contains(sidecar.log(), f"Received signal '{word}'; beginning shutdown", "Daprd shutdown gracefully")
+    sidecar = Sidecar(MEM)
+    equal(sidecar.call("POST", "/v1.0/shutdown").status, 204)
+    equal(sidecar.wait(), 0)
+    contains(sidecar.log(), "Shutdown requested via API", "Daprd shutdown gracefully")
+
+
+@test("a forced shutdown ends it at once with exit code 1", "§10")
+def forced():
+    sidecar = Sidecar(MEM)
+    try:
+        sidecar.call("POST", "/v1.0/shutdown", headers=[("dapr-force-shutdown", "true")])
+    except (Cut, OSError):
+        pass  # it may be gone before the answer
+    equal(sidecar.wait(3), 1)
+    contains(sidecar.log(), "Force shutdown requested, exiting immediately without graceful shutdown")
+
+
+@test("SIGHUP does not end it", "§9")
+def hangup():
+    sidecar = Sidecar(MEM)
+    sidecar.signal(signal.SIGHUP)
+    eventually(lambda: "hangup" in sidecar.log(), "it is logged")
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    equal(sidecar.stop(), 0)
+
+
+def in_flight(sidecar, name="mem"):
+    """A connection whose request waits for a plugin that is stopped; and that plugin."""
+    pid = sidecar.plugin_pid({"mem": "in-memory", "sqlt": "sqlite"}[name])
+    os.kill(pid, signal.SIGSTOP)
+    connection = sidecar.connect()
+    connection.send(b"GET /v1.0/state/%s/k HTTP/1.1\r\nHost: x\r\n\r\n" % name.encode())
+    return connection, pid
+
+
+@test("requests in flight are answered before the end, new ones refused", "§10")
+def drained():
+    sidecar = Sidecar(MEM)
+    Store(sidecar, "mem").save("k", "v")
+    connection, plugin = in_flight(sidecar)
+    equal(sidecar.healthz(), 204)
+    sidecar.signal(signal.SIGTERM)
+    eventually(lambda: sidecar.healthz() == 0, "it takes no new connections")
+    need(sidecar.is_alive(), "it waits")
+    os.kill(plugin, signal.SIGCONT)
+    reply = connection.reply()
+    equal((reply.status, reply.text), (200, '"v"'))
+    equal(sidecar.wait(), 0)
+
+
+@test("what does not end in the grace period is cut, exit code 1", "§10")
+def grace_over():
+    sidecar = Sidecar(MEM, flags=["--dapr-graceful-shutdown-seconds", "1"])
+    connection, plugin = in_flight(sidecar)
+    sidecar.signal(signal.SIGTERM)
+    started = time.monotonic()
+    equal(sidecar.wait(), 1)
+    need(0.9 < time.monotonic() - started < 3 * SLOW, "after the grace period")
+    contains(sidecar.log(), "Graceful shutdown timeout exceeded, forcing shutdown")
+    try:
+        equal(connection.rest(), b"")
+    except ConnectionResetError:
+        pass
+    eventually(lambda: not is_running(plugin), "the plugin is gone", 1)
+
+
+@test("with a block period the API goes on working after the signal", "§10")
+def blocked():
+    sidecar = Sidecar(MEM, flags=["--dapr-block-shutdown-duration", "1s"])
+    sidecar.signal(signal.SIGTERM)
+    eventually(
+        lambda: "Blocking graceful shutdown for 1s or until app reports unhealthy..." in sidecar.log(), "it is logged"
+    )
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    equal(sidecar.wait(), 0)
+    contains(sidecar.log(), "Block shutdown period expired, entering shutdown...")
+
+
+@test("stdout closes at the end and no process is left, however it ends", "§1 ARCH-3")
+def nothing_left():
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV):
+        folder = Folder()
+        folder.write("r.yaml", MEM)
+        os.mkdir(folder / "run")
+        port = free_port()
+        process = subprocess.Popen(
+            [
+                REMORAD,
+                "--app-id",
+                "shop",
+                "--dapr-http-port",
+                str(port),
+                "--resources-path",
+                folder.path,
+                "--run-dir",
+                folder / "run",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        eventually(lambda: answers(("127.0.0.1", port)), "it is ready")
+        plugins = [child for shim in children(process.pid) for child in [shim, *children(shim)]]
+        need(plugins, "there are plugins")
+        process.send_signal(number)
+        os.set_blocking(process.stdout.fileno(), True)
+        process.stdout.read()  # until all who hold it have closed it
+        equal(process.wait(5) in (0, -number, 1), True)
+        eventually(lambda: not any(map(is_running, plugins)), "all plugins are gone", 1)
+        sidecar = Sidecar(MEM, folder=folder)
+        equal(Store(sidecar, "mem").save("k", 1).status, 204, "the next start is clean")
+        equal(sidecar.stop(), 0)
+        left = [name for _, _, found in os.walk(folder / "run") for name in found]
+        equal(left, [], "nothing stays in the run directory")
+
+
+if __name__ == "__main__":
+    main()
