@@ -319,15 +319,21 @@ sp_server_open(const struct sp_server_config *config)
     return server;
 }
 
+static void
+close_all(struct list *clients)
+{
+    struct list *node;
+    while ((node = list_take_first(clients)) != NULL)
+        client_close(LIST_ENTRY(node, struct sp_client, place));
+}
+
 void
 sp_server_close(struct sp_server *server)
 {
     if (server == NULL)
         return;
-    struct sp_client *client;
-    while ((client = first(&server->strangers)) != NULL ||
-           (client = first(&server->members)) != NULL)
-        client_close(client);
+    close_all(&server->strangers);
+    close_all(&server->members);
     ev_timer_stop(server->config.loop, &server->tick);
     ev_io_stop(server->config.loop, &server->acceptable);
     (void)unlink(server->path); /* the run directory goes as a whole later */

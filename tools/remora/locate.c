@@ -120,7 +120,7 @@ at_socket(const char *path, struct location *ret_location)
     }
     (void)snprintf(location.admin_path, sizeof location.admin_path, "%s", path); /* fits */
     if (!join(path, slash == NULL ? 0 : (size_t)(slash - path),
-              slash == NULL ? EVENTS_NAME + 1 : EVENTS_NAME, location.events_path))
+              slash == NULL ? &EVENTS_NAME[1] : EVENTS_NAME, location.events_path))
         location.events_path[0] = '\0'; /* it cannot be dialled, which is said when it is */
     *ret_location = location;
     return FOUND;

@@ -242,7 +242,7 @@ TEST(a_client_that_does_not_read_is_asked_nothing_more)
         sent += got < 0 ? 0 : (size_t)got;
         at = got < 0 ? at : (at + (size_t)got) % sizeof request;
         rig_turn(&rig);
-        REQUIRE(sent < 64 * 1024 * 1024);
+        REQUIRE(sent < (size_t)64 * 1024 * 1024);
     }
     unsigned before = rig.messages;
     rig_turn(&rig);
