@@ -228,12 +228,24 @@ read_type_replace(struct reader *r, yaml_node_t *value)
 }
 
 static bool
+read_type_environment(struct reader *r, yaml_node_t *value)
+{
+    static const char *const words[] = { "none", "sidecar", NULL };
+    int index = 0;
+    if (!read_word(r, value, words, "none or sidecar", &index))
+        return false;
+    r->type->wants_environment = index == 1;
+    return true;
+}
+
+static bool
 read_types(struct reader *r, yaml_node_t *value)
 {
     static const struct field fields[] = {
         { "type", read_type_name },
         { "versions", read_type_versions },
         { "replace", read_type_replace },
+        { "environment", read_type_environment },
         { NULL, NULL },
     };
     static const char *v1[] = { "v1" };
@@ -296,14 +308,18 @@ read_file_access(struct reader *r, yaml_node_t *value)
 }
 
 static bool
+read_file_folder(struct reader *r, yaml_node_t *value)
+{
+    return read_bool(r, value, &r->file->is_folder);
+}
+
+static bool
 read_files(struct reader *r, yaml_node_t *value)
 {
     static const struct field fields[] = {
-        { "metadata", read_file_metadata },
-        { "path", read_file_path },
-        { "form", read_file_form },
-        { "access", read_file_access },
-        { NULL, NULL },
+        { "metadata", read_file_metadata }, { "path", read_file_path },
+        { "form", read_file_form },         { "access", read_file_access },
+        { "folder", read_file_folder },     { NULL, NULL },
     };
     ptrdiff_t count = items_of(r, value, LIST_ITEMS_MAX, "files");
     if (count < 0)
@@ -624,6 +640,17 @@ path_of_uri(struct slice uri)
     return uri;
 }
 
+/* The path, cut to its folder if that is what the manifest asks for. What lies in the root folder
+ * stays a file: nobody means to open all there is. */
+static const char *
+opened(const struct manifest_file *file, char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (file->is_folder && slash != path)
+        *slash = '\0';
+    return path;
+}
+
 const char *
 manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena)
 {
@@ -632,11 +659,11 @@ manifest_path_of(const struct manifest_file *file, struct slice value, struct ar
         slice_eq(path, SLICE(":memory:")))
         return NULL;
     if (path.data[0] == '/')
-        return arena_str(arena, path);
+        return opened(file, arena_str(arena, path));
     char *here = getcwd(NULL, 0); /* as the plugin sees it, which starts in the same directory */
     if (here == NULL)
         return NULL;
-    const char *absolute = arena_printf(arena, "%s/" SLICE_FMT, here, SLICE_ARG(path)).data;
+    struct slice absolute = arena_printf(arena, "%s/" SLICE_FMT, here, SLICE_ARG(path));
     free(here);
-    return absolute;
+    return opened(file, arena_str(arena, absolute));
 }

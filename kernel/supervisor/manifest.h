@@ -13,11 +13,13 @@
  *     - type: state.sqlite
  *       versions: [v1]             # v1 without
  *       replace: overlap           # overlap (default), exclusive or handover
+ *       environment: none          # none (default); sidecar: Init gets the sidecar's own
  *   network: no                    # no (default): no sockets but Unix ones
  *   files:
  *     - metadata: connectionString # the component metadata field whose value names a path …
  *       form: uri                  # … as `file:PATH?options` or a bare path; path (default): as it
  * is access: write              # read (default), write or execute
+ *       folder: no                 # yes: its folder, so that one put in its place is seen
  *     - path: lib                  # or a fixed one, relative to this file
  *   host_services: [state]         # calls into the kernel
  *   links_max: 1                   # connections, 1 to 64
@@ -55,12 +57,14 @@ struct manifest_type {
     const char *type; /* lower case, as component types are compared */
     struct manifest_list versions;
     enum manifest_replace replace;
+    bool wants_environment; /* the sidecar's environment, by message */
 };
 
 struct manifest_file {
     const char *metadata; /* NULL: a fixed path */
     const char *path;     /* absolute; NULL with metadata */
     bool is_uri;
+    bool is_folder; /* what is opened is the folder the file lies in */
     enum manifest_access access;
 };
 
@@ -99,8 +103,8 @@ const struct manifest_type *
 manifest_find_type(const struct manifest *manifest, struct slice type, struct slice version);
 bool manifest_grants(const struct manifest *manifest, struct slice host_service);
 
-/* The path that a metadata value names, absolute, in the arena; NULL if it names none (empty,
- * ":memory:", a shared memory URI, or beyond PATH_MAX). */
+/* The path that a metadata value opens (the file it names, or that file's folder), absolute, in the
+ * arena; NULL if it names none (empty, ":memory:", a shared memory URI, or beyond PATH_MAX). */
 const char *
 manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena);
 

@@ -202,3 +202,27 @@ TEST(a_file_too_large_is_refused)
     CHECK_EQ_INT(manifest_load("/tmp", &m, &diag), ERR_CONFIG);
     arena_fini(&arena);
 }
+
+TEST(a_type_may_ask_for_the_environment_of_the_sidecar)
+{
+    struct manifest *m = read_ok(HEAD "types:\n- {type: a.x, environment: sidecar}\n- {type: b.x}\n"
+                                      "- {type: c.x, environment: none}\n");
+    CHECK(m->types[0].wants_environment);
+    CHECK(!m->types[1].wants_environment);
+    CHECK(!m->types[2].wants_environment);
+    manifest_free(m);
+    check_refused(HEAD "types:\n- {type: a.x, environment: all}\n", 7, "none or sidecar");
+}
+
+TEST(a_file_that_is_replaced_opens_its_folder)
+{
+    struct manifest *m = read_ok(HEAD TYPES "files:\n- {metadata: secretsFile, folder: yes}\n");
+    CHECK(m->files[0].is_folder);
+    CHECK_EQ_STR(manifest_path_of(&m->files[0], SLICE("/etc/app/secrets.json"), &arena),
+                 "/etc/app");
+    CHECK_EQ_STR(manifest_path_of(&m->files[0], SLICE("/secrets.json"), &arena), "/secrets.json");
+    char *here = getcwd(NULL, 0);
+    CHECK_EQ_STR(manifest_path_of(&m->files[0], SLICE("secrets.json"), &arena), here);
+    free(here);
+    manifest_free(m);
+}
