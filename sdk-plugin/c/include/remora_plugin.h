@@ -115,9 +115,12 @@ struct remora_config {
     struct remora_slice namespace_; /* empty if none */
     const struct remora_pair *metadata;
     size_t metadata_count;
+    /* The sidecar's environment, if plugin.yaml asks for it (`environment: sidecar`). */
+    const struct remora_pair *environment;
+    size_t environment_count;
 };
 
-/* Bits; the meaning of each is the one of the state API. */
+/* Bits; the meaning of each is the one of the state or secrets API. */
 enum remora_capability {
     REMORA_CAP_ETAG = 1u << 0,
     REMORA_CAP_TRANSACTIONAL = 1u << 1,
@@ -125,9 +128,11 @@ enum remora_capability {
     REMORA_CAP_TTL = 1u << 3,
     REMORA_CAP_DELETE_WITH_PREFIX = 1u << 4,
     REMORA_CAP_KEYS_LIKE = 1u << 5,
+    REMORA_CAP_MULTIPLE_KEY_VALUES_PER_SECRET = 1u << 6,
 };
 
 struct remora_state_ops;
+struct remora_secret_ops;
 
 struct remora_component_type {
     const char *type;     /* "state.in-memory" */
@@ -143,7 +148,22 @@ struct remora_component_type {
     /* The component is gone when this returns: free `self`. No call of it is open. NULL: no-op. */
     void (*close)(void *self);
 
-    const struct remora_state_ops *state; /* NULL if the type is no state store */
+    /* For types with `replace: handover` in plugin.yaml, whose components keep in memory what must
+     * outlive them. When a component is exchanged (for another configuration, or for another build
+     * of the plugin), the sidecar carries pieces from the old one to the new one, which has been
+     * initialised and not started: first while the old one works on, then, with writes held back,
+     * what has changed since. Both NULL: not supported.
+     *
+     * Every change after `cursor` in the order it happened, deletions included, as much as is one
+     * piece (up to 2 MiB, or a single value). 0 is the beginning; later ones are what the last reply
+     * said. Answer with remora_reply_export(). An exchange may end at any moment without a word. */
+    void (*export_state)(remora_call *call, void *self, uint64_t cursor);
+    /* Such a piece, made by the build before or after this one, or by this one. Answer with
+     * remora_reply_ok(). */
+    void (*import_state)(remora_call *call, void *self, struct remora_slice piece);
+
+    const struct remora_state_ops *state;   /* NULL if the type is no state store */
+    const struct remora_secret_ops *secret; /* NULL if the type is no secret store */
 };
 
 struct remora_plugin {
@@ -191,6 +211,9 @@ void *remora_call_alloc(remora_call *call, size_t bytes);
 void remora_reply_ok(remora_call *call);
 void remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
                        uint32_t transaction_operations_max);
+/* `cursor` is the change that the piece ends with; `more`: there is more already. */
+void
+remora_reply_export(remora_call *call, uint64_t cursor, bool more, struct remora_bytes piece);
 void remora_reply_error(remora_call *call, enum remora_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void remora_reply_failure(remora_call *call, const struct remora_failure *failure);
@@ -294,6 +317,31 @@ void remora_state_reply_query(remora_call *call, const struct remora_state_value
 void remora_state_reply_count(remora_call *call, uint64_t count);
 void remora_state_reply_keys(remora_call *call, const struct remora_slice *keys, size_t count,
                              struct remora_slice token);
+
+/* --- secret stores -----------------------------------------------------------------------------*/
+
+/* A secret: one pair named as the secret itself, or several (then Init says so:
+ * REMORA_CAP_MULTIPLE_KEY_VALUES_PER_SECRET). */
+struct remora_secret {
+    struct remora_slice name;
+    const struct remora_pair *pairs;
+    size_t pair_count;
+};
+
+/* As for state stores: one reply each, now or later; NULL means not supported. */
+struct remora_secret_ops {
+    void (*get)(remora_call *call, void *self, struct remora_slice name,
+                const struct remora_pair *metadata, size_t metadata_count);
+    /* remora_secret_reply_value() or remora_secret_reply_missing() */
+    void (*get_all)(remora_call *call, void *self, const struct remora_pair *metadata,
+                    size_t metadata_count);
+    /* remora_secret_reply_all() */
+};
+
+void remora_secret_reply_value(remora_call *call, const struct remora_pair *pairs, size_t count);
+/* The store has no secret of that name. */
+void remora_secret_reply_missing(remora_call *call);
+void remora_secret_reply_all(remora_call *call, const struct remora_secret *secrets, size_t count);
 
 /* --- services of the sidecar -------------------------------------------------------------------*/
 

@@ -104,13 +104,18 @@ text(const char *string)
     return to_remora(slice_str(string));
 }
 
+static const struct remora_pair *
+pairs_of(struct remora_call *call, Remora__Plugin__V1__Pair *const *from, size_t count)
+{
+    struct remora_pair *pairs = ARENA_ARRAY(&call->arena, struct remora_pair, count);
+    for (size_t i = 0; i < count; i++)
+        pairs[i] = (struct remora_pair){ text(from[i]->name), text(from[i]->value) };
+    return pairs;
+}
+
 static const struct remora_config *
 config_of(struct remora_call *call, const Remora__Plugin__V1__InitRequest *request)
 {
-    struct remora_pair *pairs = ARENA_ARRAY(&call->arena, struct remora_pair, request->n_metadata);
-    for (size_t i = 0; i < request->n_metadata; i++)
-        pairs[i] = (struct remora_pair){ text(request->metadata[i]->name),
-                                         text(request->metadata[i]->value) };
     struct remora_config *config = arena_alloc(&call->arena, sizeof *config);
     *config = (struct remora_config){
         .name = text(request->name),
@@ -118,8 +123,10 @@ config_of(struct remora_call *call, const Remora__Plugin__V1__InitRequest *reque
         .version = text(request->version),
         .app_id = text(request->app_id),
         .namespace_ = text(request->namespace_),
-        .metadata = pairs,
+        .metadata = pairs_of(call, request->metadata, request->n_metadata),
         .metadata_count = request->n_metadata,
+        .environment = pairs_of(call, request->environment, request->n_environment),
+        .environment_count = request->n_environment,
     };
     return config;
 }
@@ -199,6 +206,46 @@ component_close(struct remora_call *call)
     component->close_call = call;
     component_leave(component);
 }
+
+/* --- handover ----------------------------------------------------------------------------------*/
+
+void
+component_export(struct remora_call *call)
+{
+    struct component *component = call->component;
+    const Remora__Plugin__V1__ExportRequest *request = pb_unpack(
+        &call->arena, &remora__plugin__v1__export_request__descriptor, call->message,
+        LIMIT_frame_depth_max, LIMIT_message_bytes_max);
+    if (request == NULL)
+        call_fail(call, REMORA_INVALID_ARGUMENT, "malformed ExportRequest");
+    else if (component->type->export_state == NULL)
+        call_fail(call, REMORA_UNIMPLEMENTED, "%s has no state to hand over",
+                  component->type->type);
+    else
+        component->type->export_state(call, component->self, request->cursor);
+}
+
+void
+component_import(struct remora_call *call)
+{
+    struct component *component = call->component;
+    if (component->type->import_state == NULL)
+        call_fail(call, REMORA_UNIMPLEMENTED, "%s takes no state over", component->type->type);
+    else
+        component->type->import_state(call, component->self, to_remora(call->body));
+}
+
+void
+remora_reply_export(remora_call *call, uint64_t cursor, bool more, struct remora_bytes piece)
+{
+    assert(call->method == METHOD(EXPORT));
+    Remora__Plugin__V1__ExportReply reply = REMORA__PLUGIN__V1__EXPORT_REPLY__INIT;
+    reply.cursor = cursor;
+    reply.more = more;
+    call_reply(call, pb_pack(&call->arena, &reply.base), &piece, 1);
+}
+
+/* --- replies -----------------------------------------------------------------------------------*/
 
 void
 component_on_reply(struct remora_call *call, bool is_ok)

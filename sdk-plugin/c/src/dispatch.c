@@ -16,6 +16,8 @@ need_of(uint32_t method)
     case METHOD(START):
     case METHOD(QUIESCE):
     case METHOD(CLOSE):
+    case METHOD(EXPORT):
+    case METHOD(IMPORT):
     case METHOD(STATE_GET):
     case METHOD(STATE_BULK_GET):
     case METHOD(STATE_SET):
@@ -24,12 +26,12 @@ need_of(uint32_t method)
     case METHOD(STATE_QUERY):
     case METHOD(STATE_DELETE_PREFIX):
     case METHOD(STATE_KEYS_LIKE):
+    case METHOD(SECRET_GET):
+    case METHOD(SECRET_BULK_GET):
     case METHOD(ECHO):
     case METHOD(ECHO_STREAM):
         return NEED_COMPONENT;
     case METHOD(UNSPECIFIED):
-    case METHOD(EXPORT):
-    case METHOD(IMPORT):
     case METHOD(HOST_STATE_GET):
     case METHOD(HOST_STATE_SET):
     case METHOD(HOST_STATE_DELETE):
@@ -89,6 +91,12 @@ run_method(struct remora_call *call)
     case METHOD(CLOSE):
         component_close(call);
         break;
+    case METHOD(EXPORT):
+        component_export(call);
+        break;
+    case METHOD(IMPORT):
+        component_import(call);
+        break;
     case METHOD(PING):
         call_reply_status(call, NULL);
         break;
@@ -105,10 +113,12 @@ run_method(struct remora_call *call)
     case METHOD(STATE_KEYS_LIKE):
         state_run(call);
         break;
+    case METHOD(SECRET_GET):
+    case METHOD(SECRET_BULK_GET):
+        secrets_run(call);
+        break;
     case METHOD(ECHO_STREAM): /* never runs as a whole */
     case METHOD(UNSPECIFIED):
-    case METHOD(EXPORT):
-    case METHOD(IMPORT):
     case METHOD(HOST_STATE_GET):
     case METHOD(HOST_STATE_SET):
     case METHOD(HOST_STATE_DELETE):

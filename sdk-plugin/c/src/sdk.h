@@ -235,6 +235,8 @@ void component_start(struct remora_call *call);
 void component_on_reply(struct remora_call *call, bool is_ok);
 void component_quiesce(struct remora_call *call);
 void component_close(struct remora_call *call);
+void component_export(struct remora_call *call);
+void component_import(struct remora_call *call);
 void component_enter(struct component *component);
 void component_leave(struct component *component);
 void component_close_all(void);
@@ -297,6 +299,9 @@ struct slice state_encode_failures(struct remora_call *call,
 struct slice state_encode_count(struct remora_call *call, uint64_t count);
 struct slice state_encode_keys(struct remora_call *call, const struct remora_slice *keys,
                                size_t count, struct remora_slice token);
+
+/* secrets.c */
+void secrets_run(struct remora_call *call);
 
 /* many.c */
 /* One call of get, set or del an item, for tables that lack the function for many. */
