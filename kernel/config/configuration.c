@@ -9,8 +9,11 @@
 
 /* Settings that protect, by path under spec. They count if they hold anything. */
 static const char *const protections[][2] = {
-    { "accessControl", "policies" },   { "api", "allowed" },     { "api", "denied" },
-    { "secrets", "scopes" },           { "components", "deny" }, { "httpPipeline", "handlers" },
+    { "accessControl", "policies" },
+    { "api", "allowed" },
+    { "api", "denied" },
+    { "components", "deny" },
+    { "httpPipeline", "handlers" },
     { "appHttpPipeline", "handlers" },
 };
 
@@ -52,7 +55,37 @@ check_protections(const struct node *spec, const char *file, struct diag *diag)
 }
 
 static err_t
-check_file(struct arena *arena, const char *file, struct text_list *ret_ignored, struct diag *diag)
+read_secrets(struct arena *arena, const struct node *secrets, const char *file,
+             struct secret_scopes *scopes, struct diag *diag)
+{
+    struct diag inner;
+    diag_init(&inner, arena);
+    err_t err = secret_scopes_read(arena, secrets, scopes, &inner);
+    if (err == OK)
+        return OK;
+    return DIAG_FAIL(diag, err, "error loading configuration: %s: " SLICE_FMT, file,
+                     SLICE_ARG(inner.message));
+}
+
+static err_t
+read_spec(struct arena *arena, const struct node *spec, const char *file,
+          struct configuration *configuration, struct text_list *ret_ignored, struct diag *diag)
+{
+    err_t err = OK;
+    for (const struct node_item *item = spec->items; item != NULL && err == OK; item = item->next) {
+        if (slice_eq_nocase(item->key, SLICE("secrets")))
+            err = read_secrets(arena, node_get(spec, SLICE("secrets")), file,
+                               &configuration->secret_scopes, diag);
+        else
+            text_list_add(arena, ret_ignored,
+                          arena_printf(arena, "spec." SLICE_FMT, SLICE_ARG(item->key)));
+    }
+    return err == OK ? check_protections(spec, file, diag) : err;
+}
+
+static err_t
+read_file(struct arena *arena, const char *file, struct configuration *configuration,
+          struct text_list *ret_ignored, struct diag *diag)
 {
     size_t len;
     const char *words;
@@ -70,20 +103,20 @@ check_file(struct arena *arena, const char *file, struct text_list *ret_ignored,
     const struct node *spec = node_get(root, SLICE("spec"));
     if (spec == NULL || spec->type != NODE_MAP)
         return OK;
-    for (const struct node_item *item = spec->items; item != NULL; item = item->next)
-        text_list_add(arena, ret_ignored,
-                      arena_printf(arena, "spec." SLICE_FMT, SLICE_ARG(item->key)));
-    return check_protections(spec, file, diag);
+    return read_spec(arena, spec, file, configuration, ret_ignored, diag);
 }
 
 err_t
-configuration_check(struct arena *arena, const struct text_list *files,
-                    struct text_list *ret_ignored, struct diag *diag)
+configuration_read(struct arena *arena, const struct text_list *files,
+                   struct configuration *ret_configuration, struct text_list *ret_ignored,
+                   struct diag *diag)
 {
+    struct configuration configuration = { 0 };
     for (size_t i = 0; i < files->count; i++) {
-        err_t err = check_file(arena, files->items[i].data, ret_ignored, diag);
+        err_t err = read_file(arena, files->items[i].data, &configuration, ret_ignored, diag);
         if (err != OK)
             return err;
     }
+    *ret_configuration = configuration;
     return OK;
 }

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Configuration files (--config). This version acts on none of their settings; it reads them to
- * refuse those that protect something (mutual TLS, access control, allow lists, secret scopes,
- * middleware) instead of running without them, and to name the others for a warning.
+ * Configuration files (--config), merged in their order: what a later one sets replaces what an
+ * earlier one set. Settings that protect something and are not there yet (mutual TLS, access
+ * control, allow lists, middleware) are refused instead of running without them; the others are
+ * named for a warning.
  */
 #ifndef CONFIG_CONFIGURATION_H
 #define CONFIG_CONFIGURATION_H
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "config/secret_scope.h"
 #include "config/text_list.h"
 
-/* ERR_CONFIG with the words of the fatal log line if a file cannot be read or asks for protection.
- * Adds "spec.tracing" and the like to ret_ignored for what has no effect. */
-err_t configuration_check(struct arena *arena, const struct text_list *files,
-                          struct text_list *ret_ignored, struct diag *diag) WARN_UNUSED;
+struct configuration {
+    struct secret_scopes secret_scopes;
+};
+
+/* ERR_CONFIG with the words of the fatal log line if a file cannot be read, makes no sense, or asks
+ * for protection that is not there. Adds "spec.tracing" and the like to ret_ignored for what has no
+ * effect. Lives in the arena. */
+err_t configuration_read(struct arena *arena, const struct text_list *files,
+                         struct configuration *ret_configuration, struct text_list *ret_ignored,
+                         struct diag *diag) WARN_UNUSED;
 
 #endif

@@ -8,6 +8,7 @@
 static struct arena arena;
 static struct diag diag;
 static struct text_list ignored;
+static struct configuration configuration;
 
 static err_t
 check_text(const char *text)
@@ -24,7 +25,7 @@ check_text(const char *text)
     REQUIRE(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
     struct text_list files = { 0 };
     text_list_add(&arena, &files, path);
-    return configuration_check(&arena, &files, &ignored, &diag);
+    return configuration_read(&arena, &files, &configuration, &ignored, &diag);
 }
 
 TEST(harmless_settings_are_named)
@@ -48,7 +49,6 @@ TEST(protection_that_is_not_there_is_refused)
         "{accessControl: {policies: [{appId: a}]}}",
         "{api: {allowed: [{name: state}]}}",
         "{api: {denied: [{name: state}]}}",
-        "{secrets: {scopes: [{storeName: a}]}}",
         "{components: {deny: [state.redis]}}",
         "{httpPipeline: {handlers: [{name: oauth}]}}",
         "{HTTPPIPELINE: {Handlers: [{name: oauth}]}}",
@@ -67,7 +67,68 @@ TEST(a_file_that_cannot_be_read_ends_the_start)
     CHECK_EQ_INT(check_text("a: b: c\n"), ERR_CONFIG);
     struct text_list files = { 0 };
     text_list_add(&arena, &files, SLICE("/nonexistent/c.yaml"));
-    CHECK_EQ_INT(configuration_check(&arena, &files, &ignored, &diag), ERR_CONFIG);
+    CHECK_EQ_INT(configuration_read(&arena, &files, &configuration, &ignored, &diag), ERR_CONFIG);
     CHECK_SLICE_IS(diag.message, "error loading configuration: stat /nonexistent/c.yaml: no such "
                                  "file or directory");
+}
+
+static struct slice
+write_file(const char *name, const char *text)
+{
+    struct slice path = arena_printf(&arena, "%s/%s", test_dir(), name);
+    FILE *f = fopen(path.data, "w");
+    REQUIRE(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
+    return path;
+}
+
+TEST(secret_scopes_are_read_and_not_named_as_ignored)
+{
+    CHECK_OK(check_text("spec:\n  secrets:\n    scopes:\n    - storeName: vault\n"
+                        "      deniedSecrets: [num, 7]\n"));
+    CHECK_EQ_INT(ignored.count, 0);
+    REQUIRE(configuration.secret_scopes.count == 1);
+    CHECK(!secret_scopes_allow(&configuration.secret_scopes, SLICE("vault"), SLICE("7")));
+    CHECK(secret_scopes_allow(&configuration.secret_scopes, SLICE("vault"), SLICE("8")));
+    CHECK_OK(check_text("spec: {secrets: {}}\n"));
+    CHECK_EQ_INT(configuration.secret_scopes.count, 0);
+}
+
+TEST(what_a_later_file_sets_replaces_what_an_earlier_one_set)
+{
+    CHECK_OK(check_text(""));
+    struct text_list files = { 0 };
+    text_list_add(&arena, &files,
+                  write_file("1.yaml", "spec: {secrets: {scopes: [{storeName: a, defaultAccess: "
+                                       "deny}, {storeName: b, defaultAccess: deny}]}}"));
+    text_list_add(&arena, &files, write_file("2.yaml", "spec: {tracing: {samplingRate: '0'}}"));
+    text_list_add(&arena, &files,
+                  write_file("3.yaml", "spec: {secrets: {scopes: [{storeName: a, deniedSecrets: "
+                                       "[x]}]}}"));
+    CHECK_OK(configuration_read(&arena, &files, &configuration, &ignored, &diag));
+    CHECK(secret_scopes_allow(&configuration.secret_scopes, SLICE("a"), SLICE("y")));
+    CHECK(!secret_scopes_allow(&configuration.secret_scopes, SLICE("a"), SLICE("x")));
+    CHECK(secret_scopes_allow(&configuration.secret_scopes, SLICE("b"), SLICE("x")));
+    CHECK_EQ_INT(ignored.count, 1);
+}
+
+TEST(scopes_that_make_no_sense_end_the_start)
+{
+    static const char *const texts[][2] = {
+        { "spec: {secrets: []}", "spec.secrets: expected a map, found a list" },
+        { "spec: {secrets: {scopes: {}}}", "spec.secrets.scopes: expected a list, found a map" },
+        { "spec: {secrets: {scopes: [vault]}}", "spec.secrets.scopes: expected a map, found text" },
+        { "spec: {secrets: {scopes: [{storeName: a, defaultAccess: maybe}]}}",
+          "defaultAccess maybe can be either allow or deny" },
+        { "spec: {secrets: {scopes: [{storeName: a}, {storeName: a}]}}",
+          "a storeName is repeated in secrets configuration" },
+        { "spec: {secrets: {scopes: [{storeName: a, allowedSecrets: x}]}}",
+          "spec.secrets.scopes.allowedSecrets: expected a list, found text" },
+        { "spec: {secrets: {scopes: [{storeName: a, deniedSecrets: [[x]]}]}}",
+          "spec.secrets.scopes.deniedSecrets: expected the name of a secret, found a list" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        CHECK_EQ_INT(check_text(texts[i][0]), ERR_CONFIG);
+        if (!CHECK(slice_has_suffix(diag.message, slice_str(texts[i][1]))))
+            fprintf(stderr, "  got: %.*s\n", SLICE_ARG(diag.message));
+    }
 }
