@@ -6,81 +6,27 @@
  */
 #include "api/state.h"
 
+#include "api/operation.h"
 #include "api/state_pack.h"
 #include "base/limits.h"
 #include "base/pb.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
-#include "resiliency/run.h"
 
 #define ETAG_MISMATCH SLICE("ETAG_MISMATCH")
 #define ETAG_INVALID SLICE("ETAG_INVALID")
 
 /* --- one call ----------------------------------------------------------------------------------*/
 
-struct operation {
-    struct component *store;
-    struct link_args args;
-    struct component_call *call;
-};
-
-static err_t
-attempt(struct task *t, void *arg)
-{
-    struct operation *op = arg;
-    component_call_finish(t, op->call); /* of the attempt before */
-    err_t err = component_call(t, op->store, &op->args, op->call);
-    const struct frame_status *status = &op->call->bus.call.status;
-    if (err == OK && status->code != GRPC_OK &&
-        status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
-        status->code == GRPC_UNAVAILABLE)
-        return DIAG_FAIL(task_diag(t), ERR_PLUGIN_NOT_SENT, SLICE_FMT, SLICE_ARG(status->message));
-    return err;
-}
-
-/* Runs the operation under its policy. `ret_call` must be finished whatever comes back. */
 static err_t
 run(struct request *rq, struct component *store, uint32_t method, struct packed packed,
     bool is_write, struct component_call *ret_call)
 {
-    *ret_call = (struct component_call){ 0 };
-    struct operation op = { .store = store,
-                            .args = { .method = method,
-                                      .is_write = is_write,
-                                      .depth = rq->depth,
-                                      .message = packed.message,
-                                      .body_parts = packed.parts,
-                                      .body_part_count = packed.part_count,
-                                      .traceparent = rq->traceparent,
-                                      .tracestate = rq->tracestate },
-                            .call = ret_call };
-    struct policy policy = policy_default(!is_write);
-    return resiliency_run(rq->task, &policy, attempt, &op); /* suspends */
-}
-
-/* The words for an operation that ended inside the kernel. */
-static struct slice
-kernel_reason(struct request *rq, err_t err)
-{
-    const struct diag *diag = task_diag(rq->task);
-    if (diag->err == err && diag->message.len > 0)
-        return diag->message;
-    switch ((int)err) {
-    case ERR_DEADLINE:
-        return SLICE("context deadline exceeded");
-    case ERR_CANCELLED:
-        return SLICE("context canceled");
-    case ERR_OVERLOADED:
-        return SLICE("too many operations are waiting for the component");
-    case ERR_PLUGIN_NOT_SENT:
-    case ERR_PLUGIN_AWAY:
-        return SLICE("the plugin is not available");
-    case ERR_PLUGIN_UNKNOWN:
-        return SLICE("the plugin was lost; the operation may or may not have happened");
-    case ERR_TOO_LARGE:
-        return SLICE("the operation is too large");
-    default:
-        return slice_str(err_info(err)->code);
-    }
+    const struct operation operation = { .method = method,
+                                         .is_write = is_write,
+                                         .message = packed.message,
+                                         .parts = packed.parts,
+                                         .part_count = packed.part_count };
+    return operation_run(rq, store, &operation, ret_call); /* suspends */
 }
 
 /* HTTP and gRPC status follow the cause where it is the kernel's or a conflict. */
@@ -100,31 +46,6 @@ set_statuses(struct request *rq, err_t err, const struct frame_status *status)
         rq->error.http = status->code == GRPC_RESOURCE_EXHAUSTED ? 503 : 504;
         rq->error.grpc = (enum grpc_code)status->code;
     }
-}
-
-static struct slice
-reason_of(struct request *rq, err_t err, const struct component_call *call)
-{
-    return err != OK ? kernel_reason(rq, err) : call->bus.call.status.message;
-}
-
-static bool
-has_failed(err_t err, const struct component_call *call)
-{
-    return err != OK || call->bus.call.status.code != GRPC_OK;
-}
-
-/* The typed message of an answer of at most so many items; NULL if the plugin sent nonsense. An
- * item without anything in it takes two bytes in the message and a whole struct here. */
-static const void *
-unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor, size_t items_max,
-       const struct component_call *call)
-{
-    enum { ITEM_BYTES_MAX = 256 };
-    size_t len = call->bus.call.message.len;
-    size_t items = len / 2 < items_max ? len / 2 : items_max;
-    return pb_unpack(rq->arena, descriptor, call->bus.call.message, LIMIT_frame_depth_max,
-                     len * 4 + items * ITEM_BYTES_MAX + 4096);
 }
 
 /* --- stores and keys ---------------------------------------------------------------------------*/
@@ -215,9 +136,9 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
     struct component_call *call = &ret_body->call;
     struct packed packed = state_pack_get(rq->arena, store, in);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_GET, packed, false, call);
-    if (has_failed(err, call))
-        return fail_get(rq, store, in->key, err, call, reason_of(rq, err, call));
-    const Remora__Plugin__V1__StateValue *value = unpack(
+    if (operation_has_failed(err, call))
+        return fail_get(rq, store, in->key, err, call, operation_reason(rq, err, call));
+    const Remora__Plugin__V1__StateValue *value = operation_unpack(
         rq, &remora__plugin__v1__state_value__descriptor, 1, call);
     if (value == NULL || link_call_body_bytes(&call->bus.call) < 0)
         return fail_get(rq, store, in->key, ERR_PLUGIN_PROTOCOL, call,
@@ -321,11 +242,11 @@ static err_t
 finish_save(struct request *rq, const struct component *store, size_t count, err_t err,
             const struct component_call *call)
 {
-    if (has_failed(err, call))
-        return fail_save(rq, store, err, &call->bus.call.status, reason_of(rq, err, call));
+    if (operation_has_failed(err, call))
+        return fail_save(rq, store, err, &call->bus.call.status, operation_reason(rq, err, call));
     if (count == 1 && call->bus.call.message.len == 0)
         return OK;
-    const Remora__Plugin__V1__StateWriteReply *reply = unpack(
+    const Remora__Plugin__V1__StateWriteReply *reply = operation_unpack(
         rq, &remora__plugin__v1__state_write_reply__descriptor, count, call);
     struct frame_status status = { 0 };
     if (reply == NULL)
@@ -380,8 +301,9 @@ state_delete(struct request *rq, struct component *store, const struct state_ite
     struct component_call call;
     struct packed packed = state_pack_delete(rq->arena, store, item);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_DELETE, packed, true, &call);
-    if (has_failed(err, &call))
-        err = fail_delete(rq, item->key, err, &call.bus.call.status, reason_of(rq, err, &call));
+    if (operation_has_failed(err, &call))
+        err = fail_delete(rq, item->key, err, &call.bus.call.status,
+                          operation_reason(rq, err, &call));
     component_call_finish(rq->task, &call);
     return err;
 }
@@ -450,9 +372,9 @@ state_bulk_get(struct request *rq, struct component *store, const struct state_g
     struct component_call *call = &ret_body->call;
     struct packed packed = state_pack_bulk_get(rq->arena, store, gets, count, parallelism);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_BULK_GET, packed, false, call);
-    if (has_failed(err, call))
-        return fail_bulk(rq, err, call, reason_of(rq, err, call));
-    const Remora__Plugin__V1__StateValues *values = unpack(
+    if (operation_has_failed(err, call))
+        return fail_bulk(rq, err, call, operation_reason(rq, err, call));
+    const Remora__Plugin__V1__StateValues *values = operation_unpack(
         rq, &remora__plugin__v1__state_values__descriptor, count, call);
     if (values == NULL || values->n_items != count)
         return fail_bulk(rq, ERR_PLUGIN_PROTOCOL, call, SLICE("the plugin's answer is malformed"));
@@ -524,8 +446,8 @@ state_transact(struct request *rq, struct component *store,
     struct packed packed = state_pack_transact(rq->arena, store, operations, count, metadata,
                                                metadata_count);
     err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_TRANSACT, packed, true, &call);
-    if (has_failed(err, &call))
-        err = fail_transaction(rq, err, &call.bus.call.status, reason_of(rq, err, &call));
+    if (operation_has_failed(err, &call))
+        err = fail_transaction(rq, err, &call.bus.call.status, operation_reason(rq, err, &call));
     component_call_finish(rq->task, &call);
     return err;
 }
@@ -589,9 +511,9 @@ state_query(struct request *rq, struct component *store, struct slice query,
         error_add_resource(rq, "state", store->facts->name);
         return err;
     }
-    if (has_failed(err, call))
-        return fail_query(rq, store, err, call, reason_of(rq, err, call));
-    const Remora__Plugin__V1__StateQueryReply *reply = unpack(
+    if (operation_has_failed(err, call))
+        return fail_query(rq, store, err, call, operation_reason(rq, err, call));
+    const Remora__Plugin__V1__StateQueryReply *reply = operation_unpack(
         rq, &remora__plugin__v1__state_query_reply__descriptor, LIMIT_state_items_max, call);
     if (reply == NULL)
         return fail_query(rq, store, ERR_PLUGIN_PROTOCOL, call,

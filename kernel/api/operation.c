@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations of components; see operation.h. */
+#include "api/operation.h"
+
+#include "base/limits.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
+#include "resiliency/run.h"
+
+struct attempt {
+    struct component *component;
+    struct link_args args;
+    struct component_call *call;
+};
+
+static err_t
+attempt(struct task *t, void *arg)
+{
+    struct attempt *op = arg;
+    component_call_finish(t, op->call); /* of the attempt before */
+    err_t err = component_call(t, op->component, &op->args, op->call);
+    const struct frame_status *status = &op->call->bus.call.status;
+    if (err == OK && status->code != GRPC_OK &&
+        status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
+        status->code == GRPC_UNAVAILABLE)
+        return DIAG_FAIL(task_diag(t), ERR_PLUGIN_NOT_SENT, SLICE_FMT, SLICE_ARG(status->message));
+    return err;
+}
+
+err_t
+operation_run(struct request *rq, struct component *component, const struct operation *operation,
+              struct component_call *ret_call)
+{
+    *ret_call = (struct component_call){ 0 };
+    struct attempt op = { .component = component,
+                          .args = { .method = operation->method,
+                                    .is_write = operation->is_write,
+                                    .depth = rq->depth,
+                                    .message = operation->message,
+                                    .body_parts = operation->parts,
+                                    .body_part_count = operation->part_count,
+                                    .traceparent = rq->traceparent,
+                                    .tracestate = rq->tracestate },
+                          .call = ret_call };
+    struct policy policy = policy_default(!operation->is_write);
+    return resiliency_run(rq->task, &policy, attempt, &op); /* suspends */
+}
+
+/* The words for an operation that ended inside the kernel. */
+static struct slice
+kernel_reason(struct request *rq, err_t err)
+{
+    const struct diag *diag = task_diag(rq->task);
+    if (diag->err == err && diag->message.len > 0)
+        return diag->message;
+    switch ((int)err) {
+    case ERR_DEADLINE:
+        return SLICE("context deadline exceeded");
+    case ERR_CANCELLED:
+        return SLICE("context canceled");
+    case ERR_OVERLOADED:
+        return SLICE("too many operations are waiting for the component");
+    case ERR_PLUGIN_NOT_SENT:
+    case ERR_PLUGIN_AWAY:
+        return SLICE("the plugin is not available");
+    case ERR_PLUGIN_UNKNOWN:
+        return SLICE("the plugin was lost; the operation may or may not have happened");
+    case ERR_TOO_LARGE:
+        return SLICE("the operation is too large");
+    default:
+        return slice_str(err_info(err)->code);
+    }
+}
+
+struct slice
+operation_reason(struct request *rq, err_t err, const struct component_call *call)
+{
+    return err != OK ? kernel_reason(rq, err) : call->bus.call.status.message;
+}
+
+const void *
+operation_unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor, size_t items_max,
+                 const struct component_call *call)
+{
+    enum { ITEM_BYTES_MAX = 256 };
+    size_t len = call->bus.call.message.len;
+    size_t items = len / 2 < items_max ? len / 2 : items_max;
+    return pb_unpack(rq->arena, descriptor, call->bus.call.message, LIMIT_frame_depth_max,
+                     len * 4 + items * ITEM_BYTES_MAX + 4096);
+}

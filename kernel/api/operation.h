@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One operation of a component, for every building block: the call under its policy, and what its
+ * failure is called. What the words around a reason are is the block's own affair.
+ */
+#ifndef API_OPERATION_H
+#define API_OPERATION_H
+
+#include "api/request.h"
+#include "base/pb.h"
+
+struct operation {
+    uint32_t method;
+    bool is_write;
+    struct slice message;
+    const struct slice *parts; /* of the body, in order */
+    size_t part_count;
+};
+
+/* Suspends. `ret_call` must be finished whatever comes back; a failure the plugin decided is in its
+ * status, not in the err_t. */
+err_t operation_run(struct request *rq, struct component *component,
+                    const struct operation *operation, struct component_call *ret_call) WARN_UNUSED;
+
+static inline bool
+operation_has_failed(err_t err, const struct component_call *call)
+{
+    return err != OK || call->bus.call.status.code != GRPC_OK;
+}
+
+/* Why it failed, for people. */
+struct slice operation_reason(struct request *rq, err_t err, const struct component_call *call);
+
+/* The typed message of an answer of at most so many items; NULL if the plugin sent nonsense. An
+ * item without anything in it takes two bytes in the message and a whole struct here. */
+const void *operation_unpack(struct request *rq, const ProtobufCMessageDescriptor *descriptor,
+                             size_t items_max, const struct component_call *call);
+
+#endif
