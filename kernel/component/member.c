@@ -110,7 +110,12 @@ member_init_failed(struct member *member, struct slice cause)
 static const char *
 kind_words(enum component_kind kind)
 {
-    return kind == COMPONENT_STATE ? "state store" : "component";
+    static const char *const words[COMPONENT_KINDS] = {
+        [COMPONENT_STATE] = "state store",
+        [COMPONENT_SECRETS] = "secret store",
+        [COMPONENT_TEST] = "component",
+    };
+    return words[kind];
 }
 
 static struct slice
@@ -189,9 +194,39 @@ member_assign(struct member *member, bool *ret_is_allowed)
 
 /* --- exchanging --------------------------------------------------------------------------------*/
 
-static char *
-pack_init_request(struct host *host, const struct component_spec *spec, size_t *ret_bytes)
+static Remora__Plugin__V1__Pair *
+pack_pair(struct arena *arena, struct slice name, struct slice value)
 {
+    Remora__Plugin__V1__Pair *pair = ARENA_NEW(arena, Remora__Plugin__V1__Pair);
+    remora__plugin__v1__pair__init(pair);
+    pair->name = pb_string(arena, name);
+    pair->value = pb_string(arena, value);
+    return pair;
+}
+
+/* The sidecar's own environment, by message: not in the plugin's, which every process of the user
+ * can read. What belongs to the sidecar itself stays here. */
+static void
+pack_environment(struct arena *arena, struct env env, Remora__Plugin__V1__InitRequest *message)
+{
+    char *const *all = env.all == NULL ? NULL : env.all(env.arg);
+    size_t count = 0;
+    while (all != NULL && all[count] != NULL)
+        count++;
+    message->environment = ARENA_ARRAY(arena, Remora__Plugin__V1__Pair *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        struct slice value = slice_str(all[i]), name;
+        if (slice_split(&value, '=', &name) && !slice_has_prefix_nocase(name, SLICE("DAPR_")) &&
+            !slice_eq_nocase(name, SLICE("APP_API_TOKEN")))
+            message->environment[message->n_environment++] = pack_pair(arena, name, value);
+    }
+}
+
+static char *
+pack_init_request(struct host *host, const struct component_spec *spec,
+                  const struct manifest *manifest, size_t *ret_bytes)
+{
+    const struct manifest_type *type = manifest_find_type(manifest, spec->type, spec->version);
     struct arena arena;
     arena_init(&arena);
     Remora__Plugin__V1__InitRequest message = REMORA__PLUGIN__V1__INIT_REQUEST__INIT;
@@ -202,12 +237,10 @@ pack_init_request(struct host *host, const struct component_spec *spec, size_t *
     message.namespace_ = pb_string(&arena, host->config.namespace_);
     message.n_metadata = spec->value_count;
     message.metadata = ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 1);
-    for (size_t i = 0; i < spec->value_count; i++) {
-        message.metadata[i] = ARENA_NEW(&arena, Remora__Plugin__V1__Pair);
-        remora__plugin__v1__pair__init(message.metadata[i]);
-        message.metadata[i]->name = pb_string(&arena, spec->values[i].name);
-        message.metadata[i]->value = pb_string(&arena, spec->values[i].value);
-    }
+    for (size_t i = 0; i < spec->value_count; i++)
+        message.metadata[i] = pack_pair(&arena, spec->values[i].name, spec->values[i].value);
+    if (type != NULL && type->wants_environment)
+        pack_environment(&arena, host->config.environment, &message);
     struct slice packed = pb_pack(&arena, &message.base);
     char *copy = malloc(packed.len + 1);
     if (copy == NULL)
@@ -254,7 +287,8 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),
     };
-    item->request = pack_init_request(host, spec, &item->request_bytes);
+    item->request = pack_init_request(host, spec, plugin_manifest(to->plugin),
+                                      &item->request_bytes);
     if (member->standing == STANDING_READY) {
         item->from = TAKE(member->link);
         item->from_handle = member->handle;

@@ -3,6 +3,7 @@
 #include "config/env.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static const char *
 get_from_process(void *arg, const char *name)
@@ -11,8 +12,15 @@ get_from_process(void *arg, const char *name)
     return getenv(name);
 }
 
+static char *const *
+all_of_process(void *arg)
+{
+    (void)arg;
+    return environ;
+}
+
 struct env
 env_of_process(void)
 {
-    return (struct env){ .get = get_from_process };
+    return (struct env){ .get = get_from_process, .all = all_of_process };
 }

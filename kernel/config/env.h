@@ -5,6 +5,7 @@
 
 struct env {
     const char *(*get)(void *arg, const char *name); /* NULL if not set */
+    char *const *(*all)(void *arg); /* "NAME=value" …, NULL at the end; NULL: cannot be listed */
     void *arg;
 };
 
