@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/slice.h"
 #include "component/component.h"
+#include "config/secret_scope.h"
 
 struct request;
 
@@ -26,6 +27,7 @@ struct kernel {
     size_t body_bytes_max;
     const struct slice *allowed_origins; /* NULL: no CORS at all */
     size_t allowed_origin_count;
+    struct secret_scopes secret_scopes; /* what the application may read */
 
     /* Written by the main thread, read by all: relaxed, each is a fact of its own. */
     atomic_bool is_ready;          /* healthz */

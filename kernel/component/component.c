@@ -12,6 +12,7 @@ static const struct {
     enum component_kind kind;
 } categories[] = {
     { "state", COMPONENT_STATE },
+    { "secretstores", COMPONENT_SECRETS },
     { "test", COMPONENT_TEST },
 };
 
@@ -44,6 +45,7 @@ component_capability_names(uint32_t capabilities, const char *ret_names[COMPONEN
         { CAN_DELETE_PREFIX, "DELETE_WITH_PREFIX" },
         { CAN_KEYS_LIKE, "KEYS_LIKE" },
         { CAN_ETAG | CAN_TRANSACT, "ACTOR" }, /* follows from two others */
+        { HAS_MANY_VALUES_PER_SECRET, "MULTIPLE_KEY_VALUES_PER_SECRET" },
     };
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)

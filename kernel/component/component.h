@@ -23,6 +23,7 @@
 /* The category is what stands before the first dot of a type. */
 enum component_kind {
     COMPONENT_STATE,
+    COMPONENT_SECRETS,
     COMPONENT_TEST, /* the conformance kit's `test.*` */
     COMPONENT_KINDS,
 };
@@ -38,10 +39,11 @@ enum component_capability {
     CAN_TTL = 1u << 4,
     CAN_DELETE_PREFIX = 1u << 5,
     CAN_KEYS_LIKE = 1u << 6,
+    HAS_MANY_VALUES_PER_SECRET = 1u << 7,
 };
 
 /* As the metadata API names them, in the reference's order. Returns how many. */
-enum { COMPONENT_CAPABILITY_NAMES = 7 };
+enum { COMPONENT_CAPABILITY_NAMES = 8 };
 size_t component_capability_names(uint32_t capabilities,
                                   const char *ret_names[COMPONENT_CAPABILITY_NAMES]);
 
