@@ -12,17 +12,20 @@
 #include <string.h>
 #include <time.h>
 
+#include "handover.h"
 #include "like.h"
 #include "table.h"
 
 enum {
     SWEEP_SECONDS = 1,
+    EXPORT_IDLE_SWEEPS = 30, /* nobody asks any more: the exchange was given up */
     SWEEP_BUCKETS = 16384, /* a sweep this long takes less than a millisecond */
 };
 
 struct store {
     struct table table;
     ev_timer sweeper;
+    unsigned export_idle_sweeps; /* since the last piece was asked for */
 };
 
 static int64_t
@@ -42,6 +45,8 @@ on_sweep(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)events;
     struct store *store = watcher->data;
     table_sweep(&store->table, now_ms(), SWEEP_BUCKETS);
+    if (store->table.is_exporting && ++store->export_idle_sweeps > EXPORT_IDLE_SWEEPS)
+        table_export_end(&store->table);
 }
 
 static void
@@ -70,6 +75,38 @@ store_close(void *self)
     ev_timer_stop(remora_loop(), &store->sweeper);
     table_fini(&store->table);
     free(store);
+}
+
+/* --- handover ----------------------------------------------------------------------------------*/
+
+static void
+store_export(remora_call *call, void *self, uint64_t cursor)
+{
+    struct store *store = self;
+    char *piece;
+    size_t bytes;
+    store->export_idle_sweeps = 0;
+    if (!table_export(&store->table, cursor)) {
+        remora_reply_error(call, REMORA_FAILED_PRECONDITION, "no export is at that cursor");
+        return;
+    }
+    if (!handover_pack(&store->table, &piece, &bytes)) {
+        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    remora_reply_export(call, store->table.export_cursor, store->table.export_next != NULL,
+                        (struct remora_bytes){ piece, bytes, free, piece });
+}
+
+static void
+store_import(remora_call *call, void *self, struct remora_slice piece)
+{
+    struct store *store = self;
+    if (handover_apply(&store->table, piece))
+        remora_reply_ok(call);
+    else
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT,
+                           "the piece is malformed, or memory is out");
 }
 
 /* --- checks ------------------------------------------------------------------------------------*/
@@ -347,6 +384,8 @@ static const struct remora_component_type types[] = {
       .versions = "v1",
       .init = store_init,
       .close = store_close,
+      .export_state = store_export,
+      .import_state = store_import,
       .state = &state_ops },
 };
 

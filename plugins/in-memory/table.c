@@ -21,12 +21,10 @@ table_init(struct table *table)
 void
 table_fini(struct table *table)
 {
-    for (size_t i = 0; table->buckets != NULL && i < table->bucket_count; i++) {
-        while (table->buckets[i] != NULL) {
-            struct entry *entry = table->buckets[i];
-            table->buckets[i] = entry->next;
-            free(entry);
-        }
+    while (table->oldest != NULL) {
+        struct entry *entry = table->oldest;
+        table->oldest = entry->newer;
+        free(entry);
     }
     free(table->buckets);
     *table = (struct table){ 0 };
@@ -57,17 +55,14 @@ hash_of(const struct table *table, struct remora_slice key)
     return mix(hash, 0xD6E8FEB86659FD93u);
 }
 
-struct entry *
-entry_new(const struct table *table, struct remora_slice key, struct remora_slice value,
-          int64_t expires_unix_ms)
+static struct entry *
+entry_make(const struct table *table, struct remora_slice key, struct remora_slice value,
+           int64_t expires_unix_ms)
 {
     struct entry *entry = malloc(sizeof *entry + key.len + value.len);
     if (entry == NULL)
         return NULL;
-    entry->next = NULL;
-    entry->hash = hash_of(table, key);
-    entry->expires_unix_ms = expires_unix_ms;
-    remora_uuid(entry->etag);
+    *entry = (struct entry){ .hash = hash_of(table, key), .expires_unix_ms = expires_unix_ms };
     entry->key = (struct remora_slice){ entry->bytes, key.len };
     entry->value = (struct remora_slice){ entry->bytes + key.len, value.len };
     if (key.len > 0)
@@ -76,6 +71,60 @@ entry_new(const struct table *table, struct remora_slice key, struct remora_slic
         memcpy(entry->bytes + key.len, value.data, value.len);
     return entry;
 }
+
+struct entry *
+entry_new(const struct table *table, struct remora_slice key, struct remora_slice value,
+          int64_t expires_unix_ms)
+{
+    struct entry *entry = entry_make(table, key, value, expires_unix_ms);
+    if (entry != NULL)
+        remora_uuid(entry->etag);
+    return entry;
+}
+
+struct entry *
+entry_restore(const struct table *table, struct remora_slice key, struct remora_slice value,
+              int64_t expires_unix_ms, const char etag[37])
+{
+    struct entry *entry = entry_make(table, key, value, expires_unix_ms);
+    if (entry != NULL)
+        memcpy(entry->etag, etag, sizeof entry->etag);
+    return entry;
+}
+
+/* --- the order of changes ----------------------------------------------------------------------*/
+
+static void
+append_change(struct table *table, struct entry *entry)
+{
+    entry->change = ++table->last_change;
+    entry->older = table->newest;
+    entry->newer = NULL;
+    if (table->newest != NULL)
+        table->newest->newer = entry;
+    else
+        table->oldest = entry;
+    table->newest = entry;
+    if (table->export_next == NULL)
+        table->export_next = entry;
+}
+
+static void
+unlink_change(struct table *table, struct entry *entry)
+{
+    if (table->export_next == entry)
+        table->export_next = entry->newer;
+    if (entry->older != NULL)
+        entry->older->newer = entry->newer;
+    else
+        table->oldest = entry->newer;
+    if (entry->newer != NULL)
+        entry->newer->older = entry->older;
+    else
+        table->newest = entry->older;
+}
+
+/* --- the table ---------------------------------------------------------------------------------*/
 
 /* Where the pointer to the entry of that key is, or would be. */
 static struct entry **
@@ -94,15 +143,41 @@ has_expired(const struct entry *entry, int64_t now_ms)
     return entry->expires_unix_ms != 0 && entry->expires_unix_ms <= now_ms;
 }
 
-static void
-remove_at(struct table *table, struct entry **at)
+static struct entry *
+take_at(struct table *table, struct entry **at)
 {
     struct entry *entry = *at;
     *at = entry->next;
     table->count--;
     if (entry->expires_unix_ms != 0)
         table->expiring--;
-    free(entry);
+    unlink_change(table, entry);
+    return entry;
+}
+
+/* Nothing to remember: it has expired, which a successor sees for itself, or is replaced. */
+static void
+remove_at(struct table *table, struct entry **at)
+{
+    free(take_at(table, at));
+}
+
+/* Somebody wants it gone. */
+static void
+delete_at(struct table *table, struct entry **at)
+{
+    struct entry *entry = take_at(table, at);
+    if (!table->is_exporting) {
+        free(entry);
+        return;
+    }
+    struct entry *small = realloc(entry, sizeof *entry + entry->key.len); /* without its value */
+    if (small != NULL)
+        entry = small;
+    entry->key.data = entry->bytes;
+    entry->value = (struct remora_slice){ entry->bytes, 0 };
+    entry->is_deleted = true;
+    append_change(table, entry);
 }
 
 const struct entry *
@@ -144,6 +219,7 @@ table_put(struct table *table, struct entry *entry)
         remove_at(table, at);
     entry->next = *at;
     *at = entry;
+    append_change(table, entry);
     table->count++;
     if (entry->expires_unix_ms != 0)
         table->expiring++;
@@ -156,7 +232,7 @@ table_remove(struct table *table, struct remora_slice key)
 {
     struct entry **at = find(table, hash_of(table, key), key);
     if (*at != NULL)
-        remove_at(table, at);
+        delete_at(table, at);
 }
 
 static void
@@ -165,8 +241,10 @@ scan_bucket(struct table *table, size_t bucket, int64_t now_ms,
 {
     struct entry **at = &table->buckets[bucket];
     while (*at != NULL) {
-        if (has_expired(*at, now_ms) || (visit != NULL && visit(*at, arg)))
+        if (has_expired(*at, now_ms))
             remove_at(table, at);
+        else if (visit != NULL && visit(*at, arg))
+            delete_at(table, at);
         else
             at = &(*at)->next;
     }
@@ -187,4 +265,44 @@ table_sweep(struct table *table, int64_t now_ms, size_t buckets)
         table->sweep_at = (table->sweep_at + 1) & (table->bucket_count - 1);
         scan_bucket(table, table->sweep_at, now_ms, NULL, NULL);
     }
+}
+
+/* --- export ------------------------------------------------------------------------------------*/
+
+bool
+table_export(struct table *table, uint64_t cursor)
+{
+    if (cursor == 0) {
+        table_export_end(table);
+        table->is_exporting = true;
+        table->export_next = table->oldest;
+        table->export_cursor = 0;
+    }
+    return table->is_exporting && cursor == table->export_cursor;
+}
+
+void
+table_export_step(struct table *table)
+{
+    struct entry *entry = table->export_next;
+    table->export_cursor = entry->change;
+    table->export_next = entry->newer;
+    if (!entry->is_deleted)
+        return;
+    unlink_change(table, entry); /* its only use */
+    free(entry);
+}
+
+void
+table_export_end(struct table *table)
+{
+    struct entry *entry = table->is_exporting ? table->export_next : NULL, *newer;
+    for (; entry != NULL; entry = newer) {
+        newer = entry->newer;
+        if (!entry->is_deleted)
+            continue;
+        unlink_change(table, entry);
+        free(entry);
+    }
+    table->is_exporting = false;
 }

@@ -3,6 +3,10 @@
  * A hash table of values with ETag and expiry, as one component has it. An entry never changes: a
  * new value is a new entry in its place, so that a transaction can prepare all entries first and
  * then put them in without failing.
+ *
+ * Changes are numbered, and entries stand in the order of their last one, so that a successor can
+ * be given everything first and what has changed since afterwards. A deletion leaves its entry in
+ * that order while an export is under way; at other times nothing is left.
  */
 #ifndef IN_MEMORY_TABLE_H
 #define IN_MEMORY_TABLE_H
@@ -10,10 +14,13 @@
 #include <remora_plugin.h>
 
 struct entry {
-    struct entry *next; /* in its bucket */
+    struct entry *next;           /* in its bucket */
+    struct entry *older, *newer;  /* among all, by change */
     uint64_t hash;
+    uint64_t change;
     int64_t expires_unix_ms; /* 0: never */
     char etag[37];
+    bool is_deleted; /* in no bucket: remembered for a successor, without its value */
     struct remora_slice key; /* both in `bytes` */
     struct remora_slice value;
     char bytes[];
@@ -26,6 +33,11 @@ struct table {
     size_t expiring; /* entries put that expire one day: zero means there is nothing to sweep */
     size_t sweep_at;
     uint64_t seed;
+    struct entry *oldest, *newest; /* by change, deleted ones included */
+    uint64_t last_change;
+    struct entry *export_next; /* the first that an export under way has not given out */
+    uint64_t export_cursor;    /* the last change that it has given out */
+    bool is_exporting;
 };
 
 /* False if memory is out, as all that is bool here. */
@@ -35,6 +47,11 @@ void table_fini(struct table *table);
 /* With a fresh ETag; NULL if memory is out. Not in the table yet. */
 struct entry *entry_new(const struct table *table, struct remora_slice key,
                         struct remora_slice value, int64_t expires_unix_ms);
+
+/* With the ETag it had elsewhere. */
+struct entry *entry_restore(const struct table *table, struct remora_slice key,
+                            struct remora_slice value, int64_t expires_unix_ms,
+                            const char etag[37]);
 
 /* NULL if there is none or it has expired. */
 const struct entry *table_get(struct table *table, struct remora_slice key, int64_t now_ms);
@@ -47,5 +64,13 @@ void table_scan(struct table *table, int64_t now_ms,
                 bool (*visit)(const struct entry *entry, void *arg), void *arg);
 /* Removes what has expired from the next `buckets` buckets. */
 void table_sweep(struct table *table, int64_t now_ms, size_t buckets);
+
+/* Sets export_next to the first change after `cursor`; 0 begins an export. False if the cursor is
+ * not where the export under way stands: what was deleted since then is not known any more. */
+bool table_export(struct table *table, uint64_t cursor);
+/* export_next was given out. */
+void table_export_step(struct table *table);
+/* Nobody asks any more. */
+void table_export_end(struct table *table);
 
 #endif
