@@ -566,6 +566,55 @@ def unsupported(bench):
         need(is_ok == (name in bench.capabilities), f"{name}: code {answer.status.code} {answer.status.message}")
 
 
+# --- handover --------------------------------------------------------------------------------------------------------
+
+
+def carry(link, cursor):
+    """Every piece after the cursor, from component HANDLE to HANDLE + 1; returns the last cursor."""
+    more = True
+    while more:
+        piece = link.call(pb.METHOD_EXPORT, HANDLE, pb.ExportRequest(cursor=cursor))
+        need(piece.status.code == 0, f"export failed: {piece.status.message}")
+        need(len(piece.body) < 3 * MIB, f"a piece of {len(piece.body)} bytes")
+        taken = link.call(pb.METHOD_IMPORT, HANDLE + 1, b"", piece.body)
+        need(taken.status.code == 0, f"import failed: {taken.status.message}")
+        reply = piece.message(pb.ExportReply)
+        cursor, more = reply.cursor, reply.more
+    return cursor
+
+
+@check(needs="handover")
+def handover(bench):
+    """hands its state over in pieces: first all, then what has changed, deletions included"""
+    store = Store(bench)
+    big = os.urandom(MIB)
+    for i in range(200):
+        store.set(f"k{i}", b"v%d" % i, ttl_seconds=1000 if i % 2 else None)
+    for i in range(5):
+        store.set(f"big{i}", big)
+    bench.init(store.link, HANDLE + 1)
+    cursor = carry(store.link, 0)
+    store.set("k0", b"changed")
+    store.set("new", b"new")
+    need(store.try_delete("k1").status.code == 0, "delete failed")
+    carry(store.link, cursor)
+    need(store.link.call(pb.METHOD_START, HANDLE + 1).status.code == 0, "start failed")
+    names = [f"k{i}" for i in range(200)] + [f"big{i}" for i in range(5)] + ["new"]
+    for name in names:
+        get = pb.StateGet(key=store.key(name))
+        old, new = (store.link.call(pb.METHOD_STATE_GET, handle, get) for handle in (HANDLE, HANDLE + 1))
+        need(new.status.code == 0 and old.received == new.received, f"{name} is not the same")
+    need(store.get("k1")[0] is None and store.get("k0")[0] == b"changed", "the old one has changed")
+
+
+@check(needs="handover")
+def no_piece(bench):
+    """refuses a piece that it did not make"""
+    link = bench.component()
+    need(link.call(pb.METHOD_IMPORT, HANDLE, b"", os.urandom(1000)).status.code != 0, "it took noise")
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer afterwards")
+
+
 # --- large values and flow control -----------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ class Manifest:
         self.version = str(document["version"])
         self.exec = os.path.join(self.dir, document["exec"])
         self.types = {entry["type"]: [str(v) for v in entry["versions"]] for entry in document["types"]}
+        self.replace = {entry["type"]: entry.get("replace", "overlap") for entry in document["types"]}
         self.token_in_environment = document.get("token") == "env"
 
 

@@ -17,6 +17,8 @@ static const ProtobufCMessageDescriptor *const types[] = {
     &remora__plugin__v1__init_request__descriptor,
     &remora__plugin__v1__init_reply__descriptor,
     &remora__plugin__v1__quiesce_reply__descriptor,
+    &remora__plugin__v1__export_request__descriptor,
+    &remora__plugin__v1__export_reply__descriptor,
     &remora__plugin__v1__state_get__descriptor,
     &remora__plugin__v1__state_value__descriptor,
     &remora__plugin__v1__state_bulk_get__descriptor,
