@@ -38,16 +38,17 @@ on_request(void *arg, struct sp_client *client, struct slice message)
     return is_sent;
 }
 
+/* Opens the socket of that name; the rest of `server` says what it is. */
 static struct sp_server *
-open_socket(const struct admin_config *config, const char *name, struct sp_server_config *server)
+open_socket(const struct admin_config *config, const char *name, struct sp_server_config server)
 {
     char path[SOCKET_PATH_BYTES_MAX];
     struct sp_server *opened = NULL;
-    server->loop = config->loop;
-    server->path = path;
+    server.loop = config->loop;
+    server.path = path;
     errno = ENAMETOOLONG;
     if (rundir_path(config->rundir, name, path))
-        opened = sp_server_open(server);
+        opened = sp_server_open(&server);
     if (opened == NULL)
         log_warn(SCOPE, "event=socket_unavailable name=%s error=\"%s\", going on without", name,
                  strerror(errno));
@@ -61,27 +62,27 @@ admin_open(const struct admin_config *config)
     if (admin == NULL)
         abort();
     admin->config = *config;
-    admin->commands = open_socket(config, "admin.sock",
-                                  &(struct sp_server_config){
-                                      .own = SP_REP0,
-                                      .peer = SP_REQ0,
-                                      .clients_max = LIMIT_admin_clients_max,
-                                      .message_bytes_max = LIMIT_admin_request_bytes_max,
-                                      .output_bytes_max = LIMIT_admin_output_bytes_max,
-                                      .greeting_ms = LIMIT_handshake_ms,
-                                      .idle_ms = LIMIT_admin_idle_ms,
-                                      .arg = admin,
-                                      .on_message = on_request,
-                                  });
-    admin->events = open_socket(config, "events.sock",
-                                &(struct sp_server_config){
-                                    .own = SP_PUB0,
-                                    .peer = SP_SUB0,
-                                    .clients_max = LIMIT_admin_clients_max,
-                                    .message_bytes_max = 1, /* any is one too many */
-                                    .output_bytes_max = LIMIT_admin_subscriber_bytes_max,
-                                    .greeting_ms = LIMIT_handshake_ms,
-                                });
+    const struct sp_server_config commands = {
+        .own = SP_REP0,
+        .peer = SP_REQ0,
+        .clients_max = LIMIT_admin_clients_max,
+        .message_bytes_max = LIMIT_admin_request_bytes_max,
+        .output_bytes_max = LIMIT_admin_output_bytes_max,
+        .greeting_ms = LIMIT_handshake_ms,
+        .idle_ms = LIMIT_admin_idle_ms,
+        .arg = admin,
+        .on_message = on_request,
+    };
+    const struct sp_server_config events = {
+        .own = SP_PUB0,
+        .peer = SP_SUB0,
+        .clients_max = LIMIT_admin_clients_max,
+        .message_bytes_max = 1, /* any is one too many */
+        .output_bytes_max = LIMIT_admin_subscriber_bytes_max,
+        .greeting_ms = LIMIT_handshake_ms,
+    };
+    admin->commands = open_socket(config, "admin.sock", commands);
+    admin->events = open_socket(config, "events.sock", events);
     feed_init(&admin->feed, admin->events);
     if (admin->commands != NULL && admin->events != NULL)
         return admin;

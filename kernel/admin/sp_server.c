@@ -273,9 +273,14 @@ static void
 close_silent(struct list *clients, uint64_t limit_ms)
 {
     uint64_t now = clock_now_ms();
-    struct sp_client *client;
-    while ((client = first(clients)) != NULL && now - client->active_ms >= limit_ms)
+    struct list *it, *next;
+    LIST_FOREACH_SAFE(it, next, clients)
+    {
+        struct sp_client *client = LIST_ENTRY(it, struct sp_client, place);
+        if (now - client->active_ms < limit_ms)
+            return;
         client_close(client);
+    }
 }
 
 static void
@@ -322,9 +327,9 @@ sp_server_open(const struct sp_server_config *config)
 static void
 close_all(struct list *clients)
 {
-    struct list *node;
-    while ((node = list_take_first(clients)) != NULL)
-        client_close(LIST_ENTRY(node, struct sp_client, place));
+    struct list *it, *next;
+    LIST_FOREACH_SAFE(it, next, clients)
+    client_close(LIST_ENTRY(it, struct sp_client, place));
 }
 
 void
