@@ -4,6 +4,7 @@
  * end. The main thread runs libev (signals, child processes, timers); requests are the workers'.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,8 @@
 #include "main/runtime.h"
 
 #define SCOPE "dapr.runtime"
+
+enum { MALLOC_MMAP_BYTES = 256 * 1024, MALLOC_TRIM_BYTES = 1024 * 1024 };
 
 /* --- the main thread's mailbox -----------------------------------------------------------------*/
 
@@ -541,12 +544,21 @@ print_help(const char *program, FILE *to)
     return 0;
 }
 
+/* Fixed thresholds: left alone, malloc learns from the first large body to keep as much for ever. */
+static void
+setup_malloc(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP_BYTES); /* 0 means: as before, which works too */
+    (void)mallopt(M_TRIM_THRESHOLD, MALLOC_TRIM_BYTES);
+}
+
 int
 main(int argc, char **argv)
 {
     static struct runtime runtime;
     static char hostname[256];
     struct slice message = SLICE_EMPTY;
+    setup_malloc();
     arena_init(&runtime.arena);
     enum cli_verdict verdict = cli_parse(&runtime.arena, argc, argv, env_of_process(),
                                          &runtime.options, &message);
