@@ -133,6 +133,24 @@ put_plugin(struct buf *out, const struct plugin_status *status, bool is_first)
     return ok && put(out, "]}");
 }
 
+/* The secret stores, or all others. */
+static bool
+put_members(const struct host *host, bool secret_stores, struct buf *components,
+            struct buf *details)
+{
+    bool ok = true;
+    for (size_t i = 0; i < host->member_count; i++) {
+        const struct member *member = host->members[i];
+        if (member == NULL || (member->kind == COMPONENT_SECRETS) != secret_stores)
+            continue;
+        if (member->is_settled &&
+            (member->standing != STANDING_FAILED || member->capabilities != 0))
+            ok = ok && put_component(components, member);
+        ok = ok && put_standing(details, member, details->data[details->len - 1] == '[');
+    }
+    return ok;
+}
+
 bool
 host_describe(struct host *host, struct buf *components, struct buf *details)
 {
@@ -141,19 +159,9 @@ host_describe(struct host *host, struct buf *components, struct buf *details)
     size_t plugin_count;
     const struct plugin_status *statuses = supervisor_statuses(host->supervisor, &arena,
                                                                &plugin_count);
-    bool ok = put(details, "\"components\":[");
-    bool is_first = true;
-    for (size_t i = 0; i < host->member_count; i++) {
-        const struct member *member = host->members[i];
-        if (member == NULL)
-            continue;
-        if (member->is_settled &&
-            (member->standing != STANDING_FAILED || member->capabilities != 0))
-            ok = ok && put_component(components, member);
-        ok = ok && put_standing(details, member, is_first);
-        is_first = false;
-    }
-    ok = ok && put(details, "],\"plugins\":[");
+    /* The order of the reference, which is that of their initialisation. */
+    bool ok = put(details, "\"components\":[") && put_members(host, true, components, details) &&
+              put_members(host, false, components, details) && put(details, "],\"plugins\":[");
     for (size_t i = 0; i < plugin_count; i++)
         ok = ok && put_plugin(details, &statuses[i], i == 0);
     ok = ok && put(details, "]");
