@@ -68,7 +68,7 @@ def bulk(recorded):
 def metadata(recorded):
     """Without the features and components that do not exist yet, with our own member at the end."""
     body = re.sub(r',"enabledFeatures":\[[^]]*\]', "", recorded["body"])
-    body = re.sub(r'\{"name":"[a-z]+","type":"(secretstores|pubsub)\.[^}]*\},?', "", body)
+    body = re.sub(r'\{"name":"[a-z]+","type":"pubsub\.[^}]*\},?', "", body)
     sqlite = '"state.sqlite","version":"v1",'
     body = body.replace(sqlite + CAPABILITIES, sqlite + CAPABILITIES.replace('"TTL"', '"QUERY_API","TTL"'))
     return {**recorded, "body": body.removesuffix("}\n") + REMORA}
@@ -118,14 +118,14 @@ DIFFERENCES = [
     (r"HTTP/1.0 request", "the end of the connection is also announced to HTTP/1.0", with_close),
     (r"h2c upgrade", "there is no HTTP/2 yet; a server may ignore the offer", no_upgrade),
     (
-        r"(bare: )?(secret|publish|bulk publish|binding|config|lock|unlock|encrypt|decrypt|conversation|actor|workflow"
+        r"(bare: )?(publish|bulk publish|binding|config|lock|unlock|encrypt|decrypt|conversation|actor|workflow"
         r"|job|invoke|subtle)\b.*|bare: conversation2",
         "this building block does not exist yet, so its routes do not",
         unbuilt,
     ),
 ]
 # Answered by the same text whether a block exists or not.
-SAME_ANYWAY = {"secret no key", "secret no key slash", "secret HEAD", "publish no topic"}
+SAME_ANYWAY = {"publish no topic"}
 
 
 def difference(name):
@@ -145,7 +145,7 @@ PLACEHOLDERS = {
 }
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 # Components of building blocks that do not exist yet would end the sidecar at its start.
-UNBUILT = re.compile(r"type: (secretstores|pubsub)\.")
+UNBUILT = re.compile(r"type: pubsub\.")
 
 counts = {"same": 0, "on purpose": 0, "unexplained": 0}
 
@@ -168,6 +168,10 @@ class Setup:
         app_id = re.search(r"--app-id=([a-z]+)", recorded["flags"]).group(1)
         public = "--dapr-public-port" in recorded["flags"]
         flags = [f for f in re.findall(r"--[a-z-]+=[^\s(]+", recorded["flags"]) if not f.startswith("--app-id")]
+        for name, text in recorded.get("files", {}).items():
+            self.folder.write(name, text)
+        if "config" in recorded:
+            flags += ["--config", self.folder.write("config.yaml", recorded["config"])]
         env = {"PATH": os.environ["PATH"], **recorded.get("env", {})}
         self.sidecar = Sidecar(
             *([resources] if resources else []), app_id=app_id, folder=self.folder, env=env, flags=flags, public=public
