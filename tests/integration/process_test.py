@@ -321,12 +321,6 @@ def init_failure():
     equal(log.count("level=fatal"), 1, log)
     log = fails(component("x", "state.redis", {"redisHost": f"127.0.0.1:{free_port()}", "redisMaxRetries": "0"}))
     contains(log, "redis store: error connecting to redis at 127.0.0.1:")
-    log = fails(
-        component("x", "state.in-memory", extra="auth:\n  secretStore: nowhere\n").replace(
-            " []", "\n  - name: a\n    secretKeyRef:\n      name: b\n"
-        )
-    )
-    contains(log, "secret")
 
 
 @test("a component with ignoreErrors appears when its server does", "§5 §8")
