@@ -70,8 +70,6 @@ LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lm
 LIBS_PLUGIN := -lev $(LIBS_base) -lm
 LIBS_REMORA := -lnng $(LIBS_base)
 LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
-# Targets may take a plugin's files in.
-LIBS_FUZZ   := $(LIBS_KERNEL) -lsqlite3
 
 # By folder, on top of ALLFLAGS and WARN.
 flags_of = $(ALLFLAGS) $(WARN) \
@@ -242,9 +240,9 @@ $(UNIT_REST) $(PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBTEST) $(LIBKERNEL)
 $(BUILD)/tests/conformance/conform: $(call srcs,tests/conformance/*.c) $(LIBTEST) $(LIBKERNEL)
 	$(call link,$(LIBS_KERNEL) $(LIBS_TEST))
 $(FUZZ_REPLAY): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(BUILD)/obj/tests/lib/fuzz_main.o $(LIBKERNEL) $(LIBPLUGIN)
-	$(call link,$(LIBS_FUZZ))
+	$(call link,$(LIBS_KERNEL))
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(LIBKERNEL) $(LIBPLUGIN)
-	$(call link,$(LIBS_FUZZ),-fsanitize=fuzzer)
+	$(call link,$(LIBS_KERNEL),-fsanitize=fuzzer)
 
 # What `make check` runs. L="base async" picks layers, T=name picks by name; then only what is picked gets built.
 INTEGRATION := $(call progs,tests/integration/*_test.c) \
