@@ -143,3 +143,22 @@ admin_on_component(struct admin *admin, const struct host_component *component, 
     feed_publish(&admin->feed, &event);
     arena_fini(&arena);
 }
+
+void
+admin_on_swap(struct admin *admin, struct plugin *plugin, bool has_taken_over, const char *error)
+{
+    if (admin == NULL)
+        return;
+    struct arena arena;
+    arena_init(&arena);
+    struct plugin_status status = plugin_status(plugin, &arena);
+    Remora__Admin__V1__Event event = REMORA__ADMIN__V1__EVENT__INIT;
+    event.kind = REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_SWAP;
+    event.name = message_text(&arena, status.name);
+    event.state = message_text(&arena, has_taken_over ? SLICE("done") : SLICE("failed"));
+    event.generation = status.generation;
+    event.pid = (int32_t)status.pid;
+    event.reason = message_text(&arena, slice_str(error));
+    feed_publish(&admin->feed, &event);
+    arena_fini(&arena);
+}

@@ -46,6 +46,8 @@ void admin_close(struct admin *admin);
 /* Events. For the host's hooks of the same name; `admin` may be NULL. */
 void admin_on_plugin(struct admin *admin, struct plugin *plugin, enum plugin_state from);
 void
+admin_on_swap(struct admin *admin, struct plugin *plugin, bool has_taken_over, const char *error);
+void
 admin_on_component(struct admin *admin, const struct host_component *component, const char *was);
 
 #endif

@@ -50,12 +50,19 @@ version(struct ask *ask)
 static void
 count_plugins(struct host *host, Remora__Admin__V1__Status *status)
 {
-    struct plugin *plugin;
-    for (; (plugin = host_plugin_at(host, status->plugins)) != NULL; status->plugins++)
+    const struct plugin *plugin;
+    for (size_t i = 0; (plugin = host_plugin_at(host, i)) != NULL; i++) {
+        if (plugin_role(plugin) != PLUGIN_SERVES)
+            continue;
+        status->plugins++;
         status->plugins_ready += plugin_state(plugin) == PLUGIN_READY;
-    status->components = (uint32_t)host_component_count(host);
-    for (size_t i = 0; i < status->components; i++)
-        status->components_ready += host_component_at(host, i).is_ready;
+    }
+    size_t cursor = 0;
+    struct host_component component;
+    while (host_next_component(host, &cursor, &component)) {
+        status->components++;
+        status->components_ready += component.is_ready;
+    }
 }
 
 static void
@@ -92,10 +99,11 @@ static void
 add_components(struct ask *ask, struct slice plugin)
 {
     struct host *host = ask->config->host;
-    size_t count = host_component_count(host);
-    ask->reply->components = ARENA_ARRAY(ask->arena, Remora__Admin__V1__Component *, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        struct host_component component = host_component_at(host, i);
+    size_t cursor = 0;
+    struct host_component component;
+    ask->reply->components = ARENA_ARRAY(ask->arena, Remora__Admin__V1__Component *,
+                                         host_component_count(host) + 1);
+    while (host_next_component(host, &cursor, &component)) {
         if (plugin.len == 0 || slice_eq(component.plugin, plugin))
             ask->reply->components[ask->reply->n_components++] = message_component(ask->arena,
                                                                                    &component);
@@ -110,14 +118,14 @@ list_components(struct ask *ask)
 
 /* --- plugins -----------------------------------------------------------------------------------*/
 
-/* NULL: it was refused. */
+/* The one that serves. NULL: it was refused. */
 static struct plugin *
 named_plugin(struct ask *ask)
 {
     struct slice name = slice_str(ask->request->name);
     struct plugin *plugin;
     for (size_t i = 0; (plugin = host_plugin_at(ask->config->host, i)) != NULL; i++)
-        if (slice_eq(name, slice_str(plugin_name(plugin))))
+        if (plugin_role(plugin) == PLUGIN_SERVES && slice_eq(name, slice_str(plugin_name(plugin))))
             return plugin;
     if (name.len == 0)
         refuse(ask, REMORA__ADMIN__V1__CODE__CODE_INVALID_ARGUMENT, "a plugin's name is missing");
@@ -129,9 +137,16 @@ named_plugin(struct ask *ask)
 static void
 add_plugin(struct ask *ask, struct plugin *plugin, bool with_lines)
 {
-    struct plugin_status of = plugin_status(plugin, ask->arena);
-    ask->reply->plugins[ask->reply->n_plugins++] = message_plugin(
-        ask->arena, &of, plugin_manifest(plugin), with_lines);
+    const struct plugin_status of = plugin_status(plugin, ask->arena);
+    ask->reply->plugins[ask->reply->n_plugins++] = message_plugin(ask->arena, &of, plugin,
+                                                                  with_lines);
+}
+
+/* A retired plugin whose process is gone is no news. */
+static bool
+is_history(const struct plugin *plugin)
+{
+    return plugin_role(plugin) == PLUGIN_RETIRED && plugin_state(plugin) == PLUGIN_STOPPED;
 }
 
 static void
@@ -143,7 +158,8 @@ list_plugins(struct ask *ask)
         count++;
     ask->reply->plugins = ARENA_ARRAY(ask->arena, Remora__Admin__V1__Plugin *, count + 1);
     for (size_t i = 0; i < count; i++)
-        add_plugin(ask, host_plugin_at(host, i), false);
+        if (!is_history(host_plugin_at(host, i)))
+            add_plugin(ask, host_plugin_at(host, i), false);
 }
 
 static void
@@ -171,16 +187,23 @@ plugin_logs(struct ask *ask)
         ask->reply->lines[ask->reply->n_lines++] = message_text(ask->arena, of.lines[i]);
 }
 
+static bool
+is_shutting_down(struct ask *ask)
+{
+    bool is_late = host_is_stopping(ask->config->host);
+    if (is_late)
+        refuse(ask, REMORA__ADMIN__V1__CODE__CODE_UNAVAILABLE, "the sidecar is shutting down");
+    return is_late;
+}
+
 static void
 restart_plugin(struct ask *ask)
 {
     struct plugin *plugin = named_plugin(ask);
     if (plugin == NULL)
         return;
-    if (host_is_stopping(ask->config->host)) {
-        refuse(ask, REMORA__ADMIN__V1__CODE__CODE_UNAVAILABLE, "the sidecar is shutting down");
+    if (is_shutting_down(ask))
         return;
-    }
     log_info(SCOPE, "event=plugin_restart plugin=%s", plugin_name(plugin));
     plugin_restart(plugin, "restarted by an administrator");
     ask->reply->plugins = ARENA_ARRAY(ask->arena, Remora__Admin__V1__Plugin *, 1);
@@ -190,9 +213,31 @@ restart_plugin(struct ask *ask)
 static void
 swap_plugin(struct ask *ask)
 {
-    if (named_plugin(ask) != NULL)
+    struct plugin *plugin = named_plugin(ask);
+    struct admin_process process = { .is_ready = false };
+    if (plugin == NULL || is_shutting_down(ask))
+        return;
+    if (ask->request->executable[0] != '\0') {
         refuse(ask, REMORA__ADMIN__V1__CODE__CODE_UNIMPLEMENTED,
-               "plugins cannot be swapped yet; restart ends the process and starts it again");
+               "another program cannot be named; replace the file %s",
+               plugin_manifest(plugin)->program);
+        return;
+    }
+    ask->config->process(ask->config->arg, &process);
+    if (!process.is_ready) {
+        refuse(ask, REMORA__ADMIN__V1__CODE__CODE_UNAVAILABLE, "the sidecar is not running yet");
+        return;
+    }
+    struct diag diag;
+    diag_init(&diag, ask->arena);
+    log_info(SCOPE, "event=plugin_swap plugin=%s", plugin_name(plugin));
+    if (host_swap(ask->config->host, slice_str(plugin_name(plugin)), &diag) != OK) {
+        refuse(ask, REMORA__ADMIN__V1__CODE__CODE_FAILED_PRECONDITION, SLICE_FMT,
+               SLICE_ARG(diag.message));
+        return;
+    }
+    ask->reply->plugins = ARENA_ARRAY(ask->arena, Remora__Admin__V1__Plugin *, 1);
+    add_plugin(ask, plugin, false);
 }
 
 /* --- dispatch ----------------------------------------------------------------------------------*/

@@ -29,6 +29,15 @@ lines_of(struct arena *arena, const struct plugin_status *status)
     return lines;
 }
 
+static const char *
+role_name(enum plugin_role role)
+{
+    static const char *const names[] = {
+        [PLUGIN_SERVES] = "serving", [PLUGIN_SUCCESSOR] = "successor", [PLUGIN_RETIRED] = "retired"
+    };
+    return names[role];
+}
+
 static char **
 types_of(struct arena *arena, const struct manifest *manifest)
 {
@@ -39,8 +48,8 @@ types_of(struct arena *arena, const struct manifest *manifest)
 }
 
 Remora__Admin__V1__Plugin *
-message_plugin(struct arena *arena, const struct plugin_status *status,
-               const struct manifest *manifest, bool with_lines)
+message_plugin(struct arena *arena, const struct plugin_status *status, const struct plugin *of,
+               bool with_lines)
 {
     Remora__Admin__V1__Plugin *plugin = ARENA_NEW(arena, Remora__Admin__V1__Plugin);
     remora__admin__v1__plugin__init(plugin);
@@ -59,7 +68,9 @@ message_plugin(struct arena *arena, const struct plugin_status *status,
         plugin->n_lines = status->line_count;
         plugin->lines = lines_of(arena, status);
     }
-    if (manifest != NULL) {
+    if (of != NULL) {
+        const struct manifest *manifest = plugin_manifest(of);
+        plugin->role = message_text(arena, slice_str(role_name(plugin_role(of))));
         plugin->executable = message_text(arena, slice_str(manifest->program));
         plugin->manifest = message_text(arena, slice_str(manifest->file));
         plugin->n_types = manifest->type_count;

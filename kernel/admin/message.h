@@ -11,9 +11,9 @@
  * message, so such bytes become '?'. */
 char *message_text(struct arena *arena, struct slice text);
 
-/* `manifest` may be NULL. Lines only if wanted. */
+/* `status` is that of `of`, which may be NULL: then less is told. Lines only if wanted. */
 Remora__Admin__V1__Plugin *message_plugin(struct arena *arena, const struct plugin_status *status,
-                                          const struct manifest *manifest, bool with_lines);
+                                          const struct plugin *of, bool with_lines);
 Remora__Admin__V1__Component *
 message_component(struct arena *arena, const struct host_component *component);
 

@@ -69,9 +69,12 @@ struct host_config {
     void (*on_settled)(void *arg);
     /* A component failed at the start and must not be ignored: the words of the log's last line. */
     void (*on_fatal)(void *arg, struct slice message);
-    /* For whoever wants to tell: something is in another state. Both may be NULL. */
+    /* For whoever wants to tell: something is in another state. All may be NULL. */
     void (*on_plugin)(void *arg, struct plugin *plugin, enum plugin_state from);
     void (*on_component)(void *arg, const struct host_component *component, const char *was);
+    /* A swap is over: `plugin` is the newcomer, which serves now or is retired. `error` says what
+     * went wrong; NULL if nothing did. */
+    void (*on_swap)(void *arg, struct plugin *plugin, bool has_taken_over, const char *error);
 };
 
 struct host *host_new(const struct host_config *config);
@@ -88,9 +91,11 @@ void host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *ar
 /* After that; docks end with their workers. */
 void host_free(struct host *host);
 
-/* Index from 0; host_plugin_at() gives NULL beyond the last. */
 size_t host_component_count(const struct host *host);
-struct host_component host_component_at(const struct host *host, size_t index);
+/* One after another, `cursor` from 0; false after the last. */
+bool host_next_component(const struct host *host, size_t *cursor,
+                         struct host_component *ret_component) WARN_UNUSED;
+/* Index from 0; NULL beyond the last. Those that come and go in a swap are among them. */
 struct plugin *host_plugin_at(struct host *host, size_t index);
 bool host_is_stopping(const struct host *host);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Components and plugins as the metadata API and administrators see them. */
-#include <assert.h>
-
 #include "base/json.h"
 #include "component/host_internal.h"
 
@@ -40,15 +38,17 @@ host_component_count(const struct host *host)
     return count;
 }
 
-struct host_component
-host_component_at(const struct host *host, size_t index)
+bool
+host_next_component(const struct host *host, size_t *cursor, struct host_component *ret_component)
 {
-    size_t at = 0;
-    for (;; at++) {
-        assert(at < host->member_count);
-        if (host->members[at] != NULL && index-- == 0)
-            return member_describe(host->members[at]);
+    while (*cursor < host->member_count) {
+        const struct member *member = host->members[(*cursor)++];
+        if (member == NULL)
+            continue; /* removed */
+        *ret_component = member_describe(member);
+        return true;
     }
+    return false;
 }
 
 struct plugin *

@@ -328,6 +328,8 @@ ward_swapped(struct ward *ward, const char *error)
             if (is_member_of(old->host->members[i], old))
                 member_forget_change(old->host->members[i]);
     }
+    if (ward->host->config.on_swap != NULL)
+        ward->host->config.on_swap(ward->host->config.arg, ward->plugin, kept == ward, error);
     if (again)
         ward_swap(kept, plugin_manifest(kept->plugin));
 }

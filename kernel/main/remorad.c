@@ -150,6 +150,12 @@ on_plugin(void *arg, struct plugin *plugin, enum plugin_state from)
 }
 
 static void
+on_swap(void *arg, struct plugin *plugin, bool has_taken_over, const char *error)
+{
+    admin_on_swap(((struct runtime *)arg)->admin, plugin, has_taken_over, error);
+}
+
+static void
 on_component(void *arg, const struct host_component *component, const char *was)
 {
     admin_on_component(((struct runtime *)arg)->admin, component, was);
@@ -415,6 +421,7 @@ make_host(struct runtime *runtime, const char *program_folder)
         .on_fatal = on_component_fatal,
         .on_plugin = on_plugin,
         .on_component = on_component,
+        .on_swap = on_swap,
     };
     runtime->host = host_new(&config);
 }

@@ -154,6 +154,14 @@ plugin_retire(struct plugin *plugin, const char *reason)
     plugin_stop(plugin, reason);
 }
 
+enum plugin_role
+plugin_role(const struct plugin *plugin)
+{
+    if (plugin->is_retired)
+        return PLUGIN_RETIRED;
+    return plugin->is_successor ? PLUGIN_SUCCESSOR : PLUGIN_SERVES;
+}
+
 static void
 keep(struct supervisor *s, struct plugin *plugin)
 {

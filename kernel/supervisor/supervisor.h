@@ -139,7 +139,15 @@ bool plugin_allow(struct plugin *plugin, const char *path, enum manifest_access 
 bool
 plugin_allow_metadata(struct plugin *plugin, struct slice name, struct slice value) WARN_UNUSED;
 
+/* Several of one name live side by side during a swap. */
+enum plugin_role {
+    PLUGIN_SERVES,
+    PLUGIN_SUCCESSOR, /* not promoted yet */
+    PLUGIN_RETIRED,
+};
+
 enum plugin_state plugin_state(const struct plugin *plugin);
+enum plugin_role plugin_role(const struct plugin *plugin);
 const struct manifest *plugin_manifest(const struct plugin *plugin);
 /* "redis", or "redis/orders" with isolation. */
 const char *plugin_name(const struct plugin *plugin);

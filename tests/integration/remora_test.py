@@ -4,6 +4,7 @@ timeout: 170"""
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -78,10 +79,10 @@ def tables():
                                     ["mem", "state.in-memory", "v1", "ready", "in-memory", "1", "-"],
                                     ["second", "state.in-memory", "v1", "ready", "in-memory", "1", "-"]])
     head, row = rows(run("plugin", "list"))
-    equal(head, ["NAME", "VERSION", "STATE", "PID", "GENERATION", "RESTARTS", "SINCE"])
-    equal(row[:3] + row[4:6], ["in-memory", "1.0.0", "ready", "1", "0"])
-    equal(int(row[3]), sidecar.plugins()["in-memory"]["pid"])
-    need(re.fullmatch(r"\d+s", row[6]), f"an age: {row[6]}")
+    equal(head, ["NAME", "VERSION", "STATE", "ROLE", "PID", "GENERATION", "RESTARTS", "SINCE"])
+    equal(row[:4] + row[5:7], ["in-memory", "1.0.0", "ready", "serving", "1", "0"])
+    equal(int(row[4]), sidecar.plugins()["in-memory"]["pid"])
+    need(re.fullmatch(r"\d+s", row[7]), f"an age: {row[7]}")
     shown = run("plugin", "describe", "in-memory")
     for text in ("name          in-memory\n", "state         ready\n", "types         state.in-memory\n",
                  "\nmem     state.in-memory  v1       ready  in-memory  1           -\n"):
@@ -177,6 +178,53 @@ def restart():
         need(change in told, f"{change} in {told}")
     need("restarted by an administrator" in run("events"), "the reason")
     need("exit code" in run("plugin", "describe", "in-memory"), "how it ended")
+
+
+def own_plugin(folder):
+    """A copy of the in-memory plugin, to be broken."""
+    shutil.copytree(os.path.join(BUILD, "plugins", "in-memory"), folder / "plugins/in-memory")
+    return ["--plugins-path", folder / "plugins"]
+
+
+@test("swap exchanges the process while it serves, and waits for the end of it")
+def swap():
+    folder = Folder()
+    sidecar = Sidecar(MEM, folder=folder, flags=own_plugin(folder))
+    run = at(sidecar)
+    before = sidecar.plugins()["in-memory"]["pid"]
+    for generation in range(2, 6):
+        equal(run("plugin", "swap", "in-memory"), f"in-memory is generation {generation} now\n")
+        equal(sidecar.call("POST", "/v1.0/state/mem", [{"key": "k", "value": generation}]).status, 204)
+        equal(json.loads(run("components", "-o", "json"))[0]["state"], "ready")
+    serving = [plugin for plugin in json.loads(run("plugin", "list", "-o", "json")) if plugin["role"] == "serving"]
+    equal([(plugin["generation"], plugin["state"]) for plugin in serving], [(5, "ready")])
+    need(serving[0]["pid"] != before, "another process")
+    need("  swap of in-memory  done  generation 5\n" in run("events"), run("events"))
+    equal(json.loads(run("plugin", "swap", "in-memory", "-o", "json"))["generation"], 6)
+
+
+@test("a swap that fails says why, and nothing has changed")
+def swap_fails():
+    folder = Folder()
+    sidecar = Sidecar(MEM, folder=folder, flags=own_plugin(folder))
+    run = at(sidecar)
+    here = ["--run-dir", folder / "run"]
+    before = sidecar.plugins()["in-memory"]["pid"]
+    equal(sidecar.call("POST", "/v1.0/state/mem", [{"key": "k", "value": 7}]).status, 204)
+    os.chmod(folder.write("broken", "#!/bin/sh\nexit 3\n"), 0o755)
+    os.rename(folder / "broken", folder / "plugins/in-memory/in-memory")
+    code, out, err = remora("plugin", "swap", "in-memory", *here)
+    equal((code, out), (1, ""))
+    need(err.startswith("remora: in-memory serves on as it was: ") and "3" in err, err)
+    folder.write("plugins/in-memory/plugin.yaml", "kind: Nonsense\n")
+    code, out, err = remora("plugin", "swap", "in-memory", *here)
+    equal((code, out), (1, ""))
+    need("plugin.yaml" in err, err)
+    code, out, err = remora("plugin", "swap", "in-memory", "--exe", "/bin/true", *here)
+    equal((code, out), (1, ""))
+    need("replace the file" in err, err)
+    equal(sidecar.call("GET", "/v1.0/state/mem/k").body, b"7")
+    need(f"\npid           {before}\n" in run("plugin", "describe", "in-memory"), "the process that was there")
 
 
 @test("events --follow goes on from the past into the present, until the sidecar ends")
@@ -288,7 +336,7 @@ def help_text():
     equal(first, remora("--help"))
     equal(first, remora("status", "-h"))
     for word in ("version", "status", "components", "plugin list", "plugin describe NAME", "plugin logs NAME",
-                 "plugin restart NAME", "events", "--socket PATH", "--run-dir DIR"):
+                 "plugin restart NAME", "plugin swap NAME", "events", "--socket PATH", "--run-dir DIR"):
         need(word in first[1], word)
 
 

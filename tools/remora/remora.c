@@ -135,10 +135,28 @@ run_plugin_restart(struct invocation *in, struct client *client)
                         show_restarted);
 }
 
+/* Waits for its end: the feed is joined before the order is given. */
 static int
 run_plugin_swap(struct invocation *in, struct client *client)
 {
-    return ask_and_show(in, client, REMORA__ADMIN__V1__METHOD__METHOD_SWAP_PLUGIN, show_plugin);
+    if (!client_subscribe(client, &in->location) ||
+        ask(in, client, REMORA__ADMIN__V1__METHOD__METHOD_SWAP_PLUGIN) == NULL)
+        return EXIT_NOT_DONE;
+    for (;;) {
+        arena_reset(&in->arena);
+        const Remora__Admin__V1__Event *event = client_next_event(client, &in->arena);
+        if (event == NULL)
+            return EXIT_NOT_DONE;
+        if (event->kind != REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_SWAP ||
+            !slice_eq(slice_str(event->name), slice_str(in->name)))
+            continue;
+        if (slice_eq(slice_str(event->state), SLICE("done"))) {
+            show_swapped(event, in->as_json);
+            return EXIT_DONE;
+        }
+        complain("%s serves on as it was: %s", in->name, event->reason);
+        return EXIT_NOT_DONE;
+    }
 }
 
 /* Those with numbers above `seen`, and says how many are missing before them. */
@@ -197,7 +215,11 @@ static const struct command commands[] = {
     { { "plugin", "describe" }, true, 0, run_plugin_describe, "all that is known of a plugin" },
     { { "plugin", "logs" }, true, TAKES_LINES, run_plugin_logs, "the last lines it printed" },
     { { "plugin", "restart" }, true, 0, run_plugin_restart, "end its process, start another" },
-    { { "plugin", "swap" }, true, TAKES_EXE, run_plugin_swap, "replace it under load" },
+    { { "plugin", "swap" },
+      true,
+      TAKES_EXE,
+      run_plugin_swap,
+      "read its manifest and program again, exchange it under load" },
     { { "events", NULL }, false, TAKES_FOLLOW, run_events, "what happened lately, or happens" },
 };
 

@@ -188,9 +188,9 @@ show_plugins(const Remora__Admin__V1__Reply *reply, bool as_json)
     }
     struct table table;
     char text[24];
-    table_init(&table, 7);
-    static const char *const heads[] = { "NAME",       "VERSION",  "STATE", "PID",
-                                         "GENERATION", "RESTARTS", "SINCE" };
+    table_init(&table, 8);
+    static const char *const heads[] = { "NAME", "VERSION",    "STATE",    "ROLE",
+                                         "PID",  "GENERATION", "RESTARTS", "SINCE" };
     for (size_t i = 0; i < ARRAY_LEN(heads); i++)
         table_add(&table, heads[i]);
     for (size_t i = 0; i < reply->n_plugins; i++) {
@@ -198,6 +198,7 @@ show_plugins(const Remora__Admin__V1__Reply *reply, bool as_json)
         table_add(&table, plugin->name);
         table_add(&table, plugin->version);
         table_add(&table, plugin->state);
+        table_add(&table, plugin->role);
         add_pid(&table, plugin->pid);
         table_addf(&table, "%" PRIu32, plugin->generation);
         table_addf(&table, "%" PRIu64, plugin->restarts);
@@ -296,12 +297,34 @@ show_lines(const Remora__Admin__V1__Reply *reply, bool as_json)
 }
 
 void
+show_swapped(const Remora__Admin__V1__Event *event, bool as_json)
+{
+    if (as_json) {
+        print_message(&event->base);
+        return;
+    }
+    char *name = harmless(event->name);
+    printf("%s is generation %" PRIu32 " now\n", name, event->generation);
+    free(name);
+}
+
+void
 show_restarted(const Remora__Admin__V1__Reply *reply, bool as_json)
 {
     if (as_json)
         print_message(&reply->plugins[0]->base);
     else
         print_line("restarting ", reply->plugins[0]->name);
+}
+
+static const char *
+kind_word(Remora__Admin__V1__EventKind kind)
+{
+    if (kind == REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_PLUGIN)
+        return "plugin";
+    if (kind == REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_COMPONENT)
+        return "component";
+    return kind == REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_SWAP ? "swap of" : "event of";
 }
 
 void
@@ -313,11 +336,11 @@ show_event(const Remora__Admin__V1__Event *event, bool as_json)
     }
     char time[CLOCK_RFC3339_BYTES];
     struct slice when = clock_rfc3339(event->unix_ms, time);
-    bool is_plugin = event->kind == REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_PLUGIN;
     char *name = harmless(event->name), *reason = harmless(event->reason);
-    printf(SLICE_FMT "  %s %s  %s -> %s  generation %" PRIu32 "%s%s\n", SLICE_ARG(when),
-           is_plugin ? "plugin" : "component", name, event->was, event->state, event->generation,
-           reason[0] == '\0' ? "" : "  ", reason);
+    bool has_was = event->was[0] != '\0';
+    printf(SLICE_FMT "  %s %s  %s%s%s  generation %" PRIu32 "%s%s\n", SLICE_ARG(when),
+           kind_word(event->kind), name, event->was, has_was ? " -> " : "", event->state,
+           event->generation, reason[0] == '\0' ? "" : "  ", reason);
     free(name);
     free(reason);
 }

@@ -17,6 +17,8 @@ void show_plugins(const Remora__Admin__V1__Reply *reply, bool as_json);
 void show_plugin(const Remora__Admin__V1__Reply *reply, bool as_json);
 void show_lines(const Remora__Admin__V1__Reply *reply, bool as_json);
 void show_restarted(const Remora__Admin__V1__Reply *reply, bool as_json);
+/* A swap that is done. */
+void show_swapped(const Remora__Admin__V1__Event *event, bool as_json);
 /* One line. */
 void show_event(const Remora__Admin__V1__Event *event, bool as_json);
 
