@@ -67,6 +67,37 @@ read_secrets(struct arena *arena, const struct node *secrets, const char *file,
                      SLICE_ARG(inner.message));
 }
 
+static bool
+is_observing(struct slice key)
+{
+    return slice_eq_nocase(key, SLICE("metric")) || slice_eq_nocase(key, SLICE("metrics")) ||
+           slice_eq_nocase(key, SLICE("logging")) || slice_eq_nocase(key, SLICE("features"));
+}
+
+static err_t
+read_observing(struct arena *arena, const struct node *spec, const char *file,
+               struct configuration *configuration, struct text_list *ret_ignored,
+               struct diag *diag)
+{
+    struct diag inner;
+    diag_init(&inner, arena);
+    err_t err = metrics_settings_read(arena, node_get(spec, SLICE("metric")),
+                                      &configuration->metrics, ret_ignored, &inner);
+    if (err == OK)
+        err = metrics_settings_read(arena, node_get(spec, SLICE("metrics")),
+                                    &configuration->metrics, ret_ignored, &inner);
+    if (err == OK)
+        err = api_log_settings_read(node_get(spec, SLICE("logging")), &configuration->api_log,
+                                    &inner);
+    if (err == OK)
+        err = feature_settings_read(arena, node_get(spec, SLICE("features")),
+                                    &configuration->features, &inner);
+    if (err == OK)
+        return OK;
+    return DIAG_FAIL(diag, err, "error loading configuration: %s: " SLICE_FMT, file,
+                     SLICE_ARG(inner.message));
+}
+
 static err_t
 read_spec(struct arena *arena, const struct node *spec, const char *file,
           struct configuration *configuration, struct text_list *ret_ignored, struct diag *diag)
@@ -76,10 +107,12 @@ read_spec(struct arena *arena, const struct node *spec, const char *file,
         if (slice_eq_nocase(item->key, SLICE("secrets")))
             err = read_secrets(arena, node_get(spec, SLICE("secrets")), file,
                                &configuration->secret_scopes, diag);
-        else
+        else if (!is_observing(item->key))
             text_list_add(arena, ret_ignored,
                           arena_printf(arena, "spec." SLICE_FMT, SLICE_ARG(item->key)));
     }
+    if (err == OK)
+        err = read_observing(arena, spec, file, configuration, ret_ignored, diag);
     return err == OK ? check_protections(spec, file, diag) : err;
 }
 

@@ -10,11 +10,15 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "config/observing.h"
 #include "config/secret_scope.h"
 #include "config/text_list.h"
 
 struct configuration {
     struct secret_scopes secret_scopes;
+    struct metrics_settings metrics;
+    struct api_log_settings api_log;
+    struct feature_settings features;
 };
 
 /* ERR_CONFIG with the words of the fatal log line if a file cannot be read, makes no sense, or asks

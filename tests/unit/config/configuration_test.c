@@ -132,3 +132,50 @@ TEST(scopes_that_make_no_sense_end_the_start)
             fprintf(stderr, "  got: %.*s\n", SLICE_ARG(diag.message));
     }
 }
+
+TEST(metrics_and_logging_are_read_from_both_spellings)
+{
+    CHECK_OK(
+        check_text("spec:\n  metric: {enabled: false, recordErrorCodes: true}\n"
+                   "  metrics:\n    enabled: true\n    http:\n"
+                   "      increasedCardinality: false\n      excludeVerbs: true\n"
+                   "      pathMatching: [\"/orders/{id}\", /v1.0/x]\n"
+                   "    latencyDistributionBuckets: [1, 2, 500]\n"
+                   "  logging: {apiLogging: {enabled: true, obfuscateURLs: true, "
+                   "omitHealthChecks: true}}\n"
+                   "  features: [{name: HotReload, enabled: false}, {name: X, enabled: true}]\n"));
+    const struct metrics_settings *metrics = &configuration.metrics;
+    CHECK_EQ_INT(ignored.count, 0);
+    CHECK(!metrics->is_off && metrics->records_error_codes);
+    CHECK(metrics->has_cardinality && !metrics->has_increased_cardinality);
+    CHECK(metrics->excludes_verbs);
+    REQUIRE(metrics->templates.count == 2 && metrics->bucket_count == 3);
+    CHECK_SLICE_IS(metrics->templates.items[0], "/orders/{id}");
+    CHECK_EQ_U64(metrics->buckets[2], 500);
+    CHECK(configuration.api_log.has_enabled && configuration.api_log.is_enabled);
+    CHECK(configuration.api_log.obfuscates_urls && configuration.api_log.omits_health_checks);
+    CHECK(feature_is_off(&configuration.features, SLICE("HotReload")));
+    CHECK(!feature_is_off(&configuration.features, SLICE("X")));
+}
+
+TEST(nonsense_about_metrics_is_refused_with_its_place)
+{
+    static const char *const specs[][2] = {
+        { "{metrics: [1]}", "line 1: spec.metrics must be a map, not a list" },
+        { "{metric: {enabled: what}}", "line 1: spec.metrics.enabled must be a bool, not text" },
+        { "{metrics: {http: {pathMatching: a}}}",
+          "line 1: spec.metrics.http.pathMatching must be a list, not text" },
+        { "{metrics: {latencyDistributionBuckets: [2, 1]}}",
+          "line 1: spec.metrics.latencyDistributionBuckets must ascend and have at most 64 items" },
+        { "{metrics: {latencyDistributionBuckets: [x]}}",
+          "line 1: spec.metrics.latencyDistributionBuckets must be a list of milliseconds, not "
+          "text" },
+        { "{features: {a: b}}", "line 1: spec.features must be a list, not a map" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "spec: %s\n", specs[i][0]);
+        CHECK_EQ_INT(check_text(text), ERR_CONFIG);
+        CHECK(slice_has_suffix(diag.message, slice_str(specs[i][1])));
+    }
+}
