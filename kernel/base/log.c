@@ -123,8 +123,44 @@ timestamp(char text[64])
     return slice_of(text, len);
 }
 
+/* --- fields ------------------------------------------------------------------------------------*/
+
+enum { COMMON_FIELDS = 5 };
+
+struct fields {
+    struct log_field items[COMMON_FIELDS + LOG_FIELDS_MAX + 3];
+    size_t count;
+};
+
+/* Keeps them in the order of their names, as logrus writes them. */
 static void
-format_text(struct line *line, enum log_level level, const char *scope, struct slice message)
+add_field(struct fields *fields, struct log_field field)
+{
+    size_t at = fields->count++;
+    for (; at > 0 && strcmp(fields->items[at - 1].name, field.name) > 0; at--)
+        fields->items[at] = fields->items[at - 1];
+    fields->items[at] = field;
+}
+
+static void
+add_text(struct fields *fields, const char *name, struct slice text)
+{
+    add_field(fields, (struct log_field){ .name = name, .text = text });
+}
+
+static void
+add_common(struct fields *fields, const char *scope)
+{
+    if (settings.app_id[0] != '\0') /* before the command line is read there is none */
+        add_text(fields, "app_id", slice_str(settings.app_id));
+    add_text(fields, "instance", slice_str(settings.instance));
+    add_text(fields, "scope", slice_str(scope));
+    add_text(fields, "type", SLICE("log"));
+    add_text(fields, "ver", slice_str(settings.version));
+}
+
+static void
+format_text(struct line *line, enum log_level level, struct slice message, struct fields *fields)
 {
     char time[64];
     put(line, SLICE("time="));
@@ -133,60 +169,66 @@ format_text(struct line *line, enum log_level level, const char *scope, struct s
     put(line, slice_str(level_names[level]));
     put(line, SLICE(" msg="));
     put_quoted(line, message);
-    if (settings.app_id[0] != '\0') { /* before the command line is read there is none */
-        put(line, SLICE(" app_id="));
-        put_value(line, slice_str(settings.app_id));
+    for (size_t i = 0; i < fields->count; i++) {
+        put(line, SLICE(" "));
+        put(line, slice_str(fields->items[i].name));
+        put(line, SLICE("="));
+        put_value(line, fields->items[i].text);
     }
-    put(line, SLICE(" instance="));
-    put_value(line, slice_str(settings.instance));
-    put(line, SLICE(" scope="));
-    put_value(line, slice_str(scope));
-    put(line, SLICE(" type=log ver="));
-    put_value(line, slice_str(settings.version));
 }
 
 static void
-format_json(struct line *line, enum log_level level, const char *scope, struct slice message)
+format_json(struct line *line, enum log_level level, struct slice message, struct fields *fields)
 {
     char time[64];
-    put(line, SLICE("{"));
-    if (settings.app_id[0] != '\0') {
-        put(line, SLICE("\"app_id\":"));
-        put_quoted(line, slice_str(settings.app_id));
-        put(line, SLICE(","));
+    add_text(fields, "level", slice_str(level_names[level]));
+    add_text(fields, "msg", message);
+    add_text(fields, "time", timestamp(time));
+    for (size_t i = 0; i < fields->count; i++) {
+        put(line, i == 0 ? SLICE("{") : SLICE(","));
+        put_quoted(line, slice_str(fields->items[i].name));
+        put(line, SLICE(":"));
+        if (fields->items[i].is_number)
+            put(line, fields->items[i].text);
+        else
+            put_quoted(line, fields->items[i].text);
     }
-    put(line, SLICE("\"instance\":"));
-    put_quoted(line, slice_str(settings.instance));
-    put(line, SLICE(",\"level\":"));
-    put_quoted(line, slice_str(level_names[level]));
-    put(line, SLICE(",\"msg\":"));
-    put_quoted(line, message);
-    put(line, SLICE(",\"scope\":"));
-    put_quoted(line, slice_str(scope));
-    put(line, SLICE(",\"time\":"));
-    put_quoted(line, timestamp(time));
-    put(line, SLICE(",\"type\":\"log\",\"ver\":"));
-    put_quoted(line, slice_str(settings.version));
     put(line, SLICE("}"));
+}
+
+static void
+write_line(enum log_level level, struct slice message, struct fields *fields)
+{
+    static __thread struct line line; /* not on a task's stack: tasks have little of it */
+    line.len = 0;
+    if (settings.json)
+        format_json(&line, level, message, fields);
+    else
+        format_text(&line, level, message, fields);
+    line.text[line.len++] = '\n';
+    ssize_t written = write(settings.fd, line.text, line.len);
+    (void)written; /* a log that cannot be written has nowhere to complain */
+}
+
+void
+log_write_fields(enum log_level level, const char *scope, struct slice message,
+                 const struct log_field *extra, size_t extra_count)
+{
+    struct fields fields = { .count = 0 };
+    add_common(&fields, scope);
+    for (size_t i = 0; i < extra_count && i < LOG_FIELDS_MAX; i++)
+        add_field(&fields, extra[i]);
+    write_line(level, slice_first(message, MESSAGE_BYTES), &fields);
 }
 
 void
 log_write(enum log_level level, const char *scope, const char *format, ...)
 {
-    /* Thread-local, not on a task's stack: tasks have little of it. */
-    static __thread struct line line;
-    static __thread char message[MESSAGE_BYTES];
+    static __thread char message[MESSAGE_BYTES]; /* likewise */
     va_list args;
     va_start(args, format);
     int len = vsnprintf(message, sizeof message, format, args);
     va_end(args);
     size_t kept = len < 0 ? 0 : (size_t)len < sizeof message ? (size_t)len : sizeof message - 1;
-    line.len = 0;
-    if (settings.json)
-        format_json(&line, level, scope, slice_of(message, kept));
-    else
-        format_text(&line, level, scope, slice_of(message, kept));
-    line.text[line.len++] = '\n';
-    ssize_t written = write(settings.fd, line.text, line.len);
-    (void)written; /* a log that cannot be written has nowhere to complain */
+    log_write_fields(level, scope, slice_of(message, kept), NULL, 0);
 }

@@ -32,6 +32,19 @@ extern enum log_level log_threshold;
 /* `scope` is a dotted name such as dapr.runtime. Message cut at 16 KiB. */
 void log_write(enum log_level level, const char *scope, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/* A field of its own beside the common ones. */
+struct log_field {
+    const char *name;
+    struct slice text;
+    bool is_number; /* not quoted in JSON */
+};
+
+enum { LOG_FIELDS_MAX = 8 };
+
+/* The same with fields, and whatever the threshold. */
+void log_write_fields(enum log_level level, const char *scope, struct slice message,
+                      const struct log_field *fields, size_t count);
+
 #define LOG_AT(level, scope, ...)                                                                  \
     do {                                                                                           \
         if ((level) >= log_threshold)                                                              \

@@ -157,3 +157,23 @@ TEST(lines_of_several_threads_do_not_mix)
         lines += one.len > 0 && json_is_valid(one);
     CHECK_EQ_INT(lines, 2000);
 }
+
+TEST(fields_stand_among_the_common_ones_by_name)
+{
+    const struct log_field fields[] = {
+        { .name = "method", .text = SLICE("GET /v1.0/state/mem/a") },
+        { .name = "code", .text = SLICE("200"), .is_number = true },
+        { .name = "useragent", .text = SLICE("curl/8") },
+    };
+    use(LOG_INFO, false, "shop");
+    log_write_fields(LOG_INFO, "s", SLICE("HTTP API Called"), fields, 3);
+    CHECK_EQ_STR(written(), "time=\"T\" level=info msg=\"HTTP API Called\" app_id=shop code=200 "
+                            "instance=host-1 method=\"GET /v1.0/state/mem/a\" scope=s type=log "
+                            "useragent=curl/8 ver=edge\n");
+    use(LOG_INFO, true, "shop");
+    log_write_fields(LOG_INFO, "s", SLICE("HTTP API Called"), fields, 3);
+    CHECK_EQ_STR(written(), "{\"app_id\":\"shop\",\"code\":200,\"instance\":\"host-1\","
+                            "\"level\":\"info\",\"method\":\"GET /v1.0/state/mem/a\","
+                            "\"msg\":\"HTTP API Called\",\"scope\":\"s\",\"time\":\"T\","
+                            "\"type\":\"log\",\"useragent\":\"curl/8\",\"ver\":\"edge\"}\n");
+}
