@@ -40,7 +40,10 @@ def pinned(command, core):
 
 
 def tree(pid):
-    """A process and what descends from it: a plugin may have its init beside it."""
+    """A process and what descends from it: a plugin may have its init beside it. Nothing descends from 0, which is what
+    the metadata name while there is no process; taken literally it would be the whole machine."""
+    if pid <= 1:
+        return []
     parents = {}
     for other in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -52,6 +55,17 @@ def tree(pid):
     for parent in pids:
         pids += [child for child in parents if parents[child] == parent]
     return pids
+
+
+def kill_ours(pid, number):
+    """Signals a process only if it runs a program of this build: pids come from a table that may be old by now."""
+    try:
+        if pid > 1 and os.readlink(f"/proc/{pid}/exe").startswith(os.path.realpath(remora.BUILD) + os.sep):
+            os.kill(pid, number)
+            return True
+    except OSError:
+        pass
+    return False
 
 
 def cpu_us(pids):

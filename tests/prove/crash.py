@@ -51,11 +51,9 @@ def kill_in_turns(sidecar, seconds):
     while time.monotonic() < until:
         time.sleep(KILL_EVERY_S)
         pids = plugin_tree(sidecar, "sqlite")
-        blows.append(time.monotonic())
-        try:
-            os.kill(rng.choice(pids), signal.SIGKILL)
-        except ProcessLookupError:
-            blows.pop()
+        at = time.monotonic()
+        if pids and measure.kill_ours(rng.choice(pids), signal.SIGKILL):
+            blows.append(at)
     return blows
 
 
@@ -134,11 +132,10 @@ def stopped(data):
     clients = Clients(2, sidecar.address, "file", STOP_S + 1.5, _prove.SEED)
     time.sleep(0.3)
     pids = plugin_tree(sidecar, "sqlite")
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    claims.holds("the plugin is stopped", all([measure.kill_ours(pid, signal.SIGSTOP) for pid in pids]) and pids)
     meanwhile = case.run(4, STOP_S)
     for pid in reversed(pids):
-        os.kill(pid, signal.SIGCONT)
+        measure.kill_ours(pid, signal.SIGCONT)
     accounts = clients.join()
     judge_answers(accounts)
     claims.at_most(f"slowest answer of a plugin stopped for {STOP_S} s, s", max(a.slowest_s for a in accounts),
