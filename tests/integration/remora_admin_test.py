@@ -23,8 +23,8 @@ folder = os.path.dirname(os.environ["REMORA_URL"].split("://")[1])
 for name, greeting in (("admin.sock", b"\\0SP\\0\\0\\x30\\0\\0"), ("events.sock", b"\\0SP\\0\\0\\x21\\0\\0")):
     try:
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(10)
         s.connect(os.path.join(folder, name))
+        s.settimeout(10)
         s.sendall(greeting)
         if name == "admin.sock":
             s.sendall(b"\\1\\0\\0\\0\\0\\0\\0\\0\\6\\x80\\0\\0\\1\\x08\\x02")
@@ -73,9 +73,10 @@ class Admin:
 
 
 def connect(path):
+    """Blocks while the backlog is full."""
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(DEADLINE_S)
     s.connect(path)
+    s.settimeout(DEADLINE_S)
     return s
 
 
