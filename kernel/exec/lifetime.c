@@ -227,8 +227,10 @@ namespace_split(void)
     }
     outer_wait(init, ends[1]);
     if (news->setup_errno != 0) {
+        error = news->setup_errno;
         (void)close(ends[1]);
-        return news->setup_errno;
+        (void)munmap(news, sizeof *news);
+        return error;
     }
     int status = __atomic_load_n(&news->status, __ATOMIC_ACQUIRE);
     end_like(status == NO_STATUS ? SIGKILL : status);
@@ -273,7 +275,7 @@ pid_of_name(const char *name)
 static void
 kill_children(void)
 {
-    char entries[4096] __attribute__((aligned(8)));
+    char entries[2048] __attribute__((aligned(8)));
     pid_t self = getpid();
     int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (proc < 0)

@@ -66,6 +66,7 @@ load(char why[TLS_ERROR_BYTES])
     *(void **)&so.name = dlsym(library, #name);                                                    \
     if (so.name == NULL) {                                                                         \
         snprintf(why, TLS_ERROR_BYTES, "TLS needs OpenSSL 3: no %s in it", #name);                 \
+        (void)dlclose(library); /* nothing can be done about a failure */                          \
         return false;                                                                              \
     }
     FUNCTIONS(FIND)
