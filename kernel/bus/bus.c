@@ -66,14 +66,14 @@ bus_call_body_all(struct task *t, struct bus_call *call, size_t bytes_max, struc
             return err;
         if (chunk.len == 0)
             break;
-        if ((int64_t)(whole.len + chunk.len) == expected && whole.len == 0 && chunk.data != NULL &&
+        if ((int64_t)(whole.len + chunk.len) == expected && whole.len == 0 &&
             call->call.body_given == 0) {
             *ret_body = chunk; /* all of it came with the answer, and is in the arena already */
             return OK;
         }
         if (whole.len + chunk.len > bytes_max)
             return ERR_TOO_LARGE;
-        if (whole.len + chunk.len > capacity) {
+        if (whole.data == NULL || whole.len + chunk.len > capacity) {
             size_t wanted = expected > 0 ? (size_t)expected : (whole.len + chunk.len) * 2;
             if (wanted < whole.len + chunk.len)
                 wanted = whole.len + chunk.len;

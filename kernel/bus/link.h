@@ -157,11 +157,12 @@ struct flow {
     bool has_stopped;     /* the other side does not want more */
 };
 
-/* Methods of plugin.proto up to here are of a component's life: that they are answered proves little. */
+/* Methods of plugin.proto up to here are of a component's life: that they are answered proves
+ * little. */
 enum { LIFECYCLE_METHOD_MAX = 31 };
 
 struct link_call {
-    bool proves_work; /* not a life-cycle call */
+    bool proves_work;  /* not a life-cycle call */
     struct link *link; /* NULL: not open */
     uint64_t id;
     struct link_call *next; /* in its slot */

@@ -9,8 +9,8 @@
  *
  * An end of input while the handler works winds the task down (nothing new is begun: waits end with
  * ERR_CANCELLED, except for what is under way) and the answer is still tried: a client may
- * half-close and read on. A reset cancels everything, and the answer goes nowhere. A handler that returns
- * without an answer gets 500 sent for it.
+ * half-close and read on. A reset cancels everything, and the answer goes nowhere. A handler that
+ * returns without an answer gets 500 sent for it.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H

@@ -551,7 +551,7 @@ print_help(const char *program, FILE *to)
     return 0;
 }
 
-/* Fixed thresholds: left alone, malloc learns from the first large body to keep as much for ever. */
+/* Fixed thresholds: left alone, malloc learns from the first large body to keep as much. */
 static void
 setup_malloc(void)
 {

@@ -111,14 +111,11 @@ put_error_info(struct buf *out, const struct api_error *error)
 {
     bool ok = put_text(out, "{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\","
                             "\"domain\":\"dapr.io\",\"metadata\":");
-    if (error->info == NULL)
-        ok = ok && put_text(out, "null");
-    for (size_t i = 0; i < error->info_count; i++)
+    for (size_t i = 0; error->info != NULL && i < error->info_count; i++)
         ok = ok && put_text(out, i == 0 ? "{" : ",") &&
              json_write_string(out, error->info[i].name, false) && put_text(out, ":") &&
              json_write_string(out, error->info[i].value, false);
-    if (error->info != NULL)
-        ok = ok && put_text(out, "}");
+    ok = ok && put_text(out, error->info != NULL ? "}" : "null");
     return ok && put_text(out, ",\"reason\":") &&
            json_write_string(out, slice_str(err_info(error->err)->reason), false) &&
            put_text(out, "}");

@@ -6,6 +6,8 @@
  */
 #include "surface/http_state_json.h"
 
+#include <assert.h>
+
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -380,6 +382,7 @@ static err_t
 check_operations(struct request *rq, struct transaction_request *transaction,
                  const struct slice *kinds)
 {
+    assert(kinds != NULL || transaction->count == 0);
     for (size_t i = 0; i < transaction->count; i++) {
         struct state_operation *operation = &transaction->operations[i];
         operation->is_delete = slice_eq(kinds[i], SLICE("delete"));

@@ -16,8 +16,8 @@
 #include "table.h"
 
 enum {
-    /* A piece ends with the change that exceeds this. Small enough to be made, and taken in, between
-     * two requests without anybody noticing. */
+    /* A piece ends with the change that exceeds this. Small enough to be made, and taken in,
+     * between two requests without anybody noticing. */
     HANDOVER_PIECE_BYTES = 256 * 1024,
 };
 

@@ -17,7 +17,7 @@ enum { BUF_BYTES_MIN = 4096, DIGITS_MAX = 20 };
 char *
 resp_buf_reserve(struct resp_buf *buf, size_t room)
 {
-    if (buf->cap - buf->len < room) {
+    if (buf->data == NULL || buf->cap - buf->len < room) {
         size_t cap = buf->cap < BUF_BYTES_MIN ? BUF_BYTES_MIN : buf->cap;
         while (cap - buf->len < room)
             cap *= 2;

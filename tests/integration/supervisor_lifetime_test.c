@@ -60,7 +60,8 @@ act(const char *name)
     if (strcmp(name, "fork-away-and-exit") == 0) {
         char go;
         snprintf(path, sizeof path, "%s/go", getenv("TEST_DIR"));
-        (void)!read(open(path, O_RDONLY), &go, 1); /* a FIFO, until all are away */
+        int fifo = open(path, O_RDONLY);
+        (void)!read(fifo, &go, 1); /* until all are away */
         _exit(7);
     }
     for (;;)
@@ -184,7 +185,7 @@ plugin_ends(const char *name, struct setting setting, const char *how)
         CHECK(is_soon_all_gone());
         close(go);
         fixture_fini(&f);
-        _exit(atomic_load(&test_failures) > 0);
+        _exit(atomic_load(&test_failures) > 0 ? 1 : 0);
     }
     REQUIRE(waitpid(child, &status_of_child, 0) == child);
     CHECK_EQ_INT(status_of_child, 0);

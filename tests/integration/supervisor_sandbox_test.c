@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -46,7 +47,9 @@ try_files(void)
 {
     tell("read-mine", open(in_dir("mine/data"), O_RDONLY));
     tell("write-mine", open(in_dir("mine/new"), O_CREAT | O_RDWR, 0600));
-    tell("rename-mine", rename(in_dir("mine/new"), strdup(in_dir("mine/newer"))));
+    char from[PATH_MAX];
+    snprintf(from, sizeof from, "%s", in_dir("mine/new"));
+    tell("rename-mine", rename(from, in_dir("mine/newer")));
     tell("unlink-mine", unlink(in_dir("mine/newer")));
     tell("write-linked", open(in_dir("mine/linked"), O_RDWR));
     tell("write-beside-linked", open(in_dir("true/new"), O_CREAT | O_RDWR, 0600));
@@ -66,9 +69,10 @@ static void
 try_processes(void)
 {
     char path[64];
-    pid_t kernel;
+    uint64_t number = 0;
     const char *text = getenv("KERNEL");
-    (void)sscanf(text == NULL ? "0" : text, "%d", &kernel);
+    REQUIRE(text != NULL && slice_to_u64(slice_str(text), &number));
+    const pid_t kernel = (pid_t)number;
     tell("signal-kernel", kill(kernel, 0));
     tell("trace-kernel", ptrace(PTRACE_ATTACH, kernel, NULL, NULL));
     tell("trace-me", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
@@ -437,7 +441,7 @@ in_child(void (*body)(void))
     if (child == 0) {
         body();
         fflush(NULL);
-        _exit(atomic_load(&test_failures) > 0);
+        _exit(atomic_load(&test_failures) > 0 ? 1 : 0);
     }
     REQUIRE(waitpid(child, &result, 0) == child);
     CHECK_EQ_INT(result, 0);

@@ -133,7 +133,7 @@ static inline void
 test_print_mem(const char *label, struct test_mem m)
 {
     const unsigned char *p = m.ptr;
-    size_t shown = m.len < 512 ? m.len : 512;
+    size_t shown = p == NULL ? 0 : m.len < 512 ? m.len : 512;
     fprintf(stderr, "  %s (%zu) \"", label, m.len);
     for (size_t i = 0; i < shown; i++) {
         if (p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\' && p[i] != '"')
@@ -148,7 +148,8 @@ static inline bool
 test_eq_mem(struct test_mem a, struct test_mem b, const char *a_text, const char *b_text,
             const char *file, int line)
 {
-    if (a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0))
+    if (a.len == b.len &&
+        (a.len == 0 || (a.ptr != NULL && b.ptr != NULL && memcmp(a.ptr, b.ptr, a.len) == 0)))
         return true;
     atomic_fetch_add(&test_failures, 1);
     fprintf(stderr, "%s:%d: %s: %s differs from %s\n", file, line, test_current, a_text, b_text);

@@ -155,8 +155,9 @@ struct remora_component_type {
      * what has changed since. Both NULL: not supported.
      *
      * Every change after `cursor` in the order it happened, deletions included, as much as is one
-     * piece (up to 2 MiB, or a single value). 0 is the beginning; later ones are what the last reply
-     * said. Answer with remora_reply_export(). An exchange may end at any moment without a word. */
+     * piece (up to 2 MiB, or a single value). 0 is the beginning; later ones are what the last
+     * reply said. Answer with remora_reply_export(). An exchange may end at any moment without a
+     * word. */
     void (*export_state)(remora_call *call, void *self, uint64_t cursor);
     /* Such a piece, made by the build before or after this one, or by this one. Answer with
      * remora_reply_ok(). */
@@ -212,8 +213,7 @@ void remora_reply_ok(remora_call *call);
 void remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
                        uint32_t transaction_operations_max);
 /* `cursor` is the change that the piece ends with; `more`: there is more already. */
-void
-remora_reply_export(remora_call *call, uint64_t cursor, bool more, struct remora_bytes piece);
+void remora_reply_export(remora_call *call, uint64_t cursor, bool more, struct remora_bytes piece);
 void remora_reply_error(remora_call *call, enum remora_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void remora_reply_failure(remora_call *call, const struct remora_failure *failure);

@@ -281,7 +281,7 @@ TEST(open_host_calls_are_bounded_in_number)
     peer_send((struct frame){ .kind = FRAME_DATA, .call = 2, .payload = SLICE("x") });
     CHECK_EQ_U64(peer_expect(FRAME_RESPONSE).call, 2);
     settle();
-    peer_request(id += 2, SLICE("x"));
+    peer_request(id + 2, SLICE("x"));
     CHECK(!peer_expect(FRAME_RESPONSE).has_status);
     stop();
 }
@@ -299,7 +299,7 @@ TEST(open_host_calls_are_bounded_in_bytes)
     check_refused(id, GRPC_RESOURCE_EXHAUSTED);
     peer_send((struct frame){ .kind = FRAME_CANCEL, .call = 2 });
     check_refused(2, GRPC_CANCELLED);
-    peer_request(id += 2, SLICE("x"));
+    peer_request(id + 2, SLICE("x"));
     CHECK(!peer_expect(FRAME_RESPONSE).has_status);
     stop();
 }

@@ -39,7 +39,7 @@ note(struct slice piece)
 static void
 read_pieces(struct http_exchange *x, size_t pieces_max)
 {
-    struct slice piece;
+    struct slice piece = SLICE_EMPTY;
     while (seen.pieces < pieces_max && (seen.err = http_body_read(x, &piece)) == OK &&
            piece.len > 0)
         note(piece);
@@ -49,7 +49,7 @@ static void
 handle(struct http_exchange *x)
 {
     struct wait wait;
-    struct slice body;
+    struct slice body = SLICE_EMPTY;
     seen.pieces = seen.bytes = 0;
     if (seen.mode == READ_AFTER_WAIT) {
         wait_init(&wait, x->task, NULL);
@@ -148,8 +148,9 @@ check_large(const char *head, bool is_chunked, enum mode mode)
         char line[32];
         size_t len = is_chunked ? at % 30011 + 1 : BYTES;
         len = len < BYTES - at ? len : BYTES - at;
+        snprintf(line, sizeof line, "%zX\r\n", len);
         if (is_chunked)
-            rig_send_mem(&rig, fd, line, (size_t)snprintf(line, sizeof line, "%zX\r\n", len));
+            rig_send(&rig, fd, line);
         rig_send_mem(&rig, fd, body + at, len);
         if (is_chunked)
             rig_send(&rig, fd, "\r\n");

@@ -88,12 +88,13 @@ handle(struct http_exchange *x)
 
 static const char *const texts[] = {
     "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\nHost: "
-    "x\r\n\r\n",
+    ("GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+     "GET /b HTTP/1.1\r\nHost: x\r\n\r\n"
+     "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"),
     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde",
     "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nabcde",
-    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
-    "chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: 1\r\n\r\n",
+    ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: 1\r\n\r\n"),
     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n",
     "GET / HTTP/1.0\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",

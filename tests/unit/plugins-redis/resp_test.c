@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Redis protocol: every type, every cut, and what a hostile server may send. */
-#include "resp.h"
+#include "plugins/redis/resp.h"
 
 #include "test.h"
 

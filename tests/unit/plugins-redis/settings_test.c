@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Component metadata: what is read, and what is refused. */
-#include "settings.h"
+#include "plugins/redis/settings.h"
 
 #include "fake_sdk.h"
 

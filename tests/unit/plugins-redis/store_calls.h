@@ -4,7 +4,7 @@
 #define STORE_CALLS_H
 
 #include "fake_sdk.h"
-#include "store.h"
+#include "plugins/redis/store.h"
 
 struct field {
     const char *name, *value;
