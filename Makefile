@@ -83,10 +83,13 @@ plugin_flags = -Iplugins/$(1) $($(1)_CFLAGS)
 # -------------------------------------------------------------------------------------------------------- contract
 
 PROTO     := $(shell find proto -name '*.proto' 2>/dev/null)
-PROTO_C   := $(PROTO:proto/%.proto=$(BUILD)/gen/%.pb-c.c)
+# Messages of Google's that the API uses; libprotobuf-dev brings the files.
+PROTO_GOOGLE := $(patsubst %,google/protobuf/%.proto,any duration empty struct timestamp)
+PROTO_NAMES  := $(PROTO:proto/%=%) $(PROTO_GOOGLE)
+PROTO_C   := $(PROTO_NAMES:%.proto=$(BUILD)/gen/%.pb-c.c)
 PROTO_H   := $(PROTO_C:.c=.h)
-PROTO_PY  := $(PROTO:proto/%.proto=$(BUILD)/gen/python/%_pb2.py)
-PROTO_BARE := $(PROTO:proto/%=$(BUILD)/gen-proto/%)
+PROTO_PY  := $(patsubst proto/%.proto,$(BUILD)/gen/python/%_pb2.py,$(filter proto/remora/%,$(PROTO)))
+PROTO_BARE := $(PROTO_NAMES:%=$(BUILD)/gen-proto/%)
 PROTO_O   := $(PROTO_C:$(BUILD)/%.c=$(BUILD)/obj/%.o)
 PLUGIN_PROTO_O := $(filter $(BUILD)/obj/gen/remora/plugin/%,$(PROTO_O))
 
@@ -94,6 +97,10 @@ PLUGIN_PROTO_O := $(filter $(BUILD)/obj/gen/remora/plugin/%,$(PROTO_O))
 $(BUILD)/gen-proto/%.proto: proto/%.proto
 	$(Q)mkdir -p $(@D)
 	$(Q)awk '/^service /{skip=!/}[ \t]*$$/; next} !skip{print} /^}/{skip=0}' $< > $@
+
+$(BUILD)/gen-proto/google/protobuf/%.proto: /usr/include/google/protobuf/%.proto
+	$(Q)mkdir -p $(@D)
+	$(Q)cp $< $@
 
 # Two outputs of one command; the temporary folder makes them appear whole when two makes run at once. The pragma and the
 # second cast keep our warnings out of the X__INIT macros: clang looks for dropped qualifiers in them nevertheless.
