@@ -104,6 +104,30 @@ def faults():
     equal(sidecar.stop(), 0, "exit status")
 
 
+@test("an answer that is not what was asked for is an error of the store", "HOSTILE")
+def wrong_answers():
+    """ERR_PLUGIN_PROTOCOL inside; a client reads the code of what it wanted."""
+    sidecar = Sidecar(BAD, flags=FLAGS)
+    bad = Store(sidecar, "bad")
+    reply = bad.bulk(["a", "b"])
+    equal((reply.status, reply.json["errorCode"]), (500, "ERR_STATE_BULK_GET"))
+    need("malformed" in reply.text, reply.text)
+    equal(bad.transact(("upsert", "a", 1), ("upsert", "b", 2)).status, 204)
+    equal(sidecar.stop(), 0, "exit status")
+
+
+@test("a transaction larger than the store supports is refused with both numbers", "HOSTILE")
+def large_transaction():
+    sidecar = Sidecar(BAD, flags=FLAGS)
+    reply = Store(sidecar, "bad").transact(("upsert", "a", 1), ("upsert", "b", 2), ("delete", "c"))
+    equal((reply.status, reply.json["errorCode"]), (400, "ERR_STATE_STORE_TOO_MANY_TRANSACTIONS"))
+    equal(reply.json["message"],
+          "the transaction contains 3 operations, which is more than what the state store supports: 2")
+    info = next(d for d in reply.json["details"] if d["@type"].endswith("ErrorInfo"))
+    equal(info["metadata"], {"currentOpsTransaction": "3", "maxOpsPerTransaction": "2"})
+    equal(sidecar.stop(), 0, "exit status")
+
+
 def reset(connection):
     """Closes at once: a mere end of input would only say that the client has nothing more to ask."""
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

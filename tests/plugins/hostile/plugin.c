@@ -26,6 +26,7 @@ enum {
     IN_BYTES_MAX = 64 * 1024 * 1024,
     OUT_BYTES_MAX = 64 * 1024 * 1024,
     FLOOD_FRAMES = 100000,
+    OPERATIONS_MAX = 2, /* of a transaction: what we say in our reply to Init */
     METHOD_INIT = REMORA__PLUGIN__V1__METHOD__METHOD_INIT,
     METHOD_STATE_GET = REMORA__PLUGIN__V1__METHOD__METHOD_STATE_GET,
     METHOD_HOST_STATE_GET = REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_GET,
@@ -86,22 +87,28 @@ put(struct frame frame)
         flush_out();
 }
 
-/* A found value for a get. */
 static void
-put_value(uint64_t call, const char *text)
+put_reply(uint64_t call, const ProtobufCMessage *reply, const char *body)
 {
     struct arena arena;
     arena_init(&arena);
-    Remora__Plugin__V1__StateValue value = REMORA__PLUGIN__V1__STATE_VALUE__INIT;
-    value.found = 1;
-    struct slice message = pb_pack(&arena, &value.base);
-    struct slice payload = arena_printf(&arena, SLICE_FMT "%s", SLICE_ARG(message), text);
+    struct slice message = pb_pack(&arena, reply);
+    struct slice payload = arena_printf(&arena, SLICE_FMT "%s", SLICE_ARG(message), body);
     put((struct frame){ .kind = FRAME_RESPONSE,
                         .call = call,
                         .message_bytes = (uint32_t)message.len,
                         .payload_bytes = payload.len,
                         .payload = payload });
     arena_fini(&arena);
+}
+
+/* A found value for a get. */
+static void
+put_value(uint64_t call, const char *text)
+{
+    Remora__Plugin__V1__StateValue value = REMORA__PLUGIN__V1__STATE_VALUE__INIT;
+    value.found = 1;
+    put_reply(call, &value.base, text);
 }
 
 static const char zeroes[128 * 1024];
@@ -486,10 +493,25 @@ on_get(const struct frame *request)
 }
 
 static void
+put_abilities(uint64_t call)
+{
+    Remora__Plugin__V1__Capability can[] = {
+        REMORA__PLUGIN__V1__CAPABILITY__CAPABILITY_TRANSACTIONAL
+    };
+    Remora__Plugin__V1__InitReply reply = REMORA__PLUGIN__V1__INIT_REPLY__INIT;
+    reply.n_capabilities = 1;
+    reply.capabilities = can;
+    reply.transaction_operations_max = OPERATIONS_MAX;
+    put_reply(call, &reply.base, "");
+}
+
+static void
 on_request(const struct frame *request)
 {
     if (request->method == METHOD_STATE_GET)
         on_get(request);
+    else if (request->method == METHOD_INIT)
+        put_abilities(request->call);
     else /* an empty message is the right reply to everything else that matters here */
         put((struct frame){ .kind = FRAME_RESPONSE, .call = request->call });
 }
