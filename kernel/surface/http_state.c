@@ -2,6 +2,7 @@
 /* The state API over HTTP: one handler a row of methods.def. */
 #include "api/state.h"
 #include "async/offload.h"
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "surface/http_state_json.h"
@@ -167,20 +168,10 @@ read_exactly(struct http_call *call, struct state_body *body, struct slice *pend
 static struct slice
 base64_of(struct arena *arena, struct slice bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *out = arena_alloc(arena, (bytes.len + 2) / 3 * 4 + 1);
-    size_t len = 0;
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t left = bytes.len - i;
-        unsigned group = (unsigned)(unsigned char)bytes.data[i] << 16;
-        group |= left > 1 ? (unsigned)(unsigned char)bytes.data[i + 1] << 8 : 0;
-        group |= left > 2 ? (unsigned)(unsigned char)bytes.data[i + 2] : 0;
-        out[len++] = digits[group >> 18];
-        out[len++] = digits[(group >> 12) & 63];
-        out[len++] = left > 1 ? digits[(group >> 6) & 63] : '=';
-        out[len++] = left > 2 ? digits[group & 63] : '=';
-    }
-    return slice_of(out, len);
+    size_t len = base64_encoded_len(bytes.len);
+    char *text = arena_alloc(arena, len);
+    base64_encode(bytes, text);
+    return slice_of(text, len);
 }
 
 static err_t
