@@ -76,6 +76,8 @@ component_facts_new(const struct component_facts *from)
     char *at = (char *)(facts + 1);
     *facts = *from;
     atomic_init(&facts->refs, 1);
+    if (facts->encryption != NULL)
+        encryption_ref(facts->encryption);
     facts->name = copy_to(&at, from->name);
     facts->type = copy_to(&at, from->type);
     facts->version = copy_to(&at, from->version);
@@ -96,6 +98,7 @@ component_facts_unref(struct component_facts *facts)
     if (facts == NULL || atomic_fetch_sub_explicit(&facts->refs, 1, memory_order_acq_rel) != 1)
         return;
     latch_unref(facts->gone);
+    encryption_unref(facts->encryption);
     free(facts);
 }
 

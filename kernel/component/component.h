@@ -19,6 +19,7 @@
 #include "base/map.h"
 #include "base/slice.h"
 #include "bus/bus.h"
+#include "component/encryption.h"
 
 /* The category is what stands before the first dot of a type. */
 enum component_kind {
@@ -60,10 +61,11 @@ struct component_facts {
     uint32_t generation;
     uint32_t handle; /* within its plugin process */
     uint32_t capabilities;
-    uint32_t operations_max; /* of one transaction; 0: no limit */
+    uint32_t operations_max;       /* of one transaction; 0: no limit */
+    struct encryption *encryption; /* state: counted; NULL: values are stored as they are */
 };
 
-/* Copies the texts; takes over the reference to `gone`. */
+/* Copies the texts, counts `encryption`; takes over the reference to `gone`. */
 struct component_facts *component_facts_new(const struct component_facts *from);
 struct component_facts *component_facts_ref(struct component_facts *facts);
 void component_facts_unref(struct component_facts *facts);

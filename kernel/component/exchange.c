@@ -90,22 +90,45 @@ read_init_reply(struct task *t, struct exchange_item *item, const struct bus_cal
     return OK;
 }
 
-/* Init, and Start where both generations may work at a time. */
 static err_t
-init_item(struct task *t, void *arg)
+resolve_secrets(struct task *t, struct exchange_item *item)
 {
-    struct exchange_item *item = arg;
+    struct secret_refs_result result;
+    if (item->secrets == NULL)
+        return OK;
+    err_t err = secret_refs_resolve(t, item->secrets, &item->request, &result);
+    if (err != OK)
+        set_error(item, result.error);
+    item->facts.encryption = result.encryption;
+    item->is_create_error = result.is_create_error;
+    return err;
+}
+
+static err_t
+create(struct task *t, struct exchange_item *item)
+{
     struct bus_call call;
     const struct link_args args = { .method = METHOD(INIT),
                                     .component = item->facts.handle,
                                     .is_write = true,
-                                    .message = slice_of(item->request, item->request_bytes) };
-    uint64_t outer = task_deadline_push(t, item->init_timeout_ms);
+                                    .message = slice_of(item->request.bytes, item->request.len) };
     err_t err = ask(t, item, item->to, &args, &call);
     if (err == OK)
         err = read_init_reply(t, item, &call);
     item->is_inited = err == OK;
     bus_call_finish(t, &call);
+    return err;
+}
+
+/* Init, and Start where both generations may work at a time. */
+static err_t
+init_item(struct task *t, void *arg)
+{
+    struct exchange_item *item = arg;
+    uint64_t outer = task_deadline_push(t, item->init_timeout_ms);
+    err_t err = resolve_secrets(t, item);
+    if (err == OK)
+        err = create(t, item);
     if (err == OK && item->replace == REPLACE_OVERLAP)
         err = simple(t, item, item->to, METHOD(START), item->facts.handle);
     task_deadline_pop(t, outer);
@@ -457,9 +480,11 @@ exchange_free(struct exchange *exchange)
 {
     for (size_t i = 0; i < exchange->count; i++) {
         struct exchange_item *item = &exchange->items[i];
-        if (item->request != NULL)
-            explicit_bzero(item->request, item->request_bytes); /* it may hold secrets */
-        free(item->request);
+        if (item->request.bytes != NULL)
+            explicit_bzero(item->request.bytes, item->request.len); /* it may hold secrets */
+        free(item->request.bytes);
+        secret_refs_free(item->secrets);
+        encryption_unref(item->facts.encryption);
         free(item->error);
         link_unref(item->from);
         link_unref(item->to);

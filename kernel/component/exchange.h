@@ -18,6 +18,7 @@
 
 #include "async/mailbox.h"
 #include "component/route.h"
+#include "component/secret_refs.h"
 #include "supervisor/manifest.h"
 
 /* One component. Pointers are owned by the item and given back by exchange_free(), except those the
@@ -28,10 +29,10 @@ struct exchange_item {
     struct slice name; /* borrowed while the exchange lasts */
     enum manifest_replace replace;
     uint64_t init_timeout_ms;
-    char *request; /* packed InitRequest */
-    size_t request_bytes;
+    struct init_request request; /* packed, without secrets */
+    struct secret_refs *secrets; /* what is added to it; NULL without */
     struct component_facts
-        facts; /* of the new generation; texts borrowed; capabilities are filled in */
+        facts; /* of the new generation; texts borrowed; what Init tells is filled in */
 
     struct link *from; /* counted; NULL: nothing serves it now */
     uint32_t from_handle;
@@ -45,7 +46,8 @@ struct exchange_item {
     bool is_switched;
     struct latch *gone; /* the owner's references for the new generation */
     struct latch *writes;
-    char *error; /* why this one failed */
+    char *error;          /* why this one failed */
+    bool is_create_error; /* as secret_refs.h has it */
 };
 
 struct exchange;

@@ -143,7 +143,7 @@ put_members(const struct host *host, bool secret_stores, struct buf *components,
         const struct member *member = host->members[i];
         if (member == NULL || (member->kind == COMPONENT_SECRETS) != secret_stores)
             continue;
-        if (member->is_settled &&
+        if (member->is_settled && member->generation > 0 &&
             (member->standing != STANDING_FAILED || member->capabilities != 0))
             ok = ok && put_component(components, member);
         ok = ok && put_standing(details, member, details->data[details->len - 1] == '[');

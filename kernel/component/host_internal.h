@@ -88,6 +88,7 @@ bool member_assign(struct member *member, bool *ret_is_allowed);
 void member_init(struct member *member);
 /* Failures, with the reference's words. */
 void member_init_failed(struct member *member, struct slice cause);
+void member_create_failed(struct member *member, struct slice cause);
 /* Its plugin's link is gone. */
 void member_lost(struct member *member);
 /* Exchanges it for what `spec` says; now, or when what is under way is over. */
@@ -102,6 +103,17 @@ void member_settle(struct member *member);
  * copied. Starts it. */
 void
 members_exchange(struct host *host, struct member *const *members, size_t count, struct ward *to);
+
+/* --- host_secrets.c ----------------------------------------------------------------------------*/
+
+/* Whether it waits for its secret store. */
+bool member_is_held(const struct member *member);
+/* The same; says so and settles it if the store will not come by itself. */
+bool member_hold(struct member *member);
+/* A secret store serves, or has failed: tells those that wait for it. Nothing for other kinds. */
+void members_store_changed(const struct member *store);
+/* What waits in one ward waits in another. */
+void members_move_held(const struct ward *from, struct ward *to);
 
 /* --- ward.c ------------------------------------------------------------------------------------*/
 

@@ -84,6 +84,7 @@ give_up(struct member *member, struct slice text)
         host->config.on_fatal(host->config.arg, whole);
     }
     arena_fini(&scratch);
+    members_store_changed(member);
 }
 
 /* The prefix stands twice in the reference's texts, and tools look for them. */
@@ -101,6 +102,28 @@ member_init_failed(struct member *member, struct slice cause)
     set_error(member, cause);
     give_up(member, arena_printf(&scratch, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(once),
                                  SLICE_ARG(once), SLICE_ARG(cause)));
+    arena_fini(&scratch);
+}
+
+/* What fails before anything of the component exists. */
+void
+member_create_failed(struct member *member, struct slice cause)
+{
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, member->spec);
+    struct slice once = arena_printf(
+        &scratch,
+        "[CREATE_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT ": " SLICE_FMT,
+        SLICE_ARG(name), SLICE_ARG(cause));
+    log_error(SCOPE, "Failed to init component " SLICE_FMT ": " SLICE_FMT, SLICE_ARG(name),
+              SLICE_ARG(once));
+    set_error(member, cause);
+    give_up(member,
+            arena_printf(&scratch,
+                         "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
+                         ": " SLICE_FMT,
+                         SLICE_ARG(name), SLICE_ARG(once)));
     arena_fini(&scratch);
 }
 
@@ -135,14 +158,9 @@ no_such_type(struct member *member)
     const struct component_spec *spec = member->spec;
     struct arena scratch;
     arena_init(&scratch);
-    struct slice name = component_log_name(&scratch, spec);
-    give_up(member, arena_printf(
-                        &scratch,
-                        "[INIT_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
-                        ": [CREATE_COMPONENT_FAILURE]: initialization error occurred for " SLICE_FMT
-                        ": couldn't find %s " SLICE_FMT "/" SLICE_FMT,
-                        SLICE_ARG(name), SLICE_ARG(name), kind_words(member->kind),
-                        SLICE_ARG(spec->type), SLICE_ARG(spec->version)));
+    member_create_failed(member, arena_printf(&scratch, "couldn't find %s " SLICE_FMT "/" SLICE_FMT,
+                                              kind_words(member->kind), SLICE_ARG(spec->type),
+                                              SLICE_ARG(spec->version)));
     arena_fini(&scratch);
 }
 
@@ -179,16 +197,18 @@ member_assign(struct member *member, bool *ret_is_allowed)
         no_such_type(member);
         return false;
     }
-    if (spec->has_secrets) {
-        member_init_failed(member, SLICE("secretKeyRef needs a secret store, and there is none"));
+    struct slice error;
+    if (!secret_refs_check(spec, member->kind == COMPONENT_STATE, &error)) {
+        member_create_failed(member, error);
         return false;
     }
     if (!resolve(member))
         return false;
     member->ward = ward_for(host, manifest, isolation(spec));
     for (size_t i = 0; i < spec->value_count; i++)
-        *ret_is_allowed &= plugin_allow_metadata(member->ward->plugin, spec->values[i].name,
-                                                 spec->values[i].value);
+        if (spec->values[i].secret_name.len == 0)
+            *ret_is_allowed &= plugin_allow_metadata(member->ward->plugin, spec->values[i].name,
+                                                     spec->values[i].value);
     return true;
 }
 
@@ -222,9 +242,9 @@ pack_environment(struct arena *arena, struct env env, Remora__Plugin__V1__InitRe
     }
 }
 
-static char *
+static struct init_request
 pack_init_request(struct host *host, const struct component_spec *spec,
-                  const struct manifest *manifest, size_t *ret_bytes)
+                  const struct manifest *manifest)
 {
     const struct manifest_type *type = manifest_find_type(manifest, spec->type, spec->version);
     struct arena arena;
@@ -235,10 +255,11 @@ pack_init_request(struct host *host, const struct component_spec *spec,
     message.version = pb_string(&arena, spec->version);
     message.app_id = pb_string(&arena, host->config.app_id);
     message.namespace_ = pb_string(&arena, host->config.namespace_);
-    message.n_metadata = spec->value_count;
     message.metadata = ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 1);
     for (size_t i = 0; i < spec->value_count; i++)
-        message.metadata[i] = pack_pair(&arena, spec->values[i].name, spec->values[i].value);
+        if (spec->values[i].secret_name.len == 0) /* the others follow later */
+            message.metadata[message.n_metadata++] = pack_pair(&arena, spec->values[i].name,
+                                                               spec->values[i].value);
     if (type != NULL && type->wants_environment)
         pack_environment(&arena, host->config.environment, &message);
     struct slice packed = pb_pack(&arena, &message.base);
@@ -246,9 +267,9 @@ pack_init_request(struct host *host, const struct component_spec *spec,
     if (copy == NULL)
         abort();
     memcpy(copy, packed.data, packed.len);
-    *ret_bytes = packed.len;
+    struct init_request request = { .bytes = copy, .len = packed.len };
     arena_fini(&arena);
-    return copy;
+    return request;
 }
 
 static enum manifest_replace
@@ -287,8 +308,8 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),
     };
-    item->request = pack_init_request(host, spec, plugin_manifest(to->plugin),
-                                      &item->request_bytes);
+    item->request = pack_init_request(host, spec, plugin_manifest(to->plugin));
+    item->secrets = secret_refs_new(&host->routes, spec, member->kind == COMPONENT_STATE);
     if (member->standing == STANDING_READY) {
         item->from = TAKE(member->link);
         item->from_handle = member->handle;
@@ -343,8 +364,12 @@ switched(struct member *member, struct exchange_item *item, struct ward *to)
     struct slice name = component_log_name(&scratch, member->spec);
     log_info(SCOPE, "%s: " SLICE_FMT, was_ready ? "Component updated" : "Component loaded",
              SLICE_ARG(name));
+    if (item->facts.encryption != NULL)
+        log_info(SCOPE, "automatic encryption enabled for state store " SLICE_FMT,
+                 SLICE_ARG(member->spec->name));
     arena_fini(&scratch);
     member_settle(member);
+    members_store_changed(member);
 }
 
 static void
@@ -388,7 +413,10 @@ not_switched(struct member *member, struct exchange_item *item, const struct exc
     } else if (member->ward->link == NULL && !member->host->is_starting) {
         return; /* the plugin ended: its next process gets another try */
     } else if (item->error != NULL) {
-        member_init_failed(member, slice_str(words));
+        if (item->is_create_error)
+            member_create_failed(member, slice_str(words));
+        else
+            member_init_failed(member, slice_str(words));
         retry_later(member);
     }
     if (member->next_spec == item->spec)
@@ -444,8 +472,10 @@ void
 member_init(struct member *member)
 {
     struct ward *ward = member->ward;
-    if (ward == NULL || ward->link == NULL || member->exchange != NULL)
+    if (ward == NULL || ward->link == NULL || member->exchange != NULL || member->host->is_stopping)
         return; /* it is tried when the plugin is back, or what is under way is over */
+    if (member_hold(member))
+        return; /* when its secret store is there */
     set_standing(member, STANDING_WAITING);
     members_exchange(member->host, &member, 1, ward);
 }

@@ -70,7 +70,8 @@ take_over(struct ward *ward)
     size_t count = 0;
     for (size_t i = 0; i < host->member_count; i++) {
         struct member *member = host->members[i];
-        if (is_member_of(member, ward->predecessor) && member->exchange == NULL)
+        if (is_member_of(member, ward->predecessor) && member->exchange == NULL &&
+            !member_is_held(member))
             movers[count++] = member;
     }
     if (count > 0)
@@ -319,6 +320,7 @@ ward_swapped(struct ward *ward, const char *error)
         log_info(SCOPE, "plugin %s: generation %u has taken over", plugin_name(ward->plugin),
                  plugin_generation(ward->plugin));
         plugin_promote(ward->plugin);
+        members_move_held(old, ward);
         if (!has_members(old))
             retire_ward(old, "another process has taken over");
     } else {

@@ -271,6 +271,21 @@ add_component(struct loader *l, const struct resource *r)
     l->list.items[l->list.count++] = spec;
 }
 
+/* Secret stores first, since others wait for them; else as they were. */
+static void
+put_stores_first(struct arena *scratch, struct component_list *list)
+{
+    struct component_spec *sorted = ARENA_ARRAY(scratch, struct component_spec, list->count);
+    size_t count = 0;
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < list->count; i++)
+            if (slice_has_prefix_nocase(list->items[i].type, SLICE("secretstores.")) ==
+                (round == 0))
+                sorted[count++] = list->items[i];
+    if (count > 0)
+        memcpy(list->items, sorted, count * sizeof *sorted);
+}
+
 err_t
 components_read(struct arena *arena, struct arena *scratch, struct resources *resources,
                 const struct resource_filter *filter, struct component_list *ret_list,
@@ -295,6 +310,8 @@ components_read(struct arena *arena, struct arena *scratch, struct resources *re
                         SLICE_ARG(buf_slice(&l.errors)));
     else
         *ret_list = l.list;
+    if (err == OK)
+        put_stores_first(scratch, ret_list);
     map_fini(&l.names);
     buf_fini(&l.errors);
     return err;

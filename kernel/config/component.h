@@ -23,7 +23,7 @@
 struct component_value {
     struct slice name;
     struct slice value;
-    struct slice source; /* the value as it was written: component_resolve() leaves it alone */
+    struct slice source;      /* the value as it was written: component_resolve() leaves it alone */
     struct slice secret_name; /* secretKeyRef.name; empty: the value counts */
     struct slice secret_key;  /* secretKeyRef.key, or the name if that is missing */
     struct slice env_name;    /* envRef */
@@ -57,10 +57,10 @@ struct component_list {
     size_t count;
 };
 
-/* Picks the components out of `resources`, in their order; complaints about broken ones are added
- * to its warnings. Everything delivered is copied into `arena`, so the resources (whose arena is
- * `scratch`) may go afterwards. ERR_CONFIG with the words of the fatal log line if a name is
- * defined twice. */
+/* Picks the components out of `resources`, secret stores first, else in their order; complaints
+ * about broken ones are added to its warnings. Everything delivered is copied into `arena`, so the
+ * resources (whose arena is `scratch`) may go afterwards. ERR_CONFIG with the words of the fatal
+ * log line if a name is defined twice. */
 err_t components_read(struct arena *arena, struct arena *scratch, struct resources *resources,
                       const struct resource_filter *filter, struct component_list *ret_list,
                       struct diag *diag) WARN_UNUSED;

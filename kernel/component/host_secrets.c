@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Components that wait for their secret store. One is held while the store it names is not there:
+ * it is neither created nor failed, and the start does not wait for it once it is clear that the
+ * store will not come by itself. As soon as the store serves, whoever waits for it is created.
+ */
+#include "base/log.h"
+#include "component/host_internal.h"
+
+#define SCOPE "dapr.runtime.processor.secret"
+
+static struct member *
+store_of(const struct member *member)
+{
+    const struct host *host = member->host;
+    for (size_t i = 0; i < host->member_count; i++) {
+        struct member *store = host->members[i];
+        if (store != NULL && store->kind == COMPONENT_SECRETS && !store->is_leaving &&
+            slice_eq(store->spec->name, member->spec->auth_secret_store))
+            return store;
+    }
+    return NULL;
+}
+
+bool
+member_is_held(const struct member *member)
+{
+    if (!member->spec->has_secrets)
+        return false;
+    const struct member *store = store_of(member);
+    return store == NULL || store->standing != STANDING_READY;
+}
+
+/* Whether the store may still come: it is being created, and does not wait for itself through the
+ * stores it takes its own secrets from. */
+static bool
+may_come(const struct member *member)
+{
+    const struct member *store = store_of(member);
+    for (size_t steps = 0; store != NULL && steps <= member->host->member_count; steps++) {
+        if (store->standing == STANDING_READY)
+            return true;
+        if (store->standing == STANDING_FAILED || store->ward == NULL)
+            return false;
+        if (!store->spec->has_secrets)
+            return true;
+        store = store_of(store);
+    }
+    return false;
+}
+
+bool
+member_hold(struct member *member)
+{
+    if (!member_is_held(member))
+        return false;
+    if (member->is_settled || may_come(member))
+        return true;
+    struct slice name = member->spec->name, store = member->spec->auth_secret_store;
+    log_warn(SCOPE,
+             "Component " SLICE_FMT " references a secret store that isn't loaded: " SLICE_FMT,
+             SLICE_ARG(name), SLICE_ARG(store));
+    member_settle(member);
+    return true;
+}
+
+void
+members_store_changed(const struct member *store)
+{
+    struct host *host = store->host;
+    if (store->kind != COMPONENT_SECRETS)
+        return;
+    for (size_t i = 0; i < host->member_count && !host->is_stopping; i++) {
+        struct member *member = host->members[i];
+        if (member != NULL && member->spec->has_secrets && member->standing == STANDING_WAITING &&
+            store_of(member) == store && !ev_is_active(&member->retry))
+            member_init(member); /* created, or looked at once more */
+    }
+}
+
+void
+members_move_held(const struct ward *from, struct ward *to)
+{
+    const struct host *host = from->host;
+    for (size_t i = 0; i < host->member_count; i++) {
+        struct member *member = host->members[i];
+        if (member != NULL && member->ward == from && member->exchange == NULL &&
+            member_is_held(member))
+            member->ward = to;
+    }
+}
