@@ -62,7 +62,7 @@ get_state(struct request *rq, struct host_call *call)
     if (err == OK)
         err = state_get(rq, store, &(struct state_get){ .key = slice_str(in->key) }, &value, &body);
     if (err == OK && value.found &&
-        bus_call_body_all(rq->task, &body.call.bus, LIMIT_message_bytes_max, &bytes) != OK)
+        state_body_all(rq, &body, LIMIT_message_bytes_max, &bytes) != OK)
         err = fail(rq, ERR_STATE_GET, "the value is too large or was lost on its way");
     state_body_end(rq, &body);
     if (err != OK) {

@@ -7,6 +7,7 @@
 #include "api/state.h"
 
 #include "api/operation.h"
+#include "api/state_crypt.h"
 #include "api/state_pack.h"
 #include "base/limits.h"
 #include "base/pb.h"
@@ -121,6 +122,24 @@ fail_get(struct request *rq, const struct component *store, struct slice key, er
     return failed;
 }
 
+/* The whole body, decrypted, in place of the one that is still to be read. */
+static err_t
+decrypt_value(struct request *rq, const struct component *store, struct slice key,
+              struct state_value *value, struct state_body *body)
+{
+    struct state_stored stored;
+    err_t err = state_body_all(rq, body, LIMIT_state_encrypted_bytes_max, &stored.bytes);
+    if (err != OK)
+        return fail_get(rq, store, key, err, &body->call, operation_reason(rq, err, &body->call));
+    state_crypt_open(rq, &body->call, &stored, 1);
+    if (stored.error.len > 0)
+        return fail_get(rq, store, key, OK, &body->call, stored.error);
+    body->is_decrypted = true;
+    body->decrypted = stored.bytes;
+    value->value_bytes = (int64_t)stored.bytes.len;
+    return OK;
+}
+
 err_t
 state_get(struct request *rq, struct component *store, const struct state_get *in,
           struct state_value *ret_value, struct state_body *ret_body)
@@ -151,13 +170,29 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
     };
     if (ret_value->has_etag)
         ret_value->etag = slice_str(value->etag);
-    return OK;
+    if (!value->found || call->facts->encryption == NULL)
+        return OK;
+    return decrypt_value(rq, store, in->key, ret_value, ret_body);
 }
 
 err_t
 state_body_read(struct request *rq, struct state_body *body, struct slice *ret_chunk)
 {
-    return bus_call_body(rq->task, &body->call.bus, ret_chunk);
+    if (!body->is_decrypted)
+        return bus_call_body(rq->task, &body->call.bus, ret_chunk);
+    *ret_chunk = body->decrypted;
+    body->decrypted = SLICE_EMPTY;
+    return OK;
+}
+
+err_t
+state_body_all(struct request *rq, struct state_body *body, size_t bytes_max,
+               struct slice *ret_bytes)
+{
+    if (!body->is_decrypted)
+        return bus_call_body_all(rq->task, &body->call.bus, bytes_max, ret_bytes);
+    *ret_bytes = body->decrypted;
+    return body->decrypted.len <= bytes_max ? OK : ERR_TOO_LARGE;
 }
 
 void
@@ -258,6 +293,21 @@ finish_save(struct request *rq, const struct component *store, size_t count, err
     return fail_save(rq, store, OK, &status, text);
 }
 
+/* Copies of the items with values as they are stored. */
+static bool
+seal_items(struct request *rq, const struct component *store, const struct state_item **items,
+           size_t count, struct slice *ret_reason)
+{
+    struct state_item *copies = ARENA_ARRAY(rq->arena, struct state_item, count);
+    struct state_item **list = ARENA_ARRAY(rq->arena, struct state_item *, count);
+    for (size_t i = 0; i < count; i++) {
+        copies[i] = (*items)[i];
+        list[i] = &copies[i];
+    }
+    *items = copies;
+    return state_crypt_seal(rq, store, list, count, ret_reason);
+}
+
 err_t
 state_save(struct request *rq, struct component *store, const struct state_item *items,
            size_t count)
@@ -269,6 +319,11 @@ state_save(struct request *rq, struct component *store, const struct state_item 
         const char *wrong = bad_options(rq, &items[i]);
         if (wrong != NULL)
             return fail_save(rq, store, OK, &(struct frame_status){ 0 }, slice_str(wrong));
+    }
+    if (state_is_encrypted(store)) {
+        struct slice reason;
+        if (!seal_items(rq, store, &items, count, &reason))
+            return fail_save(rq, store, OK, &(struct frame_status){ 0 }, reason);
     }
     struct component_call call;
     struct packed packed = state_pack_set(rq->arena, store, items, count);
@@ -360,6 +415,38 @@ read_bulk_items(struct request *rq, const Remora__Plugin__V1__StateValues *value
     return items;
 }
 
+/* The whole body, decrypted item by item; what cannot be read is that item's error alone. */
+static err_t
+decrypt_items(struct request *rq, struct state_bulk_item *items, size_t count,
+              struct state_body *body)
+{
+    struct state_stored *stored = ARENA_ARRAY(rq->arena, struct state_stored, count);
+    struct slice rest;
+    err_t err = state_body_all(rq, body, LIMIT_state_encrypted_bytes_max, &rest);
+    if (err != OK)
+        return fail_bulk(rq, err, &body->call, operation_reason(rq, err, &body->call));
+    for (size_t i = 0; i < count; i++) {
+        stored[i].bytes = slice_first(rest, (size_t)items[i].value.value_bytes);
+        rest = slice_from(rest, stored[i].bytes.len);
+    }
+    state_crypt_open(rq, &body->call, stored, count);
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += stored[i].bytes.len;
+    char *all = arena_alloc(rq->arena, total), *at = all;
+    for (size_t i = 0; i < count; i++) {
+        if (stored[i].error.len > 0)
+            items[i].error = stored[i].error;
+        if (stored[i].bytes.len > 0)
+            memcpy(at, stored[i].bytes.data, stored[i].bytes.len);
+        at += stored[i].bytes.len;
+        items[i].value.value_bytes = (int64_t)stored[i].bytes.len;
+    }
+    body->is_decrypted = true;
+    body->decrypted = slice_of(all, total);
+    return OK;
+}
+
 err_t
 state_bulk_get(struct request *rq, struct component *store, const struct state_get *gets,
                size_t count, uint32_t parallelism, struct state_bulk_item **ret_items,
@@ -382,7 +469,7 @@ state_bulk_get(struct request *rq, struct component *store, const struct state_g
     if (!adds_up(items, count, call))
         return fail_bulk(rq, ERR_PLUGIN_PROTOCOL, call, SLICE("the plugin's answer is malformed"));
     *ret_items = items;
-    return OK;
+    return call->facts->encryption == NULL ? OK : decrypt_items(rq, items, count, ret_body);
 }
 
 /* --- transaction -------------------------------------------------------------------------------*/
@@ -429,6 +516,23 @@ fail_transaction(struct request *rq, err_t err, const struct frame_status *statu
     return failed;
 }
 
+/* The same for what a transaction writes. */
+static bool
+seal_operations(struct request *rq, const struct component *store,
+                const struct state_operation **operations, size_t count, struct slice *ret_reason)
+{
+    struct state_operation *copies = ARENA_ARRAY(rq->arena, struct state_operation, count);
+    struct state_item **list = ARENA_ARRAY(rq->arena, struct state_item *, count);
+    size_t sets = 0;
+    for (size_t i = 0; i < count; i++) {
+        copies[i] = (*operations)[i];
+        if (!copies[i].is_delete)
+            list[sets++] = &copies[i].item;
+    }
+    *operations = copies;
+    return state_crypt_seal(rq, store, list, sets, ret_reason);
+}
+
 err_t
 state_transact(struct request *rq, struct component *store,
                const struct state_operation *operations, size_t count, const struct pair *metadata,
@@ -441,6 +545,11 @@ state_transact(struct request *rq, struct component *store,
         const char *wrong = bad_options(rq, &operations[i].item);
         if (wrong != NULL)
             return fail_transaction(rq, OK, &(struct frame_status){ 0 }, slice_str(wrong));
+    }
+    if (state_is_encrypted(store)) {
+        struct slice reason;
+        if (!seal_operations(rq, store, &operations, count, &reason))
+            return fail_transaction(rq, OK, &(struct frame_status){ 0 }, reason);
     }
     struct component_call call;
     struct packed packed = state_pack_transact(rq->arena, store, operations, count, metadata,
@@ -504,6 +613,8 @@ state_query(struct request *rq, struct component *store, struct slice query,
 {
     *ret_body = (struct state_body){ 0 };
     struct component_call *call = &ret_body->call;
+    if (state_is_encrypted(store)) /* there is nothing in it that a store could compare */
+        return fail_query(rq, store, OK, call, SLICE("cannot query encrypted store"));
     struct packed packed = state_pack_query(rq->arena, store, query, metadata, metadata_count);
     err_t err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_QUERY, packed, false, call);
     if (err == OK && call->bus.call.status.code == GRPC_UNIMPLEMENTED) {

@@ -56,6 +56,8 @@ struct state_get {
 /* The open answer of a store whose body follows. */
 struct state_body {
     struct component_call call;
+    bool is_decrypted; /* then all of it is here */
+    struct slice decrypted;
 };
 
 err_t state_get(struct request *rq, struct component *store, const struct state_get *in,
@@ -64,6 +66,9 @@ err_t state_get(struct request *rq, struct component *store, const struct state_
 /* Next bytes of the body; empty at its end. A failure here comes after the answer has begun. */
 err_t
 state_body_read(struct request *rq, struct state_body *body, struct slice *ret_chunk) WARN_UNUSED;
+/* All of it in the request's arena; ERR_TOO_LARGE beyond bytes_max. */
+err_t state_body_all(struct request *rq, struct state_body *body, size_t bytes_max,
+                     struct slice *ret_bytes) WARN_UNUSED;
 /* Always, also after an error. */
 void state_body_end(struct request *rq, struct state_body *body);
 
