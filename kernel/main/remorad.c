@@ -225,6 +225,24 @@ fatal(const struct diag *diag)
     return false;
 }
 
+/* A scope is easily meant for a store of another name. */
+static void
+warn_of_idle_scopes(const struct secret_scopes *scopes, const struct component_list *components)
+{
+    for (size_t i = 0; i < scopes->count; i++) {
+        struct slice store = scopes->items[i].store;
+        bool is_there = false;
+        for (size_t c = 0; c < components->count && !is_there; c++)
+            is_there = slice_eq(components->items[c].name, store) &&
+                       slice_has_prefix_nocase(components->items[c].type, SLICE("secretstores."));
+        if (!is_there)
+            log_warn(SCOPE,
+                     "Secrets configuration added for '" SLICE_FMT
+                     "', but no matching secret store was found",
+                     SLICE_ARG(store));
+    }
+}
+
 struct host_load *
 read_resources(struct runtime *runtime, bool is_reload)
 {
@@ -244,8 +262,10 @@ read_resources(struct runtime *runtime, bool is_reload)
     for (size_t i = 0; i < resources.warnings.count; i++)
         log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
     arena_fini(&scratch);
-    if (err == OK)
+    if (err == OK) {
+        warn_of_idle_scopes(&runtime->kernel.secret_scopes, &load->components);
         return load;
+    }
     if (is_reload)
         log_error(SCOPE, "the changed resources are not used: " SLICE_FMT, SLICE_ARG(diag.message));
     else
