@@ -37,6 +37,20 @@ stream_open(struct stream *stream, struct worker *worker, int fd,
 }
 
 void
+stream_move(struct stream *to, struct stream *from, const struct stream_events *events)
+{
+    bool has_output = list_is_linked(&from->flusher.link);
+    list_remove(&from->flusher.link);
+    *to = *from;
+    to->events = events;
+    to->socket->data = to;
+    flusher_init(&to->flusher, flush);
+    *from = (struct stream){ .worker = from->worker, .fd = -1 };
+    if (has_output)
+        stream_flush_later(to);
+}
+
+void
 stream_close(struct stream *stream)
 {
     if (stream->socket == NULL)
@@ -135,6 +149,15 @@ flush(struct flusher *flusher)
         buf_release(&stream->out);
     if (stream->events->on_drained != NULL)
         stream->events->on_drained(stream);
+}
+
+void
+stream_flush(struct stream *stream)
+{
+    if (stream->is_blocked || stream->is_broken)
+        return;
+    list_remove(&stream->flusher.link);
+    flush(&stream->flusher);
 }
 
 static void

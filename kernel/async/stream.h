@@ -49,6 +49,8 @@ struct stream {
  * non-blocking and starts reading. `out_bytes_max` bounds queued output. */
 void stream_open(struct stream *stream, struct worker *worker, int fd,
                  const struct stream_events *events, size_t out_bytes_max);
+/* Moves socket and queued output to another struct and owner; `from` is closed then. */
+void stream_move(struct stream *to, struct stream *from, const struct stream_events *events);
 /* Drops queued output. The struct may be freed at once. */
 void stream_close(struct stream *stream);
 static inline bool
@@ -73,6 +75,9 @@ void stream_resume(struct stream *stream);
 bool stream_write(struct stream *stream, struct slice bytes) WARN_UNUSED;
 /* For output built in place: append to stream->out, then call this. */
 void stream_flush_later(struct stream *stream);
+/* Writes now what is queued, unless the peer takes nothing: for owners with a flusher of their own.
+ * Callbacks may come from within. */
+void stream_flush(struct stream *stream);
 /* Bytes the peer has not been able to take yet. */
 static inline size_t
 stream_queued(const struct stream *stream)

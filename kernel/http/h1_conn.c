@@ -389,6 +389,7 @@ exchange_new(struct h1_conn *conn, struct task *t, struct slice bytes)
         .path = moved(head->path, bytes, to),
         .query = moved(head->query, bytes, to),
         .authority = moved(head->authority, bytes, to),
+        .version_major = 1,
         .version_minor = head->version_minor,
         .headers = headers,
         .header_count = head->header_count,
@@ -474,11 +475,21 @@ take_request(struct h1_conn *conn, struct buf *in)
         return;
     }
     conn->scanned = 0;
+    if (server->h2 != NULL && h1_is_preface(buf_slice(in))) {
+        h1_hand_over(conn, buf_slice(in), NULL);
+        conn_free(conn);
+        return;
+    }
     enum h1_fault fault = head_len > server->config.head_bytes_max + LIMIT_http_head_slack_bytes
                               ? H1_FAULT_TOO_LARGE
                               : h1_head_parse(slice_first(buf_slice(in), head_len), &server->head);
     if (fault != H1_FAULT_NONE) {
         refuse(conn, fault);
+        return;
+    }
+    if (server->h2 != NULL && !server->is_draining && h1_wants_h2c(&server->head)) {
+        h1_hand_over(conn, slice_from(buf_slice(in), head_len), &server->head);
+        conn_free(conn);
         return;
     }
     size_t taken = start_request(conn, buf_slice(in), head_len);

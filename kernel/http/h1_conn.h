@@ -11,6 +11,7 @@
 #include "http/h1_chunked.h"
 #include "http/h1_head.h"
 #include "http/h1_server.h"
+#include "http/h2_server.h"
 
 /* Steps of a connection's life; h1_conn.c has the table of legal moves. */
 enum h1_state {
@@ -82,10 +83,10 @@ struct h1_server {
     struct mail free_mail;
     struct list conns;
     size_t conn_count;
+    struct h2_server *h2; /* connections that went over to HTTP/2; NULL: they may not */
     struct buf scratch;  /* input of the connection just read */
     struct h1_head head; /* … */
-    char date[32];       /* value of Date … */
-    uint64_t date_until_ms;
+    struct http_date date;
 };
 
 /* --- h1_server.c -------------------------------------------------------------------------------*/
@@ -108,6 +109,17 @@ void h1_conn_resume(struct h1_conn *conn);
 void h1_conn_reset_on_close(struct h1_conn *conn);
 /* Most input a connection may hold: an unfinished head, or what is read ahead, twice. */
 size_t h1_conn_in_bytes_max(const struct h1_server *server);
+
+/* --- h1_upgrade.c ------------------------------------------------------------------------------*/
+
+/* Whether a first head is HTTP/2's preface. */
+bool h1_is_preface(struct slice bytes);
+/* Whether a request asks for HTTP/2 in the way of RFC 7540 section 3.2. One with a body may not:
+ * it is answered as HTTP/1.1 says. */
+bool h1_wants_h2c(const struct h1_head *head);
+/* Gives the connection to the HTTP/2 server: `bytes` come next, `head` asked for it or is NULL.
+ * What is left of it is to be freed then. */
+void h1_hand_over(struct h1_conn *conn, struct slice bytes, const struct h1_head *head);
 
 /* --- h1_body.c ---------------------------------------------------------------------------------*/
 

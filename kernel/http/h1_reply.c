@@ -5,11 +5,8 @@
  * Framing and connection headers are ours alone; a header that could break the framing is refused.
  */
 #include <assert.h>
-#include <stdio.h>
-#include <time.h>
 
 #include "async/worker.h"
-#include "base/clock.h"
 #include "http/chars.h"
 #include "http/h1_conn.h"
 
@@ -103,29 +100,6 @@ put_hex(char *at, uint64_t n)
         if (shift == 0)
             return at;
     }
-}
-
-/* "Wed, 25 Nov 2026 16:47:00 GMT", made once a second. */
-static struct slice
-date_now(struct h1_server *server)
-{
-    enum { DATE_BYTES = 29 };
-    static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-    uint64_t now_ms = clock_now_ms();
-    if (now_ms >= server->date_until_ms) {
-        int64_t unix_ms = clock_unix_ms();
-        time_t seconds = (time_t)(unix_ms / 1000);
-        struct tm tm = { 0 };
-        (void)gmtime_r(&seconds, &tm); /* fails only for years beyond int */
-        (void)snprintf(server->date, sizeof server->date, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-                       days[tm.tm_wday], (unsigned)tm.tm_mday % 100, months[tm.tm_mon],
-                       ((unsigned)tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
-                       (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
-        server->date_until_ms = now_ms + 1000 - (uint64_t)(unix_ms % 1000);
-    }
-    return slice_of(server->date, DATE_BYTES);
 }
 
 static char *
@@ -236,7 +210,8 @@ put_head(char *at, struct h1_exchange *e, const struct reply *r)
     at = put_status_line(at, e, r->status);
     at = put_headers(at, e, r, &has_date);
     if (!has_date)
-        at = put(put(put(at, SLICE("Date: ")), date_now(e->conn->server)), SLICE("\r\n"));
+        at = put(put(put(at, SLICE("Date: ")), http_date_now(&e->conn->server->date)),
+                 SLICE("\r\n"));
     if (r->length >= 0 && !has_no_body(r->status))
         at = put(put_u64(put(at, SLICE("Content-Length: ")), (uint64_t)r->length), SLICE("\r\n"));
     if (e->is_chunked)

@@ -17,6 +17,7 @@ h1_config_default(void)
         .body_stall_ms = LIMIT_http_body_stall_ms,
         .write_stall_ms = LIMIT_http_write_stall_ms,
         .connections_max = LIMIT_http_connections_max,
+        .has_h2c = true,
     };
 }
 
@@ -24,7 +25,7 @@ static void
 on_accept(struct listener *listener, int fd)
 {
     struct h1_server *server = container_of(listener, struct h1_server, listener);
-    if (server->conn_count >= server->config.connections_max)
+    if (h1_server_connections(server) >= server->config.connections_max)
         (void)close(fd); /* nothing was written that could be lost */
     else
         h1_conn_open(server, fd);
@@ -36,6 +37,18 @@ is_unix(int fd)
     struct sockaddr_storage address = { 0 };
     socklen_t len = sizeof address;
     return getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.ss_family == AF_UNIX;
+}
+
+static struct h2_config
+h2_config_of(const struct h1_config *config)
+{
+    struct h2_config h2 = h2_config_default();
+    h2.head_bytes_max = config->head_bytes_max;
+    h2.idle_ms = config->idle_ms;
+    h2.head_ms = config->head_ms;
+    h2.body_stall_ms = config->body_stall_ms;
+    h2.write_stall_ms = config->write_stall_ms;
+    return h2;
 }
 
 struct h1_server *
@@ -52,6 +65,10 @@ h1_server_new(struct worker *worker, int listen_fd, const struct h1_config *conf
     server->is_local = is_unix(listen_fd);
     list_init(&server->conns);
     buf_init(&server->scratch, LIMIT_http_read_bytes);
+    if (config->has_h2c) {
+        const struct h2_config h2 = h2_config_of(config);
+        server->h2 = h2_server_new(worker, -1, &h2, handler, arg);
+    }
     listener_open(&server->listener, worker, listen_fd, on_accept);
     return server;
 }
@@ -64,12 +81,14 @@ h1_server_drain(struct h1_server *server)
     struct list *node, *next;
     LIST_FOREACH_SAFE(node, next, &server->conns)
     h1_conn_drain(LIST_ENTRY(node, struct h1_conn, link));
+    if (server->h2 != NULL)
+        h2_server_drain(server->h2);
 }
 
 size_t
 h1_server_connections(const struct h1_server *server)
 {
-    return server->conn_count;
+    return server->conn_count + (server->h2 == NULL ? 0 : h2_server_connections(server->h2));
 }
 
 static void
@@ -95,7 +114,16 @@ void
 h1_server_lost_conn(struct h1_server *server)
 {
     server->conn_count--;
-    if (server->is_closing && server->conn_count == 0)
+    if (server->is_closing && server->conn_count == 0 && server->h2 == NULL)
+        free_later(server);
+}
+
+static void
+on_h2_closed(void *arg)
+{
+    struct h1_server *server = arg;
+    server->h2 = NULL;
+    if (server->conn_count == 0)
         free_later(server);
 }
 
@@ -110,6 +138,8 @@ h1_server_close(struct h1_server *server, void (*on_closed)(void *arg), void *ar
     LIST_FOREACH_SAFE(node, next, &server->conns)
     h1_conn_gone(LIST_ENTRY(node, struct h1_conn, link));
     server->is_closing = true;
-    if (server->conn_count == 0)
+    if (server->h2 != NULL)
+        h2_server_close(server->h2, on_h2_closed, server);
+    else if (server->conn_count == 0)
         free_later(server);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP/1.1 server connections (RFC 9110, 9112) on the worker's loop, with picohttpparser's
- * functions that libh2o exports. Strict where requests could be smuggled: see h1_head.h.
+ * functions that libh2o exports. Strict where requests could be smuggled: see h1_head.h. A client may
+ * speak HTTP/2 on the same socket, at once or after an Upgrade.
  */
 #ifndef HTTP_H1_SERVER_H
 #define HTTP_H1_SERVER_H
@@ -16,6 +17,7 @@ struct h1_config {
     uint64_t body_stall_ms; /* no body byte while the handler wants one */
     uint64_t write_stall_ms;
     size_t connections_max; /* of one server; the next is closed at once */
+    bool has_h2c;           /* HTTP/2 too: by prior knowledge and by Upgrade */
 };
 
 /* Values of limits.def. */

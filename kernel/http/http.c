@@ -2,7 +2,11 @@
 /* What all versions of HTTP share; see http.h. */
 #include "http/http.h"
 
+#include <stdio.h>
+#include <time.h>
+
 #include "base/arena.h"
+#include "base/clock.h"
 
 enum { FIRST_BODY_BYTES = 4096 };
 
@@ -83,12 +87,14 @@ err_t
 http_reply_start(struct http_exchange *x, int status, const struct http_header *headers,
                  size_t header_count, int64_t length)
 {
+    x->reply_status = status;
     return x->transport->reply_start(x, status, headers, header_count, length);
 }
 
 err_t
 http_reply_write(struct http_exchange *x, struct slice bytes)
 {
+    x->reply_bytes += bytes.len;
     return x->transport->reply_write(x, bytes);
 }
 
@@ -99,13 +105,47 @@ http_reply_end(struct http_exchange *x)
 }
 
 err_t
+http_reply_end_with(struct http_exchange *x, const struct http_header *trailers,
+                    size_t trailer_count)
+{
+    if (x->transport->reply_end_with == NULL)
+        return x->transport->reply_end(x);
+    return x->transport->reply_end_with(x, trailers, trailer_count);
+}
+
+err_t
 http_reply(struct http_exchange *x, int status, const struct http_header *headers,
            size_t header_count, struct slice body)
 {
-    err_t err = x->transport->reply_start(x, status, headers, header_count, (int64_t)body.len);
+    err_t err = http_reply_start(x, status, headers, header_count, (int64_t)body.len);
     if (err == OK)
-        err = x->transport->reply_write(x, body);
-    return err == OK ? x->transport->reply_end(x) : err;
+        err = http_reply_write(x, body);
+    return err == OK ? http_reply_end(x) : err;
+}
+
+/* --- date --------------------------------------------------------------------------------------*/
+
+/* "Wed, 25 Nov 2026 16:47:00 GMT" */
+struct slice
+http_date_now(struct http_date *date)
+{
+    enum { DATE_BYTES = 29 };
+    static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    uint64_t now_ms = clock_now_ms();
+    if (now_ms >= date->until_ms) {
+        int64_t unix_ms = clock_unix_ms();
+        time_t seconds = (time_t)(unix_ms / 1000);
+        struct tm tm = { 0 };
+        (void)gmtime_r(&seconds, &tm); /* fails only for years beyond int */
+        (void)snprintf(date->text, sizeof date->text, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+                       days[tm.tm_wday], (unsigned)tm.tm_mday % 100, months[tm.tm_mon],
+                       ((unsigned)tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
+                       (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+        date->until_ms = now_ms + 1000 - (uint64_t)(unix_ms % 1000);
+    }
+    return slice_of(date->text, DATE_BYTES);
 }
 
 /* --- status ------------------------------------------------------------------------------------*/

@@ -32,13 +32,16 @@ struct http_header {
 
 struct http_exchange;
 
-/* How a protocol version does the work; see h1_server.c. */
+/* How a protocol version does the work; see h1_reply.c and h2_reply.c. */
 struct http_transport {
     err_t (*body_read)(struct http_exchange *x, struct slice *ret_chunk);
     err_t (*reply_start)(struct http_exchange *x, int status, const struct http_header *headers,
                          size_t header_count, int64_t length);
     err_t (*reply_write)(struct http_exchange *x, struct slice bytes);
     err_t (*reply_end)(struct http_exchange *x);
+    /* NULL: trailers are left out. */
+    err_t (*reply_end_with)(struct http_exchange *x, const struct http_header *trailers,
+                            size_t trailer_count);
 };
 
 struct http_exchange {
@@ -51,12 +54,15 @@ struct http_exchange {
     struct slice path;      /* raw part before the question mark */
     struct slice query;     /* raw part behind it; empty if none */
     struct slice authority; /* Host, or of an absolute-form target */
+    unsigned version_major; /* 1 or 2 */
     unsigned version_minor; /* of HTTP/1.x */
     const struct http_header *headers;
     size_t header_count;
     int64_t content_length; /* 0 without a body, HTTP_LENGTH_UNKNOWN when chunked */
     bool is_local;          /* came over a Unix socket */
 
+    int reply_status;     /* of what was answered; 0: nothing yet */
+    uint64_t reply_bytes; /* of its body, so far */
     bool reply_started;
     bool reply_ended;
     bool client_gone; /* reset, or everything closed: nothing can be answered */
@@ -97,6 +103,17 @@ err_t http_reply_start(struct http_exchange *x, int status, const struct http_he
                        size_t header_count, int64_t length) WARN_UNUSED;
 err_t http_reply_write(struct http_exchange *x, struct slice bytes) WARN_UNUSED;
 err_t http_reply_end(struct http_exchange *x);
+
+/* The same with trailers behind the body, which HTTP/1.1 leaves out. */
+err_t http_reply_end_with(struct http_exchange *x, const struct http_header *trailers,
+                          size_t trailer_count);
+
+/* The value of Date, made once a second. Zeroed at first; one thread at a time. */
+struct http_date {
+    char text[32];
+    uint64_t until_ms;
+};
+struct slice http_date_now(struct http_date *date);
 
 /* "OK", "Not Found", …; "" for a number without a name. */
 const char *http_status_text(int status);

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of one HTTP/2 connection: input goes to libnghttp2, which starts and ends streams; what
+ * tasks answered is framed at the end of the turn and goes out with one write. Frames are made only
+ * while the socket has taken what it was given, so that a client which reads nothing costs what its
+ * streams may hold and no more.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "async/worker.h"
+#include "base/base64.h"
+#include "base/clock.h"
+#include "http/h1_head.h"
+#include "http/h2_conn.h"
+
+enum {
+    FRAME_ROOM_BYTES = 80 * 1024, /* one more frame, or a head with its CONTINUATIONs */
+    SETTINGS_TEXT_MAX = 1024,
+};
+
+static void on_readable(struct stream *stream);
+static void on_drained(struct stream *stream);
+static void on_broken(struct stream *stream);
+static void on_timer(struct timer *timer);
+static void flush(struct flusher *flusher);
+
+static const struct stream_events events = { on_readable, on_drained, on_broken };
+
+static struct h2_conn *
+conn_of(struct stream *stream)
+{
+    return container_of(stream, struct h2_conn, stream);
+}
+
+/* --- time --------------------------------------------------------------------------------------*/
+
+static uint64_t
+deadline_ms(const struct h2_conn *conn)
+{
+    const struct h2_config *config = &conn->server->config;
+    if (stream_queued(&conn->stream) > 0)
+        return conn->since_ms + config->write_stall_ms;
+    if (!conn->has_begun || conn->head != NULL)
+        return conn->since_ms + config->head_ms;
+    if (conn->is_closing && conn->stream_count == 0)
+        return conn->since_ms + LIMIT_http_linger_ms;
+    if (conn->stream_count == 0)
+        return conn->since_ms + config->idle_ms;
+    return UINT64_MAX;
+}
+
+static void
+arm(struct h2_conn *conn)
+{
+    uint64_t at_ms = deadline_ms(conn);
+    if (conn->stream_count > 0 && at_ms > conn->now_ms + LIMIT_h2_stall_check_ms)
+        at_ms = conn->now_ms + LIMIT_h2_stall_check_ms;
+    if (at_ms == UINT64_MAX || (timer_is_set(&conn->timer) && conn->timer.at_ms <= at_ms))
+        return;
+    timer_set(&conn->server->worker->timers, &conn->timer, at_ms);
+}
+
+/* Something happened that the deadlines count from. */
+static void
+touch(struct h2_conn *conn)
+{
+    conn->since_ms = clock_now_ms();
+    conn->queued = stream_queued(&conn->stream);
+    arm(conn);
+}
+
+/* Answers whose handler is done and that the client does not take. */
+static void
+reset_stalled(struct h2_conn *conn)
+{
+    struct list *node;
+    LIST_FOREACH (node, &conn->streams) {
+        struct h2_stream *s = LIST_ENTRY(node, struct h2_stream, link);
+        if (s->exchange != NULL || !s->is_open ||
+            conn->now_ms < s->since_ms + conn->server->config.write_stall_ms)
+            continue;
+        (void)nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+        h2_conn_flush_later(conn);
+    }
+}
+
+static void
+on_timer(struct timer *timer)
+{
+    struct h2_conn *conn = container_of(timer, struct h2_conn, timer);
+    size_t queued = stream_queued(&conn->stream);
+    conn->now_ms = clock_now_ms();
+    if (queued > 0 && queued < conn->queued)
+        conn->since_ms = conn->now_ms; /* slow, not stalled */
+    conn->queued = queued;
+    if (conn->now_ms >= deadline_ms(conn)) {
+        h2_conn_gone(conn);
+        return;
+    }
+    reset_stalled(conn);
+    arm(conn);
+}
+
+/* --- beginning and end -------------------------------------------------------------------------*/
+
+static struct h2_conn *
+conn_new(struct h2_server *server, bool is_local)
+{
+    struct h2_conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL)
+        abort();
+    conn->server = server;
+    conn->is_local = is_local;
+    conn->now_ms = clock_now_ms();
+    conn->controls = (struct h2_budget){ LIMIT_h2_control_burst, conn->now_ms };
+    flusher_init(&conn->flusher, flush);
+    timer_init(&conn->timer, on_timer);
+    list_init(&conn->streams);
+    list_init(&conn->link);
+    list_append(&server->conns, &conn->link);
+    server->conn_count++;
+    conn->session = h2_session_new(conn);
+    return conn;
+}
+
+void
+h2_conn_open(struct h2_server *server, int fd)
+{
+    struct h2_conn *conn = conn_new(server, server->is_local);
+    stream_open(&conn->stream, server->worker, fd, &events,
+                LIMIT_h2_flush_bytes + FRAME_ROOM_BYTES);
+    touch(conn);
+    h2_conn_flush_later(conn); /* our settings */
+}
+
+static void
+conn_free(struct h2_conn *conn)
+{
+    struct h2_server *server = conn->server;
+    list_remove(&conn->link);
+    free(conn);
+    h2_server_lost_conn(server);
+}
+
+void
+h2_conn_lost_stream(struct h2_conn *conn)
+{
+    assert(conn->stream_count > 0);
+    if (--conn->stream_count > 0)
+        return;
+    if (conn->session == NULL) {
+        conn_free(conn);
+        return;
+    }
+    touch(conn);
+    if (conn->is_closing)
+        h2_conn_flush_later(conn);
+}
+
+void
+h2_conn_gone(struct h2_conn *conn)
+{
+    if (conn->session == NULL)
+        return;
+    timer_stop(&conn->server->worker->timers, &conn->timer);
+    list_remove(&conn->flusher.link);
+    stream_close(&conn->stream);
+    if (conn->head != NULL)
+        h2_head_put(conn->server, TAKE(conn->head));
+    conn->stream_count++; /* keeps the connection while its streams go */
+    nghttp2_session_del(TAKE(conn->session));
+    struct list *node, *next;
+    LIST_FOREACH_SAFE(node, next, &conn->streams)
+    h2_stream_closed(LIST_ENTRY(node, struct h2_stream, link));
+    h2_conn_lost_stream(conn);
+}
+
+void
+h2_conn_drain(struct h2_conn *conn)
+{
+    if (conn->session == NULL || conn->is_closing)
+        return;
+    conn->is_closing = true;
+    int32_t last = nghttp2_session_get_last_proc_stream_id(conn->session);
+    /* Fails only without memory; then the connection just ends. */
+    (void)nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
+    touch(conn);
+    h2_conn_flush_later(conn);
+}
+
+/* --- output ------------------------------------------------------------------------------------*/
+
+void
+h2_conn_flush_later(struct h2_conn *conn)
+{
+    if (conn->session != NULL)
+        worker_flush_later(conn->server->worker, &conn->flusher);
+}
+
+/* False: the session is beyond repair. */
+static bool
+make_frames(struct h2_conn *conn)
+{
+    struct buf *out = &conn->stream.out;
+    while (out->len < LIMIT_h2_flush_bytes) {
+        const uint8_t *data;
+        ssize_t len = nghttp2_session_mem_send(conn->session, &data);
+        if (len <= 0)
+            return len == 0;
+        if (!buf_append(out, slice_of((const char *)data, (size_t)len)))
+            return false; /* a frame larger than any of ours */
+    }
+    return true;
+}
+
+/* Nothing more will come or go: everything said, or a budget spent. */
+static bool
+is_over(const struct h2_conn *conn)
+{
+    if (stream_queued(&conn->stream) > 0 || nghttp2_session_want_write(conn->session))
+        return false;
+    return !nghttp2_session_want_read(conn->session) ||
+           (conn->is_closing && conn->stream_count == 0);
+}
+
+static void
+flush(struct flusher *flusher)
+{
+    struct h2_conn *conn = container_of(flusher, struct h2_conn, flusher);
+    bool had_output = stream_queued(&conn->stream) > 0;
+    if (conn->stream.is_broken || !make_frames(conn)) {
+        h2_conn_gone(conn);
+        return;
+    }
+    if (!had_output)
+        conn->since_ms = clock_now_ms();
+    stream_flush(&conn->stream); /* on_drained and on_broken only take notes */
+    if (conn->stream.is_broken || is_over(conn))
+        h2_conn_gone(conn);
+    else
+        arm(conn);
+}
+
+static void
+on_drained(struct stream *stream)
+{
+    struct h2_conn *conn = conn_of(stream);
+    conn->since_ms = clock_now_ms();
+    if (nghttp2_session_want_write(conn->session) || conn->is_closing ||
+        !nghttp2_session_want_read(conn->session))
+        h2_conn_flush_later(conn);
+}
+
+static void
+on_broken(struct stream *stream)
+{
+    h2_conn_flush_later(conn_of(stream));
+}
+
+/* --- input -------------------------------------------------------------------------------------*/
+
+/* False: the connection is gone. */
+static bool
+take_input(struct h2_conn *conn, struct slice bytes)
+{
+    bool had_head = conn->head != NULL;
+    ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes.data, bytes.len);
+    if (taken < 0) {
+        if (make_frames(conn)) /* a GOAWAY may be among them */
+            stream_flush(&conn->stream);
+        h2_conn_gone(conn);
+        return false;
+    }
+    if (conn->head != NULL && !had_head)
+        touch(conn);
+    if (nghttp2_session_want_write(conn->session) || !nghttp2_session_want_read(conn->session))
+        h2_conn_flush_later(conn);
+    return true;
+}
+
+static void
+on_readable(struct stream *stream)
+{
+    struct h2_conn *conn = conn_of(stream);
+    struct buf *in = &conn->server->scratch;
+    buf_clear(in);
+    switch (stream_read(stream, in, LIMIT_h2_read_bytes)) {
+    case STREAM_BYTES:
+        (void)take_input(conn, buf_slice(in)); /* nothing is done with it afterwards */
+        break;
+    case STREAM_NOTHING:
+        break;
+    case STREAM_END:
+    case STREAM_ERROR:
+        h2_conn_gone(conn);
+        break;
+    }
+}
+
+/* --- from HTTP/1.1 -----------------------------------------------------------------------------*/
+
+/* base64url without padding (RFC 7540 section 3.2.1) to the payload of a SETTINGS frame. */
+static bool
+decode_settings(struct slice text, uint8_t *ret_payload, size_t *ret_len)
+{
+    char padded[SETTINGS_TEXT_MAX + 4], bytes[SETTINGS_TEXT_MAX];
+    size_t len = 0;
+    text = slice_trim(text);
+    if (text.len > SETTINGS_TEXT_MAX)
+        return false;
+    for (; len < text.len; len++)
+        padded[len] = text.data[len] == '-' ? '+' : text.data[len] == '_' ? '/' : text.data[len];
+    while (len % 4 != 0)
+        padded[len++] = '=';
+    if (!base64_decode(slice_of(padded, len), bytes, ret_len) || *ret_len % 6 != 0)
+        return false;
+    memcpy(ret_payload, bytes, *ret_len);
+    return true;
+}
+
+bool
+h2_settings_are_valid(struct slice text)
+{
+    uint8_t payload[SETTINGS_TEXT_MAX];
+    size_t len;
+    return decode_settings(text, payload, &len);
+}
+
+static struct slice
+settings_of(const struct h1_head *head)
+{
+    for (size_t i = 0; i < head->header_count; i++)
+        if (slice_eq_nocase(head->headers[i].name, SLICE("http2-settings")))
+            return head->headers[i].value;
+    return SLICE_EMPTY;
+}
+
+/* The request that asked for the upgrade becomes stream 1. */
+static bool
+upgrade(struct h2_conn *conn, const struct h1_head *from)
+{
+    uint8_t payload[SETTINGS_TEXT_MAX];
+    size_t len;
+    if (!decode_settings(settings_of(from), payload, &len) ||
+        nghttp2_session_upgrade2(conn->session, payload, len, slice_eq(from->method, SLICE("HEAD")),
+                                 NULL) != 0)
+        return false;
+    struct h2_head *head = h2_head_take(conn->server);
+    h2_head_from_h1(head, from, conn->server->config.head_bytes_max + LIMIT_http_head_slack_bytes);
+    h2_stream_start(conn, 1, head, true);
+    h2_head_put(conn->server, head);
+    return true;
+}
+
+bool
+h2_server_adopt(struct h2_server *server, struct stream *stream, bool is_local, struct slice bytes,
+                const struct h1_head *head)
+{
+    struct h2_conn *conn = conn_new(server, is_local);
+    if (head != NULL && !upgrade(conn, head)) {
+        nghttp2_session_del(conn->session);
+        conn_free(conn);
+        return false;
+    }
+    stream_move(&conn->stream, stream, &events);
+    conn->stream.out.max = LIMIT_h2_flush_bytes + FRAME_ROOM_BYTES;
+    stream_resume(&conn->stream);
+    touch(conn);
+    h2_conn_flush_later(conn);
+    if (bytes.len > 0)
+        (void)take_input(conn, bytes); /* nothing is done with it afterwards */
+    return true;
+}

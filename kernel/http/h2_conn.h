@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of the HTTP/2 server: what h2_server.c, h2_conn.c (life of a connection), h2_session.c
+ * (what libnghttp2 tells), h2_head.c (request heads), h2_stream.c (requests and their bodies) and
+ * h2_reply.c (answers) share. Nobody else includes this. Worker thread only.
+ */
+#ifndef HTTP_H2_CONN_H
+#define HTTP_H2_CONN_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "http/h2_server.h"
+
+struct h2_server {
+    struct worker *worker;
+    struct listener listener;
+    bool has_listener;
+    struct h2_config config;
+    http_handler *handler;
+    void *arg;
+    bool is_local;
+    bool is_draining;
+    bool is_closing;
+    void (*on_closed)(void *arg);
+    void *on_closed_arg;
+    struct mail free_mail;
+    struct list conns;
+    size_t conn_count;
+    struct buf scratch; /* input of the connection just read */
+    struct h2_head *spare_head;
+    struct http_date date;
+};
+
+/* A request head while its frames come; fields point into `bytes` by offset, which grows. */
+struct h2_head {
+    struct buf bytes;
+    struct h2_span {
+        uint32_t at, len;
+    } method, target, authority;
+    struct h2_field {
+        struct h2_span name, value;
+    } fields[LIMIT_http_headers_max];
+    size_t count;
+    bool is_too_large;
+    bool is_malformed;
+    int64_t content_length;
+};
+
+/* A token bucket. */
+struct h2_budget {
+    uint32_t left;
+    uint64_t since_ms;
+};
+
+struct h2_conn {
+    struct h2_server *server;
+    struct list link;
+    struct stream stream;
+    struct flusher flusher;
+    struct timer timer;
+    nghttp2_session *session; /* NULL: the socket is closed, tasks still work */
+    struct list streams;      /* of ours, whether libnghttp2 knows them still or not */
+    size_t stream_count;
+    struct h2_head *head; /* being received */
+    struct h2_budget controls;
+    size_t unread;     /* request bytes no handler has read */
+    size_t owed;       /* of those not given back to the connection's window */
+    size_t output;     /* answer bytes of all streams that are not framed yet */
+    uint64_t since_ms; /* opened; last stream ended; head begun; socket took something */
+    uint64_t now_ms;   /* of the last look at stalled streams */
+    size_t queued;     /* output when the timer last looked */
+    bool has_begun;    /* the preface has come */
+    bool is_local;
+    bool is_closing; /* goes when its output has gone */
+};
+
+/* One stream: lives until both libnghttp2 and the handler are done with it. */
+struct h2_stream {
+    struct h2_conn *conn;
+    struct list link;
+    int32_t id;
+    bool is_open;                 /* libnghttp2 knows it */
+    bool is_in_ended;             /* END_STREAM came */
+    bool is_out_ended;            /* the whole answer is in `out` */
+    bool is_out_sent;             /* END_STREAM went */
+    bool is_deferred;             /* libnghttp2 waits to be told of more output */
+    struct h2_exchange *exchange; /* in the arena of its task; NULL: the handler is done */
+    struct buf in;
+    struct buf out;
+    nghttp2_nv *trailers; /* one block with its texts */
+    size_t trailer_count;
+    uint64_t since_ms; /* output moved */
+};
+
+struct h2_exchange {
+    struct http_exchange base;
+    struct h2_stream *stream;
+    struct buf piece; /* input the handler's slice points into */
+    struct wait *body_wait;
+    struct wait *out_wait;
+    bool is_bodiless; /* answer to HEAD, 204, 304 */
+    uint64_t reply_left;
+};
+
+/* --- h2_server.c -------------------------------------------------------------------------------*/
+
+void h2_server_lost_conn(struct h2_server *server);
+
+/* --- h2_conn.c ---------------------------------------------------------------------------------*/
+
+void h2_conn_open(struct h2_server *server, int fd);
+/* Output is there: it is framed and written at the end of this turn. */
+void h2_conn_flush_later(struct h2_conn *conn);
+void h2_conn_drain(struct h2_conn *conn);
+/* Closes the socket at once and tells the tasks. May free the connection; not from callbacks of
+ * libnghttp2. */
+void h2_conn_gone(struct h2_conn *conn);
+/* A stream of ours has been freed. May free the connection. */
+void h2_conn_lost_stream(struct h2_conn *conn);
+
+/* --- h2_session.c ------------------------------------------------------------------------------*/
+
+/* With the server's settings submitted. */
+nghttp2_session *h2_session_new(struct h2_conn *conn);
+/* Takes one of the bucket; false: it is empty. */
+bool h2_budget_take(struct h2_budget *budget, uint32_t burst, uint32_t per_s);
+
+/* --- h2_head.c ---------------------------------------------------------------------------------*/
+
+struct h2_head *h2_head_take(struct h2_server *server);
+void h2_head_put(struct h2_server *server, struct h2_head *head);
+/* False: so much beyond the limits that the stream is to be reset. */
+bool h2_head_add(struct h2_head *head, struct slice name, struct slice value, size_t bytes_max);
+/* The head of an HTTP/1.1 request. */
+void h2_head_from_h1(struct h2_head *head, const struct h1_head *from, size_t bytes_max);
+/* What a handler sees of it, in the task's arena. False: malformed. */
+bool h2_head_fill(const struct h2_head *head, struct arena *arena, struct http_exchange *x);
+struct slice h2_head_get(const struct h2_head *head, struct slice name);
+
+/* --- h2_stream.c -------------------------------------------------------------------------------*/
+
+/* The head is complete. Starts the task, or refuses. */
+void h2_stream_start(struct h2_conn *conn, int32_t id, const struct h2_head *head, bool is_ended);
+void h2_stream_data(struct h2_stream *s, struct slice bytes);
+void h2_stream_in_ended(struct h2_stream *s);
+/* libnghttp2 forgets it, or the connection is gone. May free the stream. */
+void h2_stream_closed(struct h2_stream *s);
+err_t h2_body_read(struct http_exchange *x, struct slice *ret_chunk);
+void h2_stream_wake(struct wait *wait, err_t result);
+
+/* --- h2_reply.c --------------------------------------------------------------------------------*/
+
+extern const struct http_transport h2_transport;
+/* After the handler: sends what it left out; false: the stream must be reset. */
+bool h2_reply_finish(struct h2_exchange *e);
+/* An answer without a handler: in gRPC's way if the request was. */
+void h2_reply_refuse(struct h2_conn *conn, int32_t id, const struct h2_head *head, int status);
+
+static inline struct h2_exchange *
+h2_exchange_of(struct http_exchange *x)
+{
+    return container_of(x, struct h2_exchange, base);
+}
+
+#endif

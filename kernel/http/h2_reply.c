@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Answers: the head goes to libnghttp2 at once, body bytes wait in the stream until frames are made
+ * of them. A handler may be done before the client has taken its answer; what is left stays with
+ * the stream, bounded, and is dropped if the client takes nothing for write_stall_ms.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "async/worker.h"
+#include "base/clock.h"
+#include "http/chars.h"
+#include "http/h2_conn.h"
+
+enum {
+    PIECE_BYTES = 16 * 1024,
+    OWN_HEADERS_MAX = 3, /* status, date, content-length */
+    KEEP_OUT_BYTES = 4096,
+};
+
+/* --- heads -------------------------------------------------------------------------------------*/
+
+static nghttp2_nv
+nv_of(struct slice name, struct slice value)
+{
+    /* libnghttp2 copies both; its struct just lacks the const. */
+    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.data,
+                         .value = (uint8_t *)(uintptr_t)value.data,
+                         .namelen = name.len,
+                         .valuelen = value.len,
+                         .flags = NGHTTP2_NV_FLAG_NONE };
+}
+
+static bool
+is_of_connection(struct slice name)
+{
+    static const char *const names[] = { "connection",       "content-length",    "keep-alive",
+                                         "proxy-connection", "transfer-encoding", "upgrade" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (slice_eq_nocase(name, slice_str(names[i])))
+            return true;
+    return false;
+}
+
+static struct slice
+number_text(struct arena *arena, uint64_t n)
+{
+    enum { DIGITS_MAX = 20 };
+    char *text = arena_alloc(arena, DIGITS_MAX);
+    size_t at = DIGITS_MAX;
+    do
+        text[--at] = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    return slice_of(text + at, DIGITS_MAX - at);
+}
+
+static bool
+is_sound(const struct http_header *h)
+{
+    return h->name.len > 0 && chars_are(h->name, CHAR_TOKEN) && chars_are_value(h->value);
+}
+
+static bool
+has_no_body(int status)
+{
+    return status == 204 || status == 304;
+}
+
+/* Appends what of `headers` is not the connection's; false: one could break the framing. */
+static bool
+add_headers(nghttp2_nv *nva, size_t *count, const struct http_header *headers, size_t header_count,
+            bool *ret_has_date)
+{
+    for (size_t i = 0; i < header_count; i++) {
+        const struct http_header *h = &headers[i];
+        if (!is_sound(h))
+            return false;
+        if (is_of_connection(h->name))
+            continue;
+        /* gRPC's answers have no use for a date. */
+        *ret_has_date |= slice_eq_nocase(h->name, SLICE("date")) ||
+                         slice_has_prefix(h->value, SLICE("application/grpc"));
+        nva[(*count)++] = nv_of(h->name, h->value);
+    }
+    return true;
+}
+
+static ssize_t
+read_output(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint32_t *flags,
+            nghttp2_data_source *source, void *arg)
+{
+    (void)arg;
+    struct h2_stream *s = source->ptr;
+    size_t bytes = s->out.len < len ? s->out.len : len;
+    if (bytes == 0 && !s->is_out_ended) {
+        s->is_deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    if (bytes > 0)
+        memcpy(to, buf_slice(&s->out).data, bytes);
+    buf_consume(&s->out, bytes);
+    s->conn->output -= bytes;
+    s->since_ms = clock_now_ms();
+    if (s->out.len == 0 && s->out.capacity > KEEP_OUT_BYTES)
+        buf_release(&s->out);
+    if (s->out.len == 0 && s->is_out_ended) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (s->trailers != NULL) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            (void)nghttp2_submit_trailer(session, id, s->trailers, s->trailer_count);
+        }
+    }
+    if (s->exchange != NULL && s->out.len <= LIMIT_h2_stream_output_bytes / 2)
+        h2_stream_wake(s->exchange->out_wait, OK);
+    return (ssize_t)bytes;
+}
+
+static err_t
+reply_start(struct http_exchange *x, int status, const struct http_header *headers,
+            size_t header_count, int64_t length)
+{
+    struct h2_exchange *e = h2_exchange_of(x);
+    struct h2_stream *s = e->stream;
+    assert(!x->reply_started && status >= 200 && status <= 999);
+    struct arena *arena = task_arena(x->task);
+    nghttp2_nv *nva = arena_alloc(arena, sizeof *nva * (header_count + OWN_HEADERS_MAX));
+    size_t count = 1;
+    bool has_date = false;
+    nva[0] = nv_of(SLICE(":status"), number_text(arena, (uint64_t)status));
+    if (!add_headers(nva, &count, headers, header_count, &has_date))
+        return ERR_MALFORMED;
+    if (!s->is_open)
+        return ERR_CLOSED;
+    if (!has_date)
+        nva[count++] = nv_of(SLICE("date"), http_date_now(&s->conn->server->date));
+    if (length >= 0 && !has_no_body(status))
+        nva[count++] = nv_of(SLICE("content-length"), number_text(arena, (uint64_t)length));
+    e->is_bodiless = slice_eq(x->method, SLICE("HEAD")) || has_no_body(status);
+    e->reply_left = length < 0 ? UINT64_MAX : (uint64_t)length;
+    const nghttp2_data_provider provider = { .source.ptr = s, .read_callback = read_output };
+    if (nghttp2_submit_response(s->conn->session, s->id, nva, count,
+                                e->is_bodiless ? NULL : &provider) != 0)
+        return ERR_CLOSED; /* being reset */
+    x->reply_started = true;
+    x->reply_status = status;
+    h2_conn_flush_later(s->conn);
+    return OK;
+}
+
+/* --- bodies ------------------------------------------------------------------------------------*/
+
+static bool
+has_room(const struct h2_stream *s, size_t bytes)
+{
+    return s->out.len == 0 || (s->out.len + bytes <= LIMIT_h2_stream_output_bytes &&
+                               s->conn->output + bytes <= LIMIT_h2_output_bytes);
+}
+
+/* As for HTTP/1.1, neither cancelling nor the task's deadline ends this. */
+static err_t
+wait_for_room(struct h2_exchange *e, size_t bytes)
+{
+    struct h2_stream *s = e->stream;
+    struct task *t = e->base.task;
+    err_t err = OK;
+    uint64_t outer = task_deadline_ms(t);
+    task_shield_begin(t);
+    while (err == OK && s->is_open && !has_room(s, bytes)) {
+        struct wait wait;
+        wait_init(&wait, t, NULL);
+        e->out_wait = &wait;
+        task_deadline_pop(t, UINT64_MAX);
+        (void)task_deadline_push(t, s->conn->server->config.write_stall_ms); /* outer is kept */
+        err = TASK_WAIT(t, &wait);
+        e->out_wait = NULL;
+    }
+    task_deadline_pop(t, outer);
+    task_shield_end(t);
+    return err == OK && s->is_open ? OK : ERR_CLOSED;
+}
+
+static void
+resume(struct h2_stream *s)
+{
+    if (s->is_deferred)
+        (void)nghttp2_session_resume_data(s->conn->session, s->id); /* it is deferred */
+    s->is_deferred = false;
+    h2_conn_flush_later(s->conn);
+}
+
+static err_t
+reply_write(struct http_exchange *x, struct slice bytes)
+{
+    struct h2_exchange *e = h2_exchange_of(x);
+    struct h2_stream *s = e->stream;
+    assert(x->reply_started && !x->reply_ended);
+    if (bytes.len > e->reply_left)
+        return ERR_INTERNAL; /* more than announced: the caller's mistake, and the answer is cut */
+    if (e->reply_left != UINT64_MAX)
+        e->reply_left -= bytes.len;
+    while (bytes.len > 0 && !e->is_bodiless) {
+        struct slice piece = slice_first(bytes, PIECE_BYTES);
+        err_t err = wait_for_room(e, piece.len); /* suspends if it does not fit */
+        if (err != OK)
+            return err;
+        bool fits = buf_append(&s->out, piece);
+        assert(fits); /* a piece is smaller than the maximum */
+        s->conn->output += piece.len;
+        bytes = slice_from(bytes, piece.len);
+        resume(s);
+    }
+    return s->is_open ? OK : ERR_CLOSED;
+}
+
+/* One block: the array, then the texts. */
+static void
+keep_trailers(struct h2_stream *s, const struct http_header *trailers, size_t count)
+{
+    size_t bytes = sizeof(nghttp2_nv) * count;
+    for (size_t i = 0; i < count; i++)
+        bytes += trailers[i].name.len + trailers[i].value.len;
+    nghttp2_nv *nva = malloc(bytes);
+    if (nva == NULL)
+        abort();
+    char *at = (char *)(nva + count);
+    for (size_t i = 0; i < count; i++) {
+        const struct http_header *h = &trailers[i];
+        memcpy(at, h->name.data, h->name.len);
+        memcpy(at + h->name.len, h->value.data, h->value.len);
+        nva[i] = nv_of(slice_of(at, h->name.len), slice_of(at + h->name.len, h->value.len));
+        at += h->name.len + h->value.len;
+    }
+    s->trailers = nva;
+    s->trailer_count = count;
+}
+
+static err_t
+reply_end_with(struct http_exchange *x, const struct http_header *trailers, size_t count)
+{
+    struct h2_exchange *e = h2_exchange_of(x);
+    struct h2_stream *s = e->stream;
+    assert(x->reply_started);
+    if (x->reply_ended)
+        return OK;
+    if (!e->is_bodiless && e->reply_left != UINT64_MAX && e->reply_left > 0)
+        return ERR_INTERNAL; /* less than announced: stays unended, so it is cut */
+    for (size_t i = 0; i < count; i++)
+        if (!is_sound(&trailers[i]))
+            return ERR_MALFORMED;
+    x->reply_ended = true;
+    if (!s->is_open)
+        return ERR_CLOSED;
+    if (count > 0 && !e->is_bodiless)
+        keep_trailers(s, trailers, count);
+    s->is_out_ended = true;
+    resume(s);
+    return OK;
+}
+
+static err_t
+reply_end(struct http_exchange *x)
+{
+    return reply_end_with(x, NULL, 0);
+}
+
+const struct http_transport h2_transport = {
+    .body_read = h2_body_read,
+    .reply_start = reply_start,
+    .reply_write = reply_write,
+    .reply_end = reply_end,
+    .reply_end_with = reply_end_with,
+};
+
+bool
+h2_reply_finish(struct h2_exchange *e)
+{
+    struct http_exchange *x = &e->base;
+    if (!x->reply_started && !x->client_gone) {
+        static const struct http_header type = { .name = SLICE("content-type"),
+                                                 .value = SLICE("text/plain; charset=utf-8") };
+        (void)http_reply(x, 500, &type, 1, SLICE("500 Internal Server Error")); /* seen below */
+    }
+    if (x->client_gone || x->reply_ended)
+        return true;
+    return x->reply_started && (e->is_bodiless || e->reply_left == 0) && reply_end(x) == OK;
+}
+
+/* --- without a handler -------------------------------------------------------------------------*/
+
+void
+h2_reply_refuse(struct h2_conn *conn, int32_t id, const struct h2_head *head, int status)
+{
+    bool is_grpc = slice_has_prefix(h2_head_get(head, SLICE("content-type")),
+                                    SLICE("application/grpc"));
+    const nghttp2_nv grpc[] = {
+        nv_of(SLICE(":status"), SLICE("200")),
+        nv_of(SLICE("content-type"), SLICE("application/grpc")),
+        nv_of(SLICE("grpc-status"), SLICE("8")),
+        nv_of(SLICE("grpc-message"), status == 431 ? SLICE("the metadata is too large")
+                                                   : SLICE("too many requests at a time")),
+    };
+    const nghttp2_nv http = nv_of(SLICE(":status"), status == 431 ? SLICE("431") : SLICE("503"));
+    /* Fails only for a stream that is being reset. */
+    if (is_grpc)
+        (void)nghttp2_submit_response(conn->session, id, grpc, ARRAY_LEN(grpc), NULL);
+    else
+        (void)nghttp2_submit_response(conn->session, id, &http, 1, NULL);
+    h2_conn_flush_later(conn);
+}
