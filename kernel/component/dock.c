@@ -33,16 +33,15 @@ event_new(struct dock *dock, enum dock_event_kind kind)
     struct dock_event *event = calloc(1, sizeof *event);
     if (event == NULL)
         abort();
-    event->dock = dock;
     event->user = dock->config.user;
+    event->epoch = dock->config.epoch;
     event->kind = kind;
     return event;
 }
 
 static void
-tell(struct dock_event *event)
+tell(struct dock *dock, struct dock_event *event)
 {
-    struct dock *dock = event->dock;
     if (dock->is_closed) { /* the main thread has forgotten us */
         link_unref(event->link);
         free(event);
@@ -76,7 +75,7 @@ on_ready(struct link *link)
     dock->was_ready = true;
     struct dock_event *event = event_new(dock, DOCK_READY);
     event->link = link_ref(link);
-    tell(event);
+    tell(dock, event);
 }
 
 static void
@@ -84,10 +83,10 @@ on_lost(struct link *link, const char *reason)
 {
     struct dock *dock = dock_of(link);
     if (link->answered_count > 0)
-        tell(event_new(dock, DOCK_ANSWERED));
+        tell(dock, event_new(dock, DOCK_ANSWERED));
     struct dock_event *event = event_new(dock, dock->was_ready ? DOCK_LOST : DOCK_FAILED);
     event->reason = reason;
-    tell(event);
+    tell(dock, event);
     link_unref(TAKE(dock->link));
 }
 
@@ -135,7 +134,7 @@ on_accept(struct listener *listener, int fd)
         .host_service_count = dock->config.host_service_count,
     };
     dock->link = link_new(dock->config.worker, fd, &config);
-    tell(event_new(dock, DOCK_CONNECTED));
+    tell(dock, event_new(dock, DOCK_CONNECTED));
 }
 
 /* --- commands ----------------------------------------------------------------------------------*/
@@ -177,6 +176,7 @@ on_close(struct mail *mail)
         (void)close(dock->config.listen_fd); /* never opened */
     if (dock->link != NULL)
         link_close(dock->link, "the plugin has ended");
+    mailbox_post(dock->config.control, &event_new(dock, DOCK_CLOSED)->mail, dock->config.on_event);
     free(dock);
 }
 

@@ -24,13 +24,14 @@ enum dock_event_kind {
     DOCK_FAILED, /* before it was ready */
     DOCK_ANSWERED,
     DOCK_LOST,
+    DOCK_CLOSED, /* the last of all: nothing of the dock is left */
 };
 
 /* A message to the main thread. On the heap; the receiver frees it. */
 struct dock_event {
     struct mail mail;
-    struct dock *dock; /* may be gone when this is read: compare, do not follow */
-    void *user;        /* of its configuration */
+    void *user;     /* of the dock's configuration */
+    uint32_t epoch; /* likewise: which process it tells of, since the dock may be gone by now */
     enum dock_event_kind kind;
     const char *reason; /* FAILED, LOST: a constant */
     struct link *link;  /* READY: counted */
@@ -57,8 +58,8 @@ struct dock_config {
 struct dock *dock_new(const struct dock_config *config);
 /* Main thread: the process runs, accept it. */
 void dock_open(struct dock *dock, pid_t process_group);
-/* Main thread: close everything and free it; no event follows after the message was handled, but
- * some may be under way. */
+/* Main thread: close everything and free it. Other events may be under way; DOCK_CLOSED follows
+ * them. */
 void dock_close(struct dock *dock);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "async/group.h"
 #include "async/worker.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/pb.h"
@@ -56,7 +57,8 @@ ask(struct task *t, struct exchange_item *item, struct link *link, const struct 
         return ERR_PLUGIN_FAILED;
     }
     if (err == ERR_DEADLINE)
-        set_error(item, SLICE("init timeout exceeded"));
+        set_error(item, args->method == METHOD(INIT) ? SLICE("init timeout exceeded")
+                                                     : SLICE("the plugin did not answer in time"));
     else if (err != OK)
         set_error(item, SLICE("the plugin ended before it had answered"));
     return err;
@@ -70,6 +72,17 @@ simple(struct task *t, struct exchange_item *item, struct link *link, uint32_t m
     const struct link_args args = { .method = method, .component = handle, .is_write = true };
     err_t err = ask(t, item, link, &args, &call);
     bus_call_finish(t, &call);
+    return err;
+}
+
+/* The same, in so many milliseconds. */
+static err_t
+within(struct task *t, uint64_t limit_ms, struct exchange_item *item, struct link *link,
+       uint32_t method, uint32_t handle)
+{
+    uint64_t outer = task_deadline_push(t, limit_ms);
+    err_t err = simple(t, item, link, method, handle);
+    task_deadline_pop(t, outer);
     return err;
 }
 
@@ -197,12 +210,14 @@ carry_piece(struct task *t, struct exchange_item *item, uint64_t *cursor, bool *
 
 /* Everything after the cursor, until there is nothing more just now. */
 static err_t
-carry(struct task *t, struct exchange_item *item, uint64_t *cursor)
+carry(struct task *t, struct exchange_item *item, uint64_t limit_ms, uint64_t *cursor)
 {
     bool more = true;
     err_t err = OK;
+    uint64_t outer = task_deadline_push(t, limit_ms);
     while (err == OK && more)
         err = carry_piece(t, item, cursor, &more);
+    task_deadline_pop(t, outer);
     return err;
 }
 
@@ -220,7 +235,7 @@ static err_t
 hold_writes(struct task *t, const struct exchange *x, struct exchange_item *item)
 {
     struct latch *ack = latch_new();
-    routes_hold(x->routes, item->name, ack);
+    routes_hold(x->routes, slice_str(item->name), ack);
     err_t err = latch_wait(t, ack);
     if (err == OK && item->from_writes != NULL)
         err = wait_all(t, &item->from_writes);
@@ -234,7 +249,29 @@ release(const struct exchange *x, struct exchange_item *item)
 {
     latch_unref(item->writes);
     item->writes = latch_new(); /* the old generation goes on with this one */
-    routes_release(x->routes, item->name, item->writes, NULL);
+    routes_release(x->routes, slice_str(item->name), item->writes, NULL);
+}
+
+/* Tells all workers, and waits until they know. */
+static err_t
+tell_all(struct task *t, const struct exchange *x, struct component_facts *facts, struct link *link,
+         struct latch *writes)
+{
+    struct latch *ack = latch_new();
+    routes_publish(x->routes, facts, link, writes, ack);
+    task_shield_begin(t); /* messages of ours to ourselves: they arrive */
+    err_t err = latch_wait(t, ack);
+    task_shield_end(t);
+    return err;
+}
+
+/* With a latch of its own. */
+static struct component_facts *
+facts_with(const struct component_facts *like, struct latch *gone)
+{
+    struct component_facts facts = *like;
+    facts.gone = gone == NULL ? NULL : latch_ref(gone);
+    return component_facts_new(&facts);
 }
 
 /* The new generation serves, on every worker, when this returns. While some workers still have the
@@ -244,17 +281,13 @@ publish(struct task *t, const struct exchange *x, struct exchange_item *item, bo
 {
     item->gone = latch_new();
     item->writes = latch_new();
-    item->facts.gone = latch_ref(item->gone);
-    struct component_facts *facts = component_facts_new(&item->facts);
-    struct latch *ack = latch_new();
-    routes_publish(x->routes, facts, item->to, writes_are_held ? NULL : item->writes, ack);
-    component_facts_unref(facts);
+    item->shape = facts_with(&item->facts, NULL);
+    struct component_facts *facts = facts_with(&item->facts, item->gone);
     item->is_switched = true;
-    task_shield_begin(t); /* messages of ours to ourselves: they arrive */
-    err_t err = latch_wait(t, ack);
-    task_shield_end(t);
+    err_t err = tell_all(t, x, facts, item->to, writes_are_held ? NULL : item->writes);
+    component_facts_unref(facts);
     if (writes_are_held)
-        routes_release(x->routes, item->name, item->writes, NULL);
+        routes_release(x->routes, slice_str(item->name), item->writes, NULL);
     return err;
 }
 
@@ -264,21 +297,48 @@ switch_overlap(struct task *t, const struct exchange *x, struct exchange_item *i
     return publish(t, x, item, false);
 }
 
+/* The old generation serves after all. */
+static void
+bring_back(struct task *t, const struct exchange *x, struct exchange_item *item, bool is_quiesced)
+{
+    /* What the new one may have begun to hold comes first: only one may work. */
+    (void)within(t, LIMIT_exchange_hold_ms / 4, item, item->to, METHOD(CLOSE), item->facts.handle);
+    item->is_inited = false;
+    if (is_quiesced &&
+        within(t, LIMIT_exchange_hold_ms, item, item->from, METHOD(START), item->from_handle) != OK)
+        log_error("remora.exchange", "component %s: the old generation did not take up again",
+                  item->name);
+    item->gone = latch_new();
+    item->writes = latch_new();
+    struct component_facts *facts = facts_with(item->from_shape, item->gone);
+    (void)tell_all(t, x, facts, item->from, item->writes); /* there is nothing else to do */
+    component_facts_unref(facts);
+}
+
+/* Nobody begins a call once the workers have the new one's facts without a link, and all calls of
+ * the old one are over once nobody has its facts: then it may let go. */
 static err_t
 switch_exclusive(struct task *t, const struct exchange *x, struct exchange_item *item)
 {
-    struct latch *ack = latch_new();
-    routes_detach(x->routes, item->name, item->from, ack);
-    err_t err = latch_wait(t, ack);
+    bool is_quiesced = false;
+    uint64_t outer = task_deadline_push(t, LIMIT_exchange_hold_ms);
+    struct component_facts *facts = facts_with(&item->facts, NULL);
+    err_t err = tell_all(t, x, facts, NULL, NULL);
+    component_facts_unref(facts);
     if (err == OK)
+        err = wait_all(t, &item->from_gone);
+    if (err == OK) {
+        is_quiesced = true;
         err = simple(t, item, item->from, METHOD(QUIESCE), item->from_handle);
+    } else {
+        set_error(item, SLICE("calls under way did not end in time"));
+    }
     if (err == OK)
         err = simple(t, item, item->to, METHOD(START), item->facts.handle);
+    task_deadline_pop(t, outer);
     if (err == OK)
         return publish(t, x, item, false);
-    /* Back to the old one, which has let go: let it take up again. */
-    (void)simple(t, item, item->from, METHOD(START),
-                 item->from_handle); /* its error is the second */
+    bring_back(t, x, item, is_quiesced);
     return err;
 }
 
@@ -286,13 +346,13 @@ static err_t
 switch_handover(struct task *t, const struct exchange *x, struct exchange_item *item)
 {
     uint64_t cursor = 0;
-    err_t err = carry(t, item, &cursor);
+    err_t err = carry(t, item, LIMIT_exchange_carry_ms, &cursor);
     if (err != OK)
         return err;
     uint64_t outer = task_deadline_push(t, LIMIT_exchange_hold_ms);
     err = hold_writes(t, x, item);
     if (err == OK)
-        err = carry(t, item, &cursor);
+        err = carry(t, item, LIMIT_exchange_hold_ms, &cursor);
     if (err == OK)
         err = simple(t, item, item->to, METHOD(START), item->facts.handle);
     task_deadline_pop(t, outer);
@@ -307,7 +367,8 @@ static err_t
 switch_item(struct task *t, const struct exchange *x, struct exchange_item *item)
 {
     if (item->replace != REPLACE_OVERLAP && !is_served(t, item->from)) {
-        err_t err = simple(t, item, item->to, METHOD(START), item->facts.handle);
+        err_t err = within(t, item->init_timeout_ms, item, item->to, METHOD(START),
+                           item->facts.handle);
         return err != OK ? err : publish(t, x, item, false);
     }
     switch (item->replace) {
@@ -342,30 +403,30 @@ close_new(struct task *t, struct exchange *x)
     for (size_t i = 0; i < x->count; i++) {
         struct exchange_item *item = &x->items[i];
         if (item->is_inited && !item->is_switched && is_served(t, item->to))
-            (void)simple(t, item, item->to, METHOD(CLOSE), item->facts.handle); /* it goes anyway */
+            (void)within(t, LIMIT_exchange_hold_ms, item, item->to, METHOD(CLOSE),
+                         item->facts.handle); /* it goes anyway */
     }
 }
 
-/* Calls that began with the old generation end, then it is closed. */
+/* Calls that began with the old generation end, until then, and it is closed. */
 static void
-retire(struct task *t, struct exchange *x, struct exchange_item *item)
+retire(struct task *t, struct exchange_item *item, uint64_t until_ms)
 {
+    uint64_t now_ms = clock_now_ms();
     if (item->from_gone != NULL) {
-        uint64_t outer = task_deadline_push(t, x->drain_ms);
+        uint64_t outer = task_deadline_push(t, until_ms > now_ms ? until_ms - now_ms : 1);
         if (latch_wait(t, TAKE(item->from_gone)) != OK)
             log_warn("remora.exchange",
-                     "component %.*s: calls of the old generation have not ended "
-                     "in time and are cut",
-                     SLICE_ARG(item->name));
+                     "component %s: calls of the old generation have not ended in time and are cut",
+                     item->name);
         task_deadline_pop(t, outer);
     }
     if (!is_served(t, item->from))
         return;
-    uint64_t outer = task_deadline_push(t, LIMIT_exchange_hold_ms);
-    if (item->replace != REPLACE_EXCLUSIVE)
-        (void)simple(t, item, item->from, METHOD(QUIESCE), item->from_handle); /* it goes anyway */
-    (void)simple(t, item, item->from, METHOD(CLOSE), item->from_handle);
-    task_deadline_pop(t, outer);
+    if (item->replace != REPLACE_EXCLUSIVE) /* else it was quiesced before the switch */
+        (void)within(t, LIMIT_exchange_hold_ms, item, item->from, METHOD(QUIESCE),
+                     item->from_handle); /* it goes anyway */
+    (void)within(t, LIMIT_exchange_hold_ms, item, item->from, METHOD(CLOSE), item->from_handle);
 }
 
 static void
@@ -406,9 +467,10 @@ exchange_main(struct task *t, void *arg)
         return;
     }
     mailbox_post(x->control, &x->switched_mail, on_switched);
+    uint64_t until_ms = clock_now_ms() + x->drain_ms;
     for (size_t i = 0; i < x->count; i++)
         if (x->items[i].is_switched)
-            retire(t, x, &x->items[i]);
+            retire(t, &x->items[i], until_ms);
     mailbox_post(x->control, &x->over_mail, on_over);
 }
 
@@ -416,8 +478,7 @@ static void
 retire_main(struct task *t, void *arg)
 {
     struct exchange *x = arg;
-    retire(t, x, &x->items[0]);
-    free(x->user); /* the name */
+    retire(t, &x->items[0], clock_now_ms() + x->drain_ms);
     exchange_free(x);
 }
 
@@ -427,8 +488,7 @@ on_retire(struct mail *mail)
     struct exchange *x = container_of(mail, struct exchange, start_mail);
     if (task_spawn(x->worker, "retire", retire_main, x) != NULL)
         return;
-    free(x->user); /* the plugin keeps a component that nobody calls */
-    exchange_free(x);
+    exchange_free(x); /* the plugin keeps a component that nobody calls */
 }
 
 void
@@ -436,11 +496,10 @@ exchange_retire(const struct routes *routes, struct link *link, uint32_t handle,
                 struct slice name)
 {
     struct exchange *x = exchange_new(1);
-    x->user = copy_text(name);
     x->routes = routes;
     x->worker = link->worker;
     x->items[0] = (struct exchange_item){
-        .name = slice_str(x->user), .from = link_ref(link), .from_handle = handle, .from_gone = gone
+        .name = copy_text(name), .from = link_ref(link), .from_handle = handle, .from_gone = gone
     };
     worker_post(x->worker, &x->start_mail, on_retire);
 }
@@ -485,7 +544,10 @@ exchange_free(struct exchange *exchange)
         free(item->request.bytes);
         secret_refs_free(item->secrets);
         encryption_unref(item->facts.encryption);
+        free(item->name);
         free(item->error);
+        component_facts_unref(item->from_shape);
+        component_facts_unref(item->shape);
         link_unref(item->from);
         link_unref(item->to);
         latch_unref(item->from_gone);

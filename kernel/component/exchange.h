@@ -10,7 +10,8 @@
  *   handover   what the old one keeps in memory is carried over, piece by piece while it works, and
  *              the last changes while writes wait
  *
- * All or none: if anything fails before the first component is switched, every old one goes on.
+ * If anything fails before the first component is switched, every old one goes on. If something
+ * fails later, those that are not switched go on as they were.
  * The story is one function, exchange_main(), on a task of the worker that holds the links.
  */
 #ifndef COMPONENT_EXCHANGE_H
@@ -25,8 +26,9 @@
  * receiver takes out of it. */
 struct exchange_item {
     void *user;
-    const void *spec;  /* of the receiver: which words it was made from */
-    struct slice name; /* borrowed while the exchange lasts */
+    const void *spec; /* of the receiver: which words it was made from */
+    void *load;       /* of the receiver: what they stand in */
+    char *name;       /* owned */
     enum manifest_replace replace;
     uint64_t init_timeout_ms;
     struct init_request request; /* packed, without secrets */
@@ -36,18 +38,21 @@ struct exchange_item {
 
     struct link *from; /* counted; NULL: nothing serves it now */
     uint32_t from_handle;
-    struct latch *from_gone;   /* the owner's reference of the old facts' latch */
-    struct latch *from_writes; /* and of the writes' one */
+    struct latch *from_gone;            /* the owner's reference of the old facts' latch */
+    struct latch *from_writes;          /* and of the writes' one */
+    struct component_facts *from_shape; /* counted; the old facts, without their latch */
 
     struct link *to; /* counted */
 
     /* Results. */
     bool is_inited;
     bool is_switched;
-    struct latch *gone; /* the owner's references for the new generation */
+    struct latch *gone; /* the owner's references for the generation that serves now, if they are
+                           others than before: the new one's, or the old one's after all */
     struct latch *writes;
-    char *error;          /* why this one failed */
-    bool is_create_error; /* as secret_refs.h has it */
+    struct component_facts *shape; /* counted; the new facts, without their latch */
+    char *error;                   /* why this one failed */
+    bool is_create_error;          /* as secret_refs.h has it */
 };
 
 struct exchange;
@@ -58,7 +63,8 @@ struct exchange;
 typedef void exchange_fn(struct exchange *exchange, bool is_over);
 
 struct exchange {
-    void *user;
+    void *user; /* of the receiver, as the next one */
+    void *from;
     const struct routes *routes;
     struct worker *worker; /* holds the links */
     struct mailbox *control;

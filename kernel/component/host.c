@@ -57,6 +57,12 @@ find_member(struct host *host, struct slice name)
 static void
 keep_member(struct host *host, struct member *member)
 {
+    for (size_t i = 0; i < host->member_count; i++) {
+        if (host->members[i] == NULL) { /* of one that was removed */
+            host->members[i] = member;
+            return;
+        }
+    }
     host->members = realloc(host->members, (host->member_count + 1) * sizeof(struct member *));
     if (host->members == NULL)
         abort();
@@ -124,9 +130,6 @@ host_free(struct host *host)
         member_free(host->members[i]);
     free(host->members);
     wards_free(host);
-    for (size_t i = 0; i < host->manifest_count; i++)
-        manifest_free(host->manifests[i]);
-    free(host->manifests);
     arena_fini(&host->arena);
     free(host);
 }
@@ -179,11 +182,7 @@ add(struct host *host, struct host_load *load, struct component_spec *spec)
              SLICE_ARG(spec->name), SLICE_ARG(spec->type), SLICE_ARG(spec->version));
     if (!member_assign(member, &is_allowed))
         return;
-    if (!is_allowed)
-        ward_swap(member->ward, plugin_manifest(member->ward->plugin));
-    else
-        plugin_start(member->ward->plugin);
-    member_init(member);
+    member_bring_up(member, is_allowed);
 }
 
 void
@@ -202,29 +201,49 @@ host_reload(struct host *host, struct host_load *load)
             add(host, load, spec);
         else if (!same_spec(member->next_spec != NULL ? member->next_spec : member->spec, spec))
             member_change(member, load, spec);
+        else if (member->standing == STANDING_READY && member->next_spec == NULL)
+            free(TAKE(member->error)); /* a change that failed was taken back */
     }
+}
+
+static struct ward *
+find_ward(struct host *host, struct slice plugin_name_wanted)
+{
+    for (size_t i = 0; i < host->ward_count; i++) {
+        struct ward *ward = host->wards[i];
+        if (!ward->is_retired && !ward->is_left && ward->predecessor == NULL &&
+            slice_eq(slice_str(plugin_name(ward->plugin)), plugin_name_wanted))
+            return ward;
+    }
+    return NULL;
 }
 
 err_t
 host_swap(struct host *host, struct slice plugin_name_wanted, struct diag *diag)
 {
-    for (size_t i = 0; i < host->ward_count; i++) {
-        struct ward *ward = host->wards[i];
-        if (ward->is_retired || ward->predecessor != NULL ||
-            !slice_eq(slice_str(plugin_name(ward->plugin)), plugin_name_wanted))
-            continue;
-        struct manifest *manifest;
-        err_t err = manifest_load(plugin_manifest(ward->plugin)->file, &manifest, diag);
-        if (err != OK)
-            return err;
-        host->manifests = realloc(host->manifests,
-                                  (host->manifest_count + 1) * sizeof(struct manifest *));
-        if (host->manifests == NULL)
-            abort();
-        host->manifests[host->manifest_count++] = manifest;
-        ward_swap(ward, manifest);
-        return OK;
+    struct ward *ward = find_ward(host, plugin_name_wanted);
+    struct manifest *manifest;
+    if (ward == NULL)
+        return DIAG_FAIL(diag, ERR_CONFIG, "there is no plugin " SLICE_FMT,
+                         SLICE_ARG(plugin_name_wanted));
+    if (host->is_starting || host->is_stopping)
+        return DIAG_FAIL(diag, ERR_CONFIG, "the sidecar is %s",
+                         host->is_stopping ? "shutting down" : "starting");
+    const struct manifest *present = plugin_manifest(ward->plugin);
+    err_t err = manifest_load(present->file, &manifest, diag);
+    if (err != OK)
+        return err;
+    if (strcmp(manifest->name, present->name) != 0) {
+        err = DIAG_FAIL(diag, ERR_CONFIG, "%s is now of another plugin, %s", present->file,
+                        manifest->name);
+        manifest_free(manifest);
+        return err;
     }
-    return DIAG_FAIL(diag, ERR_CONFIG, "there is no plugin " SLICE_FMT,
-                     SLICE_ARG(plugin_name_wanted));
+    struct read_manifest *read = malloc(sizeof *read);
+    if (read == NULL)
+        abort();
+    *read = (struct read_manifest){ .refs = 1, .manifest = manifest };
+    ward_swap(ward, read);
+    read_manifest_unref(read); /* whoever needs it has counted it */
+    return OK;
 }

@@ -28,7 +28,10 @@ struct member {
     struct host_load *next_load; /* a change that waits for the exchange under way; NULL without */
     struct component_spec *next_spec;
     struct ward *next_ward; /* it waits for this plugin to be there; NULL otherwise */
+    struct ward *next_to;   /* a successor of it that may have its files; NULL without */
     bool is_leaving;        /* removed once the exchange under way is over */
+    bool waits_for_swap;    /* it needs files that the running process cannot have */
+    bool is_trial;          /* not a component: a change on trial */
 
     enum component_kind kind;
     struct ward *ward;   /* NULL: no plugin hosts it */
@@ -40,23 +43,37 @@ struct member {
     struct link *link;  /* counted; what it was published with */
     struct latch *gone; /* the owner's references of the published generation */
     struct latch *writes;
-    struct exchange *exchange; /* under way; NULL without. It may be another's as well */
+    struct component_facts *shape; /* counted; what was published, without its latch */
+    struct exchange *exchange;     /* under way; NULL without. It may be another's as well */
     uint32_t retry_ms;
     char *error; /* owned; of the last failure, NULL without */
     ev_timer retry;
+};
+
+/* A manifest read after the start; the catalogue has the others. Counted. */
+struct read_manifest {
+    unsigned refs;
+    struct manifest *manifest;
 };
 
 /* A plugin in our care: one struct plugin, one process generation at a time. */
 struct ward {
     struct host *host;
     struct plugin *plugin;
-    struct worker *worker;    /* holds its links */
-    struct dock *dock;        /* of the running process, NULL if none */
-    struct link *link;        /* counted; NULL without */
-    struct ward *successor;   /* a changed plugin that is to take over; NULL without */
-    struct ward *predecessor; /* the other way round */
-    bool swap_again;          /* asked for while a swap was under way */
-    bool is_retired;          /* has nothing to serve any more */
+    struct read_manifest *manifest;      /* counted; NULL: the catalogue's */
+    struct worker *worker;               /* holds its links */
+    struct dock *dock;                   /* of the running process, NULL if none */
+    unsigned docks_open;                 /* that have not said their last word */
+    uint32_t dock_epoch;                 /* of the last one */
+    struct link *link;                   /* counted; NULL without */
+    size_t exchange_count;               /* under way, to here or from here */
+    struct ward *successor;              /* a changed plugin that is to take over; NULL without */
+    struct ward *predecessor;            /* the other way round */
+    bool is_due;                         /* it may take over when no other exchange is under way */
+    bool swap_again;                     /* asked for while a swap was under way */
+    struct read_manifest *next_manifest; /* counted; with which; NULL: its own */
+    bool is_left;    /* another has taken over; what could not move yet is still here */
+    bool is_retired; /* has nothing to serve any more */
 };
 
 struct host {
@@ -68,8 +85,8 @@ struct host {
     size_t member_count;
     struct ward **wards; /* owned */
     size_t ward_count;
-    struct manifest **manifests; /* owned: read again for swaps */
-    size_t manifest_count;
+    struct mail collect_mail;
+    bool is_collecting; /* the mail is on its way */
     uint32_t last_handle;
     size_t unsettled; /* members */
     bool is_starting; /* failures are fatal */
@@ -86,6 +103,17 @@ void member_free(struct member *member);
 bool member_assign(struct member *member, bool *ret_is_allowed);
 /* Creates it over its ward's link, if there is one and nothing is under way. */
 void member_init(struct member *member);
+/* Exchanges it for what it is to be on that ward; nothing may be under way. */
+void member_move(struct member *member, struct ward *to);
+/* Starts its plugin if need be, and creates it: at once, or when a process is there that may have
+ * its files. */
+void member_bring_up(struct member *member, bool is_allowed);
+/* Another ward has taken over and it could not move yet: it tries again. */
+void member_retry(struct member *member);
+/* The words for what it is to be there: those of a change that waits for that ward, or its own. */
+struct component_spec *member_spec_on(const struct member *member, const struct ward *ward);
+/* A change that cannot be made: says so, and why. */
+void member_stays(struct member *member, struct slice cause);
 /* Failures, with the reference's words. */
 void member_init_failed(struct member *member, struct slice cause);
 void member_create_failed(struct member *member, struct slice cause);
@@ -112,20 +140,23 @@ bool member_is_held(const struct member *member);
 bool member_hold(struct member *member);
 /* A secret store serves, or has failed: tells those that wait for it. Nothing for other kinds. */
 void members_store_changed(const struct member *store);
-/* What waits in one ward waits in another. */
-void members_move_held(const struct ward *from, struct ward *to);
 
 /* --- ward.c ------------------------------------------------------------------------------------*/
 
 /* The ward that serves a manifest's components, made at the first call. */
 struct ward *ward_for(struct host *host, const struct manifest *manifest, struct slice isolate);
 struct supervisor_hooks ward_hooks(struct host *host);
-/* Starts a process beside the running one and moves its members there. `manifest` may be the same.
- * Reports what comes of it in the log. */
-void ward_swap(struct ward *ward, const struct manifest *manifest);
-/* An exchange to this ward is over: the members moved (or not). */
+/* Starts a process beside the running one and moves its members there. `manifest` NULL: with the
+ * present one. Reports what comes of it in the log. */
+void ward_swap(struct ward *ward, struct read_manifest *manifest);
+/* An exchange to this ward has been made: the members moved (or not). */
 void ward_swapped(struct ward *ward, const char *error);
+/* Exchanges have ended: whoever waited for that goes on, whoever is left with nothing goes. */
+void wards_look(struct host *host);
+/* Which ward serves what this one cannot any more. */
+struct ward *ward_heir(struct ward *ward);
 void wards_free(struct host *host);
+void read_manifest_unref(struct read_manifest *manifest); /* NULL is nothing */
 
 /* --- host_describe.c ---------------------------------------------------------------------------*/
 

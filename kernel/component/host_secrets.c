@@ -77,15 +77,3 @@ members_store_changed(const struct member *store)
             member_init(member); /* created, or looked at once more */
     }
 }
-
-void
-members_move_held(const struct ward *from, struct ward *to)
-{
-    const struct host *host = from->host;
-    for (size_t i = 0; i < host->member_count; i++) {
-        struct member *member = host->members[i];
-        if (member != NULL && member->ward == from && member->exchange == NULL &&
-            member_is_held(member))
-            member->ward = to;
-    }
-}

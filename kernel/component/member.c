@@ -54,7 +54,7 @@ set_standing(struct member *member, enum standing standing)
     struct host *host = member->host;
     enum standing was = member->standing;
     member->standing = standing;
-    if (was == standing || host->config.on_component == NULL)
+    if (was == standing || member->is_trial || host->config.on_component == NULL)
         return;
     struct host_component component = member_describe(member);
     host->config.on_component(host->config.arg, &component, standing_name(was));
@@ -284,37 +284,50 @@ replace_of(const struct ward *to, const struct member *member, const struct comp
     return is_same && type != NULL ? type->replace : REPLACE_OVERLAP;
 }
 
+struct component_spec *
+member_spec_on(const struct member *member, const struct ward *ward)
+{
+    bool is_wanted = member->next_spec != NULL &&
+                     (member->next_ward == ward || member->next_to == ward);
+    return is_wanted ? member->next_spec : member->spec;
+}
+
 static void
 fill_item(struct exchange_item *item, struct member *member, struct ward *to)
 {
     struct host *host = member->host;
-    struct component_spec *spec = member->next_spec != NULL ? member->next_spec : member->spec;
+    struct component_spec *spec = member_spec_on(member, to);
+    struct host_load *load = spec == member->spec ? member->load : member->next_load;
     const struct component_value *strategy = component_value(spec, SLICE("keyPrefix"));
+    enum component_kind kind = member->kind;
+    (void)component_kind_of(spec->type, &kind); /* it was checked */
     member->generation++;
     *item = (struct exchange_item){
         .user = member,
         .spec = spec,
-        .name = spec->name,
+        .load = host_load_ref(load),
+        .name = slice_dup_str(spec->name),
         .replace = replace_of(to, member, spec),
         .init_timeout_ms = spec->init_timeout_ms,
-        .facts = { .kind = member->kind,
+        .facts = { .kind = kind,
                    .name = spec->name,
                    .type = spec->type,
                    .version = spec->version,
                    .key_prefix = key_prefix(
-                       &member->load->arena, strategy == NULL ? SLICE_EMPTY : strategy->value,
+                       &load->arena, strategy == NULL ? SLICE_EMPTY : strategy->value,
                        host->config.app_id, host->config.namespace_, spec->name),
                    .generation = member->generation,
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),
     };
     item->request = pack_init_request(host, spec, plugin_manifest(to->plugin));
-    item->secrets = secret_refs_new(&host->routes, spec, member->kind == COMPONENT_STATE);
+    item->secrets = secret_refs_new(&host->routes, spec, kind == COMPONENT_STATE);
     if (member->standing == STANDING_READY) {
         item->from = TAKE(member->link);
         item->from_handle = member->handle;
         item->from_gone = TAKE(member->gone);
         item->from_writes = TAKE(member->writes);
+        item->from_shape = component_facts_ref(member->shape);
     }
 }
 
@@ -333,7 +346,17 @@ members_exchange(struct host *host, struct member *const *members, size_t count,
         fill_item(&x->items[i], members[i], to);
         members[i]->exchange = x;
     }
+    x->from = members[0]->ward; /* of all, where the process is exchanged */
+    to->exchange_count++;
+    if (members[0]->ward != NULL)
+        members[0]->ward->exchange_count++;
     exchange_start(x);
+}
+
+void
+member_move(struct member *member, struct ward *to)
+{
+    members_exchange(member->host, &member, 1, to);
 }
 
 /* Another generation serves. */
@@ -345,14 +368,17 @@ switched(struct member *member, struct exchange_item *item, struct ward *to)
         host_load_unref(member->load);
         member->load = TAKE(member->next_load);
         member->spec = TAKE(member->next_spec);
-        member->next_ward = NULL;
+        member->next_ward = member->next_to = NULL;
     }
     link_unref(member->link);
     latch_unref(member->gone);
     latch_unref(member->writes);
+    component_facts_unref(member->shape);
     member->link = link_ref(item->to);
     member->gone = TAKE(item->gone);
     member->writes = TAKE(item->writes);
+    member->shape = TAKE(item->shape);
+    member->kind = item->facts.kind;
     member->handle = item->facts.handle;
     member->capabilities = item->facts.capabilities;
     member->ward = to;
@@ -372,8 +398,8 @@ switched(struct member *member, struct exchange_item *item, struct ward *to)
     members_store_changed(member);
 }
 
-static void
-retry_later(struct member *member)
+void
+member_retry(struct member *member)
 {
     struct host *host = member->host;
     if (host->is_stopping || ev_is_active(&member->retry))
@@ -388,10 +414,20 @@ retry_later(struct member *member)
 void
 member_forget_change(struct member *member)
 {
-    member->next_ward = NULL;
+    member->next_ward = member->next_to = NULL;
     member->next_spec = NULL;
     if (member->next_load != NULL)
         host_load_unref(TAKE(member->next_load));
+}
+
+void
+member_stays(struct member *member, struct slice cause)
+{
+    set_error(member, cause);
+    log_error(SCOPE,
+              "component " SLICE_FMT
+              ": the change has failed, what was there before goes on: " SLICE_FMT,
+              SLICE_ARG(member->spec->name), SLICE_ARG(cause));
 }
 
 /* The old generation goes on, if there was one; else the component has failed for now. */
@@ -401,15 +437,12 @@ not_switched(struct member *member, struct exchange_item *item, const struct exc
     const char *words = item->error != NULL ? item->error : x->error;
     if (item->from != NULL) {
         member->link = TAKE(item->from);
-        member->gone = TAKE(item->from_gone);
-        /* A hold that was released has put its own latch in place of the first. */
+        latch_unref(member->gone);
         latch_unref(member->writes);
+        /* One that has been brought back, or whose writes were held, has other latches now. */
+        member->gone = item->gone != NULL ? TAKE(item->gone) : TAKE(item->from_gone);
         member->writes = item->writes != NULL ? TAKE(item->writes) : TAKE(item->from_writes);
-        set_error(member, slice_str(words));
-        log_error(SCOPE,
-                  "component " SLICE_FMT
-                  ": the change has failed, what was there before goes on: %s",
-                  SLICE_ARG(member->spec->name), words);
+        member_stays(member, slice_str(words));
     } else if (member->ward->link == NULL && !member->host->is_starting) {
         return; /* the plugin ended: its next process gets another try */
     } else if (item->error != NULL) {
@@ -417,7 +450,9 @@ not_switched(struct member *member, struct exchange_item *item, const struct exc
             member_create_failed(member, slice_str(words));
         else
             member_init_failed(member, slice_str(words));
-        retry_later(member);
+        member_retry(member);
+    } else {
+        member_retry(member); /* another of the exchange has failed, or there was no task for it */
     }
     if (member->next_spec == item->spec)
         member_forget_change(member);
@@ -439,6 +474,25 @@ go_on(struct member *member)
     } else if (member->standing == STANDING_READY && member->link != member->ward->link) {
         member_lost(member); /* the link went while the exchange was under way */
         member_init(member);
+    } else if (member->standing == STANDING_READY && member->ward->is_left) {
+        member_retry(member); /* it was created where another has taken over meanwhile */
+    }
+}
+
+static void
+settle_items(struct exchange *x, struct ward *to)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        struct exchange_item *item = &x->items[i];
+        struct member *member = TAKE(item->user);
+        member->exchange = NULL;
+        if (to->host->is_stopping)
+            continue;
+        if (item->is_switched)
+            switched(member, item, to);
+        else
+            not_switched(member, item, x);
+        go_on(member);
     }
 }
 
@@ -447,37 +501,35 @@ exchange_report(struct exchange *x, bool is_over)
 {
     struct ward *to = x->user;
     struct host *host = to->host;
-    bool is_first = x->items[0].user != NULL; /* later reports find nothing left to do */
-    for (size_t i = 0; is_first && i < x->count; i++) {
-        struct exchange_item *item = &x->items[i];
-        struct member *member = TAKE(item->user);
-        member->exchange = NULL;
-        if (host->is_stopping)
-            continue;
-        if (item->is_switched)
-            switched(member, item, to);
-        else
-            not_switched(member, item, x);
-        go_on(member);
+    struct ward *from = x->from;
+    if (x->items[0].user != NULL) { /* the first report; a second one finds nothing left to do */
+        settle_items(x, to);
+        if (!host->is_stopping)
+            ward_swapped(to, x->error);
     }
     if (is_over) {
-        const char *error = x->error;
+        for (size_t i = 0; i < x->count; i++)
+            host_load_unref(TAKE(x->items[i].load));
         exchange_free(x);
-        if (!host->is_stopping)
-            ward_swapped(to, error);
+        to->exchange_count--;
+        if (from != NULL)
+            from->exchange_count--;
     }
+    if (!host->is_stopping)
+        wards_look(host);
 }
 
 void
 member_init(struct member *member)
 {
     struct ward *ward = member->ward;
-    if (ward == NULL || ward->link == NULL || member->exchange != NULL || member->host->is_stopping)
+    if (ward == NULL || ward->link == NULL || member->exchange != NULL || member->waits_for_swap ||
+        member->host->is_stopping)
         return; /* it is tried when the plugin is back, or what is under way is over */
     if (member_hold(member))
         return; /* when its secret store is there */
     set_standing(member, STANDING_WAITING);
-    members_exchange(member->host, &member, 1, ward);
+    member_move(member, ward);
 }
 
 void
@@ -494,6 +546,17 @@ member_lost(struct member *member)
 
 /* --- changing and removing ---------------------------------------------------------------------*/
 
+void
+member_bring_up(struct member *member, bool is_allowed)
+{
+    plugin_start(member->ward->plugin);
+    member->waits_for_swap = !is_allowed;
+    if (is_allowed)
+        member_init(member);
+    else
+        ward_swap(member->ward, NULL);
+}
+
 /* A failed component takes the new words at once: there is nothing to go on with. */
 static void
 start_anew(struct member *member, struct host_load *load, struct component_spec *spec)
@@ -509,11 +572,7 @@ start_anew(struct member *member, struct host_load *load, struct component_spec 
     if (!member_assign(member, &is_allowed))
         return;
     set_standing(member, STANDING_WAITING);
-    if (is_allowed)
-        plugin_start(member->ward->plugin);
-    else
-        ward_swap(member->ward, plugin_manifest(member->ward->plugin));
-    member_init(member);
+    member_bring_up(member, is_allowed);
 }
 
 void
@@ -529,27 +588,30 @@ member_change(struct member *member, struct host_load *load, struct component_sp
         start_anew(member, load, spec);
         return;
     }
-    /* Assign the new spec on trial: what fails is reported, and the old goes on. */
-    struct member trial = { .host = member->host, .load = load, .spec = spec, .is_settled = true };
+    struct arena scratch;
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, member->spec);
+    log_info(SCOPE, "Closing existing Component to reload: " SLICE_FMT, SLICE_ARG(name));
+    arena_fini(&scratch);
     bool is_allowed;
-    bool is_assigned = member_assign(&trial, &is_allowed);
-    if (!is_assigned) {
-        set_error(member, slice_str(trial.error));
+    struct member trial = {
+        .host = member->host, .load = load, .spec = spec, .is_settled = true, .is_trial = true
+    };
+    if (!member_assign(&trial, &is_allowed)) {
+        member_stays(member, slice_str(trial.error));
         free(trial.error);
         return;
     }
     member_forget_change(member);
     member->next_load = host_load_ref(load);
     member->next_spec = spec;
-    member->kind = trial.kind;
-    if (!is_allowed) {
-        ward_swap(trial.ward, plugin_manifest(trial.ward->plugin));
-    } else if (trial.ward->link != NULL) {
-        members_exchange(member->host, &member, 1, trial.ward);
-    } else {
-        member->next_ward = trial.ward; /* moved when its plugin is there */
-        plugin_start(trial.ward->plugin);
-    }
+    member->next_ward = trial.ward;
+    plugin_start(trial.ward->plugin);
+    if (!is_allowed)
+        ward_swap(trial.ward, NULL);
+    else if (trial.ward->link != NULL)
+        member_move(member, trial.ward);
+    /* else it moves when its plugin is there */
 }
 
 static void
@@ -592,8 +654,15 @@ on_retry(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct member *member = timer->data;
     ev_timer_stop(loop, timer);
-    if (!member->host->is_stopping)
+    if (member->host->is_stopping || member->exchange != NULL)
+        return;
+    struct ward *heir = member->ward->is_left ? ward_heir(member->ward) : member->ward;
+    if (member->standing != STANDING_READY)
         member_init(member);
+    else if (heir != member->ward && heir->link != NULL)
+        member_move(member, heir); /* it was left behind by a swap */
+    else if (heir != member->ward)
+        member_retry(member);
 }
 
 struct member *
@@ -618,6 +687,7 @@ member_free(struct member *member)
     link_unref(member->link);
     latch_unref(member->gone);
     latch_unref(member->writes);
+    component_facts_unref(member->shape);
     host_load_unref(member->load);
     host_load_unref(member->next_load);
     free(member->error);

@@ -17,14 +17,34 @@
 
 /* --- making wards ------------------------------------------------------------------------------*/
 
+static struct read_manifest *
+read_manifest_ref(struct read_manifest *manifest)
+{
+    if (manifest != NULL)
+        manifest->refs++;
+    return manifest;
+}
+
+void
+read_manifest_unref(struct read_manifest *manifest)
+{
+    if (manifest == NULL || --manifest->refs > 0)
+        return;
+    manifest_free(manifest->manifest);
+    free(manifest);
+}
+
 static struct ward *
-ward_new(struct host *host, struct plugin *plugin, struct worker *worker)
+ward_new(struct host *host, struct plugin *plugin, struct worker *worker,
+         struct read_manifest *manifest)
 {
     struct ward *ward = calloc(1, sizeof *ward);
     host->wards = realloc(host->wards, (host->ward_count + 1) * sizeof(struct ward *));
     if (ward == NULL || host->wards == NULL)
         abort();
-    *ward = (struct ward){ .host = host, .plugin = plugin, .worker = worker };
+    *ward = (struct ward){
+        .host = host, .plugin = plugin, .worker = worker, .manifest = read_manifest_ref(manifest)
+    };
     host->wards[host->ward_count++] = ward;
     plugin_set_user(plugin, ward);
     return ward;
@@ -38,20 +58,37 @@ ward_for(struct host *host, const struct manifest *manifest, struct slice isolat
     if (ward != NULL)
         return ward;
     return ward_new(host, plugin,
-                    host->config.workers[host->ward_count % host->config.worker_count]);
+                    host->config.workers[host->ward_count % host->config.worker_count], NULL);
 }
 
+struct ward *
+ward_heir(struct ward *ward)
+{
+    struct slice name = slice_str(plugin_name(ward->plugin));
+    ptrdiff_t slash = slice_find_byte(name, '/');
+    return ward_for(ward->host, plugin_manifest(ward->plugin),
+                    slash < 0 ? SLICE_EMPTY : slice_from(name, (size_t)slash + 1));
+}
+
+static void
+ward_free(struct ward *ward)
+{
+    link_unref(ward->link);
+    read_manifest_unref(ward->manifest);
+    read_manifest_unref(ward->next_manifest);
+    free(ward);
+}
+
+/* After the supervisor, whose plugins look at the manifests. */
 void
 wards_free(struct host *host)
 {
-    for (size_t i = 0; i < host->ward_count; i++) {
-        link_unref(host->wards[i]->link);
-        free(host->wards[i]);
-    }
+    for (size_t i = 0; i < host->ward_count; i++)
+        ward_free(host->wards[i]);
     free(host->wards);
 }
 
-/* --- links -------------------------------------------------------------------------------------*/
+/* --- members -----------------------------------------------------------------------------------*/
 
 static bool
 is_member_of(const struct member *member, const struct ward *ward)
@@ -59,7 +96,88 @@ is_member_of(const struct member *member, const struct ward *ward)
     return member != NULL && member->ward == ward;
 }
 
-/* All members of the old ward in one exchange: all or none. */
+static bool
+has_members(const struct ward *ward)
+{
+    for (size_t i = 0; i < ward->host->member_count; i++)
+        if (is_member_of(ward->host->members[i], ward))
+            return true;
+    return false;
+}
+
+/* Whether a component is to move here once there is a link. */
+static bool
+is_awaited(const struct ward *ward)
+{
+    for (size_t i = 0; i < ward->host->member_count; i++) {
+        const struct member *member = ward->host->members[i];
+        if (member != NULL && member->next_ward == ward)
+            return true;
+    }
+    return false;
+}
+
+/* --- the end of wards --------------------------------------------------------------------------*/
+
+/* Nothing points to it any more, and nothing will be told to it. */
+static bool
+is_over(const struct ward *ward)
+{
+    return ward->is_retired && ward->docks_open == 0 && ward->exchange_count == 0 &&
+           ward->successor == NULL && plugin_is_gone(ward->plugin);
+}
+
+/* Main thread, from the mailbox: in no hook, so that plugins may be freed. */
+static void
+on_collect(struct mail *mail)
+{
+    struct host *host = container_of(mail, struct host, collect_mail);
+    host->is_collecting = false;
+    if (host->is_stopping)
+        return;
+    size_t kept = 0, count = host->ward_count;
+    for (size_t i = 0; i < count; i++) {
+        struct ward *ward = host->wards[i];
+        if (!is_over(ward)) {
+            host->wards[kept++] = ward;
+            continue;
+        }
+        supervisor_forget(host->supervisor, ward->plugin);
+        ward_free(ward);
+    }
+    host->ward_count = kept;
+}
+
+static void
+collect_soon(struct host *host)
+{
+    if (host->is_collecting)
+        return;
+    host->is_collecting = true;
+    mailbox_post(host->config.control, &host->collect_mail, on_collect);
+}
+
+static void
+retire_ward(struct ward *ward, const char *reason)
+{
+    ward->is_retired = true;
+    plugin_retire(ward->plugin, reason);
+    collect_soon(ward->host);
+}
+
+/* --- links -------------------------------------------------------------------------------------*/
+
+/* Whether it moves when `ward` takes over: what serves, and what waits for that with files only the
+ * new process may have. The others have nothing to move, and are created there afterwards. */
+static bool
+is_mover(const struct member *member, const struct ward *ward)
+{
+    if (member == NULL || member->standing != STANDING_READY)
+        return false;
+    return member->ward == ward->predecessor || member->next_to == ward;
+}
+
+/* All members of the old ward in one exchange: all or none. Exchanges under way come first. */
 static void
 take_over(struct ward *ward)
 {
@@ -68,15 +186,17 @@ take_over(struct ward *ward)
     if (movers == NULL)
         abort();
     size_t count = 0;
+    ward->is_due = false;
     for (size_t i = 0; i < host->member_count; i++) {
         struct member *member = host->members[i];
-        if (is_member_of(member, ward->predecessor) && member->exchange == NULL &&
-            !member_is_held(member))
+        if (is_member_of(member, ward->predecessor) && member->exchange != NULL)
+            ward->is_due = true;
+        if (is_mover(member, ward) && member->exchange == NULL)
             movers[count++] = member;
     }
-    if (count > 0)
+    if (count > 0 && !ward->is_due)
         members_exchange(host, movers, count, ward);
-    else
+    else if (!ward->is_due)
         ward_swapped(ward, NULL);
     free(movers);
 }
@@ -92,10 +212,12 @@ link_up(struct ward *ward, struct link *link)
     }
     for (size_t i = 0; i < host->member_count; i++) {
         struct member *member = host->members[i];
-        if (is_member_of(member, ward) && !ev_is_active(&member->retry))
+        if (is_member_of(member, ward) && member->standing != STANDING_READY &&
+            !ev_is_active(&member->retry))
             member_init(member);
-        else if (member != NULL && member->next_ward == ward && member->exchange == NULL)
-            members_exchange(host, &member, 1, ward);
+        else if (member != NULL && member->next_ward == ward && member->next_to == NULL &&
+                 member->exchange == NULL)
+            member_move(member, ward);
     }
 }
 
@@ -106,9 +228,17 @@ link_down(struct ward *ward)
     if (ward->link == NULL)
         return;
     link_unref(TAKE(ward->link));
-    for (size_t i = 0; i < host->member_count; i++)
-        if (is_member_of(host->members[i], ward))
-            member_lost(host->members[i]);
+    ward->is_due = false;
+    for (size_t i = 0; i < host->member_count; i++) {
+        struct member *member = host->members[i];
+        if (!is_member_of(member, ward))
+            continue;
+        member_lost(member);
+        if (ward->is_left && member->exchange == NULL && !host->is_stopping) {
+            member->ward = ward_heir(ward);
+            member_init(member);
+        }
+    }
 }
 
 /* Main thread, from the mailbox. */
@@ -121,9 +251,11 @@ on_dock_event(struct mail *mail)
     };
     struct dock_event *event = container_of(mail, struct dock_event, mail);
     struct ward *ward = event->user;
-    if (ward->dock == event->dock) {
-        supervisor_link_event(ward->plugin, plugin_generation(ward->plugin),
-                              link_events[event->kind], event->reason);
+    if (event->kind == DOCK_CLOSED) {
+        ward->docks_open--;
+        collect_soon(ward->host);
+    } else if (ward->dock != NULL && ward->dock_epoch == event->epoch) {
+        supervisor_link_event(ward->plugin, event->epoch, link_events[event->kind], event->reason);
         if (event->kind == DOCK_READY)
             link_up(ward, event->link);
         if (event->kind == DOCK_LOST)
@@ -162,6 +294,8 @@ on_listen(void *arg, struct plugin *plugin, const char *socket_path, const char 
         .user = ward,
     };
     ward->dock = dock_new(&config);
+    ward->dock_epoch = generation;
+    ward->docks_open++;
 }
 
 static void
@@ -210,12 +344,23 @@ drop_changes(struct ward *ward, struct slice cause)
     struct host *host = ward->host;
     for (size_t i = 0; i < host->member_count; i++) {
         struct member *member = host->members[i];
-        if (member == NULL || member->next_ward != ward)
+        if (member == NULL || member->next_ward != ward || member->exchange != NULL)
             continue;
-        log_error(SCOPE, "component " SLICE_FMT " stays as it was: " SLICE_FMT,
-                  SLICE_ARG(member->spec->name), SLICE_ARG(cause));
+        member_stays(member, cause);
         member_forget_change(member);
     }
+    if (!has_members(ward) && !is_awaited(ward))
+        plugin_stop(ward->plugin, "nothing needs it");
+}
+
+/* One try: the old one serves on. An exchange under way tells by itself how it ended. */
+static void
+successor_failed(struct ward *ward, struct slice cause)
+{
+    if (ward->exchange_count > 0)
+        plugin_stop(ward->plugin, "it failed while it took over");
+    else
+        ward_swapped(ward, cause.data);
 }
 
 static void
@@ -231,11 +376,13 @@ on_changed(void *arg, struct plugin *plugin, enum plugin_state from)
     arena_init(&scratch);
     struct slice cause = last_words(plugin, &scratch);
     if (ward->predecessor != NULL)
-        ward_swapped(ward, cause.data); /* one try: the old one serves on */
+        successor_failed(ward, cause);
     else if (host->is_starting)
         failed_at_start(ward, cause);
-    else
+    else if (!ward->is_left)
         drop_changes(ward, cause);
+    else
+        plugin_stop(plugin, "another process has taken over");
     arena_fini(&scratch);
 }
 
@@ -251,56 +398,109 @@ ward_hooks(struct host *host)
 
 /* --- swapping ----------------------------------------------------------------------------------*/
 
-/* Files of all members, those of changes included. */
+/* Files of all that is to be there, changes included. */
 static void
-allow_all(struct ward *from, struct plugin *plugin)
+allow_all(struct ward *from, struct ward *to)
 {
     struct host *host = from->host;
     for (size_t i = 0; i < host->member_count; i++) {
-        const struct member *member = host->members[i];
-        if (!is_member_of(member, from))
+        struct member *member = host->members[i];
+        if (member == NULL || (member->ward != from && member->next_ward != from))
             continue;
-        const struct component_spec *specs[] = { member->spec, member->next_spec };
+        if (member->next_ward == from)
+            member->next_to = to;
+        const struct component_spec *specs[] = { member->ward == from ? member->spec : NULL,
+                                                 member->next_to == to ? member->next_spec : NULL };
         for (size_t s = 0; s < ARRAY_LEN(specs); s++)
             for (size_t v = 0; specs[s] != NULL && v < specs[s]->value_count; v++)
-                if (!plugin_allow_metadata(plugin, specs[s]->values[v].name,
+                if (!plugin_allow_metadata(to->plugin, specs[s]->values[v].name,
                                            specs[s]->values[v].value))
-                    log_debug(SCOPE, "plugin %s has too many files",
-                              plugin_name(plugin)); /* not started: it fits */
+                    log_debug(SCOPE, "plugin %s has too many files", plugin_name(to->plugin));
     }
 }
 
 void
-ward_swap(struct ward *ward, const struct manifest *manifest)
+ward_swap(struct ward *ward, struct read_manifest *manifest)
 {
     struct host *host = ward->host;
     if (ward->predecessor != NULL || ward->successor != NULL) {
-        ward->swap_again = true; /* when the one under way is over */
+        struct ward *place = ward->predecessor != NULL ? ward->predecessor : ward;
+        place->swap_again = true; /* when the one under way is over */
+        if (manifest != NULL) {
+            read_manifest_unref(place->next_manifest);
+            place->next_manifest = read_manifest_ref(manifest);
+        }
         return;
     }
-    struct plugin *plugin = supervisor_successor(host->supervisor, ward->plugin, manifest);
-    struct ward *successor = ward_new(host, plugin, ward->worker);
+    struct plugin *plugin = supervisor_successor(host->supervisor, ward->plugin,
+                                                 manifest != NULL ? manifest->manifest
+                                                                  : plugin_manifest(ward->plugin));
+    struct ward *successor = ward_new(host, plugin, ward->worker,
+                                      manifest != NULL ? manifest : ward->manifest);
     successor->predecessor = ward;
     ward->successor = successor;
-    allow_all(ward, plugin);
+    allow_all(ward, successor);
     log_info(SCOPE, "plugin %s: another process is started to take over", plugin_name(plugin));
     plugin_start(plugin);
 }
 
-static bool
-has_members(const struct ward *ward)
+/* What was not served has nothing to move; what waited for the old ward waits for the new one. */
+static void
+follow(struct ward *old, struct ward *ward)
 {
-    for (size_t i = 0; i < ward->host->member_count; i++)
-        if (is_member_of(ward->host->members[i], ward))
-            return true;
-    return false;
+    struct host *host = old->host;
+    for (size_t i = 0; i < host->member_count; i++) {
+        struct member *member = host->members[i];
+        if (member == NULL)
+            continue;
+        if (member->next_ward == old) {
+            member->next_ward = ward;
+            member->next_to = NULL;
+        }
+        if (member->ward != old || member->exchange != NULL)
+            continue;
+        if (member->standing == STANDING_READY) {
+            member_retry(member); /* left behind: the exchange has failed halfway */
+            continue;
+        }
+        member->ward = ward;
+        if (!old->swap_again)
+            member->waits_for_swap = false;
+        if (!ev_is_active(&member->retry))
+            member_init(member);
+    }
+}
+
+/* The old ward goes on. */
+static void
+stay(struct ward *old, struct ward *ward, struct slice cause)
+{
+    struct host *host = old->host;
+    for (size_t i = 0; i < host->member_count; i++) {
+        struct member *member = host->members[i];
+        if (member == NULL)
+            continue;
+        if (member->next_to == ward) {
+            member_stays(member, cause);
+            member_forget_change(member);
+        }
+        if (member->ward == old && member->waits_for_swap && !old->swap_again) {
+            member->waits_for_swap = false;
+            member_init(member);
+        }
+    }
 }
 
 static void
-retire_ward(struct ward *ward, const char *reason)
+has_taken_over(struct ward *ward, struct ward *old)
 {
-    ward->is_retired = true;
-    plugin_retire(ward->plugin, reason);
+    log_info(SCOPE, "plugin %s: generation %u has taken over", plugin_name(ward->plugin),
+             plugin_generation(ward->plugin));
+    plugin_promote(ward->plugin, old->plugin);
+    plugin_start(ward->plugin); /* it may have failed in the last moment */
+    follow(old, ward);
+    old->is_left = true; /* until nothing of it is in use */
+    wards_look(old->host);
 }
 
 void
@@ -310,28 +510,33 @@ ward_swapped(struct ward *ward, const char *error)
     if (old == NULL)
         return; /* an exchange within one process */
     old->successor = NULL;
-    bool again = old->swap_again || ward->swap_again;
-    old->swap_again = ward->swap_again = false;
-    struct ward *kept = ward;
+    ward->is_due = false;
+    bool again = old->swap_again;
+    struct read_manifest *manifest = TAKE(old->next_manifest);
     if (error != NULL)
         log_error(SCOPE, "plugin %s: the exchange of its process has failed: %s",
                   plugin_name(ward->plugin), error);
-    if (has_members(ward) || error == NULL) {
-        log_info(SCOPE, "plugin %s: generation %u has taken over", plugin_name(ward->plugin),
-                 plugin_generation(ward->plugin));
-        plugin_promote(ward->plugin);
-        members_move_held(old, ward);
-        if (!has_members(old))
-            retire_ward(old, "another process has taken over");
+    if (error == NULL || has_members(ward)) {
+        has_taken_over(ward, old);
     } else {
-        kept = old;
         retire_ward(ward, "it could not take over");
-        for (size_t i = 0; i < old->host->member_count; i++)
-            if (is_member_of(old->host->members[i], old))
-                member_forget_change(old->host->members[i]);
+        stay(old, ward, slice_str(error));
     }
-    if (ward->host->config.on_swap != NULL)
-        ward->host->config.on_swap(ward->host->config.arg, ward->plugin, kept == ward, error);
+    old->swap_again = false;
     if (again)
-        ward_swap(kept, plugin_manifest(kept->plugin));
+        ward_swap(ward->is_retired ? old : ward, manifest);
+    read_manifest_unref(manifest);
+}
+
+void
+wards_look(struct host *host)
+{
+    for (size_t i = 0; i < host->ward_count; i++) {
+        struct ward *ward = host->wards[i];
+        if (ward->is_due)
+            take_over(ward);
+        else if (ward->is_left && !ward->is_retired && ward->exchange_count == 0 &&
+                 !has_members(ward))
+            retire_ward(ward, "another process has taken over");
+    }
 }

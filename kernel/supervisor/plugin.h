@@ -31,7 +31,8 @@ struct plugin {
 
     bool is_wanted;
     bool is_successor;    /* comes up beside another of the same name; not to be found by name */
-    bool is_retired;      /* another has taken its place; freed when its process is gone */
+    bool is_replaced;     /* that other one, once the successor has taken over */
+    bool is_retired;      /* its time is over; freed by whoever retired it */
     bool is_asked_to_end; /* the running process ends because we want it, so it is no failure */
     bool was_ready;       /* of the running or last process */
     bool had_answered;
@@ -80,8 +81,6 @@ struct supervisor {
 struct plugin *plugin_new(struct supervisor *supervisor, const struct manifest *manifest,
                           struct slice isolate, unsigned index);
 void plugin_free(struct plugin *plugin);
-/* Whether it has neither a process nor a name for that. */
-bool plugin_is_gone(const struct plugin *plugin);
 /* Kills what runs without waiting for it to end by itself. */
 void plugin_kill(struct plugin *plugin);
 /* plugin.c tells when a plugin is gone. */

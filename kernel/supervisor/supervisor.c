@@ -81,7 +81,7 @@ find(struct supervisor *s, const struct manifest *manifest, struct slice isolate
 {
     for (size_t i = 0; i < s->count; i++) {
         struct plugin *plugin = s->plugins[i];
-        if (plugin->is_retired || plugin->is_successor ||
+        if (plugin_role(plugin) != PLUGIN_SERVES ||
             strcmp(plugin->manifest->name, manifest->name) != 0)
             continue;
         struct slice rest = slice_from(slice_str(plugin->name), strlen(manifest->name));
@@ -107,23 +107,6 @@ supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest
     return plugin;
 }
 
-/* Retired plugins whose process is gone. */
-static void
-sweep(struct supervisor *s)
-{
-    size_t kept = 0;
-    (void)pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < s->count; i++) {
-        struct plugin *plugin = s->plugins[i];
-        if (plugin->is_retired && plugin_is_gone(plugin))
-            plugin_free(plugin);
-        else
-            s->plugins[kept++] = plugin;
-    }
-    s->count = kept;
-    (void)pthread_mutex_unlock(&s->lock);
-}
-
 struct plugin *
 supervisor_successor(struct supervisor *supervisor, struct plugin *plugin,
                      const struct manifest *manifest)
@@ -136,15 +119,15 @@ supervisor_successor(struct supervisor *supervisor, struct plugin *plugin,
     successor->is_successor = true;
     successor->generation = plugin->generation; /* the next one counts on */
     successor->restarts = plugin->restarts;
-    sweep(s);
     keep(s, successor);
     return successor;
 }
 
 void
-plugin_promote(struct plugin *plugin)
+plugin_promote(struct plugin *successor, struct plugin *plugin)
 {
-    plugin->is_successor = false;
+    successor->is_successor = false;
+    plugin->is_replaced = true;
 }
 
 void
@@ -154,10 +137,25 @@ plugin_retire(struct plugin *plugin, const char *reason)
     plugin_stop(plugin, reason);
 }
 
+void
+supervisor_forget(struct supervisor *supervisor, struct plugin *plugin)
+{
+    struct supervisor *s = supervisor;
+    assert(plugin->is_retired && plugin_is_gone(plugin));
+    size_t kept = 0;
+    (void)pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->count; i++)
+        if (s->plugins[i] != plugin)
+            s->plugins[kept++] = s->plugins[i];
+    s->count = kept;
+    (void)pthread_mutex_unlock(&s->lock);
+    plugin_free(plugin);
+}
+
 enum plugin_role
 plugin_role(const struct plugin *plugin)
 {
-    if (plugin->is_retired)
+    if (plugin->is_retired || plugin->is_replaced)
         return PLUGIN_RETIRED;
     return plugin->is_successor ? PLUGIN_SUCCESSOR : PLUGIN_SERVES;
 }

@@ -96,13 +96,18 @@ void supervisor_free(struct supervisor *supervisor);
 struct plugin *supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest,
                                  struct slice isolate);
 /* Another plugin of the same name, not started yet, whose generations count on from `plugin`'s:
- * what is to take its place. It is not found by supervisor_plugin() until plugin_promote(). The
- * manifest may be another one, and must outlive the supervisor. */
+ * what is to take its place. It is hidden: supervisor_plugin() does not find it. The manifest may
+ * be another one, and must outlive it. */
 struct plugin *supervisor_successor(struct supervisor *supervisor, struct plugin *plugin,
                                     const struct manifest *manifest);
-void plugin_promote(struct plugin *plugin);
-/* Stops it for good; it is freed some time after its process is gone. */
+/* From now on `successor` is found by the name, and `plugin` is not. */
+void plugin_promote(struct plugin *successor, struct plugin *plugin);
+/* Stops it for good. */
 void plugin_retire(struct plugin *plugin, const char *reason);
+/* Neither running nor wanted. */
+bool plugin_is_gone(const struct plugin *plugin);
+/* Frees a retired plugin that is gone. Not from within a hook. */
+void supervisor_forget(struct supervisor *supervisor, struct plugin *plugin);
 /* All of them, in the order they were made: index from 0, NULL beyond the last. */
 struct plugin *supervisor_plugin_at(struct supervisor *supervisor, size_t index);
 
