@@ -15,6 +15,9 @@
 #include "base/map.h"
 #include "base/slice.h"
 #include "component/component.h"
+#include "config/observing.h"
+#include "telemetry/exposition.h"
+#include "telemetry/path_label.h"
 #include "config/secret_scope.h"
 
 struct request;
@@ -37,10 +40,18 @@ struct kernel {
     pthread_mutex_t extended_lock;
     struct map extended; /* name → struct extended_value * of api/metadata.c */
 
+    /* What is counted and logged of every request. */
+    struct metrics *metrics; /* NULL: nothing is counted */
+    struct path_rules path_rules;
+    bool records_error_codes;
+    struct api_log_settings api_log;
+
     /* Upward calls, registered by main at start. */
     void (*shutdown)(struct kernel *kernel, bool force); /* any thread */
     /* Appends the members behind `"components":` and `"remora":` as JSON. Suspends. */
     err_t (*describe)(struct request *rq, struct buf *components, struct buf *details);
+    /* Takes samples of all workers. Suspends. */
+    void (*sample)(struct request *rq, struct metric_samples *samples);
 };
 
 /* One worker's part; worker->user points to it. */

@@ -26,6 +26,34 @@ attempt(struct task *t, void *arg)
     return err;
 }
 
+/* Under the names the reference runtime counts operations by. */
+static const struct counted {
+    enum metric_group group;
+    const char *name; /* NULL: not counted */
+} counted[] = {
+    [REMORA__PLUGIN__V1__METHOD__METHOD_STATE_GET] = { METRICS_component_state, "get" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_STATE_SET] = { METRICS_component_state, "set" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_STATE_DELETE] = { METRICS_component_state, "delete" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_STATE_BULK_GET] = { METRICS_component_state, "bulk_get" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_STATE_TRANSACT] = { METRICS_component_state,
+                                                            "transaction" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_STATE_QUERY] = { METRICS_component_state, "query" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_SECRET_GET] = { METRICS_component_secret, "get" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_SECRET_BULK_GET] = { METRICS_component_secret, "bulk_get" },
+};
+
+static void
+observe(const struct request *rq, const struct component *component, uint32_t method,
+        bool has_failed, uint64_t took_ns)
+{
+    if (!metrics_is_on() || method >= ARRAY_LEN(counted) || counted[method].name == NULL)
+        return;
+    const struct slice labels[] = { component->facts->name, rq->kernel->namespace_,
+                                    slice_str(counted[method].name),
+                                    has_failed ? SLICE("false") : SLICE("true") };
+    metrics_record(metrics_series(counted[method].group, labels), took_ns);
+}
+
 err_t
 operation_run(struct request *rq, struct component *component, const struct operation *operation,
               struct component_call *ret_call)
@@ -42,7 +70,11 @@ operation_run(struct request *rq, struct component *component, const struct oper
                                     .tracestate = rq->tracestate },
                           .call = ret_call };
     struct policy policy = policy_default(!operation->is_write);
-    return resiliency_run(rq->task, &policy, attempt, &op); /* suspends */
+    uint64_t started_ns = task_worker(rq->task)->now_ns;
+    err_t err = resiliency_run(rq->task, &policy, attempt, &op); /* suspends */
+    observe(rq, component, operation->method, operation_has_failed(err, ret_call),
+            task_worker(rq->task)->now_ns - started_ns);
+    return err;
 }
 
 /* The words for an operation that ended inside the kernel. */

@@ -103,7 +103,7 @@ task_pool_init(struct task_pool *pool)
     list_init(&pool->all);
     list_init(&pool->ready);
     list_init(&pool->spare);
-    pool->count = pool->spare_count = 0;
+    pool->count = pool->count_max = pool->spare_count = 0;
     pool->switching = calloc(1, sizeof *pool->switching);
     if (pool->switching == NULL)
         abort();
@@ -344,6 +344,8 @@ task_spawn(struct worker *worker, const char *name, task_fn *fn, void *arg)
     if (t == NULL)
         return NULL;
     pool->count++;
+    if (pool->count > pool->count_max)
+        pool->count_max = pool->count;
     t->state = TASK_READY;
     t->is_cancelled = t->is_winding_down = false;
     t->shields = t->begun = 0;

@@ -118,6 +118,7 @@ struct task_pool {
     struct list ready; /* to be resumed, in order */
     struct list spare; /* pooled tasks with their stacks */
     size_t count;
+    size_t count_max; /* the most there ever were */
     size_t spare_count;
     struct task_switch *switching; /* saved context of the loop */
 };

@@ -43,6 +43,13 @@ on_wake(h2o_socket_t *sock, const char *err)
     (void)got; /* the mail is looked at in every turn anyway */
 }
 
+static void
+read_clock(struct worker *worker)
+{
+    worker->now_ns = clock_now_ns();
+    worker->now_ms = worker->now_ns / 1000000u;
+}
+
 err_t
 worker_init(struct worker *worker, unsigned index)
 {
@@ -58,7 +65,7 @@ worker_init(struct worker *worker, unsigned index)
     mailbox_init(&worker->mailbox, wake, worker);
     task_pool_init(&worker->tasks);
     list_init(&worker->flushers);
-    worker->now_ms = clock_now_ms();
+    read_clock(worker);
     return OK;
 }
 
@@ -101,7 +108,7 @@ worker_turn(struct worker *worker, uint64_t max_wait_ms)
     current = worker;
     if (h2o_evloop_run(worker->loop, poll_wait_ms(worker, max_wait_ms)) != 0 && errno != EINTR)
         log_error("remora.worker", "polling failed (errno %d), trying again", errno);
-    worker->now_ms = clock_now_ms();
+    read_clock(worker);
     (void)mailbox_run(&worker->mailbox); /* whether there was mail does not matter */
     timer_heap_run(&worker->timers, worker->now_ms);
     task_run_ready(worker);

@@ -44,6 +44,7 @@ struct worker {
     struct st_h2o_socket_t *wake_socket;
     int wake_fd;
     uint64_t now_ms; /* when this turn's polling ended; in socket callbacks of the previous turn */
+    uint64_t now_ns; /* the same moment */
     bool is_stopping;
     struct worker_crew *crew; /* borrowed, may be NULL: set it before worker_start() */
     bool is_busy;             /* and counted so in the crew */

@@ -4,6 +4,7 @@
 
 #include "async/remote.h"
 #include "async/worker.h"
+#include "telemetry/metrics.h"
 
 struct start {
     struct link *link;
@@ -18,8 +19,9 @@ start_there(struct task *t, void *arg)
     return link_call(t, start->link, start->args, &start->call->call);
 }
 
-err_t
-bus_call(struct task *t, struct link *link, const struct link_args *args, struct bus_call *ret_call)
+static err_t
+call_wherever(struct task *t, struct link *link, const struct link_args *args,
+              struct bus_call *ret_call)
 {
     *ret_call = (struct bus_call){ .link = link_ref(link) };
     if (link->worker == task_worker(t))
@@ -28,6 +30,16 @@ bus_call(struct task *t, struct link *link, const struct link_args *args, struct
     there.arena = task_arena(t);
     struct start start = { .link = link, .args = &there, .call = ret_call };
     return remote_run(t, link->worker, "bus call", start_there, &start); /* suspends */
+}
+
+err_t
+bus_call(struct task *t, struct link *link, const struct link_args *args, struct bus_call *ret_call)
+{
+    uint64_t started_ns = task_worker(t)->now_ns;
+    err_t err = call_wherever(t, link, args, ret_call); /* suspends */
+    if (err == OK && args->method > LIFECYCLE_METHOD_MAX)
+        metrics_record(metrics_single(METRICS_plugin_call), task_worker(t)->now_ns - started_ns);
+    return err;
 }
 
 struct more {

@@ -8,6 +8,7 @@
 
 #include "bus/link.h"
 #include "bus/link_internal.h"
+#include "telemetry/metrics.h"
 
 enum {
     CHUNK_BYTES = 64 * 1024,
@@ -59,11 +60,23 @@ parts_bytes(const struct slice *parts, size_t count)
     return bytes;
 }
 
+/* Only those that wait are counted: their number and how long says whether credit is short. */
+static err_t
+take_credit(struct task *t, struct link *link, int64_t bytes)
+{
+    if (gate_try(&link->credit, bytes))
+        return OK;
+    uint64_t started_ns = task_worker(t)->now_ns;
+    err_t err = gate_enter(t, &link->credit, bytes); /* suspends */
+    metrics_record(metrics_single(METRICS_credit_wait), task_worker(t)->now_ns - started_ns);
+    return err;
+}
+
 err_t
 flow_enter(struct task *t, struct link *link, const struct payload *payload, size_t *ret_bytes)
 {
     size_t bytes = payload->left < CHUNK_BYTES ? (size_t)payload->left : CHUNK_BYTES;
-    err_t err = bytes == 0 ? OK : gate_enter(t, &link->credit, (int64_t)bytes);
+    err_t err = bytes == 0 ? OK : take_credit(t, link, (int64_t)bytes); /* suspends */
     if (err == OK)
         *ret_bytes = bytes;
     return err;
@@ -112,7 +125,7 @@ send_chunk(struct task *t, struct link *link, uint64_t id, struct flow *flow,
     uint64_t bytes = payload->left < CHUNK_BYTES ? payload->left : CHUNK_BYTES;
     if (bytes > (uint64_t)flow->credit_bytes)
         bytes = (uint64_t)flow->credit_bytes;
-    err_t err = gate_enter(t, &link->credit, (int64_t)bytes); /* suspends */
+    err_t err = take_credit(t, link, (int64_t)bytes); /* suspends */
     if (err != OK)
         return err;
     if (flow->has_stopped) {

@@ -20,6 +20,7 @@
 #include "config/component.h"
 #include "config/configuration.h"
 #include "config/duration.h"
+#include "main/observe.h"
 #include "main/runtime.h"
 
 #define SCOPE "dapr.runtime"
@@ -146,6 +147,7 @@ open_admin(struct runtime *runtime)
 static void
 on_plugin(void *arg, struct plugin *plugin, enum plugin_state from)
 {
+    observe_plugin(plugin, from);
     admin_on_plugin(((struct runtime *)arg)->admin, plugin, from);
 }
 
@@ -158,6 +160,7 @@ on_swap(void *arg, struct plugin *plugin, bool has_taken_over, const char *error
 static void
 on_component(void *arg, const struct host_component *component, const char *was)
 {
+    observe_component(component);
     admin_on_component(((struct runtime *)arg)->admin, component, was);
 }
 
@@ -207,7 +210,8 @@ on_settled(void *arg)
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
     atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
     log_info(SCOPE, "dapr initialized. Status: Running.");
-    reload_start(&runtime->reload, runtime);
+    if (!runtime->hot_reload_is_off)
+        reload_start(&runtime->reload, runtime);
 }
 
 static void
@@ -285,6 +289,7 @@ read_configuration(struct runtime *runtime)
                            &diag) != OK)
         return fatal(&diag);
     runtime->kernel.secret_scopes = configuration.secret_scopes;
+    observe_setup(runtime, &configuration);
     for (size_t i = 0; i < ignored.count; i++)
         log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
                  SLICE_ARG(ignored.items[i]));
@@ -337,6 +342,7 @@ init_kernel(struct runtime *runtime)
     kernel->body_bytes_max = options->max_body_bytes;
     kernel->shutdown = request_shutdown;
     kernel->describe = describe;
+    kernel->sample = observe_sample;
     metadata_init(kernel);
     set_origins(runtime);
 }
@@ -369,6 +375,7 @@ static bool
 start_workers(struct runtime *runtime)
 {
     for (unsigned i = 0; i < runtime->worker_count; i++) {
+        observe_worker(&runtime->workers[i]);
         if (worker_start(&runtime->workers[i].kernel_worker.worker) != OK) {
             log_fatal(SCOPE, "Fatal error from runtime: cannot start worker %u (errno %d)", i,
                       errno);
@@ -519,6 +526,7 @@ end(struct runtime *runtime)
         rundir_close(&runtime->rundir);
     free(runtime->workers);
     metadata_fini(&runtime->kernel);
+    observe_end(runtime);
 }
 
 static int

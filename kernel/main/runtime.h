@@ -31,6 +31,7 @@ struct runtime_worker {
     struct timer drain_timer;
     struct mail drain_mail;
     struct mail drained_mail; /* back to the main thread */
+    struct mail attach_mail;
 };
 
 enum stage {
@@ -62,6 +63,8 @@ struct runtime {
     struct catalogue catalogue;
     struct host *host;
     struct reload reload;
+    bool hot_reload_is_off;
+    bool serves_metrics;
     struct admin *admin; /* NULL before it is open, or if it could not be */
     int64_t started_unix_ms;
 };

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "config/file.h"
 #include "main/runtime.h"
 #include "surface/http_surface.h"
 
@@ -39,7 +40,7 @@ bind_tcp(struct runtime *runtime, struct slice address, uint16_t port, http_hand
             log_fatal("dapr.runtime",
                       "Fatal error from runtime: failed to start HTTP server: could not listen on "
                       "any endpoint: listen tcp %.*s:%u: bind: %s",
-                      SLICE_ARG(address), port, strerror(errno));
+                      SLICE_ARG(address), port, file_error_words(&runtime->arena, errno));
             return false;
         }
         port = listener_port(fd); /* the others take the one that was free */
@@ -67,7 +68,7 @@ bind_unix(struct runtime *runtime)
     if (fd < 0) {
         log_fatal("dapr.runtime",
                   "Fatal error from runtime: failed to start HTTP server: listen unix %s: bind: %s",
-                  path, strerror(errno));
+                  path, file_error_words(&runtime->arena, errno));
         return false;
     }
     /* One socket: the workers take turns at accepting. */
@@ -78,6 +79,26 @@ bind_unix(struct runtime *runtime)
     }
     log_info(SCOPE, "HTTP server listening on UNIX socket: %s", path);
     return true;
+}
+
+/* One socket on the first worker: whoever asks, asks seldom. */
+static bool
+bind_metrics(struct runtime *runtime)
+{
+    const struct options *options = &runtime->options;
+    struct slice address = options->metrics_address;
+    int fd = listener_bind_tcp(address, options->metrics_port, false);
+    if (fd < 0) {
+        log_fatal("dapr.runtime",
+                  "Fatal error from runtime: failed to listen on " SLICE_FMT
+                  ":%u: listen tcp " SLICE_FMT ":%u: bind: %s",
+                  SLICE_ARG(address), options->metrics_port, SLICE_ARG(address),
+                  options->metrics_port, file_error_words(&runtime->arena, errno));
+        return false;
+    }
+    log_info("dapr.runtime", "metrics server started on " SLICE_FMT ":%u/", SLICE_ARG(address),
+             listener_port(fd));
+    return add_server(runtime, &runtime->workers[0], fd, http_metrics_handle);
 }
 
 bool
@@ -95,6 +116,8 @@ servers_bind(struct runtime *runtime)
     }
     if (options->has_public_port &&
         !bind_tcp(runtime, options->public_address, options->public_port, http_public_handle))
+        return false;
+    if (runtime->serves_metrics && !bind_metrics(runtime))
         return false;
     log_info("dapr.runtime", "HTTP server is running on port %u", options->http_port);
     return true;

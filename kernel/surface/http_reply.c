@@ -145,6 +145,7 @@ put_error(struct buf *out, const struct api_error *error)
 void
 http_fail(struct http_call *call)
 {
+    http_observe_error(&call->rq);
     struct buf out;
     buf_init(&out, ERROR_BYTES_MAX);
     struct slice body = SLICE(

@@ -6,11 +6,12 @@
 enum { SEGMENTS_MAX = 8 };
 
 static const struct row {
+    const char *rpc;
     unsigned verbs;
     const char *path;
     http_method_fn *handler;
 } rows[] = {
-#define METHOD(rpc, verbs, path, handler) { (verbs), (path), (handler) },
+#define METHOD(rpc, verbs, path, handler) { #rpc, (verbs), (path), (handler) },
 #include "api/methods.def"
 #undef METHOD
 };
@@ -82,6 +83,7 @@ http_route(struct http_call *call)
             if (!decode_param(call->rq.arena, params[p], &call->params[p]))
                 return NULL;
         call->param_count = param_count;
+        call->rpc = rows[i].rpc;
         return rows[i].handler;
     }
     return NULL;

@@ -12,8 +12,24 @@
 static void
 begin(struct http_call *call, struct http_exchange *x)
 {
-    *call = (struct http_call){ .x = x };
+    *call = (struct http_call){ .x = x, .started_ns = task_worker(x->task)->now_ns };
     request_init(&call->rq, x->task);
+}
+
+static void
+answer(struct http_call *call)
+{
+    if (!http_guard(call, false))
+        return;
+    call->is_past_guard = true;
+    http_method_fn *handler = http_route(call);
+    if (handler != NULL) {
+        handler(call); /* suspends */
+        return;
+    }
+    (void)fail(&call->rq, ERR_DIRECT_INVOKE_NO_TARGET,
+               "failed getting app id either from the URL path or the header dapr-app-id");
+    http_fail(call);
 }
 
 void
@@ -21,16 +37,20 @@ http_api_handle(struct http_exchange *x)
 {
     struct http_call call;
     begin(&call, x);
-    if (!http_guard(&call, false))
+    answer(&call); /* suspends */
+    http_observe(&call, false);
+}
+
+static void
+answer_public(struct http_call *call)
+{
+    if (!http_guard(call, true))
         return;
-    http_method_fn *handler = http_route(&call);
-    if (handler != NULL) {
-        handler(&call); /* suspends */
-        return;
-    }
-    (void)fail(&call.rq, ERR_DIRECT_INVOKE_NO_TARGET,
-               "failed getting app id either from the URL path or the header dapr-app-id");
-    http_fail(&call);
+    http_method_fn *handler = http_route(call);
+    if (handler == http_health || handler == http_health_outbound || handler == http_metadata_get)
+        handler(call); /* suspends */
+    else
+        http_plain(call, 404, SLICE("404 page not found\n"));
 }
 
 void
@@ -38,13 +58,8 @@ http_public_handle(struct http_exchange *x)
 {
     struct http_call call;
     begin(&call, x);
-    if (!http_guard(&call, true))
-        return;
-    http_method_fn *handler = http_route(&call);
-    if (handler == http_health || handler == http_health_outbound || handler == http_metadata_get)
-        handler(&call); /* suspends */
-    else
-        http_plain(&call, 404, SLICE("404 page not found\n"));
+    answer_public(&call); /* suspends */
+    http_observe(&call, true);
 }
 
 bool

@@ -27,6 +27,9 @@ struct http_call {
     struct request rq;
     struct slice params[HTTP_PARAMS_MAX]; /* decoded */
     size_t param_count;
+    const char *rpc;     /* name of the API method, once a route is found; else NULL */
+    uint64_t started_ns; /* of clock_now_ns() */
+    bool is_past_guard;
     /* Sent with every answer to this request. */
     struct http_header common[HTTP_COMMON_HEADERS_MAX];
     size_t common_count;
@@ -44,6 +47,8 @@ typedef void http_method_fn(struct http_call *call);
 void http_api_handle(struct http_exchange *x);
 /* The public port: health and metadata only. */
 void http_public_handle(struct http_exchange *x);
+/* The metrics port: Prometheus text at any path. */
+void http_metrics_handle(struct http_exchange *x);
 
 /* --- for handlers ------------------------------------------------------------------------------*/
 
@@ -94,6 +99,11 @@ void http_json_writer_abort(struct http_json_writer *writer);
 
 /* http_route.c: the handler for a path, its parameters; NULL if there is none. */
 http_method_fn *http_route(struct http_call *call);
+
+/* http_observe.c: counts and logs the request that has been answered. */
+void http_observe(struct http_call *call, bool is_public);
+/* Counts the error that has just been recorded. */
+void http_observe_error(const struct request *rq);
 
 /* http_guard.c: tokens, CORS, trace context and baggage. False: the request has been answered. */
 bool http_guard(struct http_call *call, bool is_public) WARN_UNUSED;

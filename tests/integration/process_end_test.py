@@ -129,6 +129,8 @@ def nothing_left():
                 "shop",
                 "--dapr-http-port",
                 str(port),
+                "--metrics-port",
+                "0",
                 "--resources-path",
                 folder.path,
                 "--run-dir",

@@ -81,8 +81,8 @@ class Sidecar:
         self.log_path = os.path.join(self.dir, "log")
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
-                [f"{BUILD}/bin/remorad", "--app-id", "shop", "--dapr-http-port", str(self.port), "--resources-path",
-                 resources, *flags], stdout=log, stderr=log)
+                [f"{BUILD}/bin/remorad", "--app-id", "shop", "--dapr-http-port", str(self.port), "--metrics-port", "0",
+                 "--resources-path", resources, *flags], stdout=log, stderr=log)
         if wait:
             wait_for(self.port)
             self.wait_until_healthy()

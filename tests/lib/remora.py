@@ -451,6 +451,8 @@ class Sidecar(Process):
         self.port = free_port(host)
         self.address = (host, self.port)
         command = [REMORAD, "--app-id", app_id]
+        if not any(flag.startswith(("--metrics-port", "--enable-metrics")) for flag in flags):
+            command += ["--metrics-port", "0"]
         if http:
             command += ["--dapr-http-port", str(self.port), "--dapr-listen-addresses", host]
         if public:

@@ -155,13 +155,13 @@ TEST(help_version_and_build_info_need_no_app_id)
 
 TEST(flags_without_effect_are_collected_once)
 {
-    const struct options *o = &RUN("--app-id=a", "--metrics-port=1", "--metrics-port=2",
-                                   "--enable-api-logging", "--enable-mtls=false",
+    const struct options *o = &RUN("--app-id=a", "--profile-port=1", "--profile-port=2",
+                                   "--enable-profiling", "--enable-mtls=false",
                                    "--placement-host-address=x:1")
                                    ->options;
     REQUIRE(o->ignored.count == 3);
-    CHECK_EQ_STR(o->ignored.items[0].data, "--metrics-port");
-    CHECK_EQ_STR(o->ignored.items[1].data, "--enable-api-logging");
+    CHECK_EQ_STR(o->ignored.items[0].data, "--profile-port");
+    CHECK_EQ_STR(o->ignored.items[1].data, "--enable-profiling");
     CHECK_EQ_STR(o->ignored.items[2].data, "--placement-host-address");
 }
 

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the process counts and says of itself: settings of metrics and of the log of calls, a shard
+ * of counters for every thread, and samples of what nobody counts.
+ */
+#include "main/observe.h"
+
+#include <stdio.h>
+
+#include "async/remote.h"
+#include "base/log.h"
+#include "main/runtime.h"
+
+#define SCOPE "dapr.runtime.diagnostics"
+
+/* --- settings ----------------------------------------------------------------------------------*/
+
+static void
+log_buckets(const struct metrics_settings *settings)
+{
+    struct buf text;
+    buf_init(&text, 4096);
+    bool fits = true;
+    for (size_t i = 0; i < settings->bucket_count; i++)
+        fits = fits && buf_printf(&text, "%s%llu", i == 0 ? "" : " ",
+                                  (unsigned long long)settings->buckets[i]);
+    if (settings->bucket_count == 0)
+        log_info(SCOPE,
+                 "Using default latency distribution buckets: [1 2 3 4 5 6 8 10 13 16 20 25 30 "
+                 "40 50 65 80 100 130 160 200 250 300 400 500 650 800 1000 2000 5000 10000 "
+                 "20000 50000 100000]");
+    else if (fits)
+        log_info(SCOPE, "Using custom latency distribution buckets: [" SLICE_FMT "]",
+                 SLICE_ARG(buf_slice(&text)));
+    buf_fini(&text);
+}
+
+static void
+log_features(const struct feature_settings *features)
+{
+    struct buf text;
+    buf_init(&text, 4096);
+    bool fits = feature_is_off(features, SLICE("HotReload")) ||
+                buf_append(&text, SLICE("HotReload"));
+    for (size_t i = 0; i < features->enabled.count && fits; i++)
+        if (!slice_eq(features->enabled.items[i], SLICE("HotReload")))
+            fits = buf_printf(&text, "%s" SLICE_FMT, text.len == 0 ? "" : " ",
+                              SLICE_ARG(features->enabled.items[i]));
+    if (text.len > 0)
+        log_info("dapr.runtime", "Enabled features: " SLICE_FMT, SLICE_ARG(buf_slice(&text)));
+    buf_fini(&text);
+}
+
+void
+observe_setup(struct runtime *runtime, const struct configuration *configuration)
+{
+    struct kernel *kernel = &runtime->kernel;
+    const struct options *options = &runtime->options;
+    const struct metrics_settings *settings = &configuration->metrics;
+    kernel->api_log = configuration->api_log;
+    if (options->given[FLAG_enable_api_logging])
+        kernel->api_log.is_enabled = options->enable_api_logging;
+    runtime->hot_reload_is_off = feature_is_off(&configuration->features, SLICE("HotReload"));
+    log_features(&configuration->features);
+    runtime->serves_metrics = options->enable_metrics && !settings->is_off;
+    log_info(SCOPE, "metric spec: {\"enabled\":%s}", runtime->serves_metrics ? "true" : "false");
+    if (!runtime->serves_metrics)
+        return;
+    log_buckets(settings);
+    kernel->records_error_codes = settings->records_error_codes;
+    kernel->path_rules.is_low = settings->has_cardinality && !settings->has_increased_cardinality;
+    kernel->path_rules.excludes_verbs = settings->excludes_verbs;
+    path_rules_init(&kernel->path_rules, &runtime->arena, settings->templates.items,
+                    settings->templates.count);
+    kernel->metrics = metrics_new(&(struct metrics_config){
+        .app_id = kernel->app_id,
+        .shard_count = (unsigned)options->worker_count + 1, /* and this thread's */
+        .latency_ms = settings->bucket_count == 0 ? NULL : settings->buckets,
+        .latency_count = settings->bucket_count,
+    });
+    metrics_attach(kernel->metrics, (unsigned)options->worker_count);
+}
+
+void
+observe_end(struct runtime *runtime)
+{
+    metrics_attach(NULL, 0);
+    metrics_free(TAKE(runtime->kernel.metrics));
+}
+
+/* Worker. */
+static void
+on_attach(struct mail *mail)
+{
+    struct runtime_worker *worker = container_of(mail, struct runtime_worker, attach_mail);
+    metrics_attach(worker->runtime->kernel.metrics, worker->kernel_worker.worker.index);
+}
+
+void
+observe_worker(struct runtime_worker *worker)
+{
+    worker_post(&worker->kernel_worker.worker, &worker->attach_mail, on_attach);
+}
+
+/* --- samples -----------------------------------------------------------------------------------*/
+
+struct sampling {
+    struct runtime_worker *worker;
+    struct metric_samples *samples; /* its owner sleeps meanwhile */
+};
+
+/* What may still be sent to each component's plugin, told by the worker that has the link. */
+static void
+sample_credit(const struct kernel_worker *worker, struct metric_samples *samples)
+{
+    size_t cursor = 0;
+    struct slice name;
+    void *value;
+    while (map_next(&worker->components.by_name, &cursor, &name, &value)) {
+        const struct component *component = value;
+        if (component->link != NULL && component->link->worker == &worker->worker)
+            metric_samples_add(samples, FAMILY_remora_link_credit_bytes,
+                               arena_dup(samples->arena, name),
+                               (double)component->link->credit.free);
+    }
+}
+
+static err_t
+sample_worker(struct task *t, void *arg)
+{
+    const struct sampling *sampling = arg;
+    struct metric_samples *samples = sampling->samples;
+    const struct runtime_worker *here = sampling->worker;
+    const struct task_pool *tasks = &here->kernel_worker.worker.tasks;
+    struct slice index = arena_printf(samples->arena, "%u", task_worker(t)->index);
+    size_t connections = 0;
+    for (size_t i = 0; i < here->server_count; i++)
+        connections += h1_server_connections(here->servers[i]);
+    metric_samples_add(samples, FAMILY_remora_http_connections, index, (double)connections);
+    metric_samples_add(samples, FAMILY_remora_tasks, index, (double)tasks->count);
+    metric_samples_add(samples, FAMILY_remora_tasks_high_water, index, (double)tasks->count_max);
+    metric_samples_add(samples, FAMILY_remora_task_stacks_pooled, index,
+                       (double)tasks->spare_count);
+    sample_credit(&here->kernel_worker, samples);
+    return OK;
+}
+
+void
+observe_sample(struct request *rq, struct metric_samples *samples)
+{
+    struct runtime *runtime = container_of(rq->kernel, struct runtime, kernel);
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        struct worker *worker = &runtime->workers[i].kernel_worker.worker;
+        struct sampling sampling = { .worker = &runtime->workers[i], .samples = samples };
+        if (worker == task_worker(rq->task))
+            (void)sample_worker(rq->task, &sampling); /* cannot fail */
+        else if (remote_run(rq->task, worker, "metrics", sample_worker, &sampling) != OK)
+            log_debug(SCOPE, "worker %u has no task to spare, its samples are left out", i);
+    }
+}
+
+/* --- plugins and components --------------------------------------------------------------------*/
+
+void
+observe_plugin(const struct plugin *plugin, enum plugin_state from)
+{
+    struct slice name = slice_str(plugin_name(plugin));
+    if (plugin_state(plugin) == PLUGIN_READY)
+        metrics_record(metrics_series(METRICS_plugin_generation, &name), 0);
+    else if (plugin_state(plugin) == PLUGIN_STARTING && from == PLUGIN_FAILED)
+        metrics_record(metrics_series(METRICS_plugin, &name), 0);
+}
+
+void
+observe_component(const struct host_component *component)
+{
+    const struct slice failure[] = { component->type, component->name, SLICE("init") };
+    if (component->is_ready)
+        metrics_record(metrics_series(METRICS_component_init, &component->type), 0);
+    else if (component->error.len > 0)
+        metrics_record(metrics_series(METRICS_component_init_fail, failure), 0);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is counted and logged of an HTTP request once it has been answered, and the answer of the
+ * metrics port.
+ */
+#include <stdio.h>
+
+#include "async/offload.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/path.h"
+#include "surface/http_surface.h"
+#include "telemetry/error_category.h"
+#include "telemetry/process.h"
+
+enum { NUMBER_BYTES = 24 };
+
+static struct slice
+number(char text[NUMBER_BYTES], uint64_t value)
+{
+    char *at = text + NUMBER_BYTES;
+    do
+        *--at = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    return slice_of(at, (size_t)(text + NUMBER_BYTES - at));
+}
+
+/* Percent-decoded; as it came if that cannot be done. */
+static struct slice
+decoded(struct arena *arena, struct slice path)
+{
+    struct slice text;
+    if (slice_find_byte(path, '%') < 0 || !path_decode(arena, path, &text))
+        return path;
+    return text;
+}
+
+/* --- counting ----------------------------------------------------------------------------------*/
+
+static void
+count(struct http_call *call, int status, uint64_t took_ns)
+{
+    const struct path_rules *rules = &call->rq.kernel->path_rules;
+    const struct http_exchange *x = call->x;
+    char digits[NUMBER_BYTES];
+    struct slice path = SLICE_EMPTY;
+    if (!rules->is_low || rules->template_count > 0)
+        path = decoded(call->rq.arena, path_clean(call->rq.arena, x->path));
+    const struct slice labels[] = { method_label(rules, x->method),
+                                    path_label(rules, call->rq.arena, path),
+                                    number(digits, (uint64_t)status) };
+    metrics_record(metrics_series(METRICS_http_server, labels), took_ns);
+    metrics_record(metrics_single(METRICS_http_request_body),
+                   x->content_length < 0 ? 0 : (uint64_t)x->content_length);
+    metrics_record(metrics_single(METRICS_http_response_body), x->reply_bytes);
+}
+
+void
+http_observe_error(const struct request *rq)
+{
+    if (!rq->kernel->records_error_codes)
+        return;
+    const struct slice labels[] = { error_category(rq->error.err),
+                                    slice_str(err_info(rq->error.err)->code) };
+    metrics_record(metrics_series(METRICS_error_code, labels), 0);
+}
+
+/* --- the log of calls --------------------------------------------------------------------------*/
+
+static bool
+is_logged(const struct http_call *call)
+{
+    const struct api_log_settings *settings = &call->rq.kernel->api_log;
+    if (!settings->is_enabled || !call->is_past_guard || log_threshold > LOG_INFO)
+        return false;
+    struct slice rpc = slice_str(call->rpc);
+    return !settings->omits_health_checks || !slice_has_prefix(rpc, SLICE("Healthz"));
+}
+
+static void
+log_call(struct http_call *call, int status, uint64_t took_ns)
+{
+    struct arena *arena = call->rq.arena;
+    struct slice agent = http_header_get(call->x, SLICE("User-Agent"));
+    char code[NUMBER_BYTES], duration[NUMBER_BYTES], size[NUMBER_BYTES];
+    struct slice method = slice_str(call->rpc);
+    if (!call->rq.kernel->api_log.obfuscates_urls)
+        method = arena_printf(arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(call->x->method),
+                              SLICE_ARG(decoded(arena, call->x->path)));
+    const struct log_field fields[] = {
+        { .name = "code", .text = number(code, (uint64_t)status), .is_number = true },
+        { .name = "duration", .text = number(duration, took_ns / 1000000u), .is_number = true },
+        { .name = "method", .text = method },
+        { .name = "size", .text = number(size, call->x->reply_bytes), .is_number = true },
+        { .name = "useragent", .text = agent },
+    };
+    log_write_fields(LOG_INFO, "dapr.runtime.http-info", SLICE("HTTP API Called"), fields,
+                     ARRAY_LEN(fields) - (agent.len == 0));
+}
+
+void
+http_observe(struct http_call *call, bool is_public)
+{
+    bool counts = metrics_is_on(), logs = !is_public && is_logged(call);
+    if (!counts && !logs)
+        return;
+    uint64_t now_ns = clock_now_ns();
+    uint64_t took_ns = now_ns > call->started_ns ? now_ns - call->started_ns : 0;
+    int status = call->x->reply_status == 0 ? 500 : call->x->reply_status; /* what is sent then */
+    if (counts)
+        count(call, status, took_ns);
+    if (logs)
+        log_call(call, status, took_ns);
+}
+
+/* --- the metrics port --------------------------------------------------------------------------*/
+
+static err_t
+sample_process(void *arg)
+{
+    process_sample(arg);
+    return OK;
+}
+
+static err_t
+put(void *arg, struct slice text)
+{
+    return http_reply_write(arg, text); /* suspends while the client does not keep up */
+}
+
+void
+http_metrics_handle(struct http_exchange *x)
+{
+    static const struct http_header type = {
+        .name = { "Content-Type", sizeof("Content-Type") - 1 },
+        .value = { "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+                   sizeof("text/plain; version=0.0.4; charset=utf-8; escaping=underscores") - 1 },
+    };
+    struct request rq;
+    request_init(&rq, x->task);
+    struct metric_samples samples = { .arena = rq.arena };
+    if (offload_run(x->task, sample_process, &samples) == ERR_OVERLOADED) /* suspends */
+        process_sample(&samples);
+    rq.kernel->sample(&rq, &samples); /* suspends */
+    if (http_reply_start(x, 200, &type, 1, HTTP_LENGTH_UNKNOWN) != OK)
+        return; /* nobody reads */
+    if (exposition_write(rq.kernel->metrics, &samples, rq.arena, put, x) == OK)
+        (void)http_reply_end(x); /* nothing follows that it could spoil */
+}
