@@ -506,6 +506,7 @@ has_taken_over(struct ward *ward, struct ward *old)
 void
 ward_swapped(struct ward *ward, const char *error)
 {
+    struct host *host = ward->host;
     struct ward *old = TAKE(ward->predecessor);
     if (old == NULL)
         return; /* an exchange within one process */
@@ -516,7 +517,10 @@ ward_swapped(struct ward *ward, const char *error)
     if (error != NULL)
         log_error(SCOPE, "plugin %s: the exchange of its process has failed: %s",
                   plugin_name(ward->plugin), error);
-    if (error == NULL || has_members(ward)) {
+    bool has_moved = error == NULL || has_members(ward);
+    if (host->config.on_swap != NULL)
+        host->config.on_swap(host->config.arg, ward->plugin, has_moved, error);
+    if (has_moved) {
         has_taken_over(ward, old);
     } else {
         retire_ward(ward, "it could not take over");
