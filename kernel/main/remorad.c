@@ -46,38 +46,6 @@ on_wake(struct ev_loop *loop, ev_async *async, int events)
     (void)mailbox_run(&runtime->control); /* whether there was mail does not matter */
 }
 
-struct shutdown_mail {
-    struct mail mail;
-    struct runtime *runtime;
-    bool force;
-};
-
-static void
-on_shutdown_mail(struct mail *mail)
-{
-    struct shutdown_mail *request = container_of(mail, struct shutdown_mail, mail);
-    struct runtime *runtime = request->runtime;
-    if (request->force) {
-        log_warn(SCOPE, "Force shutdown requested, exiting immediately without graceful shutdown");
-        _exit(1);
-    }
-    log_info(SCOPE, "Shutdown requested via API");
-    free(request);
-    shutdown_begin(runtime);
-}
-
-/* Any thread: the API asks for the end. */
-static void
-request_shutdown(struct kernel *kernel, bool force)
-{
-    struct runtime *runtime = container_of(kernel, struct runtime, kernel);
-    struct shutdown_mail *request = malloc(sizeof *request);
-    if (request == NULL)
-        abort();
-    *request = (struct shutdown_mail){ .runtime = runtime, .force = force };
-    mailbox_post(&runtime->control, &request->mail, on_shutdown_mail);
-}
-
 struct describe_mail {
     struct mail mail;
     struct wait wait;
@@ -118,14 +86,15 @@ static void
 describe_process(void *arg, struct admin_process *ret_process)
 {
     static const char *const stages[] = {
-        [STAGE_STARTING] = "starting", [STAGE_RUNNING] = "running",  [STAGE_BLOCKING] = "blocking",
-        [STAGE_DRAINING] = "draining", [STAGE_PLUGINS] = "stopping", [STAGE_ENDED] = "stopping",
+        [STAGE_WORKING] = "running",  [STAGE_BLOCKING] = "blocking", [STAGE_DRAINING] = "draining",
+        [STAGE_CLOSING] = "stopping", [STAGE_ENDED] = "stopping",
     };
     const struct runtime *runtime = arg;
+    bool is_starting = runtime->ending.stage == STAGE_WORKING && !runtime->is_settled;
     *ret_process = (struct admin_process){
         .app_id = runtime->options.app_id,
         .namespace_ = runtime->options.namespace_name,
-        .stage = stages[runtime->stage],
+        .stage = is_starting ? "starting" : stages[runtime->ending.stage],
         .is_ready = atomic_load_explicit(&runtime->kernel.is_ready, memory_order_relaxed),
         .http_port = runtime->options.http_port,
         .worker_count = runtime->worker_count,
@@ -171,9 +140,7 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
     (void)events;
-    log_info("dapr.signals", "Received signal '%s'; beginning shutdown",
-             signal->signum == SIGINT ? "interrupt" : "terminated");
-    shutdown_begin(signal->data);
+    shutdown_signal(signal->data, signal->signum == SIGINT ? "interrupt" : "terminated");
 }
 
 static void
@@ -204,9 +171,9 @@ static void
 on_settled(void *arg)
 {
     struct runtime *runtime = arg;
-    if (runtime->stage != STAGE_STARTING)
+    if (runtime->ending.stage > STAGE_BLOCKING)
         return;
-    runtime->stage = STAGE_RUNNING;
+    runtime->is_settled = true;
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
     atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
     log_info(SCOPE, "dapr initialized. Status: Running.");
@@ -217,9 +184,9 @@ on_settled(void *arg)
 static void
 on_component_fatal(void *arg, struct slice message)
 {
-    log_fatal(SCOPE, "Fatal error from runtime: failed to load components: " SLICE_FMT,
-              SLICE_ARG(message));
-    shutdown_fatal(arg);
+    struct runtime *runtime = arg;
+    shutdown_fatal(runtime, arena_printf(&runtime->arena, "failed to load components: " SLICE_FMT,
+                                         SLICE_ARG(message)));
 }
 
 static bool
@@ -340,7 +307,7 @@ init_kernel(struct runtime *runtime)
     kernel->version = SLICE(REMORA_VERSION);
     kernel->api_token = options->api_token;
     kernel->body_bytes_max = options->max_body_bytes;
-    kernel->shutdown = request_shutdown;
+    kernel->shutdown = shutdown_request;
     kernel->describe = describe;
     kernel->sample = observe_sample;
     metadata_init(kernel);
@@ -482,7 +449,10 @@ start(struct runtime *runtime, struct host_load **ret_load)
         return false;
     make_host(runtime, folder);
     open_admin(runtime);
-    return servers_bind(runtime) && start_workers(runtime);
+    if (!servers_bind(runtime) || !start_workers(runtime))
+        return false;
+    runtime->is_serving = true;
+    return true;
 }
 
 /* --- end ---------------------------------------------------------------------------------------*/
@@ -539,20 +509,24 @@ run(struct runtime *runtime)
     runtime->wake.data = runtime;
     ev_async_start(runtime->loop, &runtime->wake);
     mailbox_init(&runtime->control, wake_control, runtime);
+    ending_init(&runtime->ending, runtime->options.grace_ms, runtime->options.block_shutdown_ms);
     init_kernel(runtime);
     watch_signals(runtime);
     if (start(runtime, &load)) {
         host_start(runtime->host, load);
         ev_run(runtime->loop, 0);
     } else {
-        runtime->exit_code = 1;
+        runtime->ending.has_failed |= runtime->ending.stage == STAGE_WORKING;
     }
     host_load_unref(load);
     end(runtime);
-    if (runtime->exit_code == 0)
+    bool has_failed = runtime->ending.has_failed;
+    if (runtime->fatal_message.len > 0)
+        log_fatal(SCOPE, "Fatal error from runtime: " SLICE_FMT, SLICE_ARG(runtime->fatal_message));
+    if (!has_failed)
         log_info(SCOPE, "Daprd shutdown gracefully");
     arena_fini(&runtime->arena); /* last: the log's own texts are in it */
-    return runtime->exit_code;
+    return has_failed ? 1 : 0;
 }
 
 static void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process as a whole: what main() starts, in which order, and how it ends. remorad.c has the
- * start, servers.c the listening sockets, shutdown.c the end. Main thread only.
+ * start, servers.c the listening sockets, ending.c and shutdown.c the end. Main thread only.
  */
 #ifndef MAIN_RUNTIME_H
 #define MAIN_RUNTIME_H
@@ -14,6 +14,7 @@
 #include "component/host.h"
 #include "config/cli.h"
 #include "http/h1_server.h"
+#include "main/ending.h"
 #include "main/reload.h"
 #include "supervisor/rundir.h"
 
@@ -34,29 +35,23 @@ struct runtime_worker {
     struct mail attach_mail;
 };
 
-enum stage {
-    STAGE_STARTING,
-    STAGE_RUNNING,
-    STAGE_BLOCKING, /* told to end, still working for a while */
-    STAGE_DRAINING, /* requests in flight */
-    STAGE_PLUGINS,  /* requests are done, plugins are ending */
-    STAGE_ENDED,
-};
-
 struct runtime {
-    enum stage stage;
-    int exit_code;
-    struct arena arena; /* options and resources, for the life of the process */
+    struct ending ending;
+    bool is_serving;            /* the workers run */
+    bool is_settled;            /* components have been ready once, or failed and may */
+    struct slice fatal_message; /* the log's last line; empty without */
+    struct arena arena;         /* options and resources, for the life of the process */
     struct options options;
     struct ev_loop *loop;
     struct mailbox control;
     ev_async wake;
     ev_signal on_interrupt, on_terminate, on_hangup;
-    ev_timer block_timer, grace_timer;
+    ev_timer ending_timer;
     struct kernel kernel;
     struct runtime_worker *workers;
     unsigned worker_count;
-    struct worker_crew crew; /* of all workers */
+    struct worker_crew crew;       /* of all workers */
+    struct text_list server_names; /* addresses of the API, as the log shows them */
     unsigned workers_draining;
     struct rundir rundir;
     bool has_rundir;
@@ -72,7 +67,7 @@ struct runtime {
 /* Reads all resources; NULL: a fatal line (or, for a reload, an error) was logged. The caller's. */
 struct host_load *read_resources(struct runtime *runtime, bool is_reload);
 
-/* Binds all listening sockets. False: a fatal line was logged. */
+/* Binds all listening sockets. False: a fatal line was logged, or the end has begun. */
 bool servers_bind(struct runtime *runtime);
 /* Removes socket files. */
 void servers_unlink(struct runtime *runtime);
@@ -80,9 +75,11 @@ void servers_unlink(struct runtime *runtime);
 /* Asks the sidecar on `port` until it can be called; the exit code of `remorad --wait`. */
 int wait_for_sidecar(uint16_t port);
 
-/* SIGTERM, SIGINT, or the API. A second call changes nothing. */
-void shutdown_begin(struct runtime *runtime);
-/* Something fatal: log lines were written; ends with exit code 1. */
-void shutdown_fatal(struct runtime *runtime);
+/* SIGTERM ("terminated") or SIGINT ("interrupt"). */
+void shutdown_signal(struct runtime *runtime, const char *name);
+/* Any thread: the API asks for the end; by force, for an end without waiting. */
+void shutdown_request(struct kernel *kernel, bool force);
+/* There is no going on: ends with exit code 1 and this message, which is copied. */
+void shutdown_fatal(struct runtime *runtime, struct slice message);
 
 #endif

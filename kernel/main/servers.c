@@ -5,12 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "config/file.h"
 #include "main/runtime.h"
 #include "surface/http_surface.h"
 
 #define SCOPE "dapr.runtime.http"
+
+enum { LISTEN_WAIT_MS = 2000, LISTEN_PAUSE_MS = 50 };
 
 /* Hands one socket to one worker. The workers do not run yet. */
 static bool
@@ -29,28 +32,132 @@ add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, http_
     return true;
 }
 
-/* One address on every worker: each binds its own socket and the system spreads connections. */
+/* --- TCP ---------------------------------------------------------------------------------------*/
+
+static void
+on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)timer;
+    (void)events;
+    ev_break(loop, EVBREAK_ONE);
+}
+
+/* Signals count meanwhile. False: nobody wants us to start any more. */
 static bool
+pause_start(struct runtime *runtime)
+{
+    ev_timer timer;
+    ev_now_update(runtime->loop);
+    ev_timer_init(&timer, on_pause_over, LISTEN_PAUSE_MS / 1000.0, 0.);
+    ev_timer_start(runtime->loop, &timer);
+    ev_run(runtime->loop, 0);
+    ev_timer_stop(runtime->loop, &timer);
+    return runtime->ending.stage == STAGE_WORKING;
+}
+
+/* Sockets of several workers share an address, and so could another sidecar of this user without
+ * either noticing: whether the address is free is found out with one that does not share. */
+static int
+bind_first(struct slice address, uint16_t port, bool share)
+{
+    int fd = listener_bind_tcp(address, port, false);
+    if (fd < 0 || !share)
+        return fd;
+    port = listener_port(fd);
+    (void)close(fd); /* nobody has connected yet */
+    return listener_bind_tcp(address, port, true);
+}
+
+/* The sidecar that this one replaces may take a moment to let go of its port. */
+static int
+bind_patiently(struct runtime *runtime, struct slice address, uint16_t port)
+{
+    uint64_t until_ms = clock_now_ms() + LISTEN_WAIT_MS;
+    int fd;
+    while ((fd = bind_first(address, port, runtime->worker_count > 1)) < 0 && errno == EADDRINUSE &&
+           clock_now_ms() < until_ms)
+        if (!pause_start(runtime))
+            break;
+    return fd;
+}
+
+/* The texts say ":3500" where all addresses are meant, as the reference does. */
+static struct slice
+address_text(struct runtime *runtime, struct slice address, uint16_t port)
+{
+    bool is_ipv6 = slice_find_byte(address, ':') >= 0;
+    return arena_printf(&runtime->arena, "%s" SLICE_FMT "%s:%u", is_ipv6 ? "[" : "",
+                        SLICE_ARG(address), is_ipv6 ? "]" : "", port);
+}
+
+/* One address on every worker: each binds its own socket and the system spreads connections. 0, or
+ * the errno of what went wrong. */
+static int
 bind_tcp(struct runtime *runtime, struct slice address, uint16_t port, http_handler *handler)
 {
-    bool share = runtime->worker_count > 1;
+    int fd = bind_patiently(runtime, address, port);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
-        int fd = listener_bind_tcp(address, port, share);
-        if (fd < 0) {
-            log_fatal("dapr.runtime",
-                      "Fatal error from runtime: failed to start HTTP server: could not listen on "
-                      "any endpoint: listen tcp %.*s:%u: bind: %s",
-                      SLICE_ARG(address), port, file_error_words(&runtime->arena, errno));
-            return false;
-        }
+        if (i > 0)
+            fd = listener_bind_tcp(address, port, true);
+        if (fd < 0)
+            return errno;
         port = listener_port(fd); /* the others take the one that was free */
         if (!add_server(runtime, &runtime->workers[i], fd, handler))
-            return false;
+            return EMFILE;
     }
-    log_info(SCOPE, "HTTP server listening on TCP address: " SLICE_FMT ":%u", SLICE_ARG(address),
-             port);
-    return true;
+    struct slice name = address_text(runtime, address, port);
+    text_list_add(&runtime->arena, &runtime->server_names, name);
+    log_info(SCOPE, "HTTP server listening on TCP address: " SLICE_FMT, SLICE_ARG(name));
+    return 0;
 }
+
+/* One address that can be had is enough, as it is for the reference. */
+static bool
+bind_addresses(struct runtime *runtime)
+{
+    const struct options *options = &runtime->options;
+    struct slice last = SLICE_EMPTY;
+    for (size_t i = 0; i < options->listen_addresses.count; i++) {
+        struct slice address = options->listen_addresses.items[i];
+        int error = bind_tcp(runtime, address, options->http_port, http_api_handle);
+        if (runtime->ending.stage != STAGE_WORKING)
+            return false;
+        if (error == 0)
+            continue;
+        struct slice name = address_text(runtime, address, options->http_port);
+        last = arena_printf(&runtime->arena, "listen tcp " SLICE_FMT ": bind: %s", SLICE_ARG(name),
+                            file_error_words(&runtime->arena, error));
+        log_warn(SCOPE,
+                 "Failed to listen for HTTP server on TCP address " SLICE_FMT
+                 " with error: " SLICE_FMT,
+                 SLICE_ARG(name), SLICE_ARG(last));
+    }
+    if (runtime->server_names.count > 0)
+        return true;
+    log_fatal("dapr.runtime",
+              "Fatal error from runtime: failed to start HTTP server: could not listen on any "
+              "endpoint: " SLICE_FMT,
+              SLICE_ARG(last));
+    return false;
+}
+
+static bool
+bind_public(struct runtime *runtime)
+{
+    const struct options *options = &runtime->options;
+    int error = bind_tcp(runtime, options->public_address, options->public_port,
+                         http_public_handle);
+    if (error == 0 || runtime->ending.stage != STAGE_WORKING)
+        return error == 0;
+    struct slice name = address_text(runtime, options->public_address, options->public_port);
+    log_fatal("dapr.runtime",
+              "Fatal error from runtime: failed to start public HTTP server: listen tcp " SLICE_FMT
+              ": bind: %s",
+              SLICE_ARG(name), file_error_words(&runtime->arena, error));
+    return false;
+}
+
+/* --- Unix sockets ------------------------------------------------------------------------------*/
 
 static void
 socket_path(const struct runtime *runtime, char *path, size_t bytes)
@@ -77,6 +184,8 @@ bind_unix(struct runtime *runtime)
         if (own < 0 || !add_server(runtime, &runtime->workers[i], own, http_api_handle))
             return false;
     }
+    text_list_add(&runtime->arena, &runtime->server_names,
+                  arena_dup(&runtime->arena, slice_str(path)));
     log_info(SCOPE, "HTTP server listening on UNIX socket: %s", path);
     return true;
 }
@@ -105,17 +214,9 @@ bool
 servers_bind(struct runtime *runtime)
 {
     const struct options *options = &runtime->options;
-    if (options->unix_domain_socket.len > 0) {
-        if (!bind_unix(runtime))
-            return false;
-    } else {
-        for (size_t i = 0; i < options->listen_addresses.count; i++)
-            if (!bind_tcp(runtime, options->listen_addresses.items[i], options->http_port,
-                          http_api_handle))
-                return false;
-    }
-    if (options->has_public_port &&
-        !bind_tcp(runtime, options->public_address, options->public_port, http_public_handle))
+    if (options->unix_domain_socket.len > 0 ? !bind_unix(runtime) : !bind_addresses(runtime))
+        return false;
+    if (options->has_public_port && !bind_public(runtime))
         return false;
     if (runtime->serves_metrics && !bind_metrics(runtime))
         return false;

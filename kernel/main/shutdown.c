@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of the process, step by step: perhaps work on for a while
- * (--dapr-block-shutdown-duration), let requests in flight finish, end the plugins, end the
- * workers. Past the grace period what is left is cut and the exit code says so.
+ * The end of the process: tells ending.c what has happened and does what it decides. Requests in
+ * flight are answered first, then components and plugins end, then workers. Past the grace period
+ * what is left is cut and the exit code says so.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,30 +14,36 @@
 
 #define SCOPE "dapr.runtime"
 
-enum { DRAIN_POLL_MS = 5, PLUGINS_MS = 2000, FATAL_PLUGINS_MS = 500 };
+enum { DRAIN_POLL_MS = 5 };
 
-static void
-set_stage(struct runtime *runtime, enum stage stage)
-{
-    runtime->stage = stage;
-}
+static void tell(struct runtime *runtime, enum ending_event event);
 
 /* --- the last steps ----------------------------------------------------------------------------*/
 
-static void
-on_plugins_stopped(void *arg)
+/* Plugins die with us; a destructor could only wait for what did not end. Files would stay. */
+__attribute__((noreturn)) static void
+cut(struct runtime *runtime)
 {
-    struct runtime *runtime = arg;
-    set_stage(runtime, STAGE_ENDED);
-    ev_break(runtime->loop, EVBREAK_ALL);
+    servers_unlink(runtime);
+    if (runtime->has_rundir)
+        rundir_close(&runtime->rundir);
+    _exit(1);
 }
 
 static void
-stop_plugins(struct runtime *runtime, uint32_t deadline_ms)
+on_host_stopped(void *arg)
 {
-    set_stage(runtime, STAGE_PLUGINS);
+    log_info(SCOPE, "Dapr runtime stopped");
+    tell(arg, ENDING_CLOSED);
+}
+
+static void
+close_host(struct runtime *runtime)
+{
+    log_info(SCOPE, "Dapr is shutting down");
     reload_stop(&runtime->reload);
-    host_stop(runtime->host, deadline_ms, on_plugins_stopped, runtime);
+    host_stop(runtime->host, ending_close_ms(&runtime->ending, clock_now_ms()), on_host_stopped,
+              runtime);
 }
 
 /* --- draining requests -------------------------------------------------------------------------*/
@@ -47,8 +53,8 @@ static void
 on_drained(struct mail *mail)
 {
     struct runtime *runtime = container_of(mail, struct runtime_worker, drained_mail)->runtime;
-    if (--runtime->workers_draining == 0 && runtime->stage == STAGE_DRAINING)
-        stop_plugins(runtime, PLUGINS_MS);
+    if (--runtime->workers_draining == 0)
+        tell(runtime, ENDING_DRAINED);
 }
 
 /* Worker. */
@@ -79,68 +85,126 @@ on_drain(struct mail *mail)
 static void
 drain(struct runtime *runtime)
 {
-    set_stage(runtime, STAGE_DRAINING);
-    atomic_store_explicit(&runtime->kernel.is_ready, false, memory_order_relaxed);
-    log_info("dapr.runtime.http", "Closing HTTP server on port %u", runtime->options.http_port);
+    struct kernel *kernel = &runtime->kernel;
+    atomic_store_explicit(&kernel->is_ready, false, memory_order_relaxed);
+    atomic_store_explicit(&kernel->is_outbound_ready, false, memory_order_relaxed);
+    for (size_t i = 0; i < runtime->server_names.count; i++)
+        log_info("dapr.runtime.http", "Closing HTTP server " SLICE_FMT "…",
+                 SLICE_ARG(runtime->server_names.items[i]));
     runtime->workers_draining = runtime->worker_count;
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_post(&runtime->workers[i].kernel_worker.worker, &runtime->workers[i].drain_mail,
                     on_drain);
 }
 
-static void
-on_grace_over(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    (void)loop;
-    (void)timer;
-    (void)events;
-    log_fatal(SCOPE, "Graceful shutdown timeout exceeded, forcing shutdown");
-    _exit(1); /* plugins die with us; a destructor could only wait for what did not end */
-}
+/* --- what has happened -------------------------------------------------------------------------*/
 
 static void
-begin_draining(struct runtime *runtime)
+log_blocking(const struct runtime *runtime)
 {
-    ev_timer_init(&runtime->grace_timer, on_grace_over, runtime->options.grace_ms / 1000.0, 0.);
-    ev_timer_start(runtime->loop, &runtime->grace_timer);
-    drain(runtime);
-}
-
-static void
-on_block_over(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    (void)loop;
-    (void)events;
-    log_info(SCOPE, "Block shutdown period expired, entering shutdown...");
-    begin_draining(timer->data);
-}
-
-void
-shutdown_begin(struct runtime *runtime)
-{
-    if (runtime->stage > STAGE_RUNNING)
-        return;
-    if (runtime->options.block_shutdown_ms == 0 || runtime->stage == STAGE_STARTING) {
-        begin_draining(runtime);
-        return;
-    }
     char text[DURATION_TEXT_BYTES];
-    struct slice duration = duration_print(
-        (int64_t)runtime->options.block_shutdown_ms * DURATION_MS_NS, text);
+    struct slice duration = duration_print((int64_t)runtime->ending.block_ms * DURATION_MS_NS,
+                                           text);
     log_info(SCOPE,
              "Blocking graceful shutdown for " SLICE_FMT " or until app reports unhealthy...",
              SLICE_ARG(duration));
-    set_stage(runtime, STAGE_BLOCKING);
-    ev_timer_init(&runtime->block_timer, on_block_over, runtime->options.block_shutdown_ms / 1000.0,
-                  0.);
-    runtime->block_timer.data = runtime;
-    ev_timer_start(runtime->loop, &runtime->block_timer);
+}
+
+static void
+on_time(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    tell(timer->data, ENDING_TIME);
+}
+
+static void
+arm(struct runtime *runtime)
+{
+    uint64_t deadline_ms = runtime->ending.deadline_ms, now_ms = clock_now_ms();
+    ev_timer_stop(runtime->loop, &runtime->ending_timer);
+    if (deadline_ms == UINT64_MAX)
+        return;
+    ev_now_update(runtime->loop);
+    ev_timer_init(&runtime->ending_timer, on_time,
+                  deadline_ms > now_ms ? (double)(deadline_ms - now_ms) / 1000.0 : 0., 0.);
+    runtime->ending_timer.data = runtime;
+    ev_timer_start(runtime->loop, &runtime->ending_timer);
+}
+
+static void
+tell(struct runtime *runtime, enum ending_event event)
+{
+    struct ending_step step = ending_on(&runtime->ending, event, clock_now_ms());
+    if (step.words != NULL)
+        LOG_AT(step.act == ACT_CUT ? LOG_FATAL : LOG_INFO, SCOPE, "%s", step.words);
+    arm(runtime);
+    if (!runtime->is_serving && step.act != ACT_NOTHING && step.act != ACT_CUT)
+        return; /* the start sees that it is not wanted any more */
+    switch (step.act) {
+    case ACT_NOTHING:
+        break;
+    case ACT_BLOCK:
+        log_blocking(runtime);
+        break;
+    case ACT_DRAIN:
+        drain(runtime);
+        break;
+    case ACT_CLOSE:
+        close_host(runtime);
+        break;
+    case ACT_LEAVE:
+        ev_break(runtime->loop, EVBREAK_ALL);
+        break;
+    case ACT_CUT:
+        cut(runtime);
+    }
 }
 
 void
-shutdown_fatal(struct runtime *runtime)
+shutdown_signal(struct runtime *runtime, const char *name)
 {
-    runtime->exit_code = 1;
-    if (runtime->stage < STAGE_PLUGINS)
-        stop_plugins(runtime, FATAL_PLUGINS_MS);
+    if (runtime->ending.signal_count > 0)
+        log_fatal("dapr.signals", "Received signal '%s' during shutdown; exiting immediately",
+                  name);
+    else
+        log_info("dapr.signals", "Received signal '%s'; beginning shutdown", name);
+    tell(runtime, ENDING_SIGNAL);
+}
+
+struct shutdown_mail {
+    struct mail mail;
+    struct runtime *runtime;
+    bool force;
+};
+
+static void
+on_shutdown_mail(struct mail *mail)
+{
+    struct shutdown_mail *request = container_of(mail, struct shutdown_mail, mail);
+    struct runtime *runtime = request->runtime;
+    bool force = request->force;
+    free(request);
+    if (!force)
+        log_info(SCOPE, "Shutdown requested via API");
+    tell(runtime, force ? ENDING_FORCED : ENDING_ASKED);
+}
+
+void
+shutdown_request(struct kernel *kernel, bool force)
+{
+    struct runtime *runtime = container_of(kernel, struct runtime, kernel);
+    struct shutdown_mail *request = malloc(sizeof *request);
+    if (request == NULL)
+        abort();
+    *request = (struct shutdown_mail){ .runtime = runtime, .force = force };
+    mailbox_post(&runtime->control, &request->mail, on_shutdown_mail);
+}
+
+void
+shutdown_fatal(struct runtime *runtime, struct slice message)
+{
+    if (runtime->fatal_message.len == 0)
+        runtime->fatal_message = arena_dup(&runtime->arena, message);
+    tell(runtime, ENDING_FATAL);
 }
