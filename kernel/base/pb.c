@@ -4,82 +4,28 @@
 
 #include <assert.h>
 
-enum wire_type { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_LEN = 2, WIRE_32BIT = 5 };
-
-static bool
-read_varint(struct slice *rest, uint64_t *ret_value)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 10 && i < rest->len; i++) {
-        unsigned char byte = (unsigned char)rest->data[i];
-        value |= (uint64_t)(byte & 0x7F) << (7 * i);
-        if ((byte & 0x80) == 0) {
-            *rest = slice_from(*rest, i + 1);
-            *ret_value = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Takes one field off the front; `ret_content` is set for length-delimited ones only. */
-static bool
-read_field(struct slice *rest, uint32_t *ret_tag, enum wire_type *ret_type,
-           struct slice *ret_content)
-{
-    uint64_t key, len = 0;
-    if (!read_varint(rest, &key) || key >> 3 == 0 || key >> 3 > UINT32_MAX >> 3)
-        return false;
-    *ret_tag = (uint32_t)(key >> 3);
-    *ret_type = (enum wire_type)(key & 7);
-    *ret_content = SLICE_EMPTY;
-    switch (*ret_type) {
-    case WIRE_VARINT:
-        return read_varint(rest, &len);
-    case WIRE_64BIT:
-        len = 8;
-        break;
-    case WIRE_32BIT:
-        len = 4;
-        break;
-    case WIRE_LEN:
-        if (!read_varint(rest, &len))
-            return false;
-        break;
-    default: /* groups are gone from the language */
-        return false;
-    }
-    if (len > rest->len)
-        return false;
-    if (*ret_type == WIRE_LEN)
-        *ret_content = slice_first(*rest, (size_t)len);
-    *rest = slice_from(*rest, (size_t)len);
-    return true;
-}
+#include "base/wire.h"
 
 /* Recursion is bounded by depth_left. */
 static bool
 is_sound(const ProtobufCMessageDescriptor *descriptor, struct slice bytes, unsigned depth_left)
 {
-    while (bytes.len > 0) {
-        uint32_t tag;
-        enum wire_type type;
-        struct slice content;
-        if (!read_field(&bytes, &tag, &type, &content))
-            return false;
-        if (type != WIRE_LEN)
+    struct wire_reader r = wire_reader(bytes);
+    struct wire_field f;
+    while (wire_next(&r, &f)) {
+        if (f.type != WIRE_BYTES)
             continue;
         const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(descriptor,
-                                                                                        tag);
+                                                                                        f.field);
         if (field == NULL)
             continue;
-        if (field->type == PROTOBUF_C_TYPE_STRING && slice_find_byte(content, '\0') >= 0)
+        if (field->type == PROTOBUF_C_TYPE_STRING && slice_find_byte(f.bytes, '\0') >= 0)
             return false;
         if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
-            (depth_left == 0 || !is_sound(field->descriptor, content, depth_left - 1)))
+            (depth_left == 0 || !is_sound(field->descriptor, f.bytes, depth_left - 1)))
             return false;
     }
-    return true;
+    return !r.is_bad;
 }
 
 struct budget {

@@ -112,6 +112,18 @@ wire_next(struct wire_reader *r, struct wire_field *ret_field)
     return !r->is_bad;
 }
 
+/* How often a field occurs; what is malformed is left to the one who reads it. */
+static inline size_t
+wire_count(struct slice bytes, unsigned field)
+{
+    struct wire_reader r = wire_reader(bytes);
+    struct wire_field f;
+    size_t count = 0;
+    while (wire_next(&r, &f))
+        count += f.field == field;
+    return count;
+}
+
 /* The content of a field that must be bytes or a varint; another type makes the reader bad. */
 static inline struct slice
 wire_bytes(struct wire_reader *r, const struct wire_field *f)

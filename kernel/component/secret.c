@@ -48,24 +48,13 @@ read_pair(struct slice bytes, struct secret_pair *ret_pair)
     return !r.is_bad;
 }
 
-static size_t
-count_fields(struct slice bytes, unsigned field)
-{
-    struct wire_reader r = wire_reader(bytes);
-    struct wire_field f;
-    size_t count = 0;
-    while (wire_next(&r, &f))
-        count += f.field == field;
-    return count;
-}
-
 /* Field 2 holds the pairs, in both messages; field 1 is the reader's. `room` bounds them. */
 static bool
 read_pairs(struct arena *arena, struct slice bytes, size_t *room, struct secret *ret_secret)
 {
     struct wire_reader r = wire_reader(bytes);
     struct wire_field f;
-    size_t count = count_fields(bytes, 2);
+    size_t count = wire_count(bytes, 2);
     bool ok = count <= *room;
     if (!ok)
         return false;
@@ -112,7 +101,7 @@ secret_read_all(struct arena *arena, struct slice message, struct secret **ret_s
     struct wire_reader r = wire_reader(message);
     struct wire_field f;
     size_t room = LIMIT_secret_pairs_max, at = 0;
-    const size_t count = count_fields(message, 1);
+    const size_t count = wire_count(message, 1);
     bool ok = count <= LIMIT_secret_pairs_max;
     if (!ok)
         return false;

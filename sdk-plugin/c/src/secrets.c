@@ -32,17 +32,6 @@ decode_pair(struct slice bytes, struct remora_pair *ret_pair)
     return !r.is_bad;
 }
 
-static size_t
-count_fields(struct slice bytes, unsigned field)
-{
-    struct wire_reader r = wire_reader(bytes);
-    struct wire_field f;
-    size_t count = 0;
-    while (wire_next(&r, &f))
-        count += f.field == field;
-    return count;
-}
-
 /* `name_field` 0: the message has none. */
 static bool
 decode(struct remora_call *call, unsigned name_field, unsigned metadata_field,
@@ -52,7 +41,7 @@ decode(struct remora_call *call, unsigned name_field, unsigned metadata_field,
     struct wire_reader r = wire_reader(call->message);
     struct wire_field f;
     bool ok = true;
-    size_t count = count_fields(call->message, metadata_field);
+    size_t count = wire_count(call->message, metadata_field);
     if (count > SDK_METADATA_MAX)
         return false;
     request.metadata = arena_alloc(&call->arena, count * sizeof *request.metadata);
