@@ -18,7 +18,7 @@ TEST(numbers_come_back_and_have_the_length_that_was_told)
         const size_t len = (size_t)(end - bytes);
         CHECK_EQ_INT(len, wire_varint_len(numbers[i]));
         struct wire_reader r = wire_reader(slice_of(bytes, len));
-        uint64_t value;
+        uint64_t value = 0;
         CHECK(wire_get_varint(&r, &value));
         CHECK_EQ_U64(value, numbers[i]);
         CHECK(r.at == r.end);

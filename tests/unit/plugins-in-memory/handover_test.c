@@ -167,7 +167,7 @@ TEST(a_malformed_piece_is_refused)
 {
     struct table from, to;
     char *piece;
-    size_t bytes;
+    size_t bytes = 0;
     REQUIRE(table_init(&from) && table_init(&to));
     put(&from, "key", "value", 0);
     REQUIRE(table_export(&from, 0) && handover_pack(&from, &piece, &bytes));
