@@ -20,6 +20,7 @@
 #include "config/component.h"
 #include "config/configuration.h"
 #include "config/duration.h"
+#include "main/conceal.h"
 #include "main/observe.h"
 #include "main/runtime.h"
 
@@ -567,6 +568,8 @@ main(int argc, char **argv)
     static struct runtime runtime;
     static char hostname[256];
     struct slice message = SLICE_EMPTY;
+    conceal_environment();
+    conceal_memory();
     setup_malloc();
     arena_init(&runtime.arena);
     enum cli_verdict verdict = cli_parse(&runtime.arena, argc, argv, env_of_process(),
