@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+# in check: yes
+# timeout: 120
+"""Experiment secret-leak: planted secrets searched wherever somebody could look for them.
+
+Passwords, keys and tokens are planted in a secrets file, the environment, component metadata and state values. Then
+components come, fail, crash and are asked for what they do not have, at log level debug, and every place is searched:
+logs, metadata, metrics, error answers, environments and command lines of all processes, files of the run directory, core
+dumps, and the encrypted store itself."""
+import base64
+import binascii
+import json
+import os
+import resource
+import signal
+
+import _prove
+import remora
+from remora import component
+
+claims = _prove.Claims()
+rng = _prove.rng
+PLANTED = {}
+
+
+def plant(name, length=24):
+    """A secret that is found in no other way than by a leak."""
+    PLANTED[name] = "".join(rng.choice("bcdfghjkmnpqrstvwxz23456789") for _ in range(length))
+    return PLANTED[name]
+
+
+def key(name, size):
+    PLANTED[name] = rng.randbytes(size).hex()
+    return PLANTED[name]
+
+
+def forms(secret):
+    """How a secret may be written down."""
+    data = secret.encode()
+    yield data
+    yield data[::-1]
+    yield binascii.hexlify(data)
+    for shift in range(3):  # base64 of it at any offset, without the ends that depend on the neighbours
+        yield base64.b64encode(b"\0" * shift + data)[4:-4]
+    if len(secret) % 2 == 0 and all(c in "0123456789abcdef" for c in secret):
+        yield bytes.fromhex(secret)
+
+
+def found_in(data):
+    return sorted(name for name, secret in PLANTED.items() if any(form in data for form in forms(secret)))
+
+
+def read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
+def family(pid):
+    every = [pid]
+    for child in remora.children(pid):
+        every += family(child)
+    return every
+
+
+def with_secret(text, item, secret, extra=""):
+    return text + f"  - name: {item}\n    secretKeyRef: {{name: {secret}{extra}}}\n"
+
+
+def resources(folder, redis):
+    auth = "auth: {secretStore: vault}\n"
+    secrets = {"redis": plant("redis password"), "key": key("primary key", 32), "old": key("secondary key", 16),
+               "bad": "zz" + key("unusable key", 15), "app": plant("application secret"),
+               "nested": {"deep": plant("nested secret")}}
+    folder.write("secrets.json", json.dumps(secrets))
+    redis.command("CONFIG", "SET", "requirepass", secrets["redis"])
+    at = {"redisHost": f"127.0.0.1:{redis.port}"}
+    ignore = "spec:\n  ignoreErrors: true\n"
+    store = with_secret(component("store", "state.redis", at), "redisPassword", "redis")
+    store = with_secret(with_secret(store, "primaryEncryptionKey", "key"), "secondaryEncryptionKey", "old")
+    wrong = with_secret(component("wrong", "state.redis", at), "redisPassword", "app").replace("spec:\n", ignore)
+    bad = with_secret(component("bad", "state.sqlite", {"connectionString": folder / "b.db"}), "primaryEncryptionKey", "bad")
+    lost = with_secret(component("lost", "state.sqlite", {"connectionString": folder / "l.db"}), "foo", "redis",
+                       ", key: no-such-key")
+    plain = component("plain", "state.redis", {**at, "redisPassword": plant("password in metadata")})
+    return [component("vault", "secretstores.local.file", {"secretsFile": folder / "secrets.json"}),
+            component("envs", "secretstores.local.env"), store + auth, wrong + auth,
+            *(text.replace("spec:\n", ignore) + auth for text in (bad, lost)), plain.replace("spec:\n", ignore)]
+
+
+def start(folder, redis):
+    env = {"PATH": os.environ["PATH"], "DAPR_API_TOKEN": plant("API token"), "APP_API_TOKEN": plant("app token"),
+           "PLANTED": plant("environment secret"), "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")}
+    os.makedirs(folder / "cwd", exist_ok=True)
+
+    def allow_cores():
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    documents = resources(folder, redis)
+    config = folder.write("config.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\nspec:\n"
+                                         "  secrets:\n    scopes:\n    - {storeName: vault, deniedSecrets: [app]}\n")
+    metrics_port = remora.free_port()
+    sidecar = remora.Sidecar(*documents, folder=folder, env=env, wait=False, preexec_fn=allow_cores, cwd=folder / "cwd",
+                             flags=["--log-level=debug", "--enable-api-logging", "--config", config,
+                                    f"--metrics-port={metrics_port}", "--metrics-listen-address=127.0.0.1"])
+    sidecar.metrics = ("127.0.0.1", metrics_port)
+    sidecar.headers = [("dapr-api-token", PLANTED["API token"])]
+    remora.eventually(lambda: sidecar.healthz() == 204, "the sidecar is ready")
+    return sidecar
+
+
+def call(sidecar, method, path, body=None):
+    return sidecar.call(method, path, body, sidecar.headers)
+
+
+def use(sidecar, answers):
+    """Works and fails in many ways; answers that must not hold a secret are kept."""
+    value = plant("state value")
+    remora.equal(call(sidecar, "POST", "/v1.0/state/store", [{"key": "k", "value": value}]).status, 204)
+    remora.equal(call(sidecar, "GET", "/v1.0/state/store/k").text, value)
+    remora.equal(call(sidecar, "GET", "/v1.0/secrets/vault/redis").json, {"redis": PLANTED["redis password"]})
+    remora.equal(call(sidecar, "GET", "/v1.0/secrets/envs/PLANTED").json, {"PLANTED": PLANTED["environment secret"]})
+    remora.equal(call(sidecar, "GET", "/v1.0/secrets/vault/bulk").status, 200)
+    for method, path in (("GET", "/v1.0/secrets/vault/app"), ("GET", "/v1.0/secrets/vault/nested"),
+                         ("GET", "/v1.0/secrets/envs/DAPR_API_TOKEN"), ("GET", "/v1.0/secrets/envs/APP_API_TOKEN"),
+                         ("GET", "/v1.0/secrets/envs/bulk"), ("GET", "/v1.0/secrets/ghost/x"),
+                         ("GET", "/v1.0/state/wrong/k"), ("GET", "/v1.0/state/bad/k"), ("GET", "/v1.0/state/lost/k"),
+                         ("POST", "/v1.0-alpha1/state/store/query"), ("GET", "/v1.0/metadata")):
+        answer = call(sidecar, method, path, b"{}" if method == "POST" else None)
+        # The environment's own secret may be asked for by name; the rest of that answer counts.
+        answers.append(answer.body.replace(PLANTED["environment secret"].encode(), b""))
+    answers.append(sidecar.call("GET", "/v1.0/secrets/vault/redis").body)  # without the token
+    return value
+
+
+def processes(sidecar):
+    pids = family(sidecar.pid)
+    claims.at_least("processes looked into", len(pids), 4, digits=0)
+    for name in ("environ", "cmdline", "comm"):
+        leaks = {pid: found_in(read(f"/proc/{pid}/{name}")) for pid in pids}
+        claims.holds(f"no secret in /proc/*/{name}", not any(leaks.values()), str({p: l for p, l in leaks.items() if l}))
+    dumping = [pid for pid in pids if may_dump(pid)]
+    claims.holds("no process may dump core", not dumping, str(dumping))
+
+
+def may_dump(pid):
+    """By the limit, or by the memory that a dump would hold where the limit does not count."""
+    line = next(line for line in read(f"/proc/{pid}/limits").decode().splitlines() if line.startswith("Max core file size"))
+    return line.split()[4:6] != ["0", "0"] or int(read(f"/proc/{pid}/coredump_filter"), 16) != 0
+
+
+def cores(sidecar, folder):
+    sidecar.signal(signal.SIGSEGV)
+    sidecar.wait()
+    left = [path for path in os.listdir(folder / "cwd") if "core" in path]
+    claims.holds("a crash leaves no core dump", not left, str(left))
+
+
+folder, redis, answers = remora.Folder(), remora.Redis(), []
+sidecar = start(folder, redis)
+use(sidecar, answers)
+for name in ("redis", "local-secrets"):  # the last words of a crash are shown, too
+    plugins = call(sidecar, "GET", "/v1.0/metadata").json["remora"]["plugins"]
+    inner = next(plugin["pid"] for plugin in plugins if plugin["name"] == name)
+    while children := remora.children(inner):
+        inner = children[0]
+    os.kill(inner, signal.SIGSEGV)
+    remora.eventually(lambda: call(sidecar, "GET", "/v1.0/state/store/k").status == 200, "the store is back")
+answers.append(call(sidecar, "GET", "/v1.0/metadata").body)
+metrics = remora.call(sidecar.metrics, "GET", "/metrics").body
+claims.holds("there are metrics", b"dapr_component_secret_count" in metrics)
+answers.append(metrics)
+processes(sidecar)
+wanted = sorted(set(PLANTED) - {"state value", "password in metadata", "API token", "app token", "environment secret"})
+claims.holds("the search finds what is there", found_in(read(folder / "secrets.json")) == wanted)
+leaks = sorted({name for answer in answers for name in found_in(answer)})
+claims.holds(f"no secret in {len(answers)} answers", not leaks, str(leaks))
+files = [os.path.join(path, name) for path, _, names in os.walk(folder / "run") for name in names]
+leaks = {path: found_in(read(path)) for path in files if not os.path.islink(path) and os.path.isfile(path)}
+claims.holds("no secret in the run directory", not any(leaks.values()), str(leaks))
+rdb = read(os.path.join(redis.folder.path, "appendonlydir", "appendonly.aof.1.incr.aof"))
+leaks = [name for name in found_in(rdb) if name in ("state value", "primary key")]
+claims.holds("no value in the clear in the encrypted store", rdb and not leaks, str(leaks))
+cores(sidecar, folder)
+log = read(sidecar.log_path)
+claims.holds(f"no secret in {len(log.splitlines())} lines of log", not found_in(log), str(found_in(log)))
+claims.holds("the log says what failed", b"wrong" in log and b"invalid byte" in log and b"no key no-such-key" in log)
+claims.end(f"secret-leak: {len(PLANTED)} secrets planted, seed {_prove.SEED}")
