@@ -66,7 +66,7 @@ LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # Only what a program really calls stays in it (--as-needed), so the order of generosity costs nothing.
 LIBS_base   := -lcjson -lprotobuf-c -lyaml
-LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lm
+LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lz -lm
 LIBS_PLUGIN := -lev $(LIBS_base) -lm
 LIBS_REMORA := -lnng $(LIBS_base)
 LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
@@ -103,12 +103,13 @@ $(BUILD)/gen-proto/google/protobuf/%.proto: /usr/include/google/protobuf/%.proto
 	$(Q)cp $< $@
 
 # Two outputs of one command; the temporary folder makes them appear whole when two makes run at once. The pragma and the
-# second cast keep our warnings out of the X__INIT macros: clang looks for dropped qualifiers in them nevertheless.
+# second cast keep our warnings out of the X__INIT macros: clang looks for dropped qualifiers in them nevertheless. What
+# only a service block used is an unused import without it.
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h &: $(BUILD)/gen-proto/%.proto tools/protoc-gen-c | $(PROTO_BARE)
 	$(call say,PROTO,proto/$*.proto)
 	$(Q)t=$$(mktemp -d $(BUILD)/gen-proto/tmp.XXXXXX); \
 	protoc --plugin=protoc-gen-c=tools/protoc-gen-c -I $(BUILD)/gen-proto -I /usr/include \
-	    --c_out=$$t $(BUILD)/gen-proto/$*.proto; \
+	    --c_out=$$t $(BUILD)/gen-proto/$*.proto 2> >(grep -v 'warning: Import .* is unused' >&2); \
 	sed -i -e '1i #pragma GCC system_header' -e 's/(char \*)protobuf_c_empty_string/(char *)(uintptr_t)protobuf_c_empty_string/g' \
 	    $$t/$*.pb-c.h; \
 	mkdir -p $(BUILD)/gen/$(dir $*); mv $$t/$*.pb-c.[ch] $(BUILD)/gen/$(dir $*); rm -r $$t

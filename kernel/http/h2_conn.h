@@ -101,7 +101,7 @@ struct h2_exchange {
     struct buf piece; /* input the handler's slice points into */
     struct wait *body_wait;
     struct wait *out_wait;
-    bool is_bodiless; /* answer to HEAD, 204, 304 */
+    bool is_bodiless; /* answer to HEAD, 204, 304, or empty: the head ends the stream */
     uint64_t reply_left;
 };
 

@@ -66,6 +66,13 @@ has_no_body(int status)
     return status == 204 || status == 304;
 }
 
+/* gRPC's answers have no use for date and length. */
+static bool
+is_grpc(const struct http_header *headers, size_t header_count)
+{
+    return header_count > 0 && slice_eq(headers[0].value, SLICE("application/grpc"));
+}
+
 /* Appends what of `headers` is not the connection's; false: one could break the framing. */
 static bool
 add_headers(nghttp2_nv *nva, size_t *count, const struct http_header *headers, size_t header_count,
@@ -77,9 +84,7 @@ add_headers(nghttp2_nv *nva, size_t *count, const struct http_header *headers, s
             return false;
         if (is_of_connection(h->name))
             continue;
-        /* gRPC's answers have no use for a date. */
-        *ret_has_date |= slice_eq_nocase(h->name, SLICE("date")) ||
-                         slice_has_prefix(h->value, SLICE("application/grpc"));
+        *ret_has_date |= slice_eq_nocase(h->name, SLICE("date"));
         nva[(*count)++] = nv_of(h->name, h->value);
     }
     return true;
@@ -125,7 +130,7 @@ reply_start(struct http_exchange *x, int status, const struct http_header *heade
     struct arena *arena = task_arena(x->task);
     nghttp2_nv *nva = arena_alloc(arena, sizeof *nva * (header_count + OWN_HEADERS_MAX));
     size_t count = 1;
-    bool has_date = false;
+    bool is_plain = !is_grpc(headers, header_count), has_date = !is_plain;
     nva[0] = nv_of(SLICE(":status"), number_text(arena, (uint64_t)status));
     if (!add_headers(nva, &count, headers, header_count, &has_date))
         return ERR_MALFORMED;
@@ -133,9 +138,9 @@ reply_start(struct http_exchange *x, int status, const struct http_header *heade
         return ERR_CLOSED;
     if (!has_date)
         nva[count++] = nv_of(SLICE("date"), http_date_now(&s->conn->server->date));
-    if (length >= 0 && !has_no_body(status))
+    if (length >= 0 && !has_no_body(status) && is_plain)
         nva[count++] = nv_of(SLICE("content-length"), number_text(arena, (uint64_t)length));
-    e->is_bodiless = slice_eq(x->method, SLICE("HEAD")) || has_no_body(status);
+    e->is_bodiless = slice_eq(x->method, SLICE("HEAD")) || has_no_body(status) || length == 0;
     e->reply_left = length < 0 ? UINT64_MAX : (uint64_t)length;
     const nghttp2_data_provider provider = { .source.ptr = s, .read_callback = read_output };
     if (nghttp2_submit_response(s->conn->session, s->id, nva, count,
