@@ -55,6 +55,8 @@ struct link_events {
     const char *(*on_hello)(struct link *link, const struct Remora__Plugin__V1__Hello *hello);
     /* Handshake done: calls may be made. */
     void (*on_ready)(struct link *link);
+    /* The first operation was answered: it works. May be NULL. */
+    void (*on_answered)(struct link *link);
     /* The link is dead, whatever the reason (a constant). Open calls have been failed. The owner
      * drops its reference when it likes. Called once, also for a link that never became ready. */
     void (*on_lost)(struct link *link, const char *reason);

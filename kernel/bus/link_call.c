@@ -332,7 +332,9 @@ link_on_reply(struct link *link, const struct frame *frame)
     call->payload_bytes = frame->payload_bytes;
     call->message_bytes = frame->message_bytes;
     call->payload_got = frame->payload.len;
-    link->answered_count += call->proves_work;
+    if (call->proves_work && link->answered_count++ == 0 &&
+        link->config.events->on_answered != NULL)
+        link->config.events->on_answered(link);
     if (frame->has_status)
         keep_status(call, &frame->status);
     /* Who answers with a whole payload or an error has read enough; a stream goes on both ways. */

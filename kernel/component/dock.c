@@ -78,12 +78,19 @@ on_ready(struct link *link)
     tell(dock, event);
 }
 
+/* Told at once: the end of the process may be seen before that of its link, and counts otherwise if
+ * nothing was ever answered. */
+static void
+on_answered(struct link *link)
+{
+    struct dock *dock = dock_of(link);
+    tell(dock, event_new(dock, DOCK_ANSWERED));
+}
+
 static void
 on_lost(struct link *link, const char *reason)
 {
     struct dock *dock = dock_of(link);
-    if (link->answered_count > 0)
-        tell(dock, event_new(dock, DOCK_ANSWERED));
     struct dock_event *event = event_new(dock, dock->was_ready ? DOCK_LOST : DOCK_FAILED);
     event->reason = reason;
     tell(dock, event);
@@ -107,6 +114,7 @@ on_host_call(struct task *t, struct host_call *call)
 static const struct link_events link_events = {
     .on_hello = on_hello,
     .on_ready = on_ready,
+    .on_answered = on_answered,
     .on_lost = on_lost,
     .on_log = on_log,
     .on_host_call = on_host_call,

@@ -44,8 +44,15 @@ TEST(a_call_carries_what_it_was_given_and_returns_the_answer)
     CHECK_EQ_MEM(job.message, job.message_len, "answer", 6);
     CHECK_EQ_INT(job.announced, 0);
     CHECK_EQ_INT(job.body_bytes, 0);
-    CHECK_EQ_INT(link_->answered_count, 1);
+    CHECK_EQ_INT(answered_count, 1);
     CHECK_EQ_INT(peer_count(FRAME_CANCEL), 0);
+    job = small_job();
+    start_job(&job);
+    peer_answer(peer_expect(FRAME_REQUEST).call, SLICE("again"));
+    settle();
+    CHECK(job.is_done);
+    CHECK_EQ_INT(link_->answered_count, 2);
+    CHECK_EQ_INT(answered_count, 1);
     stop();
 }
 

@@ -25,7 +25,7 @@ enum { EPOCH = 7, TURNS_MAX = 200000, HELD_MAX = 512 * 1024 };
 
 static struct worker worker;
 static struct link *link_; /* link() is a system call */
-static int ready_count, lost_count, log_count;
+static int ready_count, answered_count, lost_count, log_count;
 static const char *lost_reason;
 static const char *hello_refusal;
 static char last_log[8192];
@@ -47,6 +47,13 @@ on_test_ready(struct link *link)
     ready_count++;
     if (close_when_ready)
         link_close(link, "closed by on_ready");
+}
+
+static inline void
+on_test_answered(struct link *link)
+{
+    CHECK_EQ_INT(link->answered_count, 1);
+    answered_count++;
 }
 
 static inline void
@@ -76,6 +83,7 @@ on_test_host_call(struct task *t, struct host_call *call)
 
 static const struct link_events test_events = { .on_hello = on_test_hello,
                                                 .on_ready = on_test_ready,
+                                                .on_answered = on_test_answered,
                                                 .on_lost = on_test_lost,
                                                 .on_log = on_test_log,
                                                 .on_host_call = on_test_host_call };
@@ -235,7 +243,7 @@ start_greeting(void)
     static const char *const services[] = { "state" };
     clock_fake(1000u * 1000000u, 1764000000000);
     log_threshold = LOG_FATAL;
-    ready_count = lost_count = log_count = 0;
+    ready_count = answered_count = lost_count = log_count = 0;
     lost_reason = hello_refusal = NULL;
     close_when_ready = false;
     serve = NULL;
