@@ -206,6 +206,18 @@ listener_open(struct listener *listener, struct worker *worker, int fd,
 }
 
 void
+listener_take_all(struct listener *listener)
+{
+    for (int i = 0; i < BACKLOG && listener->socket != NULL; i++) {
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0)
+            listener->on_accept(listener, fd);
+        else if (errno != ECONNABORTED && errno != EINTR)
+            return;
+    }
+}
+
+void
 listener_close(struct listener *listener)
 {
     if (listener->socket == NULL)

@@ -41,6 +41,9 @@ uint16_t listener_port(int fd);
 /* Worker thread. Takes the descriptor. */
 void listener_open(struct listener *listener, struct worker *worker, int fd,
                    listener_accept_fn *on_accept);
+/* Accepts whoever has connected by now: to be called before it closes for good, since closing
+ * resets the connections that nobody took. */
+void listener_take_all(struct listener *listener);
 void listener_close(struct listener *listener);
 
 #endif

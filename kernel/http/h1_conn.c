@@ -65,6 +65,8 @@ deadline_ms(const struct h1_conn *conn)
     case H1_IDLE:
         if (stream_queued(&conn->stream) > 0)
             return conn->since_ms + config->write_stall_ms;
+        if (conn->server->is_draining)
+            return conn->since_ms + LIMIT_http_drain_idle_ms;
         return conn->since_ms + config->idle_ms;
     case H1_HEAD:
         if (conn->server->is_draining && config->head_ms > LIMIT_http_drain_head_ms)
@@ -226,19 +228,14 @@ close_when_flushed(struct h1_conn *conn)
         linger(conn);
 }
 
+/* A request under way, or on its way, may still come; a silent client is not waited for. */
 void
 h1_conn_drain(struct h1_conn *conn)
 {
-    if (conn->state == H1_HEAD) { /* a request under way may still come, a silent client not wait */
-        conn->since_ms = clock_now_ms();
-        arm(conn);
-    }
-    if (conn->state != H1_IDLE)
+    if (conn->state != H1_HEAD && conn->state != H1_IDLE)
         return;
-    if (stream_queued(&conn->stream) > 0)
-        close_when_flushed(conn);
-    else
-        conn_free(conn);
+    conn->since_ms = clock_now_ms();
+    arm(conn);
 }
 
 /* --- input -------------------------------------------------------------------------------------*/
@@ -530,7 +527,7 @@ next_request(struct h1_conn *conn)
         return;
     set_state(conn, H1_IDLE);
     buf_release(&conn->in);
-    if (conn->in.len == 0 && (conn->is_ended || conn->server->is_draining)) {
+    if (conn->in.len == 0 && conn->is_ended) {
         close_when_flushed(conn);
     } else if (conn->in.len > 0 && stream_queued(&conn->stream) > OUT_BUSY_BYTES) {
         conn->waits_for_out = true;
@@ -556,6 +553,8 @@ on_drained(struct stream *stream)
         conn->waits_for_out = false;
         h1_conn_resume(conn);
         take_request(conn, &conn->in);
+    } else if (conn->state == H1_IDLE && conn->server->is_draining) {
+        h1_conn_drain(conn);
     }
 }
 

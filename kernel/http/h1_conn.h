@@ -98,7 +98,7 @@ void h1_server_lost_conn(struct h1_server *server);
 
 /* Takes the descriptor. */
 void h1_conn_open(struct h1_server *server, int fd);
-/* Closes it if nothing is going on; else the present request is the last. */
+/* The next request, or the present one, is the last; it is not waited for long. */
 void h1_conn_drain(struct h1_conn *conn);
 /* The client is gone: the socket closes at once, the task is told. May free the connection if it
  * has no task. */

@@ -76,8 +76,9 @@ h1_server_new(struct worker *worker, int listen_fd, const struct h1_config *conf
 void
 h1_server_drain(struct h1_server *server)
 {
-    server->is_draining = true;
+    listener_take_all(&server->listener);
     listener_close(&server->listener);
+    server->is_draining = true;
     struct list *node, *next;
     LIST_FOREACH_SAFE(node, next, &server->conns)
     h1_conn_drain(LIST_ENTRY(node, struct h1_conn, link));

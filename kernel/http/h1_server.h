@@ -29,8 +29,8 @@ struct h1_server;
 /* `listen_fd` is moved. `handler` runs on a task a request; `arg` becomes x->server_arg. */
 struct h1_server *h1_server_new(struct worker *worker, int listen_fd,
                                 const struct h1_config *config, http_handler *handler, void *arg);
-/* Stops accepting and closes idle connections; those with a request answer it with
- * `Connection: close`. */
+/* Stops accepting; connections with a request answer it with `Connection: close`. Idle ones close
+ * after LIMIT_http_drain_idle_ms: a request may be on its way, and is answered likewise. */
 void h1_server_drain(struct h1_server *server);
 /* Connections still open. */
 size_t h1_server_connections(const struct h1_server *server);

@@ -387,6 +387,7 @@ TEST(draining_closes_idle_connections_and_lets_requests_end)
     RIG_UNTIL(&rig, seen.wait != NULL && h1_server_connections(rig.server) == 3);
     rig_turn(&rig);
     rig_run(&rig, drain);
+    clock_advance_ms(LIMIT_http_drain_idle_ms);
     rig_expect_end(&rig, idle, "");
     tell();
     rig_expect_end(&rig, busy,
@@ -397,6 +398,35 @@ TEST(draining_closes_idle_connections_and_lets_requests_end)
     (void)close(idle);
     (void)close(busy);
     (void)close(slow);
+    RIG_UNTIL(&rig, h1_server_connections(rig.server) == 0);
+    rig_stop(&rig);
+}
+
+TEST(a_request_on_its_way_when_draining_begins_is_answered)
+{
+    start();
+    int idle = rig_connect(&rig);
+    RIG_UNTIL(&rig, h1_server_connections(rig.server) == 1);
+    rig_run(&rig, drain);
+    clock_advance_ms(LIMIT_http_drain_idle_ms - 1);
+    rig_turn(&rig);
+    rig_send(&rig, idle, GET("/"));
+    rig_expect_end(&rig, idle, "HTTP/1.1 204 No Content\r\n" RIG_DATE "Connection: close\r\n\r\n");
+    (void)close(idle);
+    RIG_UNTIL(&rig, h1_server_connections(rig.server) == 0);
+    rig_stop(&rig);
+}
+
+TEST(a_connection_that_nobody_took_before_draining_is_served)
+{
+    start();
+    rig_turn(&rig);
+    struct rig_mail m = { .fn = drain, .rig = &rig };
+    worker_post(&rig.worker, &m.mail, rig_on_mail); /* runs before the loop looks at sockets */
+    int early = rig_connect(&rig);
+    rig_send(&rig, early, GET("/"));
+    rig_expect_end(&rig, early, "HTTP/1.1 204 No Content\r\n" RIG_DATE "Connection: close\r\n\r\n");
+    (void)close(early);
     RIG_UNTIL(&rig, h1_server_connections(rig.server) == 0);
     rig_stop(&rig);
 }
