@@ -112,14 +112,23 @@ host_start(struct host *host, struct host_load *load)
     host->config.on_settled(host->config.arg);
 }
 
+static void
+stop_plugins(void *arg, uint32_t left_ms)
+{
+    struct host *host = arg;
+    supervisor_stop_all(host->supervisor, left_ms, host->stopped, host->stopped_arg);
+}
+
 void
 host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), void *arg)
 {
     host->is_stopping = true;
+    host->stopped = stopped;
+    host->stopped_arg = arg;
     for (size_t i = 0; i < host->member_count; i++)
         if (host->members[i] != NULL)
             ev_timer_stop(host->config.loop, &host->members[i]->retry);
-    supervisor_stop_all(host->supervisor, deadline_ms, stopped, arg);
+    farewell_start(host, deadline_ms, stop_plugins, host);
 }
 
 void

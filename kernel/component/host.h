@@ -86,7 +86,7 @@ void host_reload(struct host *host, struct host_load *load);
 /* Exchanges the process of a plugin for a new one, with its manifest (and program) read again. The
  * old one serves until the new one does. ERR_CONFIG with the words if it cannot even be tried. */
 err_t host_swap(struct host *host, struct slice plugin_name, struct diag *diag) WARN_UNUSED;
-/* Ends all plugins; calls back when they are gone. */
+/* Closes all components, then ends all plugins; calls back when they are gone. */
 void host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), void *arg);
 /* After that; docks end with their workers. */
 void host_free(struct host *host);

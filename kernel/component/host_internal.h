@@ -91,6 +91,8 @@ struct host {
     size_t unsettled; /* members */
     bool is_starting; /* failures are fatal */
     bool is_stopping;
+    void (*stopped)(void *arg); /* who asked for that */
+    void *stopped_arg;
 };
 
 /* --- member.c ----------------------------------------------------------------------------------*/
@@ -157,6 +159,14 @@ void wards_look(struct host *host);
 struct ward *ward_heir(struct ward *ward);
 void wards_free(struct host *host);
 void read_manifest_unref(struct read_manifest *manifest); /* NULL is nothing */
+
+/* --- farewell.c --------------------------------------------------------------------------------*/
+
+/* With what is left of the deadline. */
+typedef void farewell_fn(void *arg, uint32_t left_ms);
+/* Closes all components that serve; tells when it is over, at the latest at the deadline. It may be
+ * over before this returns. */
+void farewell_start(struct host *host, uint32_t deadline_ms, farewell_fn *over, void *arg);
 
 /* --- host_describe.c ---------------------------------------------------------------------------*/
 
