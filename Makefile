@@ -263,7 +263,8 @@ RUN_UNIT = $(call pick,$(UNIT_L))
 RUN_MORE = $(if $(L),,$(call pick,$(INTEGRATION)))
 # Experiments that say `in check: yes` near their top run there too, in their short form.
 PROVE_SHORT := $(patsubst %.c,$(BUILD)/%,$(shell grep -ls 'in check: yes' tests/prove/*.c tests/prove/*.py tests/prove/*.sh))
-RUN_PROVE = $(if $(L),,$(call pick,$(PROVE_SHORT)))
+# Sanitizers take memory and time of their own: figures measured under them say nothing.
+RUN_PROVE = $(if $(L)$(SAN),,$(call pick,$(PROVE_SHORT)))
 RUN_FUZZ = $(if $(L),,$(call pick,$(FUZZ_REPLAY)))
 replay   = "$(1) $(wildcard $(patsubst $(BUILD)/%,%/corpus,$(1)) $(patsubst $(BUILD)/%,%/regressions,$(1)))"
 # Integration tests need the whole product beside them.

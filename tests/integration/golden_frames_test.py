@@ -39,7 +39,8 @@ for path in sorted(glob.glob(os.path.join(GOLDEN, "*.json"))):
         payload = message.SerializeToString(deterministic=True) + bytes.fromhex(described["body_hex"])
         check(payload == frame.payload, f"the payload of {name} is its message and body")
 
-out = subprocess.run([sys.executable, os.path.join(GOLDEN, "generate"), "--check"], capture_output=True, text=True)
-check(out.returncode == 0, "the files are what generate makes: " + out.stdout)
+out = subprocess.run([sys.executable, os.path.join(GOLDEN, "generate"), "--check"], capture_output=True, text=True,
+                     env={**os.environ, "REMORA_BUILD": BUILD})
+check(out.returncode == 0, "the files are what generate makes: " + out.stdout + out.stderr)
 print(f"{passed} passed, {failed} failed")
 sys.exit(1 if failed else 0)
