@@ -200,8 +200,12 @@ host_reload(struct host *host, struct host_load *load)
     assert(!host->is_starting && !host->is_stopping);
     for (size_t i = 0; i < host->member_count; i++) {
         struct member *member = host->members[i];
-        if (member != NULL && !is_in(load, member->spec->name))
+        if (member == NULL || is_in(load, member->spec->name))
+            continue;
+        if (load->first_broken.len == 0)
             member_remove(member);
+        else if (!slice_eq(slice_str(member->error), load->first_broken))
+            member_stays(member, load->first_broken);
     }
     for (size_t i = 0; i < load->components.count; i++) {
         struct component_spec *spec = &load->components.items[i];

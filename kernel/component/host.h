@@ -41,6 +41,7 @@ struct host_load {
     unsigned refs;
     struct arena arena;
     struct component_list components;
+    struct slice first_broken; /* the words for a document that could not be used; empty: none */
 };
 
 struct host_load *host_load_new(void);
@@ -81,7 +82,8 @@ struct host *host_new(const struct host_config *config);
 /* Starts all that the load's components need; counts it. */
 void host_start(struct host *host, struct host_load *load);
 /* Makes what is there what the load says: adds, changes and removes components while the others
- * serve on. A change that fails leaves its component as it was and says so. */
+ * serve on. A change that fails leaves its component as it was and says so. As long as a document
+ * is broken nothing is removed: it may be the one that is missed. */
 void host_reload(struct host *host, struct host_load *load);
 /* Exchanges the process of a plugin for a new one, with its manifest (and program) read again. The
  * old one serves until the new one does. ERR_CONFIG with the words if it cannot even be tried. */

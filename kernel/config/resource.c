@@ -21,6 +21,15 @@ warn(struct arena *arena, struct resources *resources, struct slice text)
         text_list_add(arena, &resources->warnings, text);
 }
 
+/* The document, or all of a file, is left out. */
+static void
+warn_broken(struct arena *arena, struct resources *resources, struct slice text)
+{
+    if (resources->first_broken.len == 0)
+        resources->first_broken = text;
+    warn(arena, resources, text);
+}
+
 void
 resources_warn(struct arena *arena, struct resources *resources, const char *file,
                const struct node *at, const char *format, ...)
@@ -30,9 +39,9 @@ resources_warn(struct arena *arena, struct resources *resources, const char *fil
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args); /* cut is fine */
     va_end(args);
-    warn(arena, resources,
-         arena_printf(arena, WARNING "parsing manifests yaml resource in %s: %s:%u:%u: %s", file,
-                      file, at->line, at->column, what));
+    warn_broken(arena, resources,
+                arena_printf(arena, WARNING "parsing manifests yaml resource in %s: %s:%u:%u: %s",
+                             file, file, at->line, at->column, what));
 }
 
 bool
@@ -122,11 +131,11 @@ add_document(struct arena *arena, const char *file, struct slice text, unsigned 
     struct node *root;
     struct node_error error;
     if (!node_parse(arena, text, first_line, &root, &error)) {
-        warn(arena, resources,
-             arena_printf(arena,
-                          WARNING "parsing manifests yaml resource in %s: error converting YAML to "
-                                  "JSON: %s (%s:%u:%u)",
-                          file, error.text, file, error.line, error.column));
+        warn_broken(arena, resources,
+                    arena_printf(arena,
+                                 WARNING "parsing manifests yaml resource in %s: error converting "
+                                         "YAML to JSON: %s (%s:%u:%u)",
+                                 file, error.text, file, error.line, error.column));
         return OK;
     }
     if (root == NULL)
@@ -181,7 +190,8 @@ add_file(struct arena *arena, const char *path, struct resources *resources, str
     const char *words;
     char *data = file_read(arena, path, &len, &words);
     if (data == NULL) {
-        warn(arena, resources, arena_printf(arena, WARNING "reading file %s: %s", path, words));
+        warn_broken(arena, resources,
+                    arena_printf(arena, WARNING "reading file %s: %s", path, words));
         return OK;
     }
     err_t err = resources_add_text(arena, path, slice_of(data, len), resources, diag);

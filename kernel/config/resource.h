@@ -36,6 +36,7 @@ struct resources {
     size_t count;
     size_t room; /* of items */
     struct text_list warnings;
+    struct slice first_broken; /* the first warning of a document that had to be left out */
 };
 
 /* Reads all folders. ERR_CONFIG with the words of the fatal log line if one cannot be read. */

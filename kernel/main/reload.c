@@ -13,6 +13,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "main/runtime.h"
 
@@ -22,6 +23,7 @@ enum {
     EVENTS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ONLYDIR,
     QUIET_RESOURCES_MS = 100,
     QUIET_PLUGINS_MS = 300, /* a large program takes a while to be copied */
+    QUIET_MS_MAX = 2000,    /* something that never ends is acted upon after this */
     EVENT_BYTES = 2048,     /* several events; the rest comes with the next turn */
 };
 
@@ -57,12 +59,12 @@ watch(struct reload *reload, const char *folder, bool is_resources)
     reload->watched[reload->watched_count++] = (struct watched){ id, is_resources };
 }
 
-/* Folders of plugins that have come up since. */
-static void
-watch_plugins(struct reload *reload)
+void
+reload_watch_plugins(struct reload *reload)
 {
     struct plugin *plugin;
-    for (size_t i = 0; (plugin = host_plugin_at(reload->runtime->host, i)) != NULL; i++)
+    for (size_t i = 0;
+         (plugin = host_plugin_at(reload->runtime->host, i)) != NULL && reload->fd >= 0; i++)
         watch(reload, plugin_manifest(plugin)->folder, false);
 }
 
@@ -71,6 +73,11 @@ watch_plugins(struct reload *reload)
 static void
 restart_timer(struct reload *reload, ev_timer *timer, unsigned quiet_ms)
 {
+    uint64_t now_ms = clock_now_ms();
+    if (!ev_is_active(timer))
+        reload->restless_ms = now_ms;
+    else if (now_ms - reload->restless_ms > QUIET_MS_MAX)
+        return;
     ev_timer_stop(reload->runtime->loop, timer);
     ev_timer_set(timer, quiet_ms / 1000.0, 0.);
     ev_timer_start(reload->runtime->loop, timer);
@@ -137,18 +144,26 @@ on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 /* --- acting ------------------------------------------------------------------------------------*/
 
-static void
-on_resources_quiet(struct ev_loop *loop, ev_timer *timer, int events)
+void
+reload_now(struct reload *reload)
 {
-    (void)events;
-    struct reload *reload = timer->data;
-    ev_timer_stop(loop, timer);
+    reload->is_wanted = !reload->is_started;
+    if (reload->is_wanted)
+        return; /* too early or too late */
     struct host_load *load = read_resources(reload->runtime, true);
     if (load == NULL)
         return; /* what was wrong has been logged; everything stays as it is */
     host_reload(reload->runtime->host, load);
     host_load_unref(load);
-    watch_plugins(reload);
+    reload_watch_plugins(reload);
+}
+
+static void
+on_resources_quiet(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    ev_timer_stop(loop, timer);
+    reload_now(timer->data);
 }
 
 static void
@@ -174,37 +189,49 @@ on_plugins_quiet(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 void
-reload_start(struct reload *reload, struct runtime *runtime)
+reload_open(struct reload *reload, struct runtime *runtime)
 {
     const struct text_list *folders = &runtime->options.resources;
-    *reload = (struct reload){ .runtime = runtime };
+    *reload = (struct reload){ .runtime = runtime, .fd = -1 };
     map_init(&reload->dirty);
-    reload->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (reload->fd < 0) {
-        log_warn(SCOPE, "cannot watch files (errno %d): hot reload is off", errno);
-        return;
-    }
-    for (size_t i = 0; i < folders->count; i++)
-        watch(reload, folders->items[i].data, true);
-    watch_plugins(reload);
     ev_timer_init(&reload->resources, on_resources_quiet, 0., 0.);
     ev_timer_init(&reload->plugins, on_plugins_quiet, 0., 0.);
-    ev_io_init(&reload->watcher, on_readable, reload->fd, EV_READ);
     reload->resources.data = reload->plugins.data = reload->watcher.data = reload;
-    ev_io_start(runtime->loop, &reload->watcher);
+    if (runtime->hot_reload_is_off)
+        return;
+    reload->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (reload->fd < 0)
+        log_warn(SCOPE, "cannot watch files (errno %d): hot reload is off", errno);
+    for (size_t i = 0; i < folders->count && reload->fd >= 0; i++)
+        watch(reload, folders->items[i].data, true);
+}
+
+void
+reload_start(struct reload *reload)
+{
+    reload->is_started = true;
+    reload_watch_plugins(reload);
+    if (reload->fd >= 0) {
+        ev_io_init(&reload->watcher, on_readable, reload->fd, EV_READ);
+        ev_io_start(reload->runtime->loop, &reload->watcher);
+    }
+    if (reload->is_wanted)
+        reload_now(reload);
 }
 
 void
 reload_stop(struct reload *reload)
 {
-    if (reload->runtime == NULL || reload->fd < 0)
+    if (reload->runtime == NULL)
         return;
-    ev_io_stop(reload->runtime->loop, &reload->watcher);
     ev_timer_stop(reload->runtime->loop, &reload->resources);
     ev_timer_stop(reload->runtime->loop, &reload->plugins);
-    (void)close(reload->fd); /* nothing was written to it */
-    reload->fd = -1;
+    if (reload->fd >= 0) {
+        if (reload->is_started)
+            ev_io_stop(reload->runtime->loop, &reload->watcher);
+        (void)close(reload->fd); /* nothing was written to it */
+    }
     free(TAKE(reload->watched));
     map_fini(&reload->dirty);
-    reload->runtime = NULL;
+    *reload = (struct reload){ .runtime = NULL, .fd = -1 };
 }

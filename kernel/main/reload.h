@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hot reload: watches the resource folders and the folders of running plugins, and tells the host
- * what has changed. On by default. Main thread.
+ * what has changed. On by default; without it reload_now() is the only way. Main thread.
  */
 #ifndef MAIN_RELOAD_H
 #define MAIN_RELOAD_H
@@ -13,18 +13,27 @@
 struct runtime;
 
 struct reload {
-    struct runtime *runtime;
-    int fd; /* inotify, -1 if it is off */
+    struct runtime *runtime; /* NULL before it is open */
+    int fd;                  /* inotify, -1 if it is off */
+    bool is_started;
+    bool is_wanted; /* asked for before it was started */
     ev_io watcher;
     ev_timer resources; /* set while changes of resources settle */
     ev_timer plugins;   /* likewise of plugins */
     struct map dirty;   /* plugin name → itself: to be exchanged */
+    uint64_t restless_ms; /* since when there are events without a pause */
     struct watched *watched;
     size_t watched_count;
 };
 
-/* Once the components have settled. */
-void reload_start(struct reload *reload, struct runtime *runtime);
+/* Watches from now on, and does nothing yet. */
+void reload_open(struct reload *reload, struct runtime *runtime);
+/* Folders of plugins that have come up since. */
+void reload_watch_plugins(struct reload *reload);
+/* Once the components have settled: acts on what has happened, and on what happens. */
+void reload_start(struct reload *reload);
+/* Reads all resources again, whatever has happened. */
+void reload_now(struct reload *reload);
 void reload_stop(struct reload *reload);
 
 #endif

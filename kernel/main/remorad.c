@@ -148,9 +148,10 @@ static void
 on_hangup(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
-    (void)signal;
     (void)events;
-    log_warn("dapr.signals", "Received signal 'hangup'; reloading is not available, ignoring it");
+    struct runtime *runtime = signal->data;
+    log_info("dapr.signals", "Received signal 'hangup'; reading the resources again");
+    reload_now(&runtime->reload);
 }
 
 static void
@@ -160,7 +161,7 @@ watch_signals(struct runtime *runtime)
     ev_signal_init(&runtime->on_interrupt, on_signal, SIGINT);
     ev_signal_init(&runtime->on_terminate, on_signal, SIGTERM);
     ev_signal_init(&runtime->on_hangup, on_hangup, SIGHUP);
-    runtime->on_interrupt.data = runtime->on_terminate.data = runtime;
+    runtime->on_interrupt.data = runtime->on_terminate.data = runtime->on_hangup.data = runtime;
     ev_signal_start(runtime->loop, &runtime->on_interrupt);
     ev_signal_start(runtime->loop, &runtime->on_terminate);
     ev_signal_start(runtime->loop, &runtime->on_hangup);
@@ -178,8 +179,7 @@ on_settled(void *arg)
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
     atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
     log_info(SCOPE, "dapr initialized. Status: Running.");
-    if (!runtime->hot_reload_is_off)
-        reload_start(&runtime->reload, runtime);
+    reload_start(&runtime->reload);
 }
 
 static void
@@ -231,6 +231,7 @@ read_resources(struct runtime *runtime, bool is_reload)
     if (err == OK)
         err = components_read(&load->arena, &scratch, &resources, &filter, &load->components,
                               &diag);
+    load->first_broken = arena_dup(&load->arena, resources.first_broken);
     for (size_t i = 0; i < resources.warnings.count; i++)
         log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
     arena_fini(&scratch);
@@ -442,7 +443,10 @@ start(struct runtime *runtime, struct host_load **ret_load)
     }
     raise_descriptor_limit();
     log_options(&runtime->options);
-    if (!read_configuration(runtime) || (*ret_load = read_resources(runtime, false)) == NULL)
+    if (!read_configuration(runtime))
+        return false;
+    reload_open(&runtime->reload, runtime); /* before they are read: no change is missed */
+    if ((*ret_load = read_resources(runtime, false)) == NULL)
         return false;
     if (runtime->options.resources.count > 0)
         find_plugins(runtime, folder);
@@ -515,6 +519,7 @@ run(struct runtime *runtime)
     watch_signals(runtime);
     if (start(runtime, &load)) {
         host_start(runtime->host, load);
+        reload_watch_plugins(&runtime->reload);
         ev_run(runtime->loop, 0);
     } else {
         runtime->ending.has_failed |= runtime->ending.stage == STAGE_WORKING;
