@@ -67,7 +67,6 @@ def broken_way(bed, store, way):
 @test("a program that cannot work leaves the old one serving", "SWAP-03")
 def broken():
     ways = ("no-exec", "missing", "exit", "version", "name", "type", "crash-init", "fail-init", "fail-start", "hang-init")
-    yaml = {"memory": "", "file": ""}
     bed = Bed("memory", "file", workers=3)
     for store in ("memory", "file"):
         bed.write(f"{store}.yaml", bed.yaml(store).replace("spec:", "spec:\n  initTimeout: 500ms"))
@@ -78,6 +77,143 @@ def broken():
                 broken_way(bed, store, way)
     for store in ("memory", "file"):
         bed.swap(PLUGINS[store])
+    bed.end()
+
+
+@test("a swap asked for during a swap follows it, with what is there then", "SWAP-04")
+def two_at_once():
+    bed = Bed("memory", "file", workers=3)
+    with bed.load("memory", "file", seconds=3 * remora.SLOW):
+        for _ in range(3):
+            for plugin in ("in-memory", "sqlite"):
+                bed.swap(plugin, wait=False)
+            time.sleep(0.32)  # the first has begun
+            last = {plugin: bed.swap(plugin, wait=False) for plugin in ("in-memory", "sqlite")}
+            for plugin, version in last.items():
+                bed.settled(plugin, version)
+    bed.end()
+
+
+@test("components change while their plugin is exchanged", "SWAP-05")
+def both_at_once():
+    bed = Bed("memory", "file", workers=3)
+    with bed.load("memory", "file", seconds=3 * remora.SLOW):
+        for i in range(6):
+            version = bed.swap("in-memory", wait=False)
+            time.sleep(0.05 * i)
+            before = bed.components()["memory"]["generation"]
+            bed.write("memory.yaml", bed.yaml("memory", metadata=[("note", str(i))]))
+            bed.write("extra.yaml", bed.yaml("memory", f"extra{i}"))
+            bed.settled("in-memory", version)
+            bed.ready("memory", before + 1)
+            bed.ready(f"extra{i}")
+    bed.end()
+
+
+def kill_group(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def answers(bed, store):
+    return bed.store(store).get("nothing").status == 204
+
+
+@test("the old process dies while another is to take over, and the store serves on", "SWAP-06")
+def old_dies():
+    bed = Bed("memory", "file", workers=3)
+    for i in range(8):
+        for plugin in ("in-memory", "sqlite"):
+            old = bed.plugin(plugin)["pid"]
+            version = bed.swap(plugin, wait=False)
+            time.sleep(0.3 + 0.003 * i)  # about when the new one comes up
+            kill_group(old)
+            bed.eventually(lambda: answers(bed, "memory") and answers(bed, "file"), "both answer")
+            bed.eventually(lambda: len(bed.generations(plugin)) == 1, "one process is left")
+            need(bed.plugin(plugin)["state"] == "ready", version)
+    bed.swap("in-memory")
+    bed.swap("sqlite")
+    bed.end()
+
+
+@test("the new process dies while it takes over, or just after, and nothing is lost", "SWAP-07")
+def new_dies():
+    bed = Bed("file", workers=3)
+    with bed.load("file", seconds=4 * remora.SLOW, may_fail=True) as load:
+        while time.monotonic() < load.until - 2 * remora.SLOW:
+            bed.swap("sqlite", wait=False)
+            new = bed.eventually(lambda: (g := bed.generations("sqlite")) and len(g) == 2 and bed.plugin("sqlite")["pid"],
+                                 "two processes")
+            kill_group(new)
+            bed.eventually(lambda: len(bed.generations("sqlite")) == 1, "one process is left")
+    bed.swap("sqlite")
+    bed.end()
+
+
+@test("the sidecar ends in order in the midst of a swap", "SWAP-08")
+def ends_amidst():
+    for i in range(10):
+        bed = Bed("memory", "file", workers=1 + i % 3)
+        bed.swap("in-memory", wait=False)
+        bed.swap("sqlite", wait=False)
+        bed.write("memory.yaml", bed.yaml("memory", metadata=[("note", str(i))]))
+        time.sleep(0.28 + 0.01 * i)
+        equal(bed.sidecar.stop(), 0, "exit status")
+        bed.end()
+
+
+@test("an exclusive component that cannot start elsewhere takes up again", "SWAP-09")
+def exclusive_stays():
+    bed = Bed("alone", workers=3)
+    with bed.load("alone", seconds=1.5 * remora.SLOW):
+        for _ in range(3):
+            bed.write("alone.yaml", bed.yaml("alone", metadata=[("failStart", "true")]))
+            bed.eventually(lambda: "told to fail" in bed.components()["alone"].get("error", ""), "it says why")
+            bed.write("alone.yaml", bed.yaml("alone"))
+            bed.eventually(lambda: not bed.components()["alone"].get("error"), "it is forgotten")
+        bed.write("alone.yaml", bed.yaml("alone", metadata=[("note", "x")]))
+        bed.ready("alone", 5)
+    bed.write("alone.yaml", bed.yaml("alone", metadata=[("hangStart", "true")]))
+    bed.eventually(lambda: bed.components()["alone"].get("error"), "a Start that hangs is given up")
+    need(answers(bed, "alone"), "it serves as before")
+    bed.end()
+
+
+@test("calls under way end with the process they began with", "SWAP-10")
+def calls_under_way():
+    bed = Bed("redis", workers=3)
+    bed.redis.signal(signal.SIGSTOP)
+    late = [bed.sidecar.connect() for _ in range(8)]
+    for connection in late:
+        connection.send(remora.request_bytes("GET", "/v1.0/state/redis/k"))
+    # The new one cannot even begin while its server does not answer.
+    bed.swap("redis", wait=False)
+    bed.eventually(lambda: len(bed.generations("redis")) == 2, "two processes")
+    bed.redis.signal(signal.SIGCONT)
+    for connection in late:
+        equal(connection.reply().status, 204, "a call from before")
+    bed.eventually(lambda: len(bed.generations("redis")) == 1, "one process is left")
+    bed.end()
+
+
+@test("50 swaps leave nothing behind", "SWAP-11")
+def leaks():
+    sys.path.append(os.path.join(remora.TOP, "tests", "bench"))
+    import measure
+    bed = Bed("memory")
+
+    def swap(count):
+        for _ in range(count):
+            bed.swap("in-memory")
+        time.sleep(0.2)
+        return measure.fd_count(bed.sidecar.pid), measure.private_kib(bed.sidecar.pid)
+
+    (fds, kib), (fds_after, kib_after) = swap(10), swap(50)
+    need(fds_after <= fds, f"descriptors: {fds} → {fds_after}")
+    need(kib_after - kib < 200 * remora.SLOW ** 3, f"KiB: {kib} → {kib_after}")
+    equal(len(bed.sidecar.metadata()["remora"]["plugins"]), 1, "plugins known")
     bed.end()
 
 
