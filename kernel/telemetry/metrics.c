@@ -4,7 +4,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #define NAMES(...) ((const char *const[]){ __VA_ARGS__ })
@@ -52,6 +54,8 @@ static const struct metric_bounds standard[BUCKETS] = {
                                     50000, 100000, 200000, 500000, 1000000, 5000000 } },
 };
 
+enum { RECENT = 64 };
+
 struct shard {
     /* Newest first. Written with release by the shard's thread; acquire by readers, so that they
      * see what they follow. */
@@ -59,7 +63,8 @@ struct shard {
     /* The rest belongs to the shard's thread. */
     struct metric_series *single[METRIC_GROUPS];
     struct metric_series *overflow[METRIC_GROUPS];
-    struct metric_series **slots; /* open addressing, a power of two */
+    struct metric_series *recent[RECENT]; /* by the ends of labels: most look-ups end here */
+    struct metric_series **slots;         /* open addressing, a power of two */
     size_t capacity;
     size_t count;
 };
@@ -68,6 +73,7 @@ struct metrics {
     struct slice app_id;
     unsigned shard_count;
     struct metric_bounds latency;
+    uint64_t seed;
     struct shard shards[];
 };
 
@@ -85,6 +91,8 @@ metrics_new(const struct metrics_config *config)
         abort();
     metrics->app_id = config->app_id;
     metrics->shard_count = config->shard_count;
+    if (getrandom(&metrics->seed, sizeof metrics->seed, GRND_NONBLOCK) < 0)
+        metrics->seed = clock_now_ns(); /* early in the life of a machine */
     metrics->latency = standard[BUCKETS_LATENCY_MS];
     if (config->latency_ms != NULL) {
         assert(config->latency_count <= METRIC_BOUNDS_MAX);
@@ -138,22 +146,46 @@ mix(uint64_t hash, uint64_t word)
     return hash ^ (hash >> 32);
 }
 
-/* Eight bytes at a time: this is on every request's way. */
 static uint64_t
-hash_of(enum metric_group group, const struct slice *labels, size_t count)
+load(const char *from, size_t bytes)
 {
-    uint64_t hash = mix(0, (uint64_t)group);
+    uint64_t word = 0;
+    uint32_t half;
+    if (bytes == sizeof word) {
+        memcpy(&word, from, sizeof word);
+    } else {
+        memcpy(&half, from, sizeof half);
+        word = half;
+    }
+    return word;
+}
+
+/* Both ends of a text, which may overlap, and its length: all of a text up to 16 bytes. */
+static uint64_t
+ends_of(struct slice s)
+{
+    uint64_t word = (uint64_t)s.len << 56;
+    if (s.len >= 8)
+        return word ^ load(s.data, 8) ^ (load(s.data + s.len - 8, 8) * 31);
+    if (s.len >= 4)
+        return word ^ load(s.data, 4) ^ (load(s.data + s.len - 4, 4) << 24);
+    if (s.len > 0)
+        word ^= (uint64_t)(unsigned char)s.data[0] |
+                ((uint64_t)(unsigned char)s.data[s.len / 2] << 8) |
+                ((uint64_t)(unsigned char)s.data[s.len - 1] << 16);
+    return word;
+}
+
+/* Seeded: clients choose paths, and must not choose which of them collide. */
+static uint64_t
+hash_of(uint64_t seed, enum metric_group group, const struct slice *labels, size_t count)
+{
+    uint64_t hash = mix(seed, (uint64_t)group);
     for (size_t i = 0; i < count; i++) {
         struct slice s = labels[i];
-        uint64_t word;
-        for (; s.len >= sizeof word; s = slice_from(s, sizeof word)) {
-            memcpy(&word, s.data, sizeof word);
-            hash = mix(hash, word);
-        }
-        word = (uint64_t)labels[i].len << 56;
-        if (s.len > 0)
-            memcpy(&word, s.data, s.len); /* at most seven bytes: the length stays */
-        hash = mix(hash, word);
+        for (size_t at = 0; at + 8 < s.len; at += 8)
+            hash = mix(hash, load(s.data + at, 8));
+        hash = mix(hash, ends_of(s));
     }
     return hash;
 }
@@ -258,27 +290,40 @@ overflow(enum metric_group group)
     return here->overflow[group];
 }
 
-struct metric_series *
-metrics_series(enum metric_group group, const struct slice *labels)
+static struct metric_series *
+find_or_make(enum metric_group group, const struct slice *labels, size_t count)
 {
-    if (here == NULL)
-        return NULL;
-    struct slice cut[METRIC_LABELS_MAX];
-    size_t count = metric_groups[group].label_count;
-    for (size_t i = 0; i < count; i++)
-        cut[i] = slice_first(labels[i], LIMIT_metric_label_bytes_max);
-    uint64_t hash = hash_of(group, cut, count);
-    struct metric_series *series = find(here, hash, group, cut, count);
+    uint64_t hash = hash_of(attached->seed, group, labels, count);
+    struct metric_series *series = find(here, hash, group, labels, count);
     if (series != NULL)
         return series;
     if (here->count >= LIMIT_metric_series_max)
         return overflow(group);
     make_room(here);
-    series = series_new(group, cut);
+    series = series_new(group, labels);
     series->hash = hash;
     insert(here->slots, here->capacity, series);
     here->count++;
     return series;
+}
+
+struct metric_series *
+metrics_series(enum metric_group group, const struct slice *labels)
+{
+    struct shard *shard = here;
+    if (shard == NULL)
+        return NULL;
+    struct slice cut[METRIC_LABELS_MAX] = { 0 };
+    size_t count = metric_groups[group].label_count;
+    uint64_t ends = (uint64_t)group;
+    for (size_t i = 0; i < count; i++) {
+        cut[i] = slice_first(labels[i], LIMIT_metric_label_bytes_max);
+        ends = mix(ends, ends_of(cut[i]));
+    }
+    struct metric_series **recent = &shard->recent[ends % RECENT];
+    if (*recent == NULL || !is_it(*recent, group, cut, count))
+        *recent = find_or_make(group, cut, count);
+    return *recent;
 }
 
 struct metric_series *

@@ -3,6 +3,7 @@
 #include "telemetry/path_label.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 
@@ -10,50 +11,64 @@
 
 /* --- cutting -----------------------------------------------------------------------------------*/
 
-/* Where segment `index` (from 0) of a path with a leading slash begins; the length if it has fewer.
- * The slash before it belongs to it. */
-static size_t
-segment_at(struct slice path, size_t index)
+enum { SEGMENTS_MAX = 6 };
+
+/* "/a/b/c" cut at its slashes: segment i goes from its slash to the next one. The last one that
+ * fits has the rest. */
+struct segments {
+    size_t count;
+    size_t at[SEGMENTS_MAX + 1]; /* that of `count` is the end */
+};
+
+static void
+split(struct slice path, struct segments *ret_segments)
 {
-    size_t seen = 0;
-    for (size_t i = 0; i < path.len; i++)
-        if (path.data[i] == '/' && seen++ == index)
-            return i;
-    return path.len;
+    size_t count = 0;
+    for (size_t i = 0; i < path.len && count < SEGMENTS_MAX; i++) {
+        const char *slash = memchr(path.data + i, '/', path.len - i);
+        if (slash == NULL)
+            break;
+        i = (size_t)(slash - path.data);
+        ret_segments->at[count++] = i;
+    }
+    ret_segments->count = count;
+    ret_segments->at[count] = path.len;
 }
 
-/* "/a/b/c/d…" with segment `index` replaced and nothing kept beyond segment `last`. */
-static struct slice
-replaced(struct arena *arena, struct slice path, size_t index, const char *with, size_t last)
+static bool
+is(struct slice path, const struct segments *segments, size_t index, struct slice name)
 {
-    size_t from = segment_at(path, index), to = segment_at(path, index + 1);
-    struct slice head = slice_first(path, from);
-    struct slice tail = slice_from(slice_first(path, segment_at(path, last + 1)), to);
+    size_t from = segments->at[index], to = segments->at[index + 1];
+    return to - from == name.len + 1 && memcmp(path.data + from + 1, name.data, name.len) == 0;
+}
+
+/* With segment `index` replaced and nothing kept from segment `end` on. */
+static struct slice
+replaced(struct arena *arena, struct slice path, const struct segments *segments, size_t index,
+         const char *with, size_t end)
+{
+    size_t keep = end < segments->count ? segments->at[end] : path.len;
+    struct slice head = slice_first(path, segments->at[index]);
+    struct slice tail = slice_from(slice_first(path, keep), segments->at[index + 1]);
     return arena_printf(arena, SLICE_FMT "/%s" SLICE_FMT, SLICE_ARG(head), with, SLICE_ARG(tail));
-}
-
-static struct slice
-segment(struct slice path, size_t index)
-{
-    size_t from = segment_at(path, index), to = segment_at(path, index + 1);
-    return from == to ? SLICE_EMPTY : slice_of(path.data + from + 1, to - from - 1);
 }
 
 /* What the reference cuts, and nothing else: names of components and apps stay, keys and ids go. */
 static struct slice
 cut(struct arena *arena, struct slice path)
 {
-    struct slice block = segment(path, 1);
-    if (segment_at(path, 2) == path.len)
+    struct segments segments;
+    split(path, &segments);
+    if (segments.count < 3)
         return path;
-    if (slice_eq(segment(path, 0), SLICE("actors")))
-        return replaced(arena, path, 2, "{id}", 5);
-    if (slice_eq(block, SLICE("state")) || slice_eq(block, SLICE("secrets")))
-        return slice_first(path, segment_at(path, 3));
-    if (slice_eq(block, SLICE("actors")) && segment_at(path, 4) < path.len)
-        return replaced(arena, path, 3, "{id}", 4);
-    if (slice_eq(block, SLICE("workflows")) && segment_at(path, 3) < path.len)
-        return replaced(arena, path, 3, "{instanceId}", 3);
+    if (is(path, &segments, 0, SLICE("actors")))
+        return replaced(arena, path, &segments, 2, "{id}", SEGMENTS_MAX);
+    if (is(path, &segments, 1, SLICE("state")) || is(path, &segments, 1, SLICE("secrets")))
+        return slice_first(path, segments.at[3]);
+    if (is(path, &segments, 1, SLICE("actors")) && segments.count > 4)
+        return replaced(arena, path, &segments, 3, "{id}", 5);
+    if (is(path, &segments, 1, SLICE("workflows")) && segments.count > 3)
+        return replaced(arena, path, &segments, 3, "{instanceId}", 4);
     return path;
 }
 
