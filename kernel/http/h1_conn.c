@@ -105,7 +105,7 @@ set_state(struct h1_conn *conn, enum h1_state state)
     conn->state = state;
     if (state == H1_BUSY || state == H1_CLOSED)
         return; /* the handler's time, not ours */
-    conn->since_ms = clock_now_ms();
+    conn->since_ms = clock_coarse_ms();
     conn->queued = stream_queued(&conn->stream);
     arm(conn);
 }

@@ -133,7 +133,7 @@ http_date_now(struct http_date *date)
     static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
     static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-    uint64_t now_ms = clock_now_ms();
+    uint64_t now_ms = clock_coarse_ms();
     if (now_ms >= date->until_ms) {
         int64_t unix_ms = clock_unix_ms();
         time_t seconds = (time_t)(unix_ms / 1000);
