@@ -13,7 +13,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("REMORA_BUILD") or os.environ.get("BUILD") or os.path.join(TOP, "build")
 JUDGE = os.path.join(TOP, "tests/conformance/run")
 PYTHON = os.path.join(TOP, "tests/conformance/python-plugin")
-RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], [PYTHON], ["-t", "test.python-example", PYTHON]]
+RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
+        ["-t", "secretstores.local.env", "local-secrets"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
 redis = redis_fixture.Redis()
