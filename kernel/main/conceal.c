@@ -38,7 +38,8 @@ conceal_memory(void)
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* lowering is always allowed */
     const int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
-        return; /* without /proc nothing can be asked for */
-    (void)!write(fd, "0", 1); /* a kernel that cannot dump has no such file, or refuses */
+        return;
+    /* Without /proc, or with a kernel that cannot dump, there is nothing to ask for. */
+    (void)!write(fd, "0", 1);
     (void)close(fd);
 }
