@@ -138,31 +138,42 @@ TEST(what_is_no_object_is_refused_without_telling_what_it_holds)
     }
 }
 
+enum { LARGE_BYTES = 4 * 1024 * 1024 };
+
+static char large[LARGE_BYTES];
+static size_t large_len;
+
+static void
+put(const char *text, int times)
+{
+    for (int i = 0; i < times; i++) {
+        const size_t len = strlen(text);
+        REQUIRE(large_len + len <= LARGE_BYTES);
+        memcpy(large + large_len, text, len);
+        large_len += len;
+    }
+}
+
 TEST(depth_and_amount_are_bounded)
 {
-    char *text = malloc(4 * 1024 * 1024);
-    size_t len = 0;
-    for (int i = 0; i < 200; i++)
-        len += (size_t)sprintf(text + len, "{\"a\":");
-    len += (size_t)sprintf(text + len, "1");
-    for (int i = 0; i < 200; i++)
-        text[len++] = '}';
-    check_refused(text, len, "nested too deeply");
-    len = (size_t)sprintf(text, "{\"a\":[0");
-    for (int i = 0; i < SECRETS_COUNT_MAX; i++)
-        len += (size_t)sprintf(text + len, ",0");
-    len += (size_t)sprintf(text + len, "]}");
-    check_refused(text, len, "too much");
+    large_len = 0;
+    put("{\"a\":", 200);
+    put("1", 1);
+    put("}", 200);
+    check_refused(large, large_len, "nested too deeply");
+    large_len = 0;
+    put("{\"a\":[0", 1);
+    put(",0", SECRETS_COUNT_MAX);
+    put("]}", 1);
+    check_refused(large, large_len, "too much");
     /* A long name before many values: each would carry it. */
-    text[0] = '{';
-    text[1] = '"';
-    memset(text + 2, 'n', 10000);
-    len = 10002 + (size_t)sprintf(text + 10002, "\":[0");
-    for (int i = 0; i < 5000; i++)
-        len += (size_t)sprintf(text + len, ",0");
-    len += (size_t)sprintf(text + len, "]}");
-    check_refused(text, len, "too much");
-    free(text);
+    large_len = 0;
+    put("{\"", 1);
+    put("n", 10000);
+    put("\":[0", 1);
+    put(",0", 5000);
+    put("]}", 1);
+    check_refused(large, large_len, "too much");
 }
 
 TEST(a_set_that_was_never_sealed_can_be_freed)
