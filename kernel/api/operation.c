@@ -54,6 +54,15 @@ observe(const struct request *rq, const struct component *component, uint32_t me
     metrics_record(metrics_series(counted[method].group, labels), took_ns);
 }
 
+/* An answer to a set that says anything says which items failed. */
+static bool
+has_failed(const struct operation *operation, err_t err, const struct component_call *call)
+{
+    return operation_has_failed(err, call) ||
+           (operation->method == REMORA__PLUGIN__V1__METHOD__METHOD_STATE_SET &&
+            call->bus.call.message.len > 0);
+}
+
 err_t
 operation_run(struct request *rq, struct component *component, const struct operation *operation,
               struct component_call *ret_call)
@@ -72,7 +81,7 @@ operation_run(struct request *rq, struct component *component, const struct oper
     struct policy policy = policy_default(!operation->is_write);
     uint64_t started_ns = task_worker(rq->task)->now_ns;
     err_t err = resiliency_run(rq->task, &policy, attempt, &op); /* suspends */
-    observe(rq, component, operation->method, operation_has_failed(err, ret_call),
+    observe(rq, component, operation->method, has_failed(operation, err, ret_call),
             task_worker(rq->task)->now_ns - started_ns);
     return err;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "telemetry/metrics.h"
 
 static const struct {
     const char *category;
@@ -265,10 +266,12 @@ ensure_callable(struct task *t, struct component *component, bool is_write)
     if (is_callable(component, is_write) && !component->is_removed)
         return OK;
     err_t err = OK;
+    uint64_t started_ns = task_worker(t)->now_ns;
     uint64_t outer = task_deadline_push(t, LIMIT_component_wait_ms);
     while (err == OK && !component->is_removed && !is_callable(component, is_write))
         err = wait_for_change(t, component); /* suspends */
     task_deadline_pop(t, outer);
+    metrics_record(metrics_single(METRICS_link_wait), task_worker(t)->now_ns - started_ns);
     if (component->is_removed || (err == ERR_DEADLINE && task_time_left_ms(t) > 0))
         err = ERR_PLUGIN_AWAY;
     if (err == ERR_PLUGIN_AWAY)

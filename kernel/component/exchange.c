@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/pb.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
+#include "telemetry/metrics.h"
 
 #define METHOD(name) REMORA__PLUGIN__V1__METHOD__METHOD_##name
 
@@ -443,15 +444,31 @@ on_over(struct mail *mail)
     x->report(x, true);
 }
 
+/* How long it took, for each component that was served before; while its item is still ours. */
+static void
+observe(struct task *t, const struct exchange *x, uint64_t started_ns)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        const struct exchange_item *item = &x->items[i];
+        const struct slice labels[] = { slice_str(item->name),
+                                        item->is_switched ? SLICE("true") : SLICE("false") };
+        if (item->from != NULL)
+            metrics_record(metrics_series(METRICS_swap, labels),
+                           task_worker(t)->now_ns - started_ns);
+    }
+}
+
 /* The items that were switched have their owner's references taken by the receiver on the main
  * thread; from here on this side touches only what belongs to the old generation. */
 static void
 exchange_main(struct task *t, void *arg)
 {
     struct exchange *x = arg;
+    uint64_t started_ns = task_worker(t)->now_ns;
     if (!init_all(t, x)) {
         x->error = "a component could not be initialised";
         close_new(t, x);
+        observe(t, x, started_ns);
         mailbox_post(x->control, &x->over_mail, on_over);
         return;
     }
@@ -462,6 +479,7 @@ exchange_main(struct task *t, void *arg)
         any = any || x->items[i].is_switched;
     }
     close_new(t, x);
+    observe(t, x, started_ns);
     if (!any) {
         mailbox_post(x->control, &x->over_mail, on_over);
         return;
