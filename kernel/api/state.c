@@ -363,6 +363,23 @@ state_delete(struct request *rq, struct component *store, const struct state_ite
     return err;
 }
 
+err_t
+state_bulk_delete(struct request *rq, struct component *store, const struct state_item *items,
+                  size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        err_t err = check_key(rq, store, items[i].key, true);
+        if (err != OK)
+            return err;
+    }
+    for (size_t i = 0; i < count; i++) {
+        err_t err = state_delete(rq, store, &items[i]);
+        if (err != OK)
+            return err;
+    }
+    return OK;
+}
+
 /* --- bulk get ----------------------------------------------------------------------------------*/
 
 static err_t

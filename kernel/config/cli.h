@@ -76,6 +76,7 @@ struct options {
     struct slice app_api_token;  /* APP_API_TOKEN: secret, never logged */
     struct slice env_keys;       /* DAPR_ENV_KEYS */
     struct slice xdg_runtime_dir; /* XDG_RUNTIME_DIR */
+    bool disable_h2c;             /* DAPR_HTTP_DISABLE_H2C: no HTTP/2 on the HTTP ports */
 
     /* For main to log once the log is set up. */
     struct text_list ignored;    /* flags given that have no effect yet, as "--name" */

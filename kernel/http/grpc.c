@@ -100,7 +100,8 @@ grpc_begin(struct http_exchange *x, size_t message_bytes_max, struct grpc_call *
                                 .rest = SLICE_EMPTY };
     struct slice timeout = http_header_get(x, SLICE("grpc-timeout"));
     struct slice type = http_header_get(x, SLICE("content-type"));
-    int wrong = !slice_eq(x->method, SLICE("POST"))        ? 405
+    int wrong = x->version_major != 2                      ? 505
+                : !slice_eq(x->method, SLICE("POST"))      ? 405
                 : type.data == NULL || !is_grpc_type(type) ? 415
                                                            : 0;
     if (wrong != 0) {

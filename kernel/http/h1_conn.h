@@ -84,8 +84,8 @@ struct h1_server {
     struct list conns;
     size_t conn_count;
     struct h2_server *h2; /* connections that went over to HTTP/2; NULL: they may not */
-    struct buf scratch;  /* input of the connection just read */
-    struct h1_head head; /* … */
+    struct buf scratch;   /* input of the connection just read */
+    struct h1_head head;  /* … */
     struct http_date date;
 };
 

@@ -67,7 +67,7 @@ h1_server_new(struct worker *worker, int listen_fd, const struct h1_config *conf
     buf_init(&server->scratch, LIMIT_http_read_bytes);
     if (config->has_h2c) {
         const struct h2_config h2 = h2_config_of(config);
-        server->h2 = h2_server_new(worker, -1, &h2, handler, arg);
+        server->h2 = h2_server_new(worker, &h2, handler, arg);
     }
     listener_open(&server->listener, worker, listen_fd, on_accept);
     return server;

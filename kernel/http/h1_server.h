@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP/1.1 server connections (RFC 9110, 9112) on the worker's loop, with picohttpparser's
- * functions that libh2o exports. Strict where requests could be smuggled: see h1_head.h. A client may
- * speak HTTP/2 on the same socket, at once or after an Upgrade.
+ * functions that libh2o exports. Strict where requests could be smuggled: see h1_head.h. A client
+ * may speak HTTP/2 on the same socket, at once or after an Upgrade.
  */
 #ifndef HTTP_H1_SERVER_H
 #define HTTP_H1_SERVER_H

@@ -125,16 +125,6 @@ conn_new(struct h2_server *server, bool is_local)
     return conn;
 }
 
-void
-h2_conn_open(struct h2_server *server, int fd)
-{
-    struct h2_conn *conn = conn_new(server, server->is_local);
-    stream_open(&conn->stream, server->worker, fd, &events,
-                LIMIT_h2_flush_bytes + FRAME_ROOM_BYTES);
-    touch(conn);
-    h2_conn_flush_later(conn); /* our settings */
-}
-
 static void
 conn_free(struct h2_conn *conn)
 {

@@ -16,12 +16,9 @@
 
 struct h2_server {
     struct worker *worker;
-    struct listener listener;
-    bool has_listener;
     struct h2_config config;
     http_handler *handler;
     void *arg;
-    bool is_local;
     bool is_draining;
     bool is_closing;
     void (*on_closed)(void *arg);
@@ -111,7 +108,6 @@ void h2_server_lost_conn(struct h2_server *server);
 
 /* --- h2_conn.c ---------------------------------------------------------------------------------*/
 
-void h2_conn_open(struct h2_server *server, int fd);
 /* Output is there: it is framed and written at the end of this turn. */
 void h2_conn_flush_later(struct h2_conn *conn);
 void h2_conn_drain(struct h2_conn *conn);

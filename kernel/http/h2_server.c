@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/2 connections of one worker, with or without a listening socket; see h2_server.h. */
+/* HTTP/2 connections of one worker; see h2_server.h. */
 #include "http/h2_server.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "http/h2_conn.h"
 
@@ -18,32 +16,13 @@ h2_config_default(void)
         .head_ms = LIMIT_http_head_ms,
         .body_stall_ms = LIMIT_http_body_stall_ms,
         .write_stall_ms = LIMIT_http_write_stall_ms,
-        .connections_max = LIMIT_http_connections_max,
         .streams_max = LIMIT_h2_streams_max,
     };
 }
 
-static void
-on_accept(struct listener *listener, int fd)
-{
-    struct h2_server *server = container_of(listener, struct h2_server, listener);
-    if (server->conn_count >= server->config.connections_max)
-        (void)close(fd); /* nothing was written that could be lost */
-    else
-        h2_conn_open(server, fd);
-}
-
-static bool
-is_unix(int fd)
-{
-    struct sockaddr_storage address = { 0 };
-    socklen_t len = sizeof address;
-    return getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.ss_family == AF_UNIX;
-}
-
 struct h2_server *
-h2_server_new(struct worker *worker, int listen_fd, const struct h2_config *config,
-              http_handler *handler, void *arg)
+h2_server_new(struct worker *worker, const struct h2_config *config, http_handler *handler,
+              void *arg)
 {
     struct h2_server *server = calloc(1, sizeof *server);
     if (server == NULL)
@@ -54,27 +33,13 @@ h2_server_new(struct worker *worker, int listen_fd, const struct h2_config *conf
     server->arg = arg;
     list_init(&server->conns);
     buf_init(&server->scratch, LIMIT_h2_read_bytes);
-    if (listen_fd >= 0) {
-        server->has_listener = true;
-        server->is_local = is_unix(listen_fd);
-        listener_open(&server->listener, worker, listen_fd, on_accept);
-    }
     return server;
-}
-
-static void
-stop_listening(struct h2_server *server)
-{
-    if (server->has_listener)
-        listener_close(&server->listener);
-    server->has_listener = false;
 }
 
 void
 h2_server_drain(struct h2_server *server)
 {
     server->is_draining = true;
-    stop_listening(server);
     struct list *node, *next;
     LIST_FOREACH_SAFE(node, next, &server->conns)
     h2_conn_drain(LIST_ENTRY(node, struct h2_conn, link));
@@ -122,7 +87,6 @@ h2_server_close(struct h2_server *server, void (*on_closed)(void *arg), void *ar
     assert(!server->is_closing);
     server->on_closed = on_closed;
     server->on_closed_arg = arg;
-    stop_listening(server);
     struct list *node, *next;
     LIST_FOREACH_SAFE(node, next, &server->conns)
     h2_conn_gone(LIST_ENTRY(node, struct h2_conn, link));

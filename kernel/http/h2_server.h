@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP/2 server connections (RFC 9113) on the worker's loop: libnghttp2 does the frames, this the
- * sockets, tasks, bodies and budgets. A connection comes from a listening socket of its own (prior
- * knowledge, as gRPC has it) or from the HTTP/1.1 server, which sees the preface or an Upgrade.
+ * sockets, tasks, bodies and budgets. Connections come from the HTTP/1.1 server that accepted them,
+ * once it has seen the preface (prior knowledge, as gRPC has it) or an Upgrade.
  *
  * A client that spends a budget of limits.def loses its connection and nothing else happens.
  */
 #ifndef HTTP_H2_SERVER_H
 #define HTTP_H2_SERVER_H
 
-#include "async/listener.h"
 #include "async/stream.h"
 #include "http/http.h"
 
@@ -21,7 +20,6 @@ struct h2_config {
     uint64_t head_ms;       /* until the preface, and from the begin of a head to its end */
     uint64_t body_stall_ms; /* no body byte while the handler wants one */
     uint64_t write_stall_ms;
-    size_t connections_max;
     uint32_t streams_max;
 };
 
@@ -31,9 +29,8 @@ struct h2_config h2_config_default(void);
 /* The connections of one kind on one worker. Worker thread only. */
 struct h2_server;
 
-/* `listen_fd` is moved; -1: connections come by h2_server_adopt() only. */
-struct h2_server *h2_server_new(struct worker *worker, int listen_fd,
-                                const struct h2_config *config, http_handler *handler, void *arg);
+struct h2_server *h2_server_new(struct worker *worker, const struct h2_config *config,
+                                http_handler *handler, void *arg);
 /* Takes a connection over from its stream. `bytes` are input read already, from the preface on.
  * With an upgrade, `head` is the request that asked for it (it had no body) and gets its answer as
  * stream 1. False: the settings in `head` are malformed, and nothing was taken. */

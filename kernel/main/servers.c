@@ -9,15 +9,37 @@
 #include "base/log.h"
 #include "config/file.h"
 #include "main/runtime.h"
+#include "surface/grpc_surface.h"
 #include "surface/http_surface.h"
 
-#define SCOPE "dapr.runtime.http"
+enum { LISTEN_WAIT_MS = 2000, LISTEN_PAUSE_MS = 50, SOCKET_PATH_BYTES = 512 };
 
-enum { LISTEN_WAIT_MS = 2000, LISTEN_PAUSE_MS = 50 };
+/* What listens: the words of its log lines and who answers. */
+struct face {
+    const char *name;   /* "gRPC server listening on ..." */
+    const char *server; /* "failed to start API gRPC server" */
+    const char *socket; /* part of a Unix socket's name */
+    const char *scope;
+    http_handler *handler;
+    bool is_grpc;
+};
+
+static const struct face http_face = { "HTTP",          "HTTP server", "http", "dapr.runtime.http",
+                                       http_api_handle, false };
+static const struct face public_face = {
+    "HTTP", "public HTTP server", "", "dapr.runtime.http", http_public_handle, false
+};
+static const struct face metrics_face = {
+    "HTTP", "metrics server", "", "dapr.runtime.http", http_metrics_handle, false
+};
+/* HTTP/1.1 gets no further than being told so: the preface comes first in all that speak gRPC. */
+static const struct face grpc_face = { "gRPC",          "API gRPC server",
+                                       "grpc",          "dapr.runtime.grpc.api",
+                                       grpc_api_handle, true };
 
 /* Hands one socket to one worker. The workers do not run yet. */
 static bool
-add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, http_handler *handler)
+add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, const struct face *face)
 {
     if (worker->server_count == SERVERS_PER_WORKER_MAX) {
         (void)close(fd); /* never used */
@@ -26,8 +48,9 @@ add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, http_
     }
     struct h1_config config = h1_config_default();
     config.head_bytes_max = runtime->options.read_buffer_bytes;
-    worker->servers[worker->server_count++] = h1_server_new(&worker->kernel_worker.worker, fd,
-                                                            &config, handler, &runtime->kernel);
+    config.has_h2c = face->is_grpc || !runtime->options.disable_h2c;
+    worker->servers[worker->server_count++] = h1_server_new(
+        &worker->kernel_worker.worker, fd, &config, face->handler, &runtime->kernel);
     worker->servers_open++;
     return true;
 }
@@ -93,7 +116,7 @@ address_text(struct runtime *runtime, struct slice address, uint16_t port)
 /* One address on every worker: each binds its own socket and the system spreads connections. 0, or
  * the errno of what went wrong. */
 static int
-bind_tcp(struct runtime *runtime, struct slice address, uint16_t port, http_handler *handler)
+bind_tcp(struct runtime *runtime, struct slice address, uint16_t port, const struct face *face)
 {
     int fd = bind_patiently(runtime, address, port);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
@@ -102,51 +125,53 @@ bind_tcp(struct runtime *runtime, struct slice address, uint16_t port, http_hand
         if (fd < 0)
             return errno;
         port = listener_port(fd); /* the others take the one that was free */
-        if (!add_server(runtime, &runtime->workers[i], fd, handler))
+        if (!add_server(runtime, &runtime->workers[i], fd, face))
             return EMFILE;
     }
     struct slice name = address_text(runtime, address, port);
-    text_list_add(&runtime->arena, &runtime->server_names, name);
-    log_info(SCOPE, "HTTP server listening on TCP address: " SLICE_FMT, SLICE_ARG(name));
+    if (!face->is_grpc)
+        text_list_add(&runtime->arena, &runtime->server_names, name);
+    log_info(face->scope, "%s server listening on TCP address: " SLICE_FMT, face->name,
+             SLICE_ARG(name));
     return 0;
 }
 
 /* One address that can be had is enough, as it is for the reference. */
 static bool
-bind_addresses(struct runtime *runtime)
+bind_addresses(struct runtime *runtime, const struct face *face, uint16_t port)
 {
     const struct options *options = &runtime->options;
     struct slice last = SLICE_EMPTY;
+    bool has_one = false;
     for (size_t i = 0; i < options->listen_addresses.count; i++) {
         struct slice address = options->listen_addresses.items[i];
-        int error = bind_tcp(runtime, address, options->http_port, http_api_handle);
+        int error = bind_tcp(runtime, address, port, face);
         if (runtime->ending.stage != STAGE_WORKING)
             return false;
+        has_one |= error == 0;
         if (error == 0)
             continue;
-        struct slice name = address_text(runtime, address, options->http_port);
+        struct slice name = address_text(runtime, address, port);
         last = arena_printf(&runtime->arena, "listen tcp " SLICE_FMT ": bind: %s", SLICE_ARG(name),
                             file_error_words(&runtime->arena, error));
-        log_warn(SCOPE,
-                 "Failed to listen for HTTP server on TCP address " SLICE_FMT
+        log_warn(face->scope,
+                 "Failed to listen for %s server on TCP address " SLICE_FMT
                  " with error: " SLICE_FMT,
-                 SLICE_ARG(name), SLICE_ARG(last));
+                 face->name, SLICE_ARG(name), SLICE_ARG(last));
     }
-    if (runtime->server_names.count > 0)
-        return true;
-    log_fatal("dapr.runtime",
-              "Fatal error from runtime: failed to start HTTP server: could not listen on any "
-              "endpoint: " SLICE_FMT,
-              SLICE_ARG(last));
-    return false;
+    if (!has_one)
+        log_fatal("dapr.runtime",
+                  "Fatal error from runtime: failed to start %s: could not listen on any "
+                  "endpoint: " SLICE_FMT,
+                  face->server, SLICE_ARG(last));
+    return has_one;
 }
 
 static bool
 bind_public(struct runtime *runtime)
 {
     const struct options *options = &runtime->options;
-    int error = bind_tcp(runtime, options->public_address, options->public_port,
-                         http_public_handle);
+    int error = bind_tcp(runtime, options->public_address, options->public_port, &public_face);
     if (error == 0 || runtime->ending.stage != STAGE_WORKING)
         return error == 0;
     struct slice name = address_text(runtime, options->public_address, options->public_port);
@@ -160,33 +185,35 @@ bind_public(struct runtime *runtime)
 /* --- Unix sockets ------------------------------------------------------------------------------*/
 
 static void
-socket_path(const struct runtime *runtime, char *path, size_t bytes)
+socket_path(const struct runtime *runtime, const struct face *face, char path[SOCKET_PATH_BYTES])
 {
-    (void)snprintf(path, bytes, "%s/dapr-%s-http.socket", runtime->options.unix_domain_socket.data,
-                   runtime->options.app_id.data); /* too long: bind(2) refuses it */
+    (void)snprintf(path, SOCKET_PATH_BYTES, "%s/dapr-%s-%s.socket",
+                   runtime->options.unix_domain_socket.data, runtime->options.app_id.data,
+                   face->socket); /* too long: bind(2) refuses it */
 }
 
 static bool
-bind_unix(struct runtime *runtime)
+bind_unix(struct runtime *runtime, const struct face *face)
 {
-    char path[512];
-    socket_path(runtime, path, sizeof path);
+    char path[SOCKET_PATH_BYTES];
+    socket_path(runtime, face, path);
     int fd = listener_bind_unix(path, 0600);
     if (fd < 0) {
         log_fatal("dapr.runtime",
-                  "Fatal error from runtime: failed to start HTTP server: listen unix %s: bind: %s",
-                  path, file_error_words(&runtime->arena, errno));
+                  "Fatal error from runtime: failed to start %s: listen unix %s: bind: %s",
+                  face->server, path, file_error_words(&runtime->arena, errno));
         return false;
     }
     /* One socket: the workers take turns at accepting. */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         int own = i == 0 ? fd : dup(fd);
-        if (own < 0 || !add_server(runtime, &runtime->workers[i], own, http_api_handle))
+        if (own < 0 || !add_server(runtime, &runtime->workers[i], own, face))
             return false;
     }
-    text_list_add(&runtime->arena, &runtime->server_names,
-                  arena_dup(&runtime->arena, slice_str(path)));
-    log_info(SCOPE, "HTTP server listening on UNIX socket: %s", path);
+    if (!face->is_grpc)
+        text_list_add(&runtime->arena, &runtime->server_names,
+                      arena_dup(&runtime->arena, slice_str(path)));
+    log_info(face->scope, "%s server listening on UNIX socket: %s", face->name, path);
     return true;
 }
 
@@ -207,14 +234,24 @@ bind_metrics(struct runtime *runtime)
     }
     log_info("dapr.runtime", "metrics server started on " SLICE_FMT ":%u/", SLICE_ARG(address),
              listener_port(fd));
-    return add_server(runtime, &runtime->workers[0], fd, http_metrics_handle);
+    return add_server(runtime, &runtime->workers[0], fd, &metrics_face);
+}
+
+static bool
+bind_face(struct runtime *runtime, const struct face *face, uint16_t port)
+{
+    return runtime->options.unix_domain_socket.len > 0 ? bind_unix(runtime, face)
+                                                       : bind_addresses(runtime, face, port);
 }
 
 bool
 servers_bind(struct runtime *runtime)
 {
     const struct options *options = &runtime->options;
-    if (options->unix_domain_socket.len > 0 ? !bind_unix(runtime) : !bind_addresses(runtime))
+    if (!bind_face(runtime, &grpc_face, options->grpc_port))
+        return false;
+    log_info("dapr.runtime", "API gRPC server is running on port %u", options->grpc_port);
+    if (!bind_face(runtime, &http_face, options->http_port))
         return false;
     if (options->has_public_port && !bind_public(runtime))
         return false;
@@ -227,9 +264,11 @@ servers_bind(struct runtime *runtime)
 void
 servers_unlink(struct runtime *runtime)
 {
-    char path[512];
+    char path[SOCKET_PATH_BYTES];
     if (runtime->options.unix_domain_socket.len == 0)
         return;
-    socket_path(runtime, path, sizeof path);
+    socket_path(runtime, &http_face, path);
     (void)unlink(path); /* it may never have been made */
+    socket_path(runtime, &grpc_face, path);
+    (void)unlink(path); /* likewise */
 }

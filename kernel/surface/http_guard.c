@@ -5,6 +5,7 @@
  */
 #include "http/path.h"
 #include "surface/http_surface.h"
+#include "surface/token.h"
 
 #define ZERO_TRACEPARENT SLICE("00-00000000000000000000000000000000-0000000000000000-00")
 
@@ -230,18 +231,6 @@ read_baggage(struct http_call *call)
 }
 
 /* --- the token ---------------------------------------------------------------------------------*/
-
-/* In constant time for equal lengths. */
-static bool
-token_matches(struct slice wanted, struct slice given)
-{
-    unsigned char difference = 0;
-    if (given.data == NULL || given.len != wanted.len)
-        return false;
-    for (size_t i = 0; i < wanted.len; i++)
-        difference |= (unsigned char)(wanted.data[i] ^ given.data[i]);
-    return difference == 0;
-}
 
 /* The reference traces nothing whose decoded path holds "/healthz", be it a route or not. */
 static bool

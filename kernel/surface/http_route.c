@@ -11,9 +11,8 @@ static const struct row {
     const char *path;
     http_method_fn *handler;
 } rows[] = {
-#define METHOD(rpc, verbs, path, handler) { #rpc, (verbs), (path), (handler) },
+#define HTTP_METHOD(rpc, verbs, path, handler) { #rpc, (verbs), (path), (handler) },
 #include "api/methods.def"
-#undef METHOD
 };
 
 static unsigned

@@ -37,9 +37,8 @@ struct http_call {
 
 typedef void http_method_fn(struct http_call *call);
 
-#define METHOD(rpc, verbs, path, handler) http_method_fn handler;
+#define HTTP_METHOD(rpc, verbs, path, handler) http_method_fn handler;
 #include "api/methods.def"
-#undef METHOD
 
 /* --- entry points ------------------------------------------------------------------------------*/
 

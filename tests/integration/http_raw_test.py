@@ -36,7 +36,7 @@ class Sidecar:
         self.port = free_port()
         self.process = subprocess.Popen(
             [f"{BUILD}/bin/remorad", "--app-id", "shop", "--dapr-http-port", str(self.port),
-             "--dapr-listen-addresses", "127.0.0.1", "--metrics-port", "0"], stdout=subprocess.DEVNULL)
+             "--dapr-listen-addresses", "127.0.0.1", "--metrics-port", "0", "--dapr-grpc-port", "0"], stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 20
         while time.monotonic() < give_up:
             try:

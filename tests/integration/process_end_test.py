@@ -129,6 +129,8 @@ def nothing_left():
                 "shop",
                 "--dapr-http-port",
                 str(port),
+                "--dapr-grpc-port",
+                "0",
                 "--metrics-port",
                 "0",
                 "--resources-path",

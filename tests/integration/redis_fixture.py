@@ -81,7 +81,7 @@ class Sidecar:
         self.log_path = os.path.join(self.dir, "log")
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
-                [f"{BUILD}/bin/remorad", "--app-id", "shop", "--dapr-http-port", str(self.port), "--metrics-port", "0",
+                [f"{BUILD}/bin/remorad", "--app-id", "shop", "--dapr-http-port", str(self.port), "--metrics-port", "0", "--dapr-grpc-port", "0",
                  "--resources-path", resources, *flags], stdout=log, stderr=log)
         if wait:
             wait_for(self.port)

@@ -453,6 +453,9 @@ class Sidecar(Process):
         command = [REMORAD, "--app-id", app_id]
         if not any(flag.startswith(("--metrics-port", "--enable-metrics")) for flag in flags):
             command += ["--metrics-port", "0"]
+        self.grpc_port = free_port(host)
+        if not any(flag.startswith("--dapr-grpc-port") for flag in flags):
+            command += ["--dapr-grpc-port", str(self.grpc_port)]
         if http:
             command += ["--dapr-http-port", str(self.port), "--dapr-listen-addresses", host]
         if public:

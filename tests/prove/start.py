@@ -32,7 +32,7 @@ def healthz(port):
 
 def start_ms(folder, port, seconds=30):
     """One start and its end; milliseconds to ready."""
-    command = [remora.REMORAD, "--app-id", "shop", "--metrics-port", "0", "--dapr-http-port", str(port), "--dapr-listen-addresses",
+    command = [remora.REMORAD, "--app-id", "shop", "--metrics-port", "0", "--dapr-grpc-port", "0", "--dapr-http-port", str(port), "--dapr-listen-addresses",
                "127.0.0.1", "--run-dir", folder / "run", "--resources-path", folder / "resources"]
     with open(folder / "log", "w") as log:
         started = time.monotonic()

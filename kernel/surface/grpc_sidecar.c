@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metadata and shutdown over gRPC. */
+#include "api/metadata.h"
+#include "base/json.h"
+#include "dapr/proto/runtime/v1/dapr.pb-c.h"
+#include "dapr/proto/runtime/v1/metadata.pb-c.h"
+#include "surface/grpc_surface.h"
+
+enum { DESCRIPTION_BYTES_MAX = 64 * 1024 * 1024, CAPABILITIES_MAX = 32 };
+
+typedef Dapr__Proto__Runtime__V1__GetMetadataResponse response_t;
+typedef Dapr__Proto__Runtime__V1__RegisteredComponents component_t;
+typedef Dapr__Proto__Runtime__V1__GetMetadataResponse__ExtendedMetadataEntry extended_t;
+
+/* --- components --------------------------------------------------------------------------------*/
+
+static char *
+next_text(struct json *json, struct arena *arena)
+{
+    struct slice text;
+    return json_string(json, arena, &text) ? pb_string(arena, text) : pb_string(arena, SLICE_EMPTY);
+}
+
+static void
+read_capabilities(struct json *json, struct arena *arena, component_t *component)
+{
+    component->capabilities = ARENA_ARRAY(arena, char *, CAPABILITIES_MAX);
+    json_enter(json);
+    while (json_array_next(json)) {
+        char *text = next_text(json, arena);
+        if (component->n_capabilities < CAPABILITIES_MAX)
+            component->capabilities[component->n_capabilities++] = text;
+    }
+}
+
+static component_t *
+read_component(struct json *json, struct arena *arena)
+{
+    component_t *component = ARENA_NEW(arena, component_t);
+    struct slice name, ignored;
+    dapr__proto__runtime__v1__registered_components__init(component);
+    json_enter(json);
+    while (json_object_next(json, arena, &name)) {
+        if (slice_eq(name, SLICE("name")))
+            component->name = next_text(json, arena);
+        else if (slice_eq(name, SLICE("type")))
+            component->type = next_text(json, arena);
+        else if (slice_eq(name, SLICE("version")))
+            component->version = next_text(json, arena);
+        else if (slice_eq(name, SLICE("capabilities")))
+            read_capabilities(json, arena, component);
+        else
+            (void)json_skip(json, &ignored); /* our own text is sound */
+    }
+    return component;
+}
+
+/* `text` is what kernel->describe() gives: components as JSON, separated by commas. */
+static void
+read_components(struct arena *arena, struct slice text, response_t *response)
+{
+    struct json json;
+    size_t capacity = 0;
+    json_init(&json, arena_printf(arena, "[%.*s]", (int)text.len, text.data));
+    if (json_peek(&json) != JSON_ARRAY)
+        return;
+    json_enter(&json);
+    while (json_array_next(&json)) {
+        size_t count = response->n_registered_components;
+        if (count == capacity) {
+            size_t more = capacity == 0 ? 8 : capacity * 2;
+            response->registered_components = arena_grow(arena, response->registered_components,
+                                                         capacity * sizeof(component_t *),
+                                                         more * sizeof(component_t *));
+            capacity = more;
+        }
+        response->registered_components[count] = read_component(&json, arena);
+        response->n_registered_components++;
+    }
+}
+
+/* --- metadata ----------------------------------------------------------------------------------*/
+
+static extended_t *
+extended_entry(struct arena *arena, struct slice name, struct slice value)
+{
+    extended_t *entry = ARENA_NEW(arena, extended_t);
+    dapr__proto__runtime__v1__get_metadata_response__extended_metadata_entry__init(entry);
+    entry->key = pb_string(arena, name);
+    entry->value = pb_string(arena, value);
+    return entry;
+}
+
+static void
+put_extended(struct request *rq, response_t *response)
+{
+    const struct slice version = SLICE("daprRuntimeVersion");
+    struct pair *pairs;
+    size_t count;
+    bool has_version = false;
+    metadata_list(rq, &pairs, &count);
+    response->extended_metadata = ARENA_ARRAY(rq->arena, extended_t *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        has_version |= slice_eq(pairs[i].name, version);
+        response->extended_metadata[i] = extended_entry(rq->arena, pairs[i].name, pairs[i].value);
+    }
+    if (!has_version)
+        response->extended_metadata[count++] = extended_entry(rq->arena, version,
+                                                              rq->kernel->version);
+    response->n_extended_metadata = count;
+}
+
+static void
+answer_metadata(struct rpc *rpc, struct slice components)
+{
+    struct request *rq = &rpc->rq;
+    response_t response = DAPR__PROTO__RUNTIME__V1__GET_METADATA_RESPONSE__INIT;
+    Dapr__Proto__Runtime__V1__AppConnectionProperties app =
+        DAPR__PROTO__RUNTIME__V1__APP_CONNECTION_PROPERTIES__INIT;
+    Dapr__Proto__Runtime__V1__ActorRuntime actors = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__INIT;
+    app.protocol = pb_string(rq->arena, SLICE("http"));
+    app.channel_address = pb_string(rq->arena, SLICE("127.0.0.1"));
+    actors.runtime_status = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__ACTOR_RUNTIME_STATUS__DISABLED;
+    actors.placement = pb_string(rq->arena, SLICE("placement: disconnected"));
+    response.id = pb_string(rq->arena, rq->kernel->app_id);
+    response.runtime_version = pb_string(rq->arena, rq->kernel->version);
+    response.app_connection_properties = &app;
+    response.actor_runtime = &actors;
+    read_components(rq->arena, components, &response);
+    put_extended(rq, &response);
+    rpc_reply(rpc, &response.base);
+}
+
+void
+grpc_metadata_get(struct rpc *rpc)
+{
+    if (rpc_request(rpc, &dapr__proto__runtime__v1__get_metadata_request__descriptor) == NULL)
+        return;
+    struct buf components, details;
+    buf_init(&components, DESCRIPTION_BYTES_MAX);
+    buf_init(&details, DESCRIPTION_BYTES_MAX);
+    if (rpc->rq.kernel->describe(&rpc->rq, &components, &details) == OK)
+        answer_metadata(rpc, buf_slice(&components));
+    else
+        rpc_fail(rpc);
+    buf_fini(&components);
+    buf_fini(&details);
+}
+
+void
+grpc_metadata_set(struct rpc *rpc)
+{
+    const Dapr__Proto__Runtime__V1__SetMetadataRequest *in = rpc_request(
+        rpc, &dapr__proto__runtime__v1__set_metadata_request__descriptor);
+    if (in == NULL)
+        return;
+    if (metadata_set(&rpc->rq, slice_str(in->key), slice_str(in->value)) == OK)
+        rpc_empty(rpc);
+    else
+        rpc_fail(rpc);
+}
+
+void
+grpc_shutdown(struct rpc *rpc)
+{
+    struct slice force = grpc_metadata(&rpc->call, SLICE("dapr-force-shutdown"));
+    bool is_forced = false;
+    if (force.data != NULL && !slice_to_bool(force, &is_forced))
+        is_forced = false;
+    if (rpc_request(rpc, &dapr__proto__runtime__v1__shutdown_request__descriptor) == NULL)
+        return;
+    rpc_empty(rpc);
+    rpc->rq.kernel->shutdown(rpc->rq.kernel, is_forced);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gRPC surface: messages of the public API in, api/ calls, messages out. Nothing of what a
+ * building block means is decided here. A handler of methods.def reads its request, calls one
+ * function of api/, and ends the call through the functions below.
+ */
+#ifndef SURFACE_GRPC_SURFACE_H
+#define SURFACE_GRPC_SURFACE_H
+
+#include "api/request.h"
+#include "base/pb.h"
+#include "http/grpc.h"
+
+struct rpc {
+    struct grpc_call call;
+    struct request rq;
+};
+
+typedef void grpc_method_fn(struct rpc *rpc);
+
+#define GRPC_METHOD(rpc, handler) grpc_method_fn handler;
+#include "api/methods.def"
+
+/* Handler for h2_server_new(); x->server_arg is the struct kernel. */
+void grpc_api_handle(struct http_exchange *x);
+
+/* --- for handlers ------------------------------------------------------------------------------*/
+
+/* The request's one message, in the arena. NULL: the call has been ended. Suspends. */
+const void *rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor) WARN_UNUSED;
+
+/* Each ends the call: with a message, with an empty one, with a status of its own, with what
+ * rq->error says. */
+void rpc_reply(struct rpc *rpc, const ProtobufCMessage *message);
+void rpc_empty(struct rpc *rpc);
+void rpc_end(struct rpc *rpc, enum grpc_code code, struct slice text);
+void rpc_fail(struct rpc *rpc);
+
+/* grpc_error.c: rq->error as a packed google.rpc.Status; empty if there are no details. */
+struct slice grpc_error_details(struct request *rq);
+
+/* Entries of a map of strings as pairs; the generated entry types differ in name only. */
+#define RPC_PAIRS(arena, entries, entry_count, ret_pairs)                                          \
+    do {                                                                                           \
+        struct pair *rpc_pairs = ARENA_ARRAY((arena), struct pair, (entry_count) + 1);             \
+        for (size_t rpc_i = 0; rpc_i < (entry_count); rpc_i++)                                     \
+            rpc_pairs[rpc_i] = (struct pair){ slice_str((entries)[rpc_i]->key),                    \
+                                              slice_str((entries)[rpc_i]->value) };                \
+        *(ret_pairs) = rpc_pairs;                                                                  \
+    } while (0)
+
+#endif
