@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-local-secrets_LIBS := -lcjson -lev
+local-secrets_LIBS := -lcjson -lev -lm
