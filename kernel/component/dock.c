@@ -21,6 +21,7 @@ struct dock {
     bool is_closed;
     bool was_ready;
     pid_t process_group;
+    char build[DOCK_BUILD_BYTES_MAX + 1];
     struct listener listener;
     struct link *link; /* counted; NULL before and after */
     struct mail open_mail;
@@ -61,9 +62,14 @@ dock_of(const struct link *link)
 static const char *
 on_hello(struct link *link, const Remora__Plugin__V1__Hello *hello)
 {
+    struct dock *dock = dock_of(link);
+    size_t len = 0;
+    for (const char *p = hello->build_id; *p > ' ' && *p <= '~' && len < DOCK_BUILD_BYTES_MAX; p++)
+        dock->build[len++] = *p; /* for people: what is no plain text is cut off */
+    dock->build[len] = '\0';
     /* What a process can host is known from its manifest; one that says another name is not the
      * process that was started. */
-    return strcmp(hello->name, dock_of(link)->config.plugin_name) == 0
+    return strcmp(hello->name, dock->config.plugin_name) == 0
                ? NULL
                : "the plugin's name is not that of its manifest";
 }
@@ -75,6 +81,7 @@ on_ready(struct link *link)
     dock->was_ready = true;
     struct dock_event *event = event_new(dock, DOCK_READY);
     event->link = link_ref(link);
+    memcpy(event->build, dock->build, sizeof event->build);
     tell(dock, event);
 }
 

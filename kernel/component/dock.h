@@ -18,6 +18,8 @@
 
 struct dock;
 
+enum { DOCK_BUILD_BYTES_MAX = 64 };
+
 enum dock_event_kind {
     DOCK_CONNECTED,
     DOCK_READY,
@@ -33,8 +35,9 @@ struct dock_event {
     void *user;     /* of the dock's configuration */
     uint32_t epoch; /* likewise: which process it tells of, since the dock may be gone by now */
     enum dock_event_kind kind;
-    const char *reason; /* FAILED, LOST: a constant */
-    struct link *link;  /* READY: counted */
+    const char *reason;                   /* FAILED, LOST: a constant */
+    struct link *link;                    /* READY: counted */
+    char build[DOCK_BUILD_BYTES_MAX + 1]; /* READY: which build it says it is */
 };
 
 struct dock_config {

@@ -120,6 +120,7 @@ put_plugin(struct buf *out, const struct plugin_status *status, bool is_first)
     bool ok = (is_first || put(out, ",")) && put(out, "{") &&
               put_member(out, true, "name", status->name) &&
               put_member(out, false, "version", status->version) &&
+              put_member(out, false, "build", status->build) &&
               put_member(out, false, "state", slice_str(plugin_state_name(status->state))) &&
               put_member(out, false, "reason", status->reason) &&
               buf_printf(out, ",\"pid\":%d,\"generation\":%u,\"restarts\":%llu", (int)status->pid,

@@ -257,6 +257,8 @@ on_dock_event(struct mail *mail)
     } else if (ward->dock != NULL && ward->dock_epoch == event->epoch) {
         supervisor_link_event(ward->plugin, event->epoch, link_events[event->kind], event->reason);
         if (event->kind == DOCK_READY)
+            plugin_set_build(ward->plugin, slice_str(event->build));
+        if (event->kind == DOCK_READY)
             link_up(ward, event->link);
         if (event->kind == DOCK_LOST)
             link_down(ward);

@@ -337,6 +337,7 @@ begin_generation(struct plugin *plugin, char ret_token[TOKEN_HEX_DIGITS + 1])
     plugin->path_count_started = plugin->path_count;
     (void)pthread_mutex_lock(&plugin->lock);
     plugin->generation++;
+    set_text(&plugin->build, SLICE_EMPTY);
     set_text(&plugin->sandbox_active, SLICE_EMPTY);
     set_text(&plugin->sandbox_missing, SLICE_EMPTY);
     (void)pthread_mutex_unlock(&plugin->lock);
@@ -565,6 +566,7 @@ plugin_free(struct plugin *plugin)
     (void)pthread_mutex_destroy(&plugin->lock); /* unlocked */
     free(plugin->name);
     free(plugin->scope);
+    free(plugin->build);
     free(plugin->reason);
     free(plugin->last_exit);
     free(plugin->sandbox_active);
@@ -603,6 +605,14 @@ plugin_generation(const struct plugin *plugin)
 }
 
 void
+plugin_set_build(struct plugin *plugin, struct slice build)
+{
+    (void)pthread_mutex_lock(&plugin->lock);
+    set_text(&plugin->build, build);
+    (void)pthread_mutex_unlock(&plugin->lock);
+}
+
+void
 plugin_set_user(struct plugin *plugin, void *user)
 {
     plugin->user = user;
@@ -621,6 +631,7 @@ plugin_status(struct plugin *plugin, struct arena *arena)
     struct plugin_status status = {
         .name = slice_str(plugin->name),
         .version = slice_str(plugin->manifest->version),
+        .build = arena_dup(arena, slice_str(plugin->build)),
         .state = plugin->state,
         .reason = arena_dup(arena, slice_str(plugin->reason)),
         .last_exit = arena_dup(arena, slice_str(plugin->last_exit)),

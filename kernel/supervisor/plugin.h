@@ -55,6 +55,7 @@ struct plugin {
     uint32_t generation;
     uint64_t restarts;
     pid_t pid;
+    char *build;
     char *reason;
     char *last_exit;
     char *sandbox_active;

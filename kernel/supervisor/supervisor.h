@@ -157,6 +157,8 @@ const struct manifest *plugin_manifest(const struct plugin *plugin);
 /* "redis", or "redis/orders" with isolation. */
 const char *plugin_name(const struct plugin *plugin);
 uint32_t plugin_generation(const struct plugin *plugin);
+/* Which build the running process says it is. */
+void plugin_set_build(struct plugin *plugin, struct slice build);
 /* For the owner of the hooks; NULL at first. */
 void plugin_set_user(struct plugin *plugin, void *user);
 void *plugin_user(const struct plugin *plugin);
@@ -165,6 +167,7 @@ void *plugin_user(const struct plugin *plugin);
 struct plugin_status {
     struct slice name;
     struct slice version;
+    struct slice build; /* of the running or last process, as it says; empty if it does not */
     enum plugin_state state;
     struct slice reason;          /* of the last change for the worse; empty if there was none */
     struct slice last_exit;       /* "killed by SIGSEGV"; empty if none has ended yet */

@@ -102,6 +102,7 @@ link_send_hello(const char *token)
     hello.protocol_major = 1;
     hello.name = arena_str(&arena, slice_str(sdk.plugin->name));
     hello.version = arena_str(&arena, slice_str(sdk.plugin->version));
+    hello.build_id = arena_str(&arena, build_id(&arena));
     hello.pid = (uint32_t)getpid();
     hello.links_max = 1;
     fill_types(&arena, &hello);

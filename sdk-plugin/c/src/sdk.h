@@ -322,6 +322,10 @@ void host_fail_all(void);
 void post_init(void);
 void post_fini(void);
 
+/* build_id.c */
+/* In hex; empty if the linker was told to leave it out. */
+struct slice build_id(struct arena *arena);
+
 /* text.c */
 /* Well-formed UTF-8 of at most `max` bytes, in the arena. */
 struct slice text_clean(struct arena *arena, struct slice text, size_t max);
