@@ -76,7 +76,7 @@ state_store_find(struct request *rq, struct slice name, struct component **ret_s
 }
 
 static err_t
-check_key(struct request *rq, const struct component *store, struct slice key, bool name_field)
+check_key(struct request *rq, const struct component *store, struct slice key)
 {
     if (slice_find_byte(key, '\0') >= 0)
         return fail(rq, ERR_MALFORMED_REQUEST, "a key must not hold the NUL character");
@@ -90,8 +90,7 @@ check_key(struct request *rq, const struct component *store, struct slice key, b
                      "' can't contain '||'",
                      SLICE_ARG(key));
     rq->error.has_violation = true;
-    if (name_field)
-        rq->error.violation_field = key;
+    rq->error.violation_field = key;
     error_add_resource(rq, "state", store->facts->name);
     return err;
 }
@@ -101,7 +100,7 @@ check_gets(struct request *rq, const struct component *store, const struct state
            size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        err_t err = check_key(rq, store, gets[i].key, true);
+        err_t err = check_key(rq, store, gets[i].key);
         if (err != OK)
             return err;
     }
@@ -149,7 +148,7 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
         *ret_value = (struct state_value){ 0 };
         return OK;
     }
-    err_t err = check_key(rq, store, in->key, true);
+    err_t err = check_key(rq, store, in->key);
     if (err != OK)
         return err;
     struct component_call *call = &ret_body->call;
@@ -249,7 +248,7 @@ check_save(struct request *rq, const struct component *store, const struct state
            size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        err_t err = check_key(rq, store, items[i].key, true);
+        err_t err = check_key(rq, store, items[i].key);
         if (err != OK)
             return err;
     }
@@ -347,7 +346,7 @@ fail_delete(struct request *rq, struct slice key, err_t err, const struct frame_
 err_t
 state_delete(struct request *rq, struct component *store, const struct state_item *item)
 {
-    err_t err = check_key(rq, store, item->key, true);
+    err_t err = check_key(rq, store, item->key);
     if (err != OK)
         return err;
     const char *wrong = bad_options(rq, item);
@@ -368,7 +367,7 @@ state_bulk_delete(struct request *rq, struct component *store, const struct stat
                   size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        err_t err = check_key(rq, store, items[i].key, true);
+        err_t err = check_key(rq, store, items[i].key);
         if (err != OK)
             return err;
     }
@@ -506,7 +505,7 @@ check_transaction(struct request *rq, const struct component *store,
         return err;
     }
     for (size_t i = 0; i < count; i++) {
-        err_t err = check_key(rq, store, operations[i].item.key, false);
+        err_t err = check_key(rq, store, operations[i].item.key);
         if (err != OK)
             return err;
     }

@@ -375,8 +375,10 @@ http_state_transact(struct http_call *call)
     http_query_metadata(call, &metadata, &metadata_count);
     merge_metadata(call->rq.arena, metadata, metadata_count, &own, &transaction.metadata_count);
     if (state_transact(&call->rq, store, transaction.operations, transaction.count, own,
-                       transaction.metadata_count) == OK)
+                       transaction.metadata_count) == OK) {
         http_no_content(call);
-    else
-        http_fail(call);
+        return;
+    }
+    call->rq.error.violation_field = SLICE_EMPTY; /* the reference does not name the key here */
+    http_fail(call);
 }
