@@ -78,10 +78,6 @@ def with_close(recorded):
     return {**recorded, "headers": recorded["headers"] + [["Connection", "close"]]}
 
 
-def no_upgrade(recorded):
-    return {"status_line": "HTTP/1.1 204 No Content", "headers": [["Date", "<HTTPDATE>"]], "body": ""}
-
-
 unbuilt = json_answer("404 Not Found", NO_TARGET)
 
 # (names of exchanges as a regular expression, reason, the recorded answer -> our answer); the first match counts.
@@ -116,7 +112,6 @@ DIFFERENCES = [
         metadata,
     ),
     (r"HTTP/1.0 request", "the end of the connection is also announced to HTTP/1.0", with_close),
-    (r"h2c upgrade", "there is no HTTP/2 yet; a server may ignore the offer", no_upgrade),
     (
         r"(bare: )?(publish|bulk publish|binding|config|lock|unlock|encrypt|decrypt|conversation|actor|workflow"
         r"|job|invoke|subtle)\b.*|bare: conversation2",
