@@ -14,7 +14,7 @@
 #include "component/key_prefix.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
 
-#define SCOPE "dapr.runtime.processor"
+#define SCOPE "dapr.runtime.processor.loops.root"
 
 enum { RETRY_MS_FIRST = 500, RETRY_MS_MAX = 30000 };
 

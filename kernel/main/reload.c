@@ -63,8 +63,9 @@ void
 reload_watch_plugins(struct reload *reload)
 {
     struct plugin *plugin;
-    for (size_t i = 0;
-         (plugin = host_plugin_at(reload->runtime->host, i)) != NULL && reload->fd >= 0; i++)
+    if (reload->fd < 0)
+        return; /* off, or stopped: the start may have failed at once */
+    for (size_t i = 0; (plugin = host_plugin_at(reload->runtime->host, i)) != NULL; i++)
         watch(reload, plugin_manifest(plugin)->folder, false);
 }
 
@@ -188,6 +189,20 @@ on_plugins_quiet(struct ev_loop *loop, ev_timer *timer, int events)
     map_fini(&reload->dirty);
 }
 
+static void
+log_folders(const struct text_list *folders)
+{
+    struct buf list;
+    bool fits = folders->count > 0;
+    buf_init(&list, 16 * 1024);
+    for (size_t i = 0; i < folders->count && fits; i++)
+        fits = buf_printf(&list, "%s" SLICE_FMT, i == 0 ? "" : " ", SLICE_ARG(folders->items[i]));
+    if (fits)
+        log_info(SCOPE ".loader.disk", "Watching directories: [" SLICE_FMT "]",
+                 SLICE_ARG(buf_slice(&list)));
+    buf_fini(&list);
+}
+
 void
 reload_open(struct reload *reload, struct runtime *runtime)
 {
@@ -204,6 +219,7 @@ reload_open(struct reload *reload, struct runtime *runtime)
         log_warn(SCOPE, "cannot watch files (errno %d): hot reload is off", errno);
     for (size_t i = 0; i < folders->count && reload->fd >= 0; i++)
         watch(reload, folders->items[i].data, true);
+    log_folders(folders);
 }
 
 void
@@ -212,6 +228,9 @@ reload_start(struct reload *reload)
     reload->is_started = true;
     reload_watch_plugins(reload);
     if (reload->fd >= 0) {
+        log_info(SCOPE, "Hot reloading enabled. Daprd will reload 'Component' resources when they "
+                        "are added, updated or deleted.");
+        log_info(SCOPE ".reconciler", "Starting to watch Component updates");
         ev_io_init(&reload->watcher, on_readable, reload->fd, EV_READ);
         ev_io_start(reload->runtime->loop, &reload->watcher);
     }

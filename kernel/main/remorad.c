@@ -178,7 +178,9 @@ on_settled(void *arg)
     runtime->is_settled = true;
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
     atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
-    log_info(SCOPE, "dapr initialized. Status: Running.");
+    log_info(SCOPE, "All outstanding components processed");
+    log_info(SCOPE, "dapr initialized. Status: Running. Init Elapsed %llums",
+             (unsigned long long)(clock_now_ms() - runtime->started_ms));
     reload_start(&runtime->reload);
 }
 
@@ -257,6 +259,8 @@ read_configuration(struct runtime *runtime)
     if (configuration_read(&runtime->arena, &runtime->options.config, &configuration, &ignored,
                            &diag) != OK)
         return fatal(&diag);
+    if (runtime->options.config.count == 0)
+        log_info(SCOPE, "loading default configuration");
     runtime->kernel.secret_scopes = configuration.secret_scopes;
     observe_setup(runtime, &configuration);
     for (size_t i = 0; i < ignored.count; i++)
@@ -269,6 +273,9 @@ static void
 log_options(const struct options *options)
 {
     log_info(SCOPE, "Starting Dapr Runtime -- version " REMORA_VERSION " -- Remora");
+    log_info(SCOPE, "Log level set to: " SLICE_FMT, SLICE_ARG(options->log_level_text));
+    log_warn(SCOPE ".security",
+             "mTLS is disabled. Skipping certificate request and tls validation");
     for (size_t i = 0; i < options->deprecated.count; i++)
         log_warn(SCOPE, SLICE_FMT, SLICE_ARG(options->deprecated.items[i]));
     if (options->ignored.count == 0)
@@ -445,6 +452,8 @@ start(struct runtime *runtime, struct host_load **ret_load)
     log_options(&runtime->options);
     if (!read_configuration(runtime))
         return false;
+    log_info(SCOPE, "standalone mode configured");
+    log_info(SCOPE, "app id: " SLICE_FMT, SLICE_ARG(runtime->options.app_id));
     reload_open(&runtime->reload, runtime); /* before they are read: no change is missed */
     if ((*ret_load = read_resources(runtime, false)) == NULL)
         return false;
@@ -509,6 +518,7 @@ run(struct runtime *runtime)
 {
     struct host_load *load = NULL;
     runtime->started_unix_ms = clock_unix_ms();
+    runtime->started_ms = clock_now_ms();
     runtime->loop = ev_default_loop(0);
     ev_async_init(&runtime->wake, on_wake);
     runtime->wake.data = runtime;
@@ -518,7 +528,9 @@ run(struct runtime *runtime)
     init_kernel(runtime);
     watch_signals(runtime);
     if (start(runtime, &load)) {
+        log_info(SCOPE, "Loading components…");
         host_start(runtime->host, load);
+        log_info(SCOPE, "Waiting for all outstanding components to be processed…");
         reload_watch_plugins(&runtime->reload);
         ev_run(runtime->loop, 0);
     } else {

@@ -62,6 +62,7 @@ struct runtime {
     bool serves_metrics;
     struct admin *admin; /* NULL before it is open, or if it could not be */
     int64_t started_unix_ms;
+    uint64_t started_ms; /* of clock_now_ms() */
 };
 
 /* Reads all resources; NULL: a fatal line (or, for a reload, an error) was logged. The caller's. */

@@ -251,6 +251,10 @@ servers_bind(struct runtime *runtime)
     if (!bind_face(runtime, &grpc_face, options->grpc_port))
         return false;
     log_info("dapr.runtime", "API gRPC server is running on port %u", options->grpc_port);
+    log_info(http_face.scope, "Enabled max body size HTTP middleware with size %zu bytes",
+             options->max_body_bytes);
+    if (runtime->serves_metrics)
+        log_info(http_face.scope, "Enabled metrics HTTP middleware");
     if (!bind_face(runtime, &http_face, options->http_port))
         return false;
     if (options->has_public_port && !bind_public(runtime))
@@ -258,6 +262,8 @@ servers_bind(struct runtime *runtime)
     if (runtime->serves_metrics && !bind_metrics(runtime))
         return false;
     log_info("dapr.runtime", "HTTP server is running on port %u", options->http_port);
+    log_info("dapr.runtime", "The request body size parameter is: %zu bytes",
+             options->max_body_bytes);
     return true;
 }
 

@@ -385,5 +385,41 @@ def refused():
     equal(scrape(sidecar).get("dapr_http_server_request_count", status="401"), 1)
 
 
+# --- all other lines --------------------------------------------------------------------------------------------------
+
+# Lines of the reference about what is not there (yet), and a warning about a version that has long been out.
+ELSEWHERE = re.compile(
+    "commit|increasedCardinality|[Aa]ctor|sampler|mdns|mDNS|name resolution|[Ss]cheduler|http endpoints|Loading endpoints|"
+    "Subscription|MCP|SIGHUP|WorkflowAccessPolicy|tracing|gRPC metrics|workflow|Internal gRPC|pre-bound|pub/sub|"
+    "application |Application |subscribed|subscription|pubsub.in-memory|Enabled features"
+)
+
+
+def line_shapes(text):
+    shapes = []
+    for line in text.splitlines():
+        if "level=" not in line or ELSEWHERE.search(line):
+            continue
+        line = re.sub(r'time="[^"]*" |instance=\S+ ', "", line)
+        line = re.sub(r"\d+ms", "<N>ms", line)
+        line = re.sub(r"Watching directories: .*?\]", "Watching directories", line)
+        line = re.sub(r"\b(port |:)(<\w+>|\d{4,5})", r"\1<N>", line)
+        shapes.append(line)
+    return shapes
+
+
+@test("start and end say what the reference says", "§2")
+def start_and_end():
+    with open(shared("recordings", "logs.txt")) as f:
+        recorded = f.read().split("\n=== ")[1]
+    need(recorded.startswith("app with port") or "; info ===" in recorded.splitlines()[0], recorded[:80])
+    sidecar = Sidecar(MEM)
+    equal(sidecar.stop(), 0)
+    wanted, ours = line_shapes(recorded), line_shapes(sidecar.log())
+    need(len(wanted) > 20, wanted)
+    missing = [line for line in wanted if line not in ours]
+    equal(missing, [])
+
+
 if __name__ == "__main__":
     main()

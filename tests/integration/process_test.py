@@ -385,9 +385,7 @@ def unix_socket():
             flags=["--unix-domain-socket", folder.path, "--workers", workers],
         )
         path = folder / "dapr-shop-http.socket"
-        eventually(
-            lambda: os.path.exists(path) and call(path, "GET", "/v1.0/healthz").status == 204, "ready on the socket"
-        )
+        eventually(lambda: answers(path), "ready on the socket")
         equal(call(path, "POST", "/v1.0/state/mem", [{"key": "k", "value": 1}]).status, 204)
         equal([call(path, "GET", "/v1.0/state/mem/k").text for _ in range(20)], ["1"] * 20)
         equal(sidecar.stop(), 0)
