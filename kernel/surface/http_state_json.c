@@ -237,6 +237,8 @@ read_keys(struct parser *p, struct bulk_request *bulk)
 {
     enum json_type type = json_peek(&p->json);
     size_t capacity = 0;
+    bulk->keys = NULL; /* of two members of that name the last counts */
+    bulk->key_count = 0;
     if (type != JSON_ARRAY) {
         if (type != JSON_NULL)
             wrong_field(p, type, "keys", "[]string");
@@ -349,6 +351,9 @@ read_operations(struct parser *p, struct transaction_request *transaction, struc
 {
     enum json_type type = json_peek(&p->json);
     size_t capacity = 0, kind_capacity = 0;
+    transaction->operations = NULL; /* of two members of that name the last counts */
+    transaction->count = 0;
+    *ret_kinds = NULL;
     if (type != JSON_ARRAY) {
         if (type != JSON_NULL)
             wrong_field(p, type, "operations", "[]http.stateTransactionRequestBodyOperation");

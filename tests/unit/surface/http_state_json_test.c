@@ -126,6 +126,29 @@ TEST(malformed_saves_are_refused_in_the_words_of_the_reference)
                      "type string");
 }
 
+TEST(of_two_lists_of_one_name_the_last_counts)
+{
+    struct fixture f;
+    struct bulk_request bulk;
+    struct transaction_request transaction;
+    begin(&f);
+    REQUIRE_OK(parse_state_bulk(
+        &f.rq, SLICE("{\"keys\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\"],\"keys\":[\"a\"]}"), &bulk));
+    REQUIRE(bulk.key_count == 1);
+    CHECK_SLICE_IS(bulk.keys[0], "a");
+    REQUIRE_OK(parse_state_bulk(&f.rq, SLICE("{\"keys\":[\"1\"],\"keys\":null}"), &bulk));
+    CHECK_EQ_U64(bulk.key_count, 0);
+    static const char twice[] =
+        "{\"operations\":[{\"operation\":\"delete\",\"request\":{\"key\":\"1\"}},"
+        "{\"operation\":\"delete\",\"request\":{\"key\":\"2\"}}],"
+        "\"operations\":[{\"operation\":\"upsert\",\"request\":{\"key\":\"a\"}}]}";
+    REQUIRE_OK(parse_state_transaction(&f.rq, slice_str(twice), &transaction));
+    REQUIRE(transaction.count == 1);
+    CHECK(!transaction.operations[0].is_delete);
+    CHECK_SLICE_IS(transaction.operations[0].item.key, "a");
+    finish(&f);
+}
+
 TEST(what_follows_the_body_is_not_dropped)
 {
     struct fixture f;
