@@ -211,7 +211,8 @@ worker_fini(struct worker *worker)
 {
     assert(!worker->has_thread);
     current = worker;
-    (void)mailbox_run(&worker->mailbox); /* mail may own memory */
+    while (mailbox_run(&worker->mailbox))
+        ; /* mail may own memory, and what ends by it sends more */
     current = NULL;
     h2o_socket_close(worker->wake_socket);
     h2o_evloop_destroy(worker->loop);
