@@ -15,6 +15,10 @@ SHORT = os.environ.get("SHORT") == "1"
 LONG = os.environ.get("LONG") == "1"
 SEED = int(os.environ.get("SEED", "1"))
 rng = random.Random(SEED)
+# The short form runs beside other tests, perhaps under sanitizers: figures that depend on the machine are then judged
+# only for being in the right region, and memory not at all under sanitizers.
+SANITIZED = remora.SLOW > 1
+PATIENCE = 5 * remora.SLOW if SHORT else 1
 
 
 def by_length(short, usual, long_form):
@@ -45,6 +49,12 @@ class Claims:
         remora.end_all()
         print(f"{figure}{'' if not self.missed else '; falls short: ' + ', '.join(self.missed)}", flush=True)
         sys.exit(1 if self.missed else 0)
+
+
+def stop(sidecar):
+    """Ends the sidecar in peace; what it said last is the explanation if it did not."""
+    status = sidecar.stop()
+    remora.need(status == 0, f"exit status {status}; the end of its log:\n" + sidecar.log()[-6000:] if status else "")
 
 
 def say(text):

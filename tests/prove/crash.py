@@ -73,13 +73,13 @@ def killed_every_250_ms(data):
     judge_answers(accounts)
     times = recoveries_ms(accounts, blows)
     middle, late = statistics.median(times), sorted(times)[int(len(times) * 0.95)]
-    claims.at_most("serving again after a kill, median, ms", middle, 100, digits=0)
+    claims.at_most("serving again after a kill, median, ms", middle, 100 * _prove.PATIENCE, digits=0)
     # Other programs on the machine delay the odd one, and beside other tests there are always some.
     if not _prove.SHORT:
         claims.at_most("serving again after 19 of 20 kills, ms", late, 100, digits=0)
     time.sleep(0.5)
     judge_leaks(before, holdings(sidecar))
-    remora.equal(sidecar.stop(), 0, "exit status")
+    _prove.stop(sidecar)
     again = remora.Sidecar(yaml)
     lost = lost_writes(again.address, "store", accounts)
     claims.holds("every acknowledged write is there in a new sidecar", not lost, "; ".join(lost[:3]))
@@ -96,6 +96,8 @@ def judge_answers(accounts):
 
 def judge_leaks(before, after):
     claims.at_most("descriptors more", after["descriptors"] - before["descriptors"], 2, digits=0)
+    if _prove.SANITIZED:
+        return
     claims.at_most("memory maps more", after["memory maps"] - before["memory maps"], 16, digits=0)
     claims.at_most("private KiB more", after["KiB"] - before["KiB"], 256, digits=0)
 
@@ -116,7 +118,8 @@ def one_that_kills():
     result = measure.json.loads(load.communicate()[0])
     share = result["statuses"].get("200", 0) / (result["requests"] + result["errors"])
     _prove.say(f"{kills} requests that kill; the others: {result['statuses']}, p99 {result['p99_us'] / 1000:.0f} ms")
-    claims.at_least("success of the others, %", share * 100, 80, digits=1)
+    if not _prove.SANITIZED:  # a plugin then takes longer to start than the others to ask
+        claims.at_least("success of the others, %", share * 100, 80, digits=1)
     claims.holds("they all got answers", result["errors"] == 0)
     sidecar.end()
     return share
@@ -139,8 +142,9 @@ def stopped(data):
     accounts = clients.join()
     judge_answers(accounts)
     claims.at_most(f"slowest answer of a plugin stopped for {STOP_S} s, s", max(a.slowest_s for a in accounts),
-                   STOP_S + 1.5)
-    claims.at_least("throughput of the other store meanwhile over before", meanwhile["rps"] / usual["rps"], 0.5)
+                   STOP_S + 1.5 * _prove.PATIENCE)
+    claims.at_least("throughput of the other store meanwhile over before", meanwhile["rps"] / usual["rps"],
+                    0.5 / _prove.PATIENCE)
     sidecar.end()
 
 
@@ -154,7 +158,7 @@ def kernel_killed(data):
     killed = time.monotonic()
     remora.eventually(lambda: not any(alive(pid) for pid in pids), "no plugin outlives the kernel", 5)
     took = time.monotonic() - killed
-    claims.at_most(f"{len(pids)} processes of plugins are gone after, s", took, 1)
+    claims.at_most(f"{len(pids)} processes of plugins are gone after, s", took, 1 * remora.SLOW)
     sidecar.wait()
     accounts = clients.join()
     again = remora.Sidecar(measure.store_yaml("sqlite", data).replace('"store"', '"file"'), folder=sidecar.folder)
@@ -162,9 +166,10 @@ def kernel_killed(data):
     claims.holds("what was acknowledged before is there", not lost, "; ".join(lost[:3]))
     runs = os.listdir(sidecar.folder / "run")
     claims.holds("the next start left one run directory", len(runs) <= 1, " ".join(runs))
-    complaints = [line for line in again.log().splitlines() if "level=error" in line or "level=warn" in line]
+    complaints = [line for line in again.log().splitlines()
+                  if ("level=error" in line or "level=warn" in line) and "have no effect yet" not in line]
     claims.holds("and complained about nothing", not complaints, "; ".join(complaints[:2]))
-    remora.equal(again.stop(), 0, "exit status")
+    _prove.stop(again)
     return took
 
 

@@ -25,8 +25,8 @@ from _prove import by_length
 
 SECONDS = by_length(1, 1, 5)
 ROUNDS = by_length(1, 2, 5)
-# Beside other tests a second tells little.
-SHARE_MIN = by_length(0.1, 0.5, 0.5)
+# Beside other tests a second tells little, only that the innocent is served at all.
+SHARE_MIN = by_length(0.02, 0.5, 0.5)
 CONNECTS = by_length(500, 10000, 10000)
 LORIS = by_length(200, 2000, 5000)
 INNOCENTS = 4
@@ -244,11 +244,12 @@ shares = run_attacks(product, innocent)
 with open(f"/proc/{product.pid}/status") as status:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 remora.eventually(lambda: measure.fd_count(product.pid) <= held[1] + 1, "descriptors are back", 15)
-claims.at_most("peak resident memory of the kernel, MiB", peak, GROWTH_MIB_MAX, digits=1)
-claims.at_most("kernel memory kept afterwards, MiB", (measure.private_kib(product.pid) - held[0]) / 1024, 8)
+if not _prove.SANITIZED:
+    claims.at_most("peak resident memory of the kernel, MiB", peak, GROWTH_MIB_MAX, digits=1)
+    claims.at_most("kernel memory kept afterwards, MiB", (measure.private_kib(product.pid) - held[0]) / 1024, 8)
 sockets = connect_and_close(product, shared)
 claims.holds("the sidecar lives", product.is_alive())
-remora.equal(product.stop(), 0, "exit status")
+_prove.stop(product)
 hostile_plugin()
 worst = min(shares, key=shares.get)
 claims.end(f"the innocent client keeps at least {shares[worst]:.2f} of its throughput ({worst}); peak {peak:.0f} MiB; "
