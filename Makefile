@@ -327,7 +327,7 @@ conform: all $(CONFORM) $(PROTO_PY) ## judge a plugin executable against the con
 	@tests/conformance/run --build $(BUILD) $(PLUGIN)
 
 lint: deps-lint lint-fast ## all static checks: format, layers, style, every header alone, clang-tidy, cppcheck
-	@$(MAKE) $(PROTO_H)
+	@$(MAKE) -s $(PROTO_H)
 	@tools/lint $(BUILD)
 
 lint-fast:

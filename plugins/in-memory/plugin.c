@@ -19,7 +19,7 @@
 enum {
     SWEEP_SECONDS = 1,
     EXPORT_IDLE_SWEEPS = 30, /* nobody asks any more: the exchange was given up */
-    SWEEP_BUCKETS = 16384, /* a sweep this long takes less than a millisecond */
+    SWEEP_BUCKETS = 16384,   /* a sweep this long takes less than a millisecond */
 };
 
 struct store {

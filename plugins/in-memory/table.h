@@ -14,13 +14,13 @@
 #include <remora_plugin.h>
 
 struct entry {
-    struct entry *next;           /* in its bucket */
-    struct entry *older, *newer;  /* among all, by change */
+    struct entry *next;          /* in its bucket */
+    struct entry *older, *newer; /* among all, by change */
     uint64_t hash;
     uint64_t change;
     int64_t expires_unix_ms; /* 0: never */
     char etag[37];
-    bool is_deleted; /* in no bucket: remembered for a successor, without its value */
+    bool is_deleted;         /* in no bucket: remembered for a successor, without its value */
     struct remora_slice key; /* both in `bytes` */
     struct remora_slice value;
     char bytes[];
@@ -49,9 +49,9 @@ struct entry *entry_new(const struct table *table, struct remora_slice key,
                         struct remora_slice value, int64_t expires_unix_ms);
 
 /* With the ETag it had elsewhere. */
-struct entry *entry_restore(const struct table *table, struct remora_slice key,
-                            struct remora_slice value, int64_t expires_unix_ms,
-                            const char etag[37]);
+struct entry *
+entry_restore(const struct table *table, struct remora_slice key, struct remora_slice value,
+              int64_t expires_unix_ms, const char etag[37]);
 
 /* NULL if there is none or it has expired. */
 const struct entry *table_get(struct table *table, struct remora_slice key, int64_t now_ms);

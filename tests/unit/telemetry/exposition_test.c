@@ -70,7 +70,8 @@ TEST(counters_have_sorted_labels_and_keep_empty_ones)
     struct slice text = written();
     CHECK_SLICE_IS(
         text,
-        "# HELP dapr_error_code_total Total number of times an error with a specific error code was "
+        "# HELP dapr_error_code_total Total number of times an error with a specific error code "
+        "was "
         "encountered.\n# TYPE dapr_error_code_total counter\n"
         "dapr_error_code_total{app_id=\"shop\",category=\"\",error_code=\"ERR_\\\"A\\\\\\n\xef\xbf"
         "\xbd\"} 2\n"
