@@ -232,6 +232,7 @@ grpc_read(struct grpc_call *call, struct slice *ret_message, bool *ret_has)
                  prefix[4];
     if (!check_prefix(call, prefix, len))
         return false;
+    call->received_bytes += len;
     if (len <= call->rest.len) { /* stays where it is */
         *ret_message = slice_first(call->rest, len);
         call->rest = slice_from(call->rest, len);
@@ -267,6 +268,7 @@ grpc_message_begin(struct grpc_call *call, uint64_t bytes)
     const char prefix[PREFIX_BYTES] = { 0, (char)(bytes >> 24), (char)(bytes >> 16),
                                         (char)(bytes >> 8), (char)bytes };
     call->left = bytes;
+    call->sent_bytes += bytes;
     return http_reply_write(call->x, slice_of(prefix, sizeof prefix));
 }
 
@@ -342,6 +344,7 @@ grpc_end(struct grpc_call *call, enum grpc_code code, struct slice message, stru
     struct http_header headers[GRPC_METADATA_MAX + 1 + STATUS_HEADERS_MAX] = { CONTENT_TYPE };
     if (call->left > 0)
         return; /* inside a message: not ended, so it is cut */
+    call->ended_code = code;
     if (call->has_started) {
         size_t count = status_headers(call, code, message, details, headers);
         (void)http_reply_end_with(call->x, headers, count); /* nobody is left to be told */

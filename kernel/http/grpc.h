@@ -26,7 +26,10 @@ struct grpc_call {
     struct http_header metadata[GRPC_METADATA_MAX]; /* sent before the first message */
     size_t metadata_count;
     bool has_started;
-    uint64_t left; /* of the message being written */
+    uint64_t left;           /* of the message being written */
+    uint64_t received_bytes; /* of all messages */
+    uint64_t sent_bytes;
+    enum grpc_code ended_code; /* what grpc_end() was told; UNKNOWN before */
     /* Why grpc_read() failed. */
     enum grpc_code code;
     struct slice message;

@@ -3,8 +3,11 @@
  * The entry of every gRPC call: head, token, method, handler. A service that is not ours may be an
  * application's, called by proxy; until there is one, such a call has no target.
  */
+#include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "surface/grpc_surface.h"
+#include "surface/observe.h"
 #include "surface/token.h"
 
 #define DAPR_SERVICE SLICE("dapr.proto.runtime.v1.Dapr")
@@ -115,6 +118,7 @@ void
 rpc_fail(struct rpc *rpc)
 {
     struct api_error *error = &rpc->rq.error;
+    observe_error(&rpc->rq);
     /* What the HTTP API shows around this text and about these two errors, this API does not. */
     const struct slice wrap = SLICE("api error: code = InvalidArgument desc = ");
     if (error->err == ERR_STATE_ILLEGAL_KEY && slice_has_prefix(error->message, wrap))
@@ -187,18 +191,44 @@ answer_health(struct rpc *rpc)
         rpc_end(rpc, GRPC_OK, SLICE_EMPTY);
 }
 
+static void
+observe(struct rpc *rpc, uint64_t started_ns, bool is_logged)
+{
+    const struct grpc_call *call = &rpc->call;
+    if (!metrics_is_on() && !is_logged)
+        return;
+    uint64_t took_ns = clock_now_ns() - started_ns;
+    /* "/package.Service/Method" is the path. */
+    const struct slice labels[] = { call->x->path, slice_str(grpc_code_name(call->ended_code)) };
+    metrics_record(metrics_series(METRICS_grpc_server, labels), took_ns);
+    metrics_record(metrics_series(METRICS_grpc_request_bytes, labels), call->received_bytes);
+    metrics_record(metrics_series(METRICS_grpc_response_bytes, labels), call->sent_bytes);
+    if (is_logged)
+        observe_log(call->x, &(struct observed_call){ .scope = "dapr.runtime.grpc.api-info",
+                                                      .words = SLICE("gRPC API Called"),
+                                                      .method = call->x->path,
+                                                      .code = call->ended_code,
+                                                      .took_ns = took_ns });
+}
+
 void
 grpc_api_handle(struct http_exchange *x)
 {
     struct rpc rpc;
     const struct kernel *kernel = x->server_arg;
+    uint64_t started_ns = task_worker(x->task)->now_ns;
     if (!grpc_begin(x, kernel->body_bytes_max, &rpc.call))
         return;
+    bool is_logged = false;
+    rpc.call.ended_code = GRPC_UNKNOWN;
     request_init(&rpc.rq, x->task);
     uint64_t outer = task_deadline_push(x->task, rpc.call.timeout_ms);
-    if (slice_eq(rpc.call.service, HEALTH_SERVICE))
+    if (slice_eq(rpc.call.service, HEALTH_SERVICE)) {
         answer_health(&rpc);
-    else if (check_token(&rpc))
+    } else if (check_token(&rpc)) {
+        is_logged = kernel->api_log.is_enabled && log_threshold <= LOG_INFO;
         answer(&rpc); /* suspends */
+    }
     task_deadline_pop(x->task, outer);
+    observe(&rpc, started_ns, is_logged);
 }

@@ -3,27 +3,13 @@
  * What is counted and logged of an HTTP request once it has been answered, and the answer of the
  * metrics port.
  */
-#include <stdio.h>
-
 #include "async/offload.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/path.h"
 #include "surface/http_surface.h"
-#include "telemetry/error_category.h"
+#include "surface/observe.h"
 #include "telemetry/process.h"
-
-enum { NUMBER_BYTES = 24 };
-
-static struct slice
-number(char text[NUMBER_BYTES], uint64_t value)
-{
-    char *at = text + NUMBER_BYTES;
-    do
-        *--at = (char)('0' + value % 10);
-    while ((value /= 10) > 0);
-    return slice_of(at, (size_t)(text + NUMBER_BYTES - at));
-}
 
 /* Percent-decoded; as it came if that cannot be done. */
 static struct slice
@@ -42,27 +28,17 @@ count(struct http_call *call, int status, uint64_t took_ns)
 {
     const struct path_rules *rules = &call->rq.kernel->path_rules;
     const struct http_exchange *x = call->x;
-    char digits[NUMBER_BYTES];
+    char digits[OBSERVE_NUMBER_BYTES];
     struct slice path = SLICE_EMPTY;
     if (!rules->is_low || rules->template_count > 0)
         path = decoded(call->rq.arena, path_clean(call->rq.arena, x->path));
     const struct slice labels[] = { method_label(rules, x->method),
                                     path_label(rules, call->rq.arena, path),
-                                    number(digits, (uint64_t)status) };
+                                    observe_number(digits, (uint64_t)status) };
     metrics_record(metrics_series(METRICS_http_server, labels), took_ns);
     metrics_record(metrics_single(METRICS_http_request_body),
                    x->content_length < 0 ? 0 : (uint64_t)x->content_length);
     metrics_record(metrics_single(METRICS_http_response_body), x->reply_bytes);
-}
-
-void
-http_observe_error(const struct request *rq)
-{
-    if (!rq->kernel->records_error_codes)
-        return;
-    const struct slice labels[] = { error_category(rq->error.err),
-                                    slice_str(err_info(rq->error.err)->code) };
-    metrics_record(metrics_series(METRICS_error_code, labels), 0);
 }
 
 /* --- the log of calls --------------------------------------------------------------------------*/
@@ -81,21 +57,17 @@ static void
 log_call(struct http_call *call, int status, uint64_t took_ns)
 {
     struct arena *arena = call->rq.arena;
-    struct slice agent = http_header_get(call->x, SLICE("User-Agent"));
-    char code[NUMBER_BYTES], duration[NUMBER_BYTES], size[NUMBER_BYTES];
     struct slice method = slice_str(call->rpc);
     if (!call->rq.kernel->api_log.obfuscates_urls)
         method = arena_printf(arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(call->x->method),
                               SLICE_ARG(decoded(arena, call->x->path)));
-    const struct log_field fields[] = {
-        { .name = "code", .text = number(code, (uint64_t)status), .is_number = true },
-        { .name = "duration", .text = number(duration, took_ns / 1000000u), .is_number = true },
-        { .name = "method", .text = method },
-        { .name = "size", .text = number(size, call->x->reply_bytes), .is_number = true },
-        { .name = "useragent", .text = agent },
-    };
-    log_write_fields(LOG_INFO, "dapr.runtime.http-info", SLICE("HTTP API Called"), fields,
-                     ARRAY_LEN(fields) - (agent.len == 0));
+    observe_log(call->x, &(struct observed_call){ .scope = "dapr.runtime.http-info",
+                                                  .words = SLICE("HTTP API Called"),
+                                                  .method = method,
+                                                  .code = (uint64_t)status,
+                                                  .took_ns = took_ns,
+                                                  .has_size = true,
+                                                  .size = call->x->reply_bytes });
 }
 
 void

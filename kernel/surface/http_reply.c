@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "surface/http_surface.h"
+#include "surface/observe.h"
 
 enum {
     ERROR_BYTES_MAX = 64 * 1024,
@@ -145,7 +146,7 @@ put_error(struct buf *out, const struct api_error *error)
 void
 http_fail(struct http_call *call)
 {
-    http_observe_error(&call->rq);
+    observe_error(&call->rq);
     struct buf out;
     buf_init(&out, ERROR_BYTES_MAX);
     struct slice body = SLICE(

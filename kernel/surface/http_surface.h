@@ -101,8 +101,6 @@ http_method_fn *http_route(struct http_call *call);
 
 /* http_observe.c: counts and logs the request that has been answered. */
 void http_observe(struct http_call *call, bool is_public);
-/* Counts the error that has just been recorded. */
-void http_observe_error(const struct request *rq);
 
 /* http_guard.c: tokens, CORS, trace context and baggage. False: the request has been answered. */
 bool http_guard(struct http_call *call, bool is_public) WARN_UNUSED;
