@@ -41,6 +41,7 @@ struct h2_head {
         struct h2_span name, value;
     } fields[LIMIT_http_headers_max];
     size_t count;
+    size_t cost; /* of all that came, kept or not */
     bool is_too_large;
     bool is_malformed;
     int64_t content_length;

@@ -29,7 +29,7 @@ h2_head_take(struct h2_server *server)
     }
     buf_clear(&head->bytes);
     head->method = head->target = head->authority = (struct h2_span){ 0 };
-    head->count = 0;
+    head->count = head->cost = 0;
     head->is_too_large = head->is_malformed = false;
     head->content_length = HTTP_LENGTH_UNKNOWN;
     return head;
@@ -77,15 +77,11 @@ add_field(struct h2_head *head, struct slice name, struct slice value)
 bool
 h2_head_add(struct h2_head *head, struct slice name, struct slice value, size_t bytes_max)
 {
-    size_t cost = head->bytes.len + name.len + value.len;
-    if (cost > bytes_max)
+    head->cost += name.len + value.len + FIELD_COST_BYTES;
+    if (head->bytes.len + name.len + value.len > bytes_max)
         head->is_too_large = true;
-    if (head->is_too_large) {
-        /* Counted on, so that a head that never ends is noticed. */
-        head->count++;
-        return cost <= bytes_max * ABUSE_FACTOR &&
-               head->count <= bytes_max * ABUSE_FACTOR / FIELD_COST_BYTES;
-    }
+    if (head->is_too_large)
+        return head->cost <= bytes_max * ABUSE_FACTOR;
     if (slice_eq(name, SLICE(":method")))
         head->method = add_text(head, value);
     else if (slice_eq(name, SLICE(":path")))
@@ -127,7 +123,7 @@ struct slice
 h2_head_get(const struct h2_head *head, struct slice name)
 {
     const char *base = head->bytes.data;
-    for (size_t i = 0; i < head->count && i < LIMIT_http_headers_max; i++) {
+    for (size_t i = 0; i < head->count; i++) {
         const struct h2_field *f = &head->fields[i];
         if (f->name.len == name.len && memcmp(base + f->name.at, name.data, name.len) == 0)
             return slice_of(base + f->value.at, f->value.len);
