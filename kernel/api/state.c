@@ -130,7 +130,7 @@ decrypt_value(struct request *rq, const struct component *store, struct slice ke
     err_t err = state_body_all(rq, body, LIMIT_state_encrypted_bytes_max, &stored.bytes);
     if (err != OK)
         return fail_get(rq, store, key, err, &body->call, operation_reason(rq, err, &body->call));
-    state_crypt_open(rq, &body->call, &stored, 1);
+    state_crypt_open(rq, store, &body->call, &stored, 1);
     if (stored.error.len > 0)
         return fail_get(rq, store, key, OK, &body->call, stored.error);
     body->is_decrypted = true;
@@ -433,8 +433,8 @@ read_bulk_items(struct request *rq, const Remora__Plugin__V1__StateValues *value
 
 /* The whole body, decrypted item by item; what cannot be read is that item's error alone. */
 static err_t
-decrypt_items(struct request *rq, struct state_bulk_item *items, size_t count,
-              struct state_body *body)
+decrypt_items(struct request *rq, const struct component *store, struct state_bulk_item *items,
+              size_t count, struct state_body *body)
 {
     struct state_stored *stored = ARENA_ARRAY(rq->arena, struct state_stored, count);
     struct slice rest;
@@ -445,7 +445,7 @@ decrypt_items(struct request *rq, struct state_bulk_item *items, size_t count,
         stored[i].bytes = slice_first(rest, (size_t)items[i].value.value_bytes);
         rest = slice_from(rest, stored[i].bytes.len);
     }
-    state_crypt_open(rq, &body->call, stored, count);
+    state_crypt_open(rq, store, &body->call, stored, count);
     size_t total = 0;
     for (size_t i = 0; i < count; i++)
         total += stored[i].bytes.len;
@@ -485,7 +485,7 @@ state_bulk_get(struct request *rq, struct component *store, const struct state_g
     if (!adds_up(items, count, call))
         return fail_bulk(rq, ERR_PLUGIN_PROTOCOL, call, SLICE("the plugin's answer is malformed"));
     *ret_items = items;
-    return call->facts->encryption == NULL ? OK : decrypt_items(rq, items, count, ret_body);
+    return call->facts->encryption == NULL ? OK : decrypt_items(rq, store, items, count, ret_body);
 }
 
 /* --- transaction -------------------------------------------------------------------------------*/

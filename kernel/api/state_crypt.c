@@ -79,7 +79,8 @@ struct open_job {
     struct arena *arena;
     const struct encryption *encryption;
     struct slice store;
-    struct state_stored *values;
+    const struct slice *stored;
+    struct state_stored *values; /* those with an error are opened */
     size_t count;
 };
 
@@ -87,26 +88,46 @@ static err_t
 open_all(void *arg)
 {
     struct open_job *job = arg;
+    bool has_failed = false;
     for (size_t i = 0; i < job->count; i++) {
         struct state_stored *value = &job->values[i];
-        struct slice error;
-        if (!encryption_open(job->encryption, job->arena, value->bytes, &value->bytes, &error))
-            value->error = arena_printf(
-                job->arena, "could not decrypt data for state store " SLICE_FMT ": " SLICE_FMT,
-                SLICE_ARG(job->store), SLICE_ARG(error));
+        struct slice error = SLICE_EMPTY;
+        if (value->error.len == 0)
+            continue;
+        if (!encryption_open(job->encryption, job->arena, job->stored[i], &value->bytes, &error))
+            has_failed = true;
+        value->error = error.len == 0
+                           ? error
+                           : arena_printf(job->arena,
+                                          "could not decrypt data for state store " SLICE_FMT
+                                          ": " SLICE_FMT,
+                                          SLICE_ARG(job->store), SLICE_ARG(error));
     }
-    return OK;
+    return has_failed ? ERR_MALFORMED : OK;
 }
 
 void
-state_crypt_open(struct request *rq, const struct component_call *call, struct state_stored *values,
-                 size_t count)
+state_crypt_open(struct request *rq, const struct component *store,
+                 const struct component_call *call, struct state_stored *values, size_t count)
 {
-    struct open_job job = { rq->arena, call->facts->encryption, call->facts->name, values, count };
+    struct slice *stored = ARENA_ARRAY(rq->arena, struct slice, count);
+    struct open_job job = { .arena = rq->arena,
+                            .encryption = call->facts->encryption,
+                            .store = call->facts->name,
+                            .stored = stored,
+                            .values = values,
+                            .count = count };
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        bytes += values[i].bytes.len;
-        values[i].error = SLICE_EMPTY;
+        stored[i] = values[i].bytes;
+        values[i].error = SLICE("not yet opened");
+        bytes += stored[i].len;
     }
-    (void)run_job(rq, bytes, open_all, &job); /* cannot fail */
+    if (run_job(rq, bytes, open_all, &job) == OK || store->facts == call->facts ||
+        store->facts->encryption == NULL)
+        return;
+    struct component_facts *facts = component_facts_ref(store->facts);
+    job.encryption = facts->encryption;
+    (void)run_job(rq, bytes, open_all, &job); /* the values tell */
+    component_facts_unref(facts);
 }

@@ -27,8 +27,9 @@ struct state_stored {
     struct slice error; /* why there is no value; empty without */
 };
 
-/* With the keys of the generation that answered. */
-void state_crypt_open(struct request *rq, const struct component_call *call,
-                      struct state_stored *values, size_t count);
+/* With the keys of the generation that answered; where it lacks one, with those of the generation
+ * that is there now: a record may have been written by the next one before it was read. */
+void state_crypt_open(struct request *rq, const struct component *store,
+                      const struct component_call *call, struct state_stored *values, size_t count);
 
 #endif

@@ -292,10 +292,20 @@ publish(struct task *t, const struct exchange *x, struct exchange_item *item, bo
     return err;
 }
 
+/* With encryption at rest nobody may write with a new key while some worker can read with the old
+ * ones only. */
 static err_t
 switch_overlap(struct task *t, const struct exchange *x, struct exchange_item *item)
 {
-    return publish(t, x, item, false);
+    if (item->facts.encryption == NULL || item->from == NULL)
+        return publish(t, x, item, false);
+    uint64_t outer = task_deadline_push(t, LIMIT_exchange_hold_ms);
+    err_t err = hold_writes(t, x, item);
+    task_deadline_pop(t, outer);
+    if (err == OK)
+        return publish(t, x, item, true);
+    release(x, item);
+    return err;
 }
 
 /* The old generation serves after all. */

@@ -4,8 +4,10 @@ cannot be used, records that cannot be read."""
 
 import base64
 import json
+import os
 import shutil
 import sqlite3
+import threading
 
 from remora import Folder, Redis, Sidecar, Store, component, equal, eventually, main, need, shared, test
 
@@ -210,6 +212,56 @@ def rotation():
     equal((store.get("a").status, store.get("b").text), (500, "b2"))
 
 
+@test("keys are changed under load: no request fails, both generations of records are read", "STATE-56 STATE-58")
+def rotation_under_load():
+    for workers in ("1", "3"):
+        rotate_under_load(f"--workers={workers}")
+
+
+def rotate_under_load(flag):
+    folder = Folder()
+    place = {"connectionString": folder / "e.db"}
+    first, second = ("key256",), ("new", "key256")
+    sidecar = Sidecar(vault(folder), encrypted("enc", "state.sqlite", *first, metadata=place), folder=folder, flags=[flag])
+    yaml = os.path.join(folder.path, "resources", "1.yaml")
+    stop, wrong = threading.Event(), []
+
+    def work(client):
+        store, count = Store(sidecar, "enc"), 0
+        while not stop.is_set():
+            count += 1
+            saved = store.save(f"c{client}", f"value {count}")
+            got = store.get(f"c{client}")
+            if (saved.status, got.status, got.text) != (204, 200, f"value {count}"):
+                wrong.append((saved, got))
+            others = [store.get(f"c{(client + 1) % 4}").status, store.bulk([f"c{i}" for i in range(4)]).text.count("error")]
+            if others not in ([200, 0], [204, 0]):
+                wrong.append(others)
+
+    def written_with(name):
+        return all(base64.b64decode(rows(folder / "e.db")[f"enc||c{i}"][0]).endswith(b"||" + name) for i in range(4))
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in range(4)]
+    for thread in threads:
+        thread.start()
+    equal(Store(sidecar, "enc").save("old", "kept").status, 204)
+    eventually(lambda: len(rows(folder / "e.db")) == 5, "every client has written")
+    for keys in (second, first + ("new",), second, ("new", "short"), second):
+        with open(yaml + ".tmp", "w") as f:
+            f.write(encrypted("enc", "state.sqlite", *keys, metadata=place))
+        os.rename(yaml + ".tmp", yaml)
+        if "short" in keys:
+            eventually(lambda: "what was there before goes on: crypto/aes: invalid key size 5" in sidecar.log(), "refused")
+        else:
+            eventually(lambda name=keys[0].encode(): written_with(name), "the keys are in use")
+        need(Store(sidecar, "enc").get("old").text == "kept", "an old record")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    equal(wrong, [])
+    need(base64.b64decode(rows(folder / "e.db")["enc||old"][0]).endswith(b"||key256"), "the old record was touched")
+
+
 @test("a key that cannot be used ends the start, without a digit of it", "STATE-52 STATE-53")
 def bad_keys():
     extract = "failed to extract encryption key: failed to extract encryption key: "
@@ -234,8 +286,6 @@ def bad_keys():
 
 @test("a store whose plugin dies is encrypted again when it is back", "STATE-51")
 def killed():
-    import os
-
     folder = Folder()
     sidecar = Sidecar(vault(folder), encrypted("enc", "state.sqlite", "key128", metadata={"connectionString": folder / "e.db"}),
                       folder=folder)
