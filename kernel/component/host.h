@@ -101,6 +101,14 @@ bool host_next_component(const struct host *host, size_t *cursor,
 struct plugin *host_plugin_at(struct host *host, size_t index);
 bool host_is_stopping(const struct host *host);
 
+/* Calls fn for every file that a secret store keeps its secrets in; the texts are valid during it.
+ */
+typedef void host_secret_file_fn(void *arg, struct slice store, const char *path);
+void host_each_secret_file(struct host *host, host_secret_file_fn *fn, void *arg);
+/* The secrets of a store have changed: whoever takes some from it is exchanged for another
+ * generation of itself, made with what the store says now. */
+void host_secrets_changed(struct host *host, struct slice store);
+
 /* JSON: the elements of the metadata API's `components`, and the members of `remora`. False if a
  * buffer's maximum is exceeded. */
 bool host_describe(struct host *host, struct buf *components, struct buf *details) WARN_UNUSED;

@@ -2,7 +2,8 @@
 /*
  * Components that wait for their secret store. One is held while the store it names is not there:
  * it is neither created nor failed, and the start does not wait for it once it is clear that the
- * store will not come by itself. As soon as the store serves, whoever waits for it is created.
+ * store will not come by itself. As soon as the store serves, whoever waits for it is created, and
+ * when its secrets change, whoever has taken some from it is exchanged.
  */
 #include "base/log.h"
 #include "component/host_internal.h"
@@ -75,5 +76,53 @@ members_store_changed(const struct member *store)
         if (member != NULL && member->spec->has_secrets && member->standing == STANDING_WAITING &&
             store_of(member) == store && !ev_is_active(&member->retry))
             member_init(member); /* created, or looked at once more */
+    }
+}
+
+/* --- rotation ----------------------------------------------------------------------------------*/
+
+static void
+each_file_of(const struct member *store, host_secret_file_fn *fn, void *arg)
+{
+    const struct manifest *manifest = plugin_manifest(store->ward->plugin);
+    struct arena scratch;
+    arena_init(&scratch);
+    for (size_t i = 0; i < manifest->file_count; i++) {
+        const struct manifest_file *file = &manifest->files[i];
+        const struct component_value *value = file->metadata == NULL
+                                                  ? NULL
+                                                  : component_value(store->spec,
+                                                                    slice_str(file->metadata));
+        const char *path = value == NULL ? NULL : manifest_file_of(file, value->value, &scratch);
+        if (path != NULL)
+            fn(arg, store->spec->name, path);
+    }
+    arena_fini(&scratch);
+}
+
+void
+host_each_secret_file(struct host *host, host_secret_file_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < host->member_count; i++) {
+        const struct member *member = host->members[i];
+        if (member != NULL && member->kind == COMPONENT_SECRETS && member->ward != NULL)
+            each_file_of(member, fn, arg);
+    }
+}
+
+void
+host_secrets_changed(struct host *host, struct slice store)
+{
+    for (size_t i = 0; i < host->member_count && !host->is_stopping; i++) {
+        struct member *member = host->members[i];
+        if (member == NULL || member->is_leaving || !member->spec->has_secrets ||
+            !slice_eq(member->spec->auth_secret_store, store))
+            continue;
+        log_info(SCOPE, "Component " SLICE_FMT ": the secrets of store " SLICE_FMT " have changed",
+                 SLICE_ARG(member->spec->name), SLICE_ARG(store));
+        if (member->next_spec != NULL)
+            member_change(member, member->next_load, member->next_spec);
+        else
+            member_change(member, member->load, member->spec);
     }
 }

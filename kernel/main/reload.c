@@ -24,6 +24,7 @@ enum {
     QUIET_RESOURCES_MS = 100,
     QUIET_PLUGINS_MS = 300, /* a large program takes a while to be copied */
     QUIET_MS_MAX = 2000,    /* something that never ends is acted upon after this */
+    FOLDER_BYTES = 1024,    /* a longer path of secrets is not watched */
     EVENT_BYTES = 2048,     /* several events; the rest comes with the next turn */
 };
 
@@ -59,6 +60,28 @@ watch(struct reload *reload, const char *folder, bool is_resources)
     reload->watched[reload->watched_count++] = (struct watched){ id, is_resources };
 }
 
+/* The folder of a path, in `ret_folder`; false if it is too long. */
+static bool
+folder_of(const char *path, char ret_folder[FOLDER_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+    if (len == 0 || len >= FOLDER_BYTES)
+        return false;
+    memcpy(ret_folder, path, len);
+    ret_folder[len] = '\0';
+    return true;
+}
+
+static void
+watch_secret_file(void *arg, struct slice store, const char *path)
+{
+    char folder[FOLDER_BYTES];
+    (void)store;
+    if (folder_of(path, folder))
+        watch(arg, folder, false);
+}
+
 void
 reload_watch_plugins(struct reload *reload)
 {
@@ -67,6 +90,7 @@ reload_watch_plugins(struct reload *reload)
         return; /* off, or stopped: the start may have failed at once */
     for (size_t i = 0; (plugin = host_plugin_at(reload->runtime->host, i)) != NULL; i++)
         watch(reload, plugin_manifest(plugin)->folder, false);
+    host_each_secret_file(reload->runtime->host, watch_secret_file, reload);
 }
 
 /* --- what happened -----------------------------------------------------------------------------*/
@@ -108,6 +132,27 @@ on_plugin_file(struct reload *reload, int id, const char *file)
     }
 }
 
+/* What on_secret_file() looks for. */
+struct secret_event {
+    struct reload *reload;
+    int id;
+    const char *file;
+};
+
+static void
+on_secret_file(void *arg, struct slice store, const char *path)
+{
+    const struct secret_event *event = arg;
+    char folder[FOLDER_BYTES];
+    bool is_swapped_folder = strncmp(event->file, "..", 2) == 0; /* as Kubernetes does it */
+    if ((strcmp(event->file, base_name(path)) != 0 && !is_swapped_folder) ||
+        !folder_of(path, folder) ||
+        inotify_add_watch(event->reload->fd, folder, EVENTS) != event->id)
+        return;
+    (void)map_put(&event->reload->rotated, store, event->reload);
+    restart_timer(event->reload, &event->reload->secrets, QUIET_RESOURCES_MS);
+}
+
 /* Resources are .yaml and .yml files; Kubernetes swaps the folder behind a link named "..data". */
 static bool
 is_resource_file(const struct inotify_event *event)
@@ -124,8 +169,11 @@ on_event(struct reload *reload, const struct inotify_event *event)
     if ((event->mask & IN_Q_OVERFLOW) != 0 ||
         (watched != NULL && watched->is_resources && is_resource_file(event)))
         restart_timer(reload, &reload->resources, QUIET_RESOURCES_MS);
-    else if (watched != NULL && event->len > 0)
-        on_plugin_file(reload, event->wd, event->name);
+    if (watched == NULL || event->len == 0)
+        return;
+    on_plugin_file(reload, event->wd, event->name);
+    struct secret_event secret = { reload, event->wd, event->name };
+    host_each_secret_file(reload->runtime->host, on_secret_file, &secret);
 }
 
 static void
@@ -190,6 +238,20 @@ on_plugins_quiet(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 static void
+on_secrets_quiet(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct reload *reload = timer->data;
+    ev_timer_stop(loop, timer);
+    size_t cursor = 0;
+    struct slice store;
+    void *value;
+    while (map_next(&reload->rotated, &cursor, &store, &value))
+        host_secrets_changed(reload->runtime->host, store);
+    map_fini(&reload->rotated);
+}
+
+static void
 log_folders(const struct text_list *folders)
 {
     struct buf list;
@@ -209,9 +271,12 @@ reload_open(struct reload *reload, struct runtime *runtime)
     const struct text_list *folders = &runtime->options.resources;
     *reload = (struct reload){ .runtime = runtime, .fd = -1 };
     map_init(&reload->dirty);
+    map_init(&reload->rotated);
     ev_timer_init(&reload->resources, on_resources_quiet, 0., 0.);
     ev_timer_init(&reload->plugins, on_plugins_quiet, 0., 0.);
+    ev_timer_init(&reload->secrets, on_secrets_quiet, 0., 0.);
     reload->resources.data = reload->plugins.data = reload->watcher.data = reload;
+    reload->secrets.data = reload;
     if (runtime->hot_reload_is_off)
         return;
     reload->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -245,6 +310,7 @@ reload_stop(struct reload *reload)
         return;
     ev_timer_stop(reload->runtime->loop, &reload->resources);
     ev_timer_stop(reload->runtime->loop, &reload->plugins);
+    ev_timer_stop(reload->runtime->loop, &reload->secrets);
     if (reload->fd >= 0) {
         if (reload->is_started)
             ev_io_stop(reload->runtime->loop, &reload->watcher);
@@ -252,5 +318,6 @@ reload_stop(struct reload *reload)
     }
     free(TAKE(reload->watched));
     map_fini(&reload->dirty);
+    map_fini(&reload->rotated);
     *reload = (struct reload){ .runtime = NULL, .fd = -1 };
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hot reload: watches the resource folders and the folders of running plugins, and tells the host
- * what has changed. On by default; without it reload_now() is the only way. Main thread.
+ * Hot reload: watches the resource folders, the folders of running plugins and the files of secret
+ * stores, and tells the host what has changed. On by default; without it reload_now() is the only
+ * way. Main thread.
  */
 #ifndef MAIN_RELOAD_H
 #define MAIN_RELOAD_H
@@ -18,9 +19,11 @@ struct reload {
     bool is_started;
     bool is_wanted; /* asked for before it was started */
     ev_io watcher;
-    ev_timer resources; /* set while changes of resources settle */
-    ev_timer plugins;   /* likewise of plugins */
-    struct map dirty;   /* plugin name → itself: to be exchanged */
+    ev_timer resources;   /* set while changes of resources settle */
+    ev_timer plugins;     /* likewise of plugins */
+    ev_timer secrets;     /* likewise of secrets */
+    struct map dirty;     /* plugin name → itself: to be exchanged */
+    struct map rotated;   /* secret store → itself: its secrets have changed */
     uint64_t restless_ms; /* since when there are events without a pause */
     struct watched *watched;
     size_t watched_count;
@@ -28,7 +31,7 @@ struct reload {
 
 /* Watches from now on, and does nothing yet. */
 void reload_open(struct reload *reload, struct runtime *runtime);
-/* Folders of plugins that have come up since. */
+/* Folders of plugins and secrets that have come up since. */
 void reload_watch_plugins(struct reload *reload);
 /* Once the components have settled: acts on what has happened, and on what happens. */
 void reload_start(struct reload *reload);

@@ -652,18 +652,25 @@ opened(const struct manifest_file *file, char *path)
 }
 
 const char *
-manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena)
+manifest_file_of(const struct manifest_file *file, struct slice value, struct arena *arena)
 {
     struct slice path = file->is_uri ? path_of_uri(slice_trim(value)) : value;
     if (path.len == 0 || path.len >= PATH_MAX || slice_find_byte(path, '\0') >= 0 ||
         slice_eq(path, SLICE(":memory:")))
         return NULL;
     if (path.data[0] == '/')
-        return opened(file, arena_str(arena, path));
+        return arena_str(arena, path);
     char *here = getcwd(NULL, 0); /* as the plugin sees it, which starts in the same directory */
     if (here == NULL)
         return NULL;
     struct slice absolute = arena_printf(arena, "%s/" SLICE_FMT, here, SLICE_ARG(path));
     free(here);
-    return opened(file, arena_str(arena, absolute));
+    return arena_str(arena, absolute);
+}
+
+const char *
+manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena)
+{
+    const char *path = manifest_file_of(file, value, arena);
+    return path == NULL ? NULL : opened(file, arena_str(arena, slice_str(path)));
 }

@@ -103,8 +103,11 @@ const struct manifest_type *
 manifest_find_type(const struct manifest *manifest, struct slice type, struct slice version);
 bool manifest_grants(const struct manifest *manifest, struct slice host_service);
 
-/* The path that a metadata value opens (the file it names, or that file's folder), absolute, in the
- * arena; NULL if it names none (empty, ":memory:", a shared memory URI, or beyond PATH_MAX). */
+/* The file that a metadata value names, absolute, in the arena; NULL if it names none (empty,
+ * ":memory:", a shared memory URI, or beyond PATH_MAX). */
+const char *
+manifest_file_of(const struct manifest_file *file, struct slice value, struct arena *arena);
+/* What is opened to the plugin for it: the file, or its folder where the manifest says so. */
 const char *
 manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena);
 
