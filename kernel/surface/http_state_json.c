@@ -79,11 +79,13 @@ grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t it
     return items;
 }
 
-/* An object of strings. */
+/* An object of strings. Of two members of one name the last counts, also if it is null. */
 static void
 read_metadata(struct parser *p, struct pair **ret_pairs, size_t *ret_count)
 {
     enum json_type type = json_peek(&p->json);
+    *ret_pairs = NULL;
+    *ret_count = 0;
     if (type != JSON_OBJECT) {
         if (type != JSON_NULL)
             wrong_field(p, type, "metadata", "map[string]string");

@@ -149,6 +149,18 @@ TEST(of_two_lists_of_one_name_the_last_counts)
     finish(&f);
 }
 
+TEST(metadata_that_null_takes_back_is_gone)
+{
+    struct fixture f;
+    struct save_request save;
+    begin(&f);
+    REQUIRE_OK(parse_state_items(
+        &f.rq, SLICE("[{\"key\":\"a\",\"metadata\":{\"n\":\"v\"},\"metadata\":null}]"), &save));
+    CHECK(save.items[0].metadata == NULL);
+    CHECK_EQ_U64(save.items[0].metadata_count, 0);
+    finish(&f);
+}
+
 TEST(what_follows_the_body_is_not_dropped)
 {
     struct fixture f;
