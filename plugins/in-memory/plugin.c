@@ -19,12 +19,14 @@
 enum {
     SWEEP_SECONDS = 1,
     EXPORT_IDLE_SWEEPS = 30, /* nobody asks any more: the exchange was given up */
+    BURIAL_ENTRIES = 4096,   /* freed at a time */
     SWEEP_BUCKETS = 16384,   /* a sweep this long takes less than a millisecond */
 };
 
 struct store {
     struct table table;
     ev_timer sweeper;
+    struct store *next_closed;
     unsigned export_idle_sweeps; /* since the last piece was asked for */
 };
 
@@ -68,13 +70,35 @@ store_init(remora_call *call, const struct remora_config *config)
                       0);
 }
 
+/* What is left of closed stores goes while nobody waits: after an exchange the successor serves
+ * from this very process. */
+static struct store *closed;
+static ev_idle burial;
+
+static void
+on_burial(struct ev_loop *loop, ev_idle *watcher, int events)
+{
+    (void)events;
+    struct store *store = closed;
+    if (store == NULL) {
+        ev_idle_stop(loop, watcher);
+    } else if (table_fini_some(&store->table, BURIAL_ENTRIES)) {
+        closed = store->next_closed;
+        free(store);
+    }
+}
+
 static void
 store_close(void *self)
 {
     struct store *store = self;
     ev_timer_stop(remora_loop(), &store->sweeper);
-    table_fini(&store->table);
-    free(store);
+    store->next_closed = closed;
+    closed = store;
+    if (!ev_is_active(&burial)) {
+        ev_idle_init(&burial, on_burial);
+        ev_idle_start(remora_loop(), &burial);
+    }
 }
 
 /* --- handover ----------------------------------------------------------------------------------*/

@@ -18,16 +18,25 @@ table_init(struct table *table)
            getrandom(&table->seed, sizeof table->seed, 0) == sizeof table->seed;
 }
 
-void
-table_fini(struct table *table)
+bool
+table_fini_some(struct table *table, size_t entries)
 {
-    while (table->oldest != NULL) {
+    for (; table->oldest != NULL && entries > 0; entries--) {
         struct entry *entry = table->oldest;
         table->oldest = entry->newer;
         free(entry);
     }
+    if (table->oldest != NULL)
+        return false;
     free(table->buckets);
     *table = (struct table){ 0 };
+    return true;
+}
+
+void
+table_fini(struct table *table)
+{
+    (void)table_fini_some(table, SIZE_MAX); /* that is all */
 }
 
 static uint64_t

@@ -43,6 +43,8 @@ struct table {
 /* False if memory is out, as all that is bool here. */
 bool table_init(struct table *table);
 void table_fini(struct table *table);
+/* The same, in several calls: frees at most so many entries, and returns true when it is done. */
+bool table_fini_some(struct table *table, size_t entries);
 
 /* With a fresh ETag; NULL if memory is out. Not in the table yet. */
 struct entry *entry_new(const struct table *table, struct remora_slice key,
