@@ -217,6 +217,7 @@ host_reload(struct host *host, struct host_load *load)
         else if (member->standing == STANDING_READY && member->next_spec == NULL)
             free(TAKE(member->error)); /* a change that failed was taken back */
     }
+    wards_look(host);
 }
 
 static struct ward *

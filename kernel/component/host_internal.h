@@ -72,6 +72,7 @@ struct ward {
     bool is_due;                         /* it may take over when no other exchange is under way */
     bool swap_again;                     /* asked for while a swap was under way */
     struct read_manifest *next_manifest; /* counted; with which; NULL: its own */
+    ev_timer idle;                       /* set while no component needs it */
     bool is_left;    /* another has taken over; what could not move yet is still here */
     bool is_retired; /* has nothing to serve any more */
 };
@@ -153,7 +154,8 @@ struct supervisor_hooks ward_hooks(struct host *host);
 void ward_swap(struct ward *ward, struct read_manifest *manifest);
 /* An exchange to this ward has been made: the members moved (or not). */
 void ward_swapped(struct ward *ward, const char *error);
-/* Exchanges have ended: whoever waited for that goes on, whoever is left with nothing goes. */
+/* Exchanges have ended or components have gone: whoever waited for that goes on, whoever is left
+ * with nothing goes. */
 void wards_look(struct host *host);
 /* Which ward serves what this one cannot any more. */
 struct ward *ward_heir(struct ward *ward);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "async/listener.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "component/dock.h"
 #include "component/host_internal.h"
@@ -34,6 +35,8 @@ read_manifest_unref(struct read_manifest *manifest)
     free(manifest);
 }
 
+static void on_idle(struct ev_loop *loop, ev_timer *timer, int events);
+
 static struct ward *
 ward_new(struct host *host, struct plugin *plugin, struct worker *worker,
          struct read_manifest *manifest)
@@ -46,6 +49,8 @@ ward_new(struct host *host, struct plugin *plugin, struct worker *worker,
         .host = host, .plugin = plugin, .worker = worker, .manifest = read_manifest_ref(manifest)
     };
     host->wards[host->ward_count++] = ward;
+    ev_timer_init(&ward->idle, on_idle, LIMIT_plugin_idle_ms / 1000.0, 0.);
+    ward->idle.data = ward;
     plugin_set_user(plugin, ward);
     return ward;
 }
@@ -73,6 +78,7 @@ ward_heir(struct ward *ward)
 static void
 ward_free(struct ward *ward)
 {
+    ev_timer_stop(ward->host->config.loop, &ward->idle);
     link_unref(ward->link);
     read_manifest_unref(ward->manifest);
     read_manifest_unref(ward->next_manifest);
@@ -534,11 +540,41 @@ ward_swapped(struct ward *ward, const char *error)
     read_manifest_unref(manifest);
 }
 
+static bool
+is_needed(const struct ward *ward)
+{
+    return has_members(ward) || is_awaited(ward) || ward->exchange_count > 0 ||
+           ward->predecessor != NULL || ward->successor != NULL;
+}
+
+static void
+on_idle(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct ward *ward = timer->data;
+    ev_timer_stop(loop, timer);
+    if (!ward->host->is_stopping && !is_needed(ward))
+        plugin_stop(ward->plugin, "no component needs it");
+}
+
+static void
+watch_need(struct ward *ward)
+{
+    struct ev_loop *loop = ward->host->config.loop;
+    if (is_needed(ward) || ward->is_retired) {
+        ev_timer_stop(loop, &ward->idle);
+    } else if (!ev_is_active(&ward->idle) && plugin_state(ward->plugin) == PLUGIN_READY) {
+        ev_timer_set(&ward->idle, LIMIT_plugin_idle_ms / 1000.0, 0.);
+        ev_timer_start(loop, &ward->idle);
+    }
+}
+
 void
 wards_look(struct host *host)
 {
     for (size_t i = 0; i < host->ward_count; i++) {
         struct ward *ward = host->wards[i];
+        watch_need(ward);
         if (ward->is_due)
             take_over(ward);
         else if (ward->is_left && !ward->is_retired && ward->exchange_count == 0 &&
