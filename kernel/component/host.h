@@ -31,7 +31,7 @@ struct host_component {
     bool is_ready;
     struct slice plugin; /* empty: none hosts it */
     struct slice error;  /* of the last failure; empty without */
-    uint32_t generation; /* counts its Init calls */
+    uint32_t generation; /* that serves, or served last; each Init is one */
     uint32_t capabilities;
 };
 

@@ -35,7 +35,8 @@ struct member {
 
     enum component_kind kind;
     struct ward *ward;   /* NULL: no plugin hosts it */
-    uint32_t generation; /* counts Init calls */
+    uint32_t init_count; /* numbers the generations */
+    uint32_t generation; /* that serves, or served last */
     uint32_t handle;     /* of the generation that serves */
     enum standing standing;
     bool is_settled; /* has been ready, or has failed, once */

@@ -301,7 +301,7 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
     const struct component_value *strategy = component_value(spec, SLICE("keyPrefix"));
     enum component_kind kind = member->kind;
     (void)component_kind_of(spec->type, &kind); /* it was checked */
-    member->generation++;
+    member->init_count++;
     *item = (struct exchange_item){
         .user = member,
         .spec = spec,
@@ -316,7 +316,7 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                    .key_prefix = key_prefix(
                        &load->arena, strategy == NULL ? SLICE_EMPTY : strategy->value,
                        host->config.app_id, host->config.namespace_, spec->name),
-                   .generation = member->generation,
+                   .generation = member->init_count,
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),
     };
@@ -379,6 +379,7 @@ switched(struct member *member, struct exchange_item *item, struct ward *to)
     member->writes = TAKE(item->writes);
     member->shape = TAKE(item->shape);
     member->kind = item->facts.kind;
+    member->generation = item->facts.generation;
     member->handle = item->facts.handle;
     member->capabilities = item->facts.capabilities;
     member->ward = to;
