@@ -119,7 +119,7 @@ class Client:
 class Clients:
     """Starts the clients; join() returns their accounts."""
 
-    def __init__(self, count, address, store, seconds, seed, name="c"):
+    def __init__(self, count, address, store, seconds, seed, name="c", kind=Client):
         self.children = []
         until = time.monotonic() + seconds
         for i in range(count):
@@ -127,7 +127,7 @@ class Clients:
             pid = os.fork()
             if pid == 0:
                 os.close(reading)
-                self.child(Client(address, store, f"{name}{i}", seed), until, writing)
+                self.child(kind(address, store, f"{name}{i}", seed), until, writing)
             os.close(writing)
             self.children.append((pid, reading))
 
