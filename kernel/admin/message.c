@@ -58,6 +58,7 @@ message_plugin(struct arena *arena, const struct plugin_status *status, const st
     plugin->state = message_text(arena, slice_str(plugin_state_name(status->state)));
     plugin->since_unix_ms = status->since_unix_ms;
     plugin->pid = (int32_t)status->pid;
+    plugin->group = (int32_t)status->group;
     plugin->generation = status->generation;
     plugin->restarts = status->restarts;
     plugin->reason = message_text(arena, status->reason);

@@ -406,6 +406,14 @@ link_peer_is(int fd, pid_t process_group)
     return peer.uid == geteuid() && peer.pid > 0 && getpgid(peer.pid) == process_group;
 }
 
+pid_t
+link_peer_pid(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.pid : 0;
+}
+
 struct link *
 link_new(struct worker *worker, int fd, const struct link_config *config)
 {

@@ -123,6 +123,8 @@ struct link {
 struct link *link_new(struct worker *worker, int fd, const struct link_config *config);
 /* The peer runs as our user and in that process group. */
 bool link_peer_is(int fd, pid_t process_group);
+/* The process that connected, in our numbers; 0 if the system does not say. */
+pid_t link_peer_pid(int fd);
 struct link *link_ref(struct link *link);
 void link_unref(struct link *link);
 /* Ends it: open calls fail, on_lost follows with this reason. */

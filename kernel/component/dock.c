@@ -148,8 +148,10 @@ on_accept(struct listener *listener, int fd)
         .host_services = dock->config.host_services,
         .host_service_count = dock->config.host_service_count,
     };
+    struct dock_event *event = event_new(dock, DOCK_CONNECTED);
+    event->pid = link_peer_pid(fd);
     dock->link = link_new(dock->config.worker, fd, &config);
-    tell(dock, event_new(dock, DOCK_CONNECTED));
+    tell(dock, event);
 }
 
 /* --- commands ----------------------------------------------------------------------------------*/

@@ -38,6 +38,7 @@ struct dock_event {
     const char *reason;                   /* FAILED, LOST: a constant */
     struct link *link;                    /* READY: counted */
     char build[DOCK_BUILD_BYTES_MAX + 1]; /* READY: which build it says it is */
+    pid_t pid;                            /* CONNECTED: of the process at the other end */
 };
 
 struct dock_config {

@@ -123,8 +123,9 @@ put_plugin(struct buf *out, const struct plugin_status *status, bool is_first)
               put_member(out, false, "build", status->build) &&
               put_member(out, false, "state", slice_str(plugin_state_name(status->state))) &&
               put_member(out, false, "reason", status->reason) &&
-              buf_printf(out, ",\"pid\":%d,\"generation\":%u,\"restarts\":%llu", (int)status->pid,
-                         status->generation, (unsigned long long)status->restarts) &&
+              buf_printf(out, ",\"pid\":%d,\"group\":%d,\"generation\":%u,\"restarts\":%llu",
+                         (int)status->pid, (int)status->group, status->generation,
+                         (unsigned long long)status->restarts) &&
               put_member(out, false, "lastExit", status->last_exit) &&
               put_member(out, false, "sandbox", status->sandbox_active) &&
               put_member(out, false, "sandboxMissing", status->sandbox_missing) &&

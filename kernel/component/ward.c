@@ -261,6 +261,8 @@ on_dock_event(struct mail *mail)
         ward->docks_open--;
         collect_soon(ward->host);
     } else if (ward->dock != NULL && ward->dock_epoch == event->epoch) {
+        if (event->kind == DOCK_CONNECTED)
+            plugin_set_peer(ward->plugin, event->pid);
         supervisor_link_event(ward->plugin, event->epoch, link_events[event->kind], event->reason);
         if (event->kind == DOCK_READY)
             plugin_set_build(ward->plugin, slice_str(event->build));

@@ -251,7 +251,7 @@ forget_process(struct plugin *plugin, const char *exit_text)
     disarm(plugin);
     process_free(TAKE(plugin->process));
     (void)pthread_mutex_lock(&plugin->lock);
-    plugin->pid = 0;
+    plugin->group = plugin->peer = 0;
     output_flush(&plugin->output, on_line, plugin);
     if (exit_text != NULL)
         set_text(&plugin->last_exit, slice_str(exit_text));
@@ -370,10 +370,10 @@ start_process(struct plugin *plugin)
         goto out;
     }
     (void)pthread_mutex_lock(&plugin->lock);
-    plugin->pid = process_pid(plugin->process);
+    plugin->group = process_pid(plugin->process);
     (void)pthread_mutex_unlock(&plugin->lock);
     arm(plugin, s->config.start_ms);
-    s->hooks.spawned(s->hooks.arg, plugin, plugin->generation, plugin->pid);
+    s->hooks.spawned(s->hooks.arg, plugin, plugin->generation, plugin->group);
     if (!plugin->is_wanted)
         plugin_stop(plugin, "stopped while it was started");
 out:
@@ -613,6 +613,14 @@ plugin_set_build(struct plugin *plugin, struct slice build)
 }
 
 void
+plugin_set_peer(struct plugin *plugin, pid_t pid)
+{
+    (void)pthread_mutex_lock(&plugin->lock);
+    plugin->peer = plugin->group == 0 ? 0 : pid;
+    (void)pthread_mutex_unlock(&plugin->lock);
+}
+
+void
 plugin_set_user(struct plugin *plugin, void *user)
 {
     plugin->user = user;
@@ -637,7 +645,8 @@ plugin_status(struct plugin *plugin, struct arena *arena)
         .last_exit = arena_dup(arena, slice_str(plugin->last_exit)),
         .sandbox_active = arena_dup(arena, slice_str(plugin->sandbox_active)),
         .sandbox_missing = arena_dup(arena, slice_str(plugin->sandbox_missing)),
-        .pid = plugin->pid,
+        .group = plugin->group,
+        .pid = plugin->peer,
         .generation = plugin->generation,
         .restarts = plugin->restarts,
         .since_unix_ms = plugin->since_unix_ms,

@@ -54,7 +54,8 @@ struct plugin {
     int64_t since_unix_ms;
     uint32_t generation;
     uint64_t restarts;
-    pid_t pid;
+    pid_t group;
+    pid_t peer; /* of the group the one that connected; 0 before that */
     char *build;
     char *reason;
     char *last_exit;

@@ -159,6 +159,9 @@ const char *plugin_name(const struct plugin *plugin);
 uint32_t plugin_generation(const struct plugin *plugin);
 /* Which build the running process says it is. */
 void plugin_set_build(struct plugin *plugin, struct slice build);
+/* Who has connected, for people: of the group's processes the one that is the plugin. As the system
+ * says, not the plugin. */
+void plugin_set_peer(struct plugin *plugin, pid_t pid);
 /* For the owner of the hooks; NULL at first. */
 void plugin_set_user(struct plugin *plugin, void *user);
 void *plugin_user(const struct plugin *plugin);
@@ -173,7 +176,8 @@ struct plugin_status {
     struct slice last_exit;       /* "killed by SIGSEGV"; empty if none has ended yet */
     struct slice sandbox_active;  /* "pid-namespace,landlock-7,…"; empty before it is known */
     struct slice sandbox_missing; /* "landlock(reason),…" */
-    pid_t pid;                    /* of the group; 0 if none runs */
+    pid_t group;                  /* its process group, led by the shim; 0 if none runs */
+    pid_t pid;                    /* of the plugin itself; 0 before it has connected */
     uint32_t generation;          /* of processes: how many were started */
     uint64_t restarts;            /* of them, those that replaced one that ended unasked */
     int64_t since_unix_ms;        /* of the state */

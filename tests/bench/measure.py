@@ -181,7 +181,7 @@ class Product(remora.Sidecar):
             fill(self.address, store)
 
     def plugin_pids(self):
-        return {name: tree(row["pid"]) for name, row in self.plugins().items()}
+        return {name: tree(row["group"]) for name, row in self.plugins().items()}
 
     def groups(self, plugin):
         return {"kernel": [self.pid], "plugin": self.plugin_pids()[plugin]}

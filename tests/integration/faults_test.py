@@ -112,7 +112,7 @@ def killed_under_load():
             served = load.good()
             eventually(lambda: load.good() > served + 20, "it serves")
             # By turns the plugin itself and the outermost of the processes that confine it.
-            pid = sidecar.plugin_pid("sqlite") if round_ % 2 else sidecar.plugins()["sqlite"]["pid"]
+            pid = sidecar.plugin_pid("sqlite") if round_ % 2 else sidecar.plugins()["sqlite"]["group"]
             os.kill(pid, signal.SIGKILL)
             eventually(lambda: not is_running(pid), "it is dead")
             equal(Store(sidecar, "mem").save("k", 1).status, 204, "other plugins do not notice")
@@ -150,7 +150,7 @@ def waits_for_restart():
     sidecar = Sidecar(MEM)
     for _ in range(3):
         Store(sidecar, "mem").save("answered", 1)
-        pid = sidecar.plugins()["in-memory"]["pid"]
+        pid = sidecar.plugins()["in-memory"]["group"]
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not is_running(pid), "it is dead")
         equal([Store(sidecar, "mem").save("k", i).status for i in range(20)], [204] * 20)

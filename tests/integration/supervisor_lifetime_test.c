@@ -173,7 +173,7 @@ plugin_ends(const char *name, struct setting setting, const char *how)
         if (strcmp(how, "exit") == 0)
             (void)!write(go, "x", 1);
         else if (strcmp(how, "kill") == 0)
-            kill(-status(&f).pid, SIGKILL);
+            kill(-status(&f).group, SIGKILL);
         else
             plugin_stop(f.plugin, "test");
         f.act = "none"; /* what is started again does not matter */

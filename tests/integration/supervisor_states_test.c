@@ -60,7 +60,7 @@ act(const char *name)
 static void
 signal_group(struct fixture *f, int number)
 {
-    pid_t group = status(f).pid;
+    pid_t group = status(f).group;
     REQUIRE(group > 0); /* or it would be our own */
     CHECK_EQ_INT(kill(-group, number), 0);
 }
@@ -93,14 +93,14 @@ TEST(it_goes_through_its_states_and_stops)
     supervisor_link_event(f.plugin, 2, LINK_LOST, "not its generation");
     CHECK_EQ_INT(plugin_state(f.plugin), PLUGIN_READY);
     WAIT_FOR(&f, has_printed(&f, "waiting"));
-    CHECK(status(&f).pid > 0);
-    CHECK(getpgid(status(&f).pid) == status(&f).pid);
+    CHECK(status(&f).group > 0);
+    CHECK(getpgid(status(&f).group) == status(&f).group);
     plugin_stop(f.plugin, "test");
     WAIT_FOR(&f, plugin_state(f.plugin) == PLUGIN_STOPPED);
     CHECK_EQ_STR(f.states, "starting handshaking ready draining stopped ");
     CHECK_SLICE_IS(status(&f).last_exit, "exit code 0");
     CHECK(has_printed(&f, "goodbye")); /* although it had no newline */
-    CHECK_EQ_INT(status(&f).pid, 0);
+    CHECK_EQ_INT(status(&f).group, 0);
     plugin_start(f.plugin);
     CHECK_EQ_INT(status(&f).generation, 2);
     CHECK_EQ_U64(status(&f).restarts, 0);
@@ -381,7 +381,7 @@ TEST(isolated_components_have_plugins_of_their_own)
     struct plugin_status *all = supervisor_statuses(f.supervisor, &f.arena, &count);
     REQUIRE(count == 2);
     CHECK_SLICE_IS(all[1].name, "act/orders");
-    CHECK(all[0].pid != all[1].pid);
+    CHECK(all[0].group != all[1].group);
     fixture_fini(&f);
 }
 

@@ -126,7 +126,7 @@ def old_dies():
     bed = Bed("memory", "file", workers=3)
     for i in range(8):
         for plugin in ("in-memory", "sqlite"):
-            old = bed.plugin(plugin)["pid"]
+            old = bed.plugin(plugin)["group"]
             version = bed.swap(plugin, wait=False)
             time.sleep(0.3 + 0.003 * i)  # about when the new one comes up
             kill_group(old)
@@ -144,7 +144,7 @@ def new_dies():
     with bed.load("file", seconds=4 * remora.SLOW, may_fail=True) as load:
         while time.monotonic() < load.until - 2 * remora.SLOW:
             bed.swap("sqlite", wait=False)
-            new = bed.eventually(lambda: (g := bed.generations("sqlite")) and len(g) == 2 and bed.plugin("sqlite")["pid"],
+            new = bed.eventually(lambda: (g := bed.generations("sqlite")) and len(g) == 2 and bed.plugin("sqlite")["group"],
                                  "two processes")
             kill_group(new)
             bed.eventually(lambda: len(bed.generations("sqlite")) == 1, "one process is left")

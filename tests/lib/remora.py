@@ -513,11 +513,8 @@ class Sidecar(Process):
         return {plugin["name"]: plugin for plugin in self.metadata()["remora"]["plugins"]}
 
     def plugin_pid(self, name):
-        """The plugin itself: the last of the processes that confine each other; the metadata names the first."""
-        pid = self.plugins()[name]["pid"]
-        while inner := children(pid):
-            pid = inner[0]
-        return pid
+        """The plugin itself, not one of those around it."""
+        return eventually(lambda: self.plugins()[name]["pid"], f"{name} has connected")
 
     def stop(self, seconds=None):
         self.signal(signal.SIGTERM)

@@ -97,7 +97,7 @@ class Bed:
     # --- what is seen ---
 
     def generations(self, plugin):
-        return [p for p in self.sidecar.metadata()["remora"]["plugins"] if p["name"] == plugin and p["pid"] != 0]
+        return [p for p in self.sidecar.metadata()["remora"]["plugins"] if p["name"] == plugin and p["group"] != 0]
 
     def plugin(self, plugin):
         """The newest process."""

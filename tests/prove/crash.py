@@ -26,7 +26,7 @@ rng = random.Random(_prove.SEED)
 
 
 def plugin_tree(sidecar, name):
-    return measure.tree(sidecar.plugins()[name]["pid"])
+    return measure.tree(sidecar.plugins()[name]["group"])
 
 
 def holdings(sidecar):

@@ -163,10 +163,7 @@ sidecar = start(folder, redis)
 use(sidecar, answers)
 for name in ("redis", "local-secrets"):  # the last words of a crash are shown, too
     plugins = call(sidecar, "GET", "/v1.0/metadata").json["remora"]["plugins"]
-    inner = next(plugin["pid"] for plugin in plugins if plugin["name"] == name)
-    while children := remora.children(inner):
-        inner = children[0]
-    os.kill(inner, signal.SIGSEGV)
+    os.kill(next(plugin["pid"] for plugin in plugins if plugin["name"] == name and plugin["pid"]), signal.SIGSEGV)
     remora.eventually(lambda: call(sidecar, "GET", "/v1.0/state/store/k").status == 200, "the store is back")
 answers.append(call(sidecar, "GET", "/v1.0/metadata").body)
 metrics = remora.call(sidecar.metrics, "GET", "/metrics").body

@@ -236,6 +236,8 @@ print_plugin(const Remora__Admin__V1__Plugin *plugin)
     add_pair(&table, "reason", plugin->reason);
     table_add(&table, "pid");
     add_pid(&table, plugin->pid);
+    table_add(&table, "group");
+    add_pid(&table, plugin->group);
     table_add(&table, "generation");
     table_addf(&table, "%" PRIu32, plugin->generation);
     table_add(&table, "restarts");

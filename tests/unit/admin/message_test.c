@@ -31,7 +31,8 @@ TEST(a_plugin_is_told_in_full)
         .last_exit = SLICE("exit code 3"),
         .sandbox_active = SLICE("seccomp"),
         .sandbox_missing = SLICE("landlock(no)"),
-        .pid = 42,
+        .pid = 43,
+        .group = 42,
         .generation = 7,
         .restarts = 6,
         .since_unix_ms = 99,
@@ -46,7 +47,7 @@ TEST(a_plugin_is_told_in_full)
     CHECK_EQ_STR(plugin->reason, "exit code 3");
     CHECK_EQ_STR(plugin->sandbox, "seccomp");
     CHECK_EQ_STR(plugin->sandbox_missing, "landlock(no)");
-    CHECK_EQ_INT(plugin->pid, 42);
+    CHECK_EQ_INT(plugin->pid, 43);
     CHECK_EQ_INT(plugin->generation, 7);
     CHECK_EQ_INT(plugin->restarts, 6);
     CHECK_EQ_INT(plugin->since_unix_ms, 99);
