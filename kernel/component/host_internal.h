@@ -27,11 +27,12 @@ struct member {
     struct component_spec *spec;
     struct host_load *next_load; /* a change that waits for the exchange under way; NULL without */
     struct component_spec *next_spec;
-    struct ward *next_ward; /* it waits for this plugin to be there; NULL otherwise */
-    struct ward *next_to;   /* a successor of it that may have its files; NULL without */
-    bool is_leaving;        /* removed once the exchange under way is over */
-    bool waits_for_swap;    /* it needs files that the running process cannot have */
-    bool is_trial;          /* not a component: a change on trial */
+    struct ward *next_ward;    /* it waits for this plugin to be there; NULL otherwise */
+    struct ward *next_to;      /* a successor of it that may have its files; NULL without */
+    bool is_leaving;           /* removed once the exchange under way is over */
+    bool waits_for_swap;       /* it needs files that the running process cannot have */
+    bool is_trial;             /* not a component: a change on trial */
+    bool is_waiting_to_change; /* until its new secret store is there */
 
     enum component_kind kind;
     struct ward *ward;   /* NULL: no plugin hosts it */
@@ -140,7 +141,10 @@ members_exchange(struct host *host, struct member *const *members, size_t count,
 
 /* Whether it waits for its secret store. */
 bool member_is_held(const struct member *member);
-/* The same; says so and settles it if the store will not come by itself. */
+/* Whether the store may still come: it is being created, and does not wait for itself through the
+ * stores it takes its own secrets from. */
+bool member_store_may_come(const struct member *member);
+/* Whether it waits; says so and settles it if the store will not come by itself. */
 bool member_hold(struct member *member);
 /* A secret store serves, or has failed: tells those that wait for it. Nothing for other kinds. */
 void members_store_changed(const struct member *store);

@@ -32,10 +32,8 @@ member_is_held(const struct member *member)
     return store == NULL || store->standing != STANDING_READY;
 }
 
-/* Whether the store may still come: it is being created, and does not wait for itself through the
- * stores it takes its own secrets from. */
-static bool
-may_come(const struct member *member)
+bool
+member_store_may_come(const struct member *member)
 {
     const struct member *store = store_of(member);
     for (size_t steps = 0; store != NULL && steps <= member->host->member_count; steps++) {
@@ -55,7 +53,7 @@ member_hold(struct member *member)
 {
     if (!member_is_held(member))
         return false;
-    if (member->is_settled || may_come(member))
+    if (member->is_settled || member_store_may_come(member))
         return true;
     struct slice name = member->spec->name, store = member->spec->auth_secret_store;
     log_warn(SCOPE,
@@ -63,6 +61,15 @@ member_hold(struct member *member)
              SLICE_ARG(name), SLICE_ARG(store));
     member_settle(member);
     return true;
+}
+
+/* What was asked for while its store was not there; it may have to wait for another one. */
+static void
+change_at_last(struct member *member)
+{
+    struct host_load *load = host_load_ref(member->next_load);
+    member_change(member, load, member->next_spec);
+    host_load_unref(load);
 }
 
 void
@@ -73,8 +80,12 @@ members_store_changed(const struct member *store)
         return;
     for (size_t i = 0; i < host->member_count && !host->is_stopping; i++) {
         struct member *member = host->members[i];
-        if (member != NULL && member->spec->has_secrets && member->standing == STANDING_WAITING &&
-            store_of(member) == store && !ev_is_active(&member->retry))
+        if (member == NULL || member->exchange != NULL)
+            continue;
+        if (member->is_waiting_to_change)
+            change_at_last(member);
+        else if (member->spec->has_secrets && member->standing == STANDING_WAITING &&
+                 store_of(member) == store && !ev_is_active(&member->retry))
             member_init(member); /* created, or looked at once more */
     }
 }
@@ -120,9 +131,10 @@ host_secrets_changed(struct host *host, struct slice store)
             continue;
         log_info(SCOPE, "Component " SLICE_FMT ": the secrets of store " SLICE_FMT " have changed",
                  SLICE_ARG(member->spec->name), SLICE_ARG(store));
-        if (member->next_spec != NULL)
-            member_change(member, member->next_load, member->next_spec);
-        else
-            member_change(member, member->load, member->spec);
+        bool is_changing = member->next_spec != NULL;
+        struct component_spec *spec = is_changing ? member->next_spec : member->spec;
+        struct host_load *load = host_load_ref(is_changing ? member->next_load : member->load);
+        member_change(member, load, spec);
+        host_load_unref(load); /* it was held: the member gives up its own before it counts again */
     }
 }

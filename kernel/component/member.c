@@ -417,6 +417,7 @@ member_forget_change(struct member *member)
 {
     member->next_ward = member->next_to = NULL;
     member->next_spec = NULL;
+    member->is_waiting_to_change = false;
     if (member->next_load != NULL)
         host_load_unref(TAKE(member->next_load));
 }
@@ -603,9 +604,18 @@ member_change(struct member *member, struct host_load *load, struct component_sp
         free(trial.error);
         return;
     }
+    if (member_is_held(&trial) && !member_store_may_come(&trial)) {
+        member_stays(member, arena_printf(&load->arena, "secret store " SLICE_FMT " isn't loaded",
+                                          SLICE_ARG(spec->auth_secret_store)));
+        return;
+    }
     member_forget_change(member);
     member->next_load = host_load_ref(load);
     member->next_spec = spec;
+    if (member_is_held(&trial)) {
+        member->is_waiting_to_change = true;
+        return;
+    }
     member->next_ward = trial.ward;
     plugin_start(trial.ward->plugin);
     if (!is_allowed)

@@ -148,6 +148,40 @@ def killed():
         works(sidecar)
 
 
+@test("a change that needs a secret store waits for one that comes, and is refused without", "SEC-10")
+def changes():
+    folder = Folder()
+    sidecar = Sidecar(component("store", "state.in-memory"), folder=folder)
+    path = os.path.join(folder.path, "resources", "0.yaml")
+
+    def write(*texts):
+        with open(path + ".tmp", "w") as f:
+            f.write("---\n".join(texts))
+        os.rename(path + ".tmp", path)
+
+    def error():
+        return {c["name"]: c for c in sidecar.metadata()["remora"]["components"]}["store"].get("error", "")
+
+    works(sidecar)
+    secretly = with_secrets("store", "state.in-memory", {}, {"foo": ("pw", None)})
+    write(secretly)
+    eventually(lambda: "secret store vault isn't loaded" in error(), "refused")
+    works(sidecar)
+    updated = sidecar.log().count("Component updated: store")
+    write(secretly, vault(folder, {"pw": "x"}))
+    eventually(lambda: sidecar.log().count("Component updated: store") > updated, "changed with its store")
+    equal(error(), "")
+    works(sidecar)
+    write(with_secrets("store", "state.in-memory", {}, {"foo": ("absent", None)}), vault(folder, {"pw": "x"}))
+    eventually(lambda: "secret absent not found" in error(), "refused")
+    works(sidecar)
+    with open(folder / "vault.json", "w") as f:
+        json.dump({"absent": "y"}, f)
+    write(with_secrets("store", "state.in-memory", {"a": "b"}, {"foo": ("absent", None)}), vault(folder, {"absent": "y"}))
+    eventually(lambda: error() == "", "changed")
+    works(sidecar)
+
+
 @test("with several workers too", "SEC-10")
 def workers():
     folder = Folder()
