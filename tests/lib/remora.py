@@ -45,6 +45,18 @@ class Skip(Exception):
     """What the test needs is not on this machine."""
 
 
+def _skip_program(kind, value, trace):
+    """A Skip outside of any test (a program reads at its start what all its tests need) skips the program."""
+    if not issubclass(kind, Skip):
+        sys.__excepthook__(kind, value, trace)
+        return
+    print(f"skipped: {value}\n0 passed, 0 failed, 1 skipped", flush=True)
+    sys.exit(0)
+
+
+sys.excepthook = _skip_program
+
+
 def main():
     """Runs the tests whose name or requirements hold one of the arguments (all without)."""
     passed = failed = skipped = 0
