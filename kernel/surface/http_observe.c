@@ -97,7 +97,10 @@ sample_process(void *arg)
 static err_t
 put(void *arg, struct slice text)
 {
-    return http_reply_write(arg, text); /* suspends while the client does not keep up */
+    struct http_exchange *x = arg;
+    err_t err = http_reply_write(x, text); /* suspends while the client does not keep up */
+    task_yield(x->task);                   /* there may be very much of it: others have a turn */
+    return err;
 }
 
 void

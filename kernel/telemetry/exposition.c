@@ -72,23 +72,36 @@ number(struct writer *w, double value)
     text(w, number_text(value, digits));
 }
 
+/* How much of the front needs no escape. */
+static size_t
+plain_len(struct slice s)
+{
+    size_t len = 0;
+    while (len < s.len && (unsigned char)s.data[len] < 0x80 && s.data[len] != '\\' &&
+           s.data[len] != '"' && s.data[len] != '\n')
+        len++;
+    return len;
+}
+
 /* Escaped as the format asks; bytes that are no UTF-8 are replaced. */
 static void
 label_value(struct writer *w, struct slice s)
 {
-    for (size_t i = 0, len = 1; i < s.len; i += len) {
-        size_t sequence = slice_utf8_len(slice_from(s, i));
-        len = sequence == 0 ? 1 : sequence;
-        if (sequence == 0)
+    while (s.len > 0) {
+        size_t len = plain_len(s);
+        if (len == 0)
+            len = slice_utf8_len(s);
+        if (len == 0)
             text(w, SLICE("\xef\xbf\xbd"));
-        else if (s.data[i] == '\\')
+        else if (s.data[0] == '\\')
             text(w, SLICE("\\\\"));
-        else if (s.data[i] == '"')
+        else if (s.data[0] == '"')
             text(w, SLICE("\\\""));
-        else if (s.data[i] == '\n')
+        else if (s.data[0] == '\n')
             text(w, SLICE("\\n"));
         else
-            text(w, slice_of(s.data + i, len));
+            text(w, slice_first(s, len));
+        s = slice_from(s, len == 0 ? 1 : len);
     }
 }
 
