@@ -22,6 +22,13 @@
 
 struct request;
 
+/* The application behind this sidecar, as metadata shows it. */
+struct app_properties {
+    uint16_t port; /* 0: there is none */
+    struct slice protocol;
+    struct slice channel_address;
+};
+
 struct kernel {
     struct slice app_id;
     struct slice namespace_; /* empty if none */
@@ -31,6 +38,8 @@ struct kernel {
     const struct slice *allowed_origins; /* NULL: no CORS at all */
     size_t allowed_origin_count;
     struct secret_scopes secret_scopes; /* what the application may read */
+    struct app_properties app;
+    struct text_list enabled_features;
 
     /* Written by the main thread, read by all: relaxed, each is a fact of its own. */
     atomic_bool is_ready;          /* healthz */

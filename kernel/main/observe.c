@@ -35,17 +35,27 @@ log_buckets(const struct metrics_settings *settings)
     buf_fini(&text);
 }
 
+/* Hot reload is a feature that has to be turned off. */
 static void
-log_features(const struct feature_settings *features)
+list_features(struct runtime *runtime, const struct feature_settings *features)
+{
+    struct text_list *list = &runtime->kernel.enabled_features;
+    if (!feature_is_off(features, SLICE("HotReload")))
+        text_list_add(&runtime->arena, list, SLICE("HotReload"));
+    for (size_t i = 0; i < features->enabled.count; i++)
+        if (!slice_eq(features->enabled.items[i], SLICE("HotReload")))
+            text_list_add(&runtime->arena, list, features->enabled.items[i]);
+}
+
+static void
+log_features(const struct text_list *features)
 {
     struct buf text;
     buf_init(&text, 4096);
-    bool fits = feature_is_off(features, SLICE("HotReload")) ||
-                buf_append(&text, SLICE("HotReload"));
-    for (size_t i = 0; i < features->enabled.count && fits; i++)
-        if (!slice_eq(features->enabled.items[i], SLICE("HotReload")))
-            fits = buf_printf(&text, "%s" SLICE_FMT, text.len == 0 ? "" : " ",
-                              SLICE_ARG(features->enabled.items[i]));
+    bool fits = true;
+    for (size_t i = 0; i < features->count && fits; i++)
+        fits = buf_printf(&text, "%s" SLICE_FMT, text.len == 0 ? "" : " ",
+                          SLICE_ARG(features->items[i]));
     if (text.len > 0)
         log_info("dapr.runtime", "Enabled features: " SLICE_FMT, SLICE_ARG(buf_slice(&text)));
     buf_fini(&text);
@@ -61,7 +71,8 @@ observe_setup(struct runtime *runtime, const struct configuration *configuration
     if (options->given[FLAG_enable_api_logging])
         kernel->api_log.is_enabled = options->enable_api_logging;
     runtime->hot_reload_is_off = feature_is_off(&configuration->features, SLICE("HotReload"));
-    log_features(&configuration->features);
+    list_features(runtime, &configuration->features);
+    log_features(&kernel->enabled_features);
     runtime->serves_metrics = options->enable_metrics && !settings->is_off;
     log_info(SCOPE, "metric spec: {\"enabled\":%s}", runtime->serves_metrics ? "true" : "false");
     if (!runtime->serves_metrics)

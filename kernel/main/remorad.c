@@ -169,6 +169,15 @@ watch_signals(struct runtime *runtime)
 
 /* --- start -------------------------------------------------------------------------------------*/
 
+/* The last of all that had to come. */
+static void
+on_ready(struct runtime *runtime)
+{
+    atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
+    log_info(SCOPE, "dapr initialized. Status: Running. Init Elapsed %llums",
+             (unsigned long long)(clock_now_ms() - runtime->started_ms));
+}
+
 static void
 on_settled(void *arg)
 {
@@ -177,10 +186,11 @@ on_settled(void *arg)
         return;
     runtime->is_settled = true;
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
-    atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
     log_info(SCOPE, "All outstanding components processed");
-    log_info(SCOPE, "dapr initialized. Status: Running. Init Elapsed %llums",
-             (unsigned long long)(clock_now_ms() - runtime->started_ms));
+    if (runtime->options.app_port != 0)
+        app_port_wait(runtime, on_ready);
+    else
+        on_ready(runtime);
     reload_start(&runtime->reload);
 }
 
@@ -316,6 +326,9 @@ init_kernel(struct runtime *runtime)
     kernel->version = SLICE(REMORA_VERSION);
     kernel->api_token = options->api_token;
     kernel->body_bytes_max = options->max_body_bytes;
+    kernel->app = (struct app_properties){ .port = options->app_port,
+                                           .protocol = options->app_protocol.len > 0 ? options->app_protocol : SLICE("http"),
+                                           .channel_address = options->app_channel_address };
     kernel->shutdown = shutdown_request;
     kernel->describe = describe;
     kernel->sample = observe_sample;

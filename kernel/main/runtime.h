@@ -14,6 +14,7 @@
 #include "component/host.h"
 #include "config/cli.h"
 #include "http/h1_server.h"
+#include "main/app_port.h"
 #include "main/ending.h"
 #include "main/reload.h"
 #include "supervisor/rundir.h"
@@ -37,6 +38,7 @@ struct runtime_worker {
 
 struct runtime {
     struct ending ending;
+    struct app_port app_port;
     bool is_serving;            /* the workers run */
     bool is_settled;            /* components have been ready once, or failed and may */
     struct slice fatal_message; /* the log's last line; empty without */

@@ -41,6 +41,7 @@ static void
 close_host(struct runtime *runtime)
 {
     log_info(SCOPE, "Dapr is shutting down");
+    app_port_stop(runtime);
     reload_stop(&runtime->reload);
     host_stop(runtime->host, ending_close_ms(&runtime->ending, clock_now_ms()), on_host_stopped,
               runtime);
@@ -86,6 +87,7 @@ static void
 drain(struct runtime *runtime)
 {
     struct kernel *kernel = &runtime->kernel;
+    app_port_stop(runtime);
     atomic_store_explicit(&kernel->is_ready, false, memory_order_relaxed);
     atomic_store_explicit(&kernel->is_outbound_ready, false, memory_order_relaxed);
     for (size_t i = 0; i < runtime->server_names.count; i++)

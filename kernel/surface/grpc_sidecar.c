@@ -118,12 +118,18 @@ answer_metadata(struct rpc *rpc, struct slice components)
     Dapr__Proto__Runtime__V1__AppConnectionProperties app =
         DAPR__PROTO__RUNTIME__V1__APP_CONNECTION_PROPERTIES__INIT;
     Dapr__Proto__Runtime__V1__ActorRuntime actors = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__INIT;
-    app.protocol = pb_string(rq->arena, SLICE("http"));
-    app.channel_address = pb_string(rq->arena, SLICE("127.0.0.1"));
+    app.port = rq->kernel->app.port;
+    app.protocol = pb_string(rq->arena, rq->kernel->app.protocol);
+    app.channel_address = pb_string(rq->arena, rq->kernel->app.channel_address);
     actors.runtime_status = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__ACTOR_RUNTIME_STATUS__DISABLED;
     actors.placement = pb_string(rq->arena, SLICE("placement: disconnected"));
     response.id = pb_string(rq->arena, rq->kernel->app_id);
     response.runtime_version = pb_string(rq->arena, rq->kernel->version);
+    const struct text_list *features = &rq->kernel->enabled_features;
+    response.enabled_features = ARENA_ARRAY(rq->arena, char *, features->count + 1);
+    for (size_t i = 0; i < features->count; i++)
+        response.enabled_features[response.n_enabled_features++] = pb_string(rq->arena,
+                                                                             features->items[i]);
     response.app_connection_properties = &app;
     response.actor_runtime = &actors;
     read_components(rq->arena, components, &response);

@@ -16,7 +16,10 @@ http_health(struct http_call *call)
         (void)fail(&call->rq, ERR_HEALTH_APPID_NOT_MATCH, "dapr app-id does not match");
         http_fail(call);
     } else if (!atomic_load_explicit(&call->rq.kernel->is_ready, memory_order_relaxed)) {
-        (void)fail(&call->rq, ERR_HEALTH_NOT_READY, "dapr is not ready: [components]");
+        bool waits_for_app = atomic_load_explicit(&call->rq.kernel->is_outbound_ready,
+                                                  memory_order_relaxed);
+        (void)fail(&call->rq, ERR_HEALTH_NOT_READY, "dapr is not ready: [%s]",
+                   waits_for_app ? "app" : "components");
         http_fail(call);
     } else {
         http_no_content(call);
@@ -92,6 +95,33 @@ put_extended(struct http_json_writer *writer)
     http_json_put(writer, SLICE("}"));
 }
 
+static void
+put_features(struct http_json_writer *writer)
+{
+    const struct text_list *features = &writer->call->rq.kernel->enabled_features;
+    if (features->count == 0)
+        return;
+    for (size_t i = 0; i < features->count; i++) {
+        http_json_put(writer, i == 0 ? SLICE(",\"enabledFeatures\":[") : SLICE(","));
+        http_json_put_string(writer, features->items[i]);
+    }
+    http_json_put(writer, SLICE("]"));
+}
+
+static void
+put_app(struct http_json_writer *writer)
+{
+    const struct app_properties *app = &writer->call->rq.kernel->app;
+    http_json_put(writer, SLICE(",\"appConnectionProperties\":{"));
+    if (app->port != 0)
+        http_json_put(writer, arena_printf(writer->call->rq.arena, "\"port\":%u,", app->port));
+    http_json_put(writer, SLICE("\"protocol\":"));
+    http_json_put_string(writer, app->protocol);
+    http_json_put(writer, SLICE(",\"channelAddress\":"));
+    http_json_put_string(writer, app->channel_address);
+    http_json_put(writer, SLICE("}"));
+}
+
 void
 http_metadata_get(struct http_call *call)
 {
@@ -108,14 +138,15 @@ http_metadata_get(struct http_call *call)
         http_json_put_string(&writer, rq->kernel->app_id);
         http_json_put(&writer, SLICE(",\"runtimeVersion\":"));
         http_json_put_string(&writer, rq->kernel->version);
+        put_features(&writer);
         if (components.len > 0) {
             http_json_put(&writer, SLICE(",\"components\":["));
             http_json_put(&writer, buf_slice(&components));
             http_json_put(&writer, SLICE("]"));
         }
         put_extended(&writer);
-        http_json_put(&writer, SLICE(",\"appConnectionProperties\":{\"protocol\":\"http\","
-                                     "\"channelAddress\":\"127.0.0.1\"},\"actorRuntime\":{"
+        put_app(&writer);
+        http_json_put(&writer, SLICE(",\"actorRuntime\":{"
                                      "\"runtimeStatus\":\"DISABLED\",\"hostReady\":false,"
                                      "\"placement\":\"placement: disconnected\"},\"remora\":{"));
         http_json_put(&writer, buf_slice(&details));

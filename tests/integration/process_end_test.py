@@ -54,6 +54,38 @@ def forced():
     contains(sidecar.log(), "Force shutdown requested, exiting immediately without graceful shutdown")
 
 
+@test("a second signal ends it at once with exit code 1", "§1")
+def second_signal():
+    sidecar = Sidecar(MEM)
+    _, plugin = in_flight(sidecar)
+    equal(sidecar.healthz(), 204)
+    sidecar.signal(signal.SIGTERM)
+    eventually(lambda: "beginning shutdown" in sidecar.log(), "it has heard the first")
+    sidecar.signal(signal.SIGINT)
+    equal(sidecar.wait(3), 1)
+    contains(sidecar.log(), "Received signal 'interrupt' during shutdown; exiting immediately", "level=fatal")
+    eventually(lambda: not is_running(plugin), "the plugin is gone", 1)
+    left = [name for _, _, found in os.walk(sidecar.folder / "run") for name in found]
+    equal(left, [], "nothing stays in the run directory")
+
+
+@test("the log tells the end in the order and words of the reference", "§10")
+def words():
+    sidecar = Sidecar(MEM)
+    equal(sidecar.stop(), 0)
+    log, at = sidecar.log(), 0
+    for line in (
+        "Received signal 'terminated'; beginning shutdown",
+        f"Closing HTTP server 127.0.0.1:{sidecar.port}…",
+        "Dapr is shutting down",
+        "Shutting down component mem (state.in-memory/v1)",
+        "Dapr runtime stopped",
+        "Daprd shutdown gracefully",
+    ):
+        need(f'msg="{line}"' in log[at:], f"{line!r}, in this order, in:\n{log[-3000:]}")
+        at = log.index(f'msg="{line}"', at)
+
+
 @test("SIGHUP does not end it", "§9")
 def hangup():
     sidecar = Sidecar(MEM)
@@ -113,6 +145,16 @@ def blocked():
     equal(Store(sidecar, "mem").save("k", 1).status, 204)
     equal(sidecar.wait(), 0)
     contains(sidecar.log(), "Block shutdown period expired, entering shutdown...")
+
+
+@test("the block period counts from the signal, also while components start", "§10")
+def blocked_at_start():
+    sidecar = Sidecar(MEM, flags=["--dapr-block-shutdown-duration", "1s", "--app-port", str(free_port())], wait=False)
+    eventually(lambda: sidecar.healthz("/v1.0/healthz/outbound") == 204, "the components are there")
+    sidecar.signal(signal.SIGTERM)
+    eventually(lambda: "Blocking graceful shutdown for 1s" in sidecar.log(), "it is logged")
+    equal(Store(sidecar, "mem").save("k", 1).status, 204)
+    equal(sidecar.wait(), 0)
 
 
 @test("stdout closes at the end and no process is left, however it ends", "§1 ARCH-3")

@@ -105,8 +105,17 @@ def bad_flags():
     equal(code, 1)
 
 
-@test("a taken port is a start error", "§3")
+@test("a port in use is waited for a while, and is a start error after that", "§3")
 def port_taken():
+    silent = Silent()
+    sidecar = Sidecar(
+        MEM, http=False, wait=False, flags=["--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1"]
+    )
+    eventually(lambda: "API gRPC server is running" in sidecar.log(), "it has come to the HTTP port")
+    silent.socket.close()
+    sidecar.address = ("127.0.0.1", silent.port)
+    sidecar.wait_ready()
+    equal(sidecar.stop(), 0)
     silent = Silent()
     code, out, _ = run("--app-id", "shop", "--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1")
     equal(code, 1)
@@ -181,6 +190,59 @@ def complete_metadata():
         sidecar.metadata()["components"][0]["capabilities"],
         ["ETAG", "TRANSACTIONAL", "TTL", "DELETE_WITH_PREFIX", "KEYS_LIKE", "ACTOR"],
     )
+
+
+@test("with an app port the sidecar is ready once the application listens", "§3")
+def waits_for_app():
+    port = free_port()
+    sidecar = Sidecar(MEM, wait=False, flags=["--app-port", str(port), "--app-channel-address", "localhost"])
+    eventually(lambda: sidecar.healthz("/v1.0/healthz/outbound") == 204, "the components are there")
+    reply = sidecar.call("GET", "/v1.0/healthz")
+    equal((reply.status, reply.json["message"]), (500, "dapr is not ready: [app]"))
+    equal(Store(sidecar, "mem").save("k", 1).status, 204, "what does not need the application works")
+    waiting = f"application protocol: http. waiting on port {port}.  This will block until the app is listening on that port."
+    contains(sidecar.log(), waiting)
+    need("dapr initialized" not in sidecar.log(), "it has not said that it is ready")
+    with socket.create_server(("127.0.0.1", port)):
+        sidecar.wait_ready()
+    contains(sidecar.log(), f"application discovered on port {port}", "dapr initialized. Status: Running.")
+    equal(
+        sidecar.metadata()["appConnectionProperties"],
+        {"port": port, "protocol": "http", "channelAddress": "localhost"},
+    )
+    equal(sidecar.stop(), 0)
+
+
+@test("a signal while the application is waited for ends it cleanly", "§1 §3 §10")
+def signal_while_waiting():
+    sidecar = Sidecar(MEM, wait=False, flags=["--app-port", str(free_port())])
+    eventually(lambda: sidecar.healthz("/v1.0/healthz/outbound") == 204, "the components are there")
+    equal(sidecar.stop(3), 0)
+    contains(sidecar.log(), "Daprd shutdown gracefully")
+
+
+@test("the metadata has the features, the application's address and the plugins' processes", "§6")
+def metadata_details():
+    sidecar = Sidecar(MEM)
+    metadata = sidecar.metadata()
+    equal(metadata["enabledFeatures"], ["HotReload"])
+    equal(metadata["appConnectionProperties"], {"protocol": "http", "channelAddress": "127.0.0.1"})
+    equal(
+        metadata["actorRuntime"],
+        {"runtimeStatus": "DISABLED", "hostReady": False, "placement": "placement: disconnected"},
+    )
+    equal([key for key in ("scheduler", "actors", "subscriptions", "httpEndpoints") if key in metadata], [])
+    plugin = sidecar.plugins()["in-memory"]
+    equal(os.readlink(f"/proc/{plugin['pid']}/exe"), os.path.join(BUILD, "plugins", "in-memory", "in-memory"))
+    equal(os.getpgid(plugin["pid"]), plugin["group"])
+    need(plugin["group"] != plugin["pid"], "the group is led by another process")
+    folder = Folder()
+    off = folder.write(
+        "config.yaml",
+        "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\n"
+        "spec: {features: [{name: HotReload, enabled: false}]}\n",
+    )
+    need("enabledFeatures" not in Sidecar(MEM, flags=["--config", off]).metadata(), "a feature turned off is not shown")
 
 
 @test("without resources there are no components and state is not configured", "§1")

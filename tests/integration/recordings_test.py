@@ -67,7 +67,7 @@ def bulk(recorded):
 
 def metadata(recorded):
     """Without the features and components that do not exist yet, with our own member at the end."""
-    body = re.sub(r',"enabledFeatures":\[[^]]*\]', "", recorded["body"])
+    body = re.sub(r'"enabledFeatures":\[[^]]*\]', '"enabledFeatures":["HotReload"]', recorded["body"])
     body = re.sub(r'\{"name":"[a-z]+","type":"pubsub\.[^}]*\},?', "", body)
     sqlite = '"state.sqlite","version":"v1",'
     body = body.replace(sqlite + CAPABILITIES, sqlite + CAPABILITIES.replace('"TTL"', '"QUERY_API","TTL"'))
