@@ -250,6 +250,8 @@ servers_bind(struct runtime *runtime)
     const struct options *options = &runtime->options;
     if (!bind_face(runtime, &grpc_face, options->grpc_port))
         return false;
+    if (runtime->serves_metrics)
+        log_info(grpc_face.scope, "Enabled gRPC metrics middleware");
     log_info("dapr.runtime", "API gRPC server is running on port %u", options->grpc_port);
     log_info(http_face.scope, "Enabled max body size HTTP middleware with size %zu bytes",
              options->max_body_bytes);
