@@ -131,7 +131,7 @@ read_file(struct arena *arena, const char *file, struct configuration *configura
     free(text);
     if (!ok)
         return DIAG_FAIL(diag, ERR_CONFIG,
-                         "error loading configuration: error converting YAML to JSON: %s",
+                         "error loading configuration: %s: error converting YAML to JSON: %s", file,
                          error.text);
     const struct node *spec = node_get(root, SLICE("spec"));
     if (spec == NULL || spec->type != NODE_MAP)
