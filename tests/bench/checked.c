@@ -96,7 +96,7 @@ static size_t
 print_value(const struct client *c, uint64_t value, char ret_text[VALUE_BYTES_MAX])
 {
     return (size_t)snprintf(ret_text, VALUE_BYTES_MAX, "\"%u-%llu-%064llx\"", c->number,
-                            (unsigned long long)value, (unsigned long long)(value * 2654435761u));
+                            (unsigned long long)value, (unsigned long long)value * 2654435761u);
 }
 
 static void

@@ -105,7 +105,8 @@ append(struct store *store, struct remora_slice key, struct remora_slice value)
     if (record == NULL)
         abort();
     memcpy(record, lengths, sizeof lengths);
-    memcpy(record + sizeof lengths, key.data, key.len);
+    if (key.len > 0)
+        memcpy(record + sizeof lengths, key.data, key.len);
     if (value.len > 0)
         memcpy(record + sizeof lengths + key.len, value.data, value.len);
     bool ok = write(store->fd, record, total) == (ssize_t)total;

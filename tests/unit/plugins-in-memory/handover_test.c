@@ -6,6 +6,15 @@
 
 #include "test.h"
 
+static unsigned random_state = 7;
+
+static unsigned
+random_below(unsigned limit)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (random_state >> 8) % limit;
+}
+
 static struct remora_slice
 text(const char *string)
 {
@@ -99,15 +108,14 @@ TEST(a_random_life_is_followed_exactly)
     char key[8], value[16];
     uint64_t cursor = 0;
     REQUIRE(table_init(&from) && table_init(&to));
-    srand(7);
     for (unsigned i = 0; i < 20000; i++) {
-        (void)snprintf(key, sizeof key, "k%d", rand() % 200);
+        (void)snprintf(key, sizeof key, "k%u", random_below(200));
         (void)snprintf(value, sizeof value, "%u", i);
-        if (rand() % 3 == 0)
+        if (random_below(3) == 0)
             table_remove(&from, text(key));
         else
-            put(&from, key, value, rand() % 2 == 0 ? 0 : 99999);
-        if (rand() % 50 == 0)
+            put(&from, key, value, random_below(2) == 0 ? 0 : 99999);
+        if (random_below(50) == 0)
             cursor = carry_one(&from, &to, cursor);
     }
     carry(&from, &to, cursor);
