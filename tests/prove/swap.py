@@ -115,10 +115,12 @@ def break_configuration(bed, store, way):
             "wrong type": remora.component(store, "state.nothing")}[way]
     words = {"bad YAML": "parsing manifests", "missing secret": "secret", "wrong type": "couldn't find"}[way]
     before = bed.components()[store]["generation"]
+    with open(os.path.join(bed.resources, f"{store}.yaml")) as f:
+        good = f.read()
     bed.write(f"{store}.yaml", text)
     bed.eventually(lambda: words in bed.components()[store].get("error", ""), f"{way} is told")
     is_same = bed.components()[store]["state"] == "ready"
-    bed.write(f"{store}.yaml", yaml(bed, store))
+    bed.write(f"{store}.yaml", good)
     bed.eventually(lambda: not bed.components()[store].get("error"), f"{way} is forgotten")
     return is_same and bed.components()[store]["generation"] == before
 
