@@ -151,6 +151,8 @@ void h2_stream_wake(struct wait *wait, err_t result);
 /* --- h2_reply.c --------------------------------------------------------------------------------*/
 
 extern const struct http_transport h2_transport;
+/* So many bytes of the output have become a frame. */
+void h2_output_taken(struct h2_stream *s, size_t bytes);
 /* After the handler: sends what it left out; false: the stream must be reset. */
 bool h2_reply_finish(struct h2_exchange *e);
 /* An answer without a handler: in gRPC's way if the request was. */

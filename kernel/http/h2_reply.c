@@ -90,10 +90,12 @@ add_headers(nghttp2_nv *nva, size_t *count, const struct http_header *headers, s
     return true;
 }
 
+/* How much of the output makes the next frame; send_output() of h2_session.c takes it. */
 static ssize_t
-read_output(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint32_t *flags,
-            nghttp2_data_source *source, void *arg)
+measure_output(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint32_t *flags,
+               nghttp2_data_source *source, void *arg)
 {
+    (void)to;
     (void)arg;
     struct h2_stream *s = source->ptr;
     size_t bytes = s->out.len < len ? s->out.len : len;
@@ -101,23 +103,27 @@ read_output(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint3
         s->is_deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
-    if (bytes > 0)
-        memcpy(to, buf_slice(&s->out).data, bytes);
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (s->out.len > bytes || !s->is_out_ended)
+        return (ssize_t)bytes;
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (s->trailers != NULL) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        (void)nghttp2_submit_trailer(session, id, s->trailers, s->trailer_count);
+    }
+    return (ssize_t)bytes;
+}
+
+void
+h2_output_taken(struct h2_stream *s, size_t bytes)
+{
     buf_consume(&s->out, bytes);
     s->conn->output -= bytes;
     s->since_ms = clock_now_ms();
     if (s->out.len == 0 && s->out.capacity > KEEP_OUT_BYTES)
         buf_release(&s->out);
-    if (s->out.len == 0 && s->is_out_ended) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (s->trailers != NULL) {
-            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            (void)nghttp2_submit_trailer(session, id, s->trailers, s->trailer_count);
-        }
-    }
     if (s->exchange != NULL && s->out.len <= LIMIT_h2_stream_output_bytes / 2)
         h2_stream_wake(s->exchange->out_wait, OK);
-    return (ssize_t)bytes;
 }
 
 static err_t
@@ -142,7 +148,7 @@ reply_start(struct http_exchange *x, int status, const struct http_header *heade
         nva[count++] = nv_of(SLICE("content-length"), number_text(arena, (uint64_t)length));
     e->is_bodiless = slice_eq(x->method, SLICE("HEAD")) || has_no_body(status) || length == 0;
     e->reply_left = length < 0 ? UINT64_MAX : (uint64_t)length;
-    const nghttp2_data_provider provider = { .source.ptr = s, .read_callback = read_output };
+    const nghttp2_data_provider provider = { .source.ptr = s, .read_callback = measure_output };
     if (nghttp2_submit_response(s->conn->session, s->id, nva, count,
                                 e->is_bodiless ? NULL : &provider) != 0)
         return ERR_CLOSED; /* being reset */
@@ -154,23 +160,29 @@ reply_start(struct http_exchange *x, int status, const struct http_header *heade
 
 /* --- bodies ------------------------------------------------------------------------------------*/
 
-static bool
-has_room(const struct h2_stream *s, size_t bytes)
+/* How much may be added now; a stream without any output may always add a piece. */
+static size_t
+room_for(const struct h2_stream *s, size_t bytes)
 {
-    return s->out.len == 0 || (s->out.len + bytes <= LIMIT_h2_stream_output_bytes &&
-                               s->conn->output + bytes <= LIMIT_h2_output_bytes);
+    size_t room = LIMIT_h2_stream_output_bytes - s->out.len;
+    size_t all = s->conn->output < LIMIT_h2_output_bytes ? LIMIT_h2_output_bytes - s->conn->output
+                                                         : 0;
+    room = room < all ? room : all;
+    if (s->out.len == 0 && room < PIECE_BYTES)
+        room = PIECE_BYTES;
+    return bytes < room ? bytes : room;
 }
 
 /* As for HTTP/1.1, neither cancelling nor the task's deadline ends this. */
 static err_t
-wait_for_room(struct h2_exchange *e, size_t bytes)
+wait_for_room(struct h2_exchange *e)
 {
     struct h2_stream *s = e->stream;
     struct task *t = e->base.task;
     err_t err = OK;
     uint64_t outer = task_deadline_ms(t);
     task_shield_begin(t);
-    while (err == OK && s->is_open && !has_room(s, bytes)) {
+    while (err == OK && s->is_open && room_for(s, 1) == 0) {
         struct wait wait;
         wait_init(&wait, t, NULL);
         e->out_wait = &wait;
@@ -204,12 +216,12 @@ reply_write(struct http_exchange *x, struct slice bytes)
     if (e->reply_left != UINT64_MAX)
         e->reply_left -= bytes.len;
     while (bytes.len > 0 && !e->is_bodiless) {
-        struct slice piece = slice_first(bytes, PIECE_BYTES);
-        err_t err = wait_for_room(e, piece.len); /* suspends if it does not fit */
+        err_t err = wait_for_room(e); /* suspends if nothing fits */
         if (err != OK)
             return err;
+        struct slice piece = slice_first(bytes, room_for(s, bytes.len));
         bool fits = buf_append(&s->out, piece);
-        assert(fits); /* a piece is smaller than the maximum */
+        assert(fits);
         s->conn->output += piece.len;
         bytes = slice_from(bytes, piece.len);
         resume(s);

@@ -164,6 +164,25 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
     return 0;
 }
 
+/* One DATA frame, from the stream's output to the socket's without a stop between. */
+static int
+send_output(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t len,
+            nghttp2_data_source *source, void *arg)
+{
+    enum { FRAME_HEAD_BYTES = 9 };
+    (void)session;
+    struct h2_conn *conn = arg;
+    struct h2_stream *s = source->ptr;
+    struct buf *out = &conn->stream.out;
+    if (out->len >= LIMIT_h2_flush_bytes)
+        return NGHTTP2_ERR_WOULDBLOCK;
+    if (frame->data.padlen > 0 || !buf_append(out, slice_u8(head, FRAME_HEAD_BYTES)) ||
+        !buf_append(out, slice_first(buf_slice(&s->out), len)))
+        return NGHTTP2_ERR_CALLBACK_FAILURE; /* we pad nothing, and there is room */
+    h2_output_taken(s, len);
+    return 0;
+}
+
 /* --- start -------------------------------------------------------------------------------------*/
 
 static nghttp2_session *
@@ -180,6 +199,7 @@ new_session(struct h2_conn *conn)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, send_output);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_outbound_ack(option, LIMIT_h2_acks_max);
