@@ -69,8 +69,8 @@ deadline_ms(const struct h1_conn *conn)
             return conn->since_ms + LIMIT_http_drain_idle_ms;
         return conn->since_ms + config->idle_ms;
     case H1_HEAD:
-        if (conn->server->is_draining && config->head_ms > LIMIT_http_drain_head_ms)
-            return conn->since_ms + LIMIT_http_drain_head_ms;
+        if (conn->server->is_draining && config->head_ms > LIMIT_http_drain_silence_ms)
+            return conn->since_ms + LIMIT_http_drain_silence_ms;
         return conn->since_ms + config->head_ms;
     case H1_DISCARD:
         return conn->since_ms + config->body_stall_ms;

@@ -182,18 +182,27 @@ h2_stream_in_ended(struct h2_stream *s)
         h2_stream_wake(s->exchange->body_wait, OK);
 }
 
+/* In slices, so that a server that is to end does not wait for a client that has fallen silent. */
 static err_t
 wait_for_input(struct h2_exchange *e)
 {
     struct task *t = e->base.task;
-    struct wait wait;
-    wait_init(&wait, t, NULL);
-    e->body_wait = &wait;
-    uint64_t outer = task_deadline_push(t, e->stream->conn->server->config.body_stall_ms);
-    err_t err = TASK_WAIT(t, &wait);
-    task_deadline_pop(t, outer);
-    e->body_wait = NULL;
-    return err;
+    const struct h2_server *server = e->stream->conn->server;
+    uint64_t slice_ms = LIMIT_http_drain_silence_ms;
+    uint64_t until_ms = clock_now_ms() + server->config.body_stall_ms;
+    for (;;) {
+        struct wait wait;
+        wait_init(&wait, t, NULL);
+        e->body_wait = &wait;
+        uint64_t left_ms = until_ms - clock_now_ms();
+        uint64_t outer = task_deadline_push(t, left_ms < slice_ms ? left_ms : slice_ms);
+        err_t err = TASK_WAIT(t, &wait);
+        task_deadline_pop(t, outer);
+        e->body_wait = NULL;
+        if (err != ERR_DEADLINE || server->is_draining || clock_now_ms() >= until_ms ||
+            task_time_left_ms(t) == 0)
+            return err;
+    }
 }
 
 err_t

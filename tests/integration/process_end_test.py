@@ -5,6 +5,7 @@ left behind. Numbers with § are sections of the behaviour that is matched."""
 
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -12,6 +13,7 @@ from remora import REMORAD, SLOW, Cut, Folder, Sidecar, Store, call, children, c
 from remora import is_running, main, need, test
 
 MEM = component("mem", "state.in-memory")
+H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
 def contains(text, *parts):
@@ -41,6 +43,34 @@ def graceful():
     equal(sidecar.call("POST", "/v1.0/shutdown").status, 204)
     equal(sidecar.wait(), 0)
     contains(sidecar.log(), "Shutdown requested via API", "Daprd shutdown gracefully")
+
+
+def h2_stream(path):
+    """A connection preface and a request whose body never comes."""
+    fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "content-type": "application/grpc"}
+    block = b"".join(b"\0%c%s%c%s" % (len(n), n.encode(), len(v), v.encode()) for n, v in fields.items())
+    return H2_PREFACE + len(block).to_bytes(3, "big") + b"\1\4\0\0\0\1" + block
+
+
+@test("clients that are connected and have fallen silent do not hold up the end", "§10")
+def silent_clients():
+    for port, data in (
+        ("port", b""),
+        ("port", b"GET /v1.0"),
+        ("port", b"POST /v1.0/state/mem HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n["),
+        ("port", H2_PREFACE),
+        ("port", h2_stream("/v1.0/state/mem")),
+        ("grpc_port", H2_PREFACE[:10]),
+        ("grpc_port", H2_PREFACE),
+        ("grpc_port", h2_stream("/dapr.proto.runtime.v1.Dapr/GetState")),
+    ):
+        sidecar = Sidecar(MEM)
+        with socket.create_connection(("127.0.0.1", getattr(sidecar, port))) as client:
+            client.sendall(data)
+            equal(sidecar.healthz(), 204, "it has seen the client")
+            began = time.monotonic()
+            equal(sidecar.stop(4), 0, f"{port}, {data}")
+            need(time.monotonic() - began < 2.5 * SLOW, f"{port}, {data}: {time.monotonic() - began} s")
 
 
 @test("a forced shutdown ends it at once with exit code 1", "§10")

@@ -280,6 +280,30 @@ TEST(a_stalled_body_is_a_deadline)
     stop(fd);
 }
 
+static void
+drain(struct rig *r)
+{
+    h1_server_drain(r->server);
+}
+
+TEST(a_body_that_stalls_does_not_hold_up_a_server_that_is_to_end)
+{
+    int fd = start(READ_ALL);
+    rig_send(&rig, fd, POST "Content-Length: 6\r\n\r\nab");
+    rig_turn(&rig);
+    clock_advance_ms(LIMIT_http_drain_silence_ms + 1);
+    rig_turn(&rig);
+    CHECK(!seen.done);
+    rig_run(&rig, drain);
+    rig_send(&rig, fd, "c");
+    rig_turn(&rig);
+    CHECK(!seen.done);
+    clock_advance_ms(LIMIT_http_drain_silence_ms);
+    rig_expect(&rig, fd, "HTTP/1.1 400 Bad Request\r\n");
+    CHECK_EQ_INT(seen.err, ERR_DEADLINE);
+    stop(fd);
+}
+
 TEST(a_client_that_leaves_in_the_middle_is_noticed)
 {
     int fd = start(READ_ALL);

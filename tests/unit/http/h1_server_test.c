@@ -439,7 +439,7 @@ TEST(draining_does_not_wait_for_a_client_that_began_a_request_and_fell_silent)
     RIG_UNTIL(&rig, h1_server_connections(rig.server) == 1);
     rig_turn(&rig);
     rig_run(&rig, drain);
-    clock_advance_ms(LIMIT_http_drain_head_ms - 1);
+    clock_advance_ms(LIMIT_http_drain_silence_ms - 1);
     rig_turn(&rig);
     CHECK_EQ_U64(h1_server_connections(rig.server), 1);
     clock_advance_ms(1);
