@@ -79,7 +79,7 @@ struct options {
     bool disable_h2c;             /* DAPR_HTTP_DISABLE_H2C: no HTTP/2 on the HTTP ports */
 
     /* For main to log once the log is set up. */
-    struct text_list ignored;    /* flags given that have no effect yet, as "--name" */
+    struct text_list ignored;    /* what is given and has no effect yet: "--flag", "VARIABLE" */
     struct text_list deprecated; /* "Flag --name has been deprecated, ..." */
 };
 

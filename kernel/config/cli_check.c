@@ -175,6 +175,21 @@ has_env(struct env env, const char *name)
     return value != NULL && value[0] != '\0';
 }
 
+/* Variables of the reference whose feature is not there yet. Trust anchors are no more than a file
+ * name while mTLS is off, and KUBECONFIG is in the environment of many who do not mean us. */
+static void
+list_idle_variables(struct arena *arena, struct options *options, struct env env)
+{
+    static const char *const names[] = {
+        "DAPR_COMPONENTS_SOCKETS_FOLDER", "DAPR_GRPC_CONN_COLLECTOR_INTERVAL",
+        "DAPR_GRPC_MAX_CONN_IDLE",        "DAPR_SKIP_REMINDER_MIGRATION",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (has_env(env, names[i]))
+            text_list_add(arena, &options->ignored, slice_str(names[i]));
+}
+
 static enum cli_verdict
 check_security(struct arena *arena, const struct options *options, struct env env,
                struct slice *ret_message)
@@ -249,6 +264,7 @@ cli_check(struct arena *arena, struct options *options, struct env env, struct s
     verdict = check_security(arena, options, env, ret_message);
     if (verdict == CLI_RUN && options->app_id.len == 0)
         return FATAL("Fatal error from runtime: parameter app-id cannot be empty");
+    list_idle_variables(arena, options, env);
     if (verdict == CLI_RUN)
         verdict = check_words(arena, options, ret_message);
     fill_resources(arena, options);

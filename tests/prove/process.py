@@ -123,6 +123,8 @@ RUNS = [
         says=["Flag --dapr-http-max-request-size has been deprecated", "size 8388608 bytes"]),
     Row("a flag whose feature is not there yet", ["--placement-host-address", "127.0.0.1:1", "--enable-app-health-check"],
         [MEM], says=["These options have no effect yet, ignoring them: --placement-host-address --enable-app-health-check"]),
+    Row("a variable whose feature is not there yet", [], [MEM], env={"DAPR_COMPONENTS_SOCKETS_FOLDER": "/x"},
+        says=["These options have no effect yet, ignoring them: DAPR_COMPONENTS_SOCKETS_FOLDER"]),
     Row("one of two addresses", ["--dapr-listen-addresses", "127.0.0.1,203.0.113.7"], [MEM],
         says=["Failed to listen for HTTP server on TCP address 203.0.113.7:"]),
     Row("an API token", [], [MEM], env={"DAPR_API_TOKEN": "t"}, not_says=["DAPR_API_TOKEN"]),

@@ -118,6 +118,16 @@ TEST(wrong_words_end_the_start)
     CHECK_EQ_INT(options.log_level, LOG_WARN);
 }
 
+TEST(variables_without_effect_are_named)
+{
+    static const char *pairs[] = { "DAPR_GRPC_MAX_CONN_IDLE=3m",
+                                   "DAPR_SKIP_REMINDER_MIGRATION=", "KUBECONFIG=/k", NULL };
+    const char *const args[] = { "--app-id=a", NULL };
+    CHECK_EQ_INT(check(pairs, args), CLI_RUN);
+    REQUIRE(options.ignored.count == 1);
+    CHECK_EQ_STR(options.ignored.items[0].data, "DAPR_GRPC_MAX_CONN_IDLE");
+}
+
 TEST(security_that_is_not_there_is_refused_not_ignored)
 {
     static const char *anchors[] = { "DAPR_TRUST_ANCHORS=pem", NULL };
