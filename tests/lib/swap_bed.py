@@ -27,7 +27,7 @@ class Bed:
         self.folder = remora.Folder()
         self.plugins = self.folder / "plugins"
         self.resources = self.folder / "yaml"
-        self.redis = remora.Redis() if "redis" in stores else None
+        self.redis = remora.Redis("--appendfsync", "everysec") if "redis" in stores else None
         self.version = 0
         os.mkdir(self.resources)
         for plugin in {PLUGINS[store] for store in stores} | {"in-memory"}:
