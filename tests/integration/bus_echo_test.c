@@ -116,6 +116,8 @@ TEST(a_stream_of_64_mib_comes_back_in_constant_memory)
     struct echo_stream warm = { .total = 4 * MIB }, stream = { .total = 64 * MIB };
     echo_stream_start(&warm);
     PROCESS_UNTIL(warm.is_done);
+    process_reset_peak(0);
+    process_reset_peak(process.pid);
     long kernel_kib = process_kib(0, "VmRSS"), plugin_kib = process_kib(process.pid, "VmRSS");
     echo_stream_start(&stream);
     PROCESS_UNTIL(stream.is_done);

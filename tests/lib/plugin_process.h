@@ -321,6 +321,19 @@ process_kib(pid_t pid, const char *field)
     return kib;
 }
 
+/* Makes VmHWM, the peak, what is resident now: what came before does not count. */
+static inline void
+process_reset_peak(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, pid == 0 ? "/proc/self/clear_refs" : "/proc/%d/clear_refs",
+             (int)pid);
+    FILE *file = fopen(path, "w");
+    REQUIRE(file != NULL);
+    fputs("5", file);
+    REQUIRE(fclose(file) == 0);
+}
+
 /* CPU time a process has used, in nanoseconds; 0 means this one. */
 static inline uint64_t
 process_cpu_ns(pid_t pid)
