@@ -112,6 +112,13 @@ def port_taken():
         MEM, http=False, wait=False, flags=["--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1"]
     )
     eventually(lambda: "API gRPC server is running" in sidecar.log(), "it has come to the HTTP port")
+    sidecar.signal(signal.SIGTERM)
+    equal(sidecar.wait(1), 0, "who waits for a port hears signals")
+    contains(sidecar.log(), "Daprd shutdown gracefully")
+    sidecar = Sidecar(
+        MEM, http=False, wait=False, flags=["--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1"]
+    )
+    eventually(lambda: "API gRPC server is running" in sidecar.log(), "it has come to the HTTP port")
     silent.socket.close()
     sidecar.address = ("127.0.0.1", silent.port)
     sidecar.wait_ready()
