@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Experiment big: a value of 256 MiB saved and read while small gets go over the same link to the same plugin.
 
-The quantile of the small gets beside the big value is compared with one beside a neighbour that keeps as many cores busy
-without the sidecar, so that the link is judged and not the number of cores. The kernel may grow by the body limit, since
+The quantile of the small gets beside the big value is compared with that of an idle link. What a neighbour that keeps as
+many cores busy without the sidecar does to it is shown too: that part is the machine's. The kernel may grow by the body limit, since
 a save is buffered whole, and 1 MiB; a get is streamed and may cost what buffers hold."""
 import hashlib
 import json
@@ -134,7 +134,7 @@ p99 = {"alone": quantiles(alone), "beside a busy core": quantiles(neighbour), "w
        "while it is read": quantiles(reading)}
 for name, ms in p99.items():
     _prove.say(f"p99 of small gets {name}: {ms:.2f} ms")
-idle = max(p99["alone"], p99["beside a busy core"])
+idle = p99["alone"]
 claims.at_most("p99 of small gets while the value is saved, ms", p99["while it is saved"], 2 * idle)
 claims.at_most("p99 of small gets while the value is read, ms", p99["while it is read"], 2 * idle)
 claims.at_most("kernel growth at save, MiB", growth["save"] / 1024, LIMIT_MIB + 1, digits=1)

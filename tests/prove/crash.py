@@ -75,9 +75,10 @@ def killed_every_250_ms(data):
     times = recoveries_ms(accounts, blows)
     middle, late = statistics.median(times), sorted(times)[int(len(times) * 0.95)]
     claims.at_most("serving again after a kill, median, ms", middle, 100 * _prove.PATIENCE, digits=0)
-    # Other programs on the machine delay the odd one, and beside other tests there are always some.
+    # Beside other tests there is always something that delays the odd one.
     if not _prove.SHORT:
-        claims.at_most("serving again after 19 of 20 kills, ms", late, 100, digits=0)
+        _prove.say(f"serving again after 19 of 20 kills: {late:.0f} ms")
+        claims.at_most("serving again after every kill, worst, ms", max(times), 100, digits=0)
     time.sleep(0.5)
     judge_leaks(before, holdings(sidecar))
     _prove.stop(sidecar)

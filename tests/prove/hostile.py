@@ -4,8 +4,8 @@
 """Experiment hostile: clients and plugins that mean harm, beside an innocent client that must keep half its throughput.
 
 Each attack runs for a while from a process of its own; whatever it sends that deserves an answer must get the right one.
-Attackers here share two cores with what they attack, so the innocent's throughput is compared with what it has beside a
-process that only keeps a core busy; what it has alone is printed too.
+The innocent's throughput is compared with what it has on an idle machine; what it has beside a process that only keeps a
+core busy is printed too, because attackers here share two cores with what they attack.
 Then connections are made and closed on every socket, and a plugin breaks the contract in every way its tests know."""
 import json
 import os
@@ -186,11 +186,11 @@ def run_attacks(sidecar, case):
     for name, attack in ATTACKS:
         rounds = [(idle if _prove.SHORT else beside(sidecar, case, spin)[0], *beside(sidecar, case, attack))
                   for _ in range(ROUNDS)]
-        shares[name] = statistics.median(rps / spinning for spinning, rps, _, _ in rounds)
-        of_idle = statistics.median(rps for _, rps, _, _ in rounds) / idle
+        shares[name] = statistics.median(rps for _, rps, _, _ in rounds) / idle
+        spun = statistics.median(rps / spinning for spinning, rps, _, _ in rounds)
         count = sum(made for _, _, made, _ in rounds)
         complaints = [text for *_, texts in rounds for text in texts]
-        claims.at_least(f"{name} ({count}): throughput of the innocent ({of_idle:.2f} of it alone on the machine)",
+        claims.at_least(f"{name} ({count}): throughput of the innocent over idle ({spun:.2f} beside a busy core)",
                         shares[name], SHARE_MIN)
         claims.holds(f"{name}: answers are right", not complaints and count > 0, "; ".join(complaints[:2])[:300])
     return shares
