@@ -197,7 +197,7 @@ void
 reload_now(struct reload *reload)
 {
     reload->is_wanted = !reload->is_started;
-    if (reload->is_wanted)
+    if (reload->is_wanted || reload->runtime->ending.stage > STAGE_BLOCKING)
         return; /* too early or too late */
     struct host_load *load = read_resources(reload->runtime, true);
     if (load == NULL)

@@ -13,7 +13,7 @@ import threading
 
 import grpc
 from dapr.proto.common.v1 import common_pb2
-from dapr.proto.runtime.v1 import dapr_pb2, dapr_pb2_grpc, state_pb2
+from dapr.proto.runtime.v1 import dapr_pb2, dapr_pb2_grpc, metadata_pb2, state_pb2
 from remora import TOP, Folder, Sidecar, call, component, equal, eventually, main, need, test
 
 MEM = component("mem", "state.in-memory")
@@ -142,6 +142,18 @@ def _():
     equal(get(stub(), "none", metadata=metadata).data, b"")
     error = refused(lambda: get(stub(), "none", metadata=[("x-long", "v" * 60000)]))
     equal(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
+@test("the sidecar's own metadata has the features and the application's address", "GRPC-METADATA")
+def _():
+    with socket.create_server(("127.0.0.1", 0)) as application:
+        port = application.getsockname()[1]
+        sidecar = Sidecar(MEM, flags=["--app-port", str(port)])
+        metadata = stub(f"127.0.0.1:{sidecar.grpc_port}").GetMetadata(metadata_pb2.GetMetadataRequest(), timeout=30)
+        app = metadata.app_connection_properties
+        equal((app.port, app.protocol, app.channel_address), (port, "http", "127.0.0.1"))
+        equal(list(metadata.enabled_features), ["HotReload"])
+        equal(sidecar.stop(), 0)
 
 
 @test("the health service answers", "GRPC-HEALTH")
