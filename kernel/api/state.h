@@ -79,8 +79,8 @@ err_t state_delete(struct request *rq, struct component *store,
                    const struct state_item *item) WARN_UNUSED;
 
 /* One after the other; the first failure ends it. */
-err_t state_bulk_delete(struct request *rq, struct component *store,
-                        const struct state_item *items, size_t count) WARN_UNUSED;
+err_t state_bulk_delete(struct request *rq, struct component *store, const struct state_item *items,
+                        size_t count) WARN_UNUSED;
 
 struct state_bulk_item {
     struct slice key; /* the application's */

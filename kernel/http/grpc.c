@@ -2,6 +2,8 @@
 /* gRPC over HTTP/2 (PROTOCOL-HTTP2.md of the gRPC project); see grpc.h. */
 #include "http/grpc.h"
 
+#include <assert.h>
+
 #include "base/arena.h"
 #include "base/base64.h"
 #include "base/limits.h"
@@ -166,6 +168,7 @@ read_across(struct grpc_call *call, size_t len, char **data, struct arena *arena
             *data = arena_grow(arena, *data, capacity, more);
             capacity = more;
         }
+        assert(*data != NULL); /* there is room, so there is memory */
         memcpy(*data + have, part.data, part.len);
         have += part.len;
         call->rest = slice_from(call->rest, part.len);

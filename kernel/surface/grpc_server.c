@@ -9,6 +9,7 @@
 #include "surface/grpc_surface.h"
 #include "surface/observe.h"
 #include "surface/token.h"
+#include "surface/trace.h"
 
 #define DAPR_SERVICE SLICE("dapr.proto.runtime.v1.Dapr")
 #define HEALTH_SERVICE SLICE("grpc.health.v1.Health")
@@ -222,6 +223,8 @@ grpc_api_handle(struct http_exchange *x)
     bool is_logged = false;
     rpc.call.ended_code = GRPC_UNKNOWN;
     request_init(&rpc.rq, x->task);
+    trace_take(&rpc.rq, grpc_metadata(&rpc.call, SLICE("traceparent")),
+               grpc_metadata(&rpc.call, SLICE("tracestate")));
     uint64_t outer = task_deadline_push(x->task, rpc.call.timeout_ms);
     if (slice_eq(rpc.call.service, HEALTH_SERVICE)) {
         answer_health(&rpc);

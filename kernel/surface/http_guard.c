@@ -6,6 +6,7 @@
 #include "http/path.h"
 #include "surface/http_surface.h"
 #include "surface/token.h"
+#include "surface/trace.h"
 
 #define ZERO_TRACEPARENT SLICE("00-00000000000000000000000000000000-0000000000000000-00")
 
@@ -122,45 +123,11 @@ apply_cors(struct http_call *call)
 
 /* --- trace context and baggage -----------------------------------------------------------------*/
 
-static bool
-is_hex_lower(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!((s.data[i] >= '0' && s.data[i] <= '9') || (s.data[i] >= 'a' && s.data[i] <= 'f')))
-            return false;
-    return true;
-}
-
-static bool
-is_zero(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.data[i] != '0')
-            return false;
-    return true;
-}
-
-/* W3C Trace Context, version 00. */
-static bool
-is_traceparent(struct slice s)
-{
-    if (s.len != 55 || s.data[2] != '-' || s.data[35] != '-' || s.data[52] != '-')
-        return false;
-    struct slice version = slice_first(s, 2), trace = slice_of(s.data + 3, 32);
-    struct slice span = slice_of(s.data + 36, 16), flags = slice_of(s.data + 53, 2);
-    return slice_eq(version, SLICE("00")) && is_hex_lower(trace) && is_hex_lower(span) &&
-           is_hex_lower(flags) && !is_zero(trace) && !is_zero(span);
-}
-
 static void
 read_trace(struct http_call *call)
 {
-    struct slice parent = http_header_get(call->x, SLICE("traceparent"));
-    if (parent.data != NULL && is_traceparent(parent)) {
-        call->rq.traceparent = parent;
-        struct slice state = http_header_get(call->x, SLICE("tracestate"));
-        call->rq.tracestate = state.data == NULL || state.len > 512 ? SLICE_EMPTY : state;
-    }
+    trace_take(&call->rq, http_header_get(call->x, SLICE("traceparent")),
+               http_header_get(call->x, SLICE("tracestate")));
     add_common(call, "Traceparent",
                call->rq.traceparent.len > 0 ? call->rq.traceparent : ZERO_TRACEPARENT);
 }
