@@ -327,7 +327,9 @@ init_kernel(struct runtime *runtime)
     kernel->api_token = options->api_token;
     kernel->body_bytes_max = options->max_body_bytes;
     kernel->app = (struct app_properties){ .port = options->app_port,
-                                           .protocol = options->app_protocol.len > 0 ? options->app_protocol : SLICE("http"),
+                                           .protocol = options->app_protocol.len > 0
+                                                           ? options->app_protocol
+                                                           : SLICE("http"),
                                            .channel_address = options->app_channel_address };
     kernel->shutdown = shutdown_request;
     kernel->describe = describe;
