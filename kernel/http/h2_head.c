@@ -52,7 +52,9 @@ add_text(struct h2_head *head, struct slice text)
     struct h2_span span = { (uint32_t)head->bytes.len, (uint32_t)text.len };
     if (!buf_append(&head->bytes, text))
         head->is_too_large = true;
-    return head->is_too_large ? (struct h2_span){ 0 } : span;
+    if (head->is_too_large)
+        span.at = span.len = 0;
+    return span;
 }
 
 static void

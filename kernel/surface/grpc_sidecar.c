@@ -114,7 +114,8 @@ static void
 answer_metadata(struct rpc *rpc, struct slice components)
 {
     struct request *rq = &rpc->rq;
-    response_t response = DAPR__PROTO__RUNTIME__V1__GET_METADATA_RESPONSE__INIT;
+    response_t response; /* not by the macro, which names deprecated fields */
+    dapr__proto__runtime__v1__get_metadata_response__init(&response);
     Dapr__Proto__Runtime__V1__AppConnectionProperties app =
         DAPR__PROTO__RUNTIME__V1__APP_CONNECTION_PROPERTIES__INIT;
     Dapr__Proto__Runtime__V1__ActorRuntime actors = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__INIT;

@@ -331,8 +331,9 @@ metrics_single(enum metric_group group)
 {
     if (here == NULL)
         return NULL;
+    static const struct slice no_labels[METRIC_LABELS_MAX];
     if (here->single[group] == NULL)
-        here->single[group] = series_new(group, NULL);
+        here->single[group] = series_new(group, no_labels);
     return here->single[group];
 }
 

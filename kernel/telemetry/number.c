@@ -21,6 +21,19 @@ shortest(double value, char text[NUMBER_TEXT_BYTES])
     return DIGITS_MAX;
 }
 
+/* Of "d.ddde±XX", which is the value's after rounding. */
+static int
+exponent_of(const char *text)
+{
+    const char *e = strchr(text, 'e');
+    if (e == NULL)
+        return 0;
+    int exponent = 0;
+    for (const char *digit = e + 2; *digit != '\0'; digit++)
+        exponent = exponent * 10 + (*digit - '0');
+    return e[1] == '-' ? -exponent : exponent;
+}
+
 struct slice
 number_text(double value, char ret_text[NUMBER_TEXT_BYTES])
 {
@@ -33,10 +46,7 @@ number_text(double value, char ret_text[NUMBER_TEXT_BYTES])
         return slice_of(ret_text, (size_t)len);
     }
     int digits = shortest(value, ret_text);
-    int exponent = (int)floor(log10(fabs(value)));
-    const char *e = strchr(ret_text, 'e'); /* rounding may have carried it */
-    if (e != NULL)
-        (void)sscanf(e + 1, "%d", &exponent);
+    int exponent = exponent_of(ret_text);
     if (exponent >= PLAIN_FROM && exponent < PLAIN_BELOW) {
         int decimals = digits - 1 - exponent;
         (void)snprintf(ret_text, NUMBER_TEXT_BYTES, "%.*f", decimals > 0 ? decimals : 0, value);

@@ -107,7 +107,7 @@ append(struct store *store, struct remora_slice key, struct remora_slice value)
     memcpy(record, lengths, sizeof lengths);
     if (key.len > 0)
         memcpy(record + sizeof lengths, key.data, key.len);
-    if (value.len > 0)
+    if (value.data != NULL && value.len > 0)
         memcpy(record + sizeof lengths + key.len, value.data, value.len);
     bool ok = write(store->fd, record, total) == (ssize_t)total;
     free(record);

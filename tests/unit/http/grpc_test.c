@@ -33,9 +33,8 @@ handle(struct http_exchange *x)
         if (grpc_send(&call, message) != OK)
             return;
         if (slice_eq(call.method, SLICE("Cut"))) {
-            err_t err = grpc_message_begin(&call, 10);
-            if (err == OK)
-                err = grpc_message_write(&call, SLICE("abc"));
+            CHECK(grpc_message_begin(&call, 10) == OK);
+            CHECK(grpc_message_write(&call, SLICE("abc")) == OK);
             grpc_end(&call, GRPC_OK, SLICE_EMPTY, SLICE_EMPTY);
             return;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Secrets of the environment: what may be told, and the prefix. */
-#include "environment.h"
+#include "plugins/local-secrets/environment.h"
 
 #include "test.h"
 

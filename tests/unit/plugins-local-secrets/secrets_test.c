@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sets of secrets: flattening, several values, what is refused, lookup. */
-#include "secrets.h"
+#include "plugins/local-secrets/secrets.h"
 
 #include "test.h"
 

@@ -494,7 +494,9 @@ TEST(a_write_that_did_not_leave_whole_was_not_sent)
 static void
 count_and_close(int fd)
 {
-    int log = open(getenv("COUNT_FILE"), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    const char *path = getenv("COUNT_FILE");
+    REQUIRE(path != NULL);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     (void)!write(log, "x", 1);
     close(log);
     greet(fd);
