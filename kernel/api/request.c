@@ -16,7 +16,9 @@ request_init(struct request *rq, struct task *t)
                             .kernel = here->kernel,
                             .components = &here->components,
                             .traceparent = SLICE_EMPTY,
-                            .tracestate = SLICE_EMPTY };
+                            .tracestate = SLICE_EMPTY,
+                            .traceparent_odd = SLICE_EMPTY,
+                            .baggage = SLICE_EMPTY };
 }
 
 err_t

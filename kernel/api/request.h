@@ -45,8 +45,10 @@ struct request {
     struct kernel *kernel;
     struct component_table *components;
     uint32_t depth;           /* of plugin to kernel to plugin calls */
-    struct slice traceparent; /* of the client; empty if none */
+    struct slice traceparent; /* of our span, else of the client; empty if none */
     struct slice tracestate;
+    struct slice traceparent_odd; /* what the client sent instead of a well-formed one */
+    struct slice baggage;         /* of the client, valid; empty if none */
     struct api_error error;
 };
 
