@@ -13,6 +13,8 @@ enum {
 };
 
 static void flush(struct flusher *flusher);
+static void wait_until_writable(struct stream *stream);
+static void on_again(struct timer *timer);
 static void on_writable(h2o_socket_t *sock, const char *err);
 
 static void
@@ -30,6 +32,7 @@ stream_open(struct stream *stream, struct worker *worker, int fd,
     *stream = (struct stream){ .worker = worker, .events = events, .fd = fd };
     buf_init(&stream->out, out_bytes_max);
     flusher_init(&stream->flusher, flush);
+    timer_init(&stream->again, on_again);
     (void)fcntl(fd, F_SETFL, O_NONBLOCK); /* fails only for a bad descriptor */
     stream->socket = h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
     stream->socket->data = stream;
@@ -39,15 +42,19 @@ stream_open(struct stream *stream, struct worker *worker, int fd,
 void
 stream_move(struct stream *to, struct stream *from, const struct stream_events *events)
 {
-    bool has_output = list_is_linked(&from->flusher.link);
+    bool has_output = list_is_linked(&from->flusher.link), has_more = timer_is_set(&from->again);
     list_remove(&from->flusher.link);
+    timer_stop(&from->worker->timers, &from->again);
     *to = *from;
     to->events = events;
     to->socket->data = to;
     flusher_init(&to->flusher, flush);
+    timer_init(&to->again, on_again);
     *from = (struct stream){ .worker = from->worker, .fd = -1 };
     if (has_output)
         stream_flush_later(to);
+    if (has_more)
+        timer_set(&to->worker->timers, &to->again, to->worker->now_ms);
 }
 
 void
@@ -56,10 +63,67 @@ stream_close(struct stream *stream)
     if (stream->socket == NULL)
         return;
     list_remove(&stream->flusher.link);
+    timer_stop(&stream->worker->timers, &stream->again);
+    if (stream->filter != NULL)
+        stream->filter->close(stream);
     stream->socket->_cb.write = NULL; /* h2o asserts that no write is pending when it closes */
     h2o_socket_close(TAKE(stream->socket));
     buf_fini(&stream->out);
 }
+
+/* --- filters -----------------------------------------------------------------------------------*/
+
+void
+stream_set_filter(struct stream *stream, const struct stream_filter *filter, void *state)
+{
+    assert(stream->filter == NULL && stream->out.len == 0);
+    stream->filter = filter;
+    stream->filter_state = state;
+}
+
+static void
+on_again(struct timer *timer)
+{
+    struct stream *stream = container_of(timer, struct stream, again);
+    if (stream->is_reading)
+        stream->events->on_readable(stream);
+}
+
+/* What the filter holds back makes no socket readable. */
+static void
+read_again_if_more(struct stream *stream)
+{
+    if (stream->filter != NULL && stream->is_reading && stream->filter->has_more(stream))
+        timer_set(&stream->worker->timers, &stream->again, stream->worker->now_ms);
+}
+
+static ssize_t
+send_some(struct stream *stream, struct slice bytes)
+{
+    if (stream->filter != NULL)
+        return stream->filter->send(stream, bytes.data, bytes.len);
+    return send(stream->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+}
+
+static enum stream_got
+read_some(struct stream *stream, char *at, size_t bytes, size_t *ret_len)
+{
+    if (stream->filter != NULL)
+        return stream->filter->read(stream, at, bytes, ret_len);
+    ssize_t got;
+    do
+        got = read(stream->fd, at, bytes);
+    while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        *ret_len = (size_t)got;
+        return STREAM_BYTES;
+    }
+    if (got == 0)
+        return STREAM_END;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? STREAM_NOTHING : STREAM_ERROR;
+}
+
+/* --- input -------------------------------------------------------------------------------------*/
 
 enum stream_got
 stream_read(struct stream *stream, struct buf *in, size_t bytes)
@@ -69,17 +133,15 @@ stream_read(struct stream *stream, struct buf *in, size_t bytes)
     assert(bytes > 0);
     char *at = buf_reserve(in, bytes);
     assert(at != NULL);
-    ssize_t got;
-    do
-        got = read(stream->fd, at, bytes);
-    while (got < 0 && errno == EINTR);
-    if (got > 0) {
-        buf_commit(in, (size_t)got);
-        return STREAM_BYTES;
+    size_t len = 0;
+    enum stream_got got = read_some(stream, at, bytes, &len);
+    if (stream->wants_writable && !stream->is_blocked)
+        wait_until_writable(stream);
+    if (got == STREAM_BYTES) {
+        buf_commit(in, len);
+        read_again_if_more(stream);
     }
-    if (got == 0)
-        return STREAM_END;
-    return errno == EAGAIN || errno == EWOULDBLOCK ? STREAM_NOTHING : STREAM_ERROR;
+    return got;
 }
 
 void
@@ -96,6 +158,7 @@ stream_resume(struct stream *stream)
     if (!stream->is_reading)
         h2o_socket_read_start(stream->socket, on_ready);
     stream->is_reading = true;
+    read_again_if_more(stream);
 }
 
 bool
@@ -124,6 +187,14 @@ broke(struct stream *stream)
     stream->events->on_broken(stream);
 }
 
+static void
+wait_until_writable(struct stream *stream)
+{
+    stream->is_blocked = true;
+    stream->wants_writable = false;
+    h2o_socket_notify_write(stream->socket, on_writable);
+}
+
 /* Hands queued output to the system. */
 static void
 flush(struct flusher *flusher)
@@ -131,12 +202,12 @@ flush(struct flusher *flusher)
     struct stream *stream = container_of(flusher, struct stream, flusher);
     while (stream->out.len > 0) {
         struct slice bytes = buf_slice(&stream->out);
-        ssize_t sent = send(stream->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        ssize_t sent = send_some(stream, bytes);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            stream->is_blocked = true;
-            h2o_socket_notify_write(stream->socket, on_writable);
+            if (stream->filter == NULL || stream->wants_writable)
+                wait_until_writable(stream);
             return;
         }
         if (sent < 0) {
@@ -165,6 +236,8 @@ on_writable(h2o_socket_t *sock, const char *err)
 {
     struct stream *stream = sock->data;
     stream->is_blocked = false;
+    if (stream->filter != NULL && stream->is_reading) /* it may be reading that had to write */
+        timer_set(&stream->worker->timers, &stream->again, stream->worker->now_ms);
     if (err != NULL)
         broke(stream);
     else
@@ -175,5 +248,7 @@ void
 stream_shutdown_write(struct stream *stream)
 {
     assert(stream->out.len == 0);
+    if (stream->filter != NULL)
+        stream->filter->shutdown(stream);
     (void)shutdown(stream->fd, SHUT_WR); /* the peer may be gone already */
 }

@@ -5,6 +5,9 @@
  * is appended to a buffer and written once a turn; what the peer does not take stays queued and the
  * owner can ask how much that is.
  *
+ * A filter between owner and socket (TLS) sees every byte of both directions; without one they go
+ * straight through.
+ *
  * h2o's socket carries the descriptor in its loop; its own reading (which has no bound) and writing
  * (which calls back once a write) are not used for plain text.
  *
@@ -33,6 +36,24 @@ struct stream_events {
     void (*on_broken)(struct stream *stream);
 };
 
+/* What stream_read() found. */
+enum stream_got { STREAM_BYTES, STREAM_NOTHING, STREAM_END, STREAM_ERROR };
+
+/* Worker thread, outside tasks. Functions do not suspend. */
+struct stream_filter {
+    /* As read(2) on a non-blocking socket, but for plain bytes. */
+    enum stream_got (*read)(struct stream *stream, char *at, size_t bytes, size_t *ret_len);
+    /* As send(2): how many bytes were taken; -1 with EAGAIN: none, and the filter calls
+     * stream_flush_later() when there is sense in another try or sets stream->wants_writable; -1
+     * with another error: never again. */
+    ssize_t (*send)(struct stream *stream, const void *bytes, size_t len);
+    /* Plain bytes wait inside: stream_read() would deliver some though the socket has none. */
+    bool (*has_more)(const struct stream *stream);
+    /* No more output, or the end of everything. Frees what it has with the latter. */
+    void (*shutdown)(struct stream *stream);
+    void (*close)(struct stream *stream);
+};
+
 struct stream {
     struct worker *worker;
     const struct stream_events *events;
@@ -41,8 +62,12 @@ struct stream {
     bool is_reading;
     bool is_blocked; /* the peer takes no more; waiting until it does */
     bool is_broken;
+    bool wants_writable; /* the filter said EAGAIN because the socket takes no more */
     struct buf out;
     struct flusher flusher;
+    const struct stream_filter *filter; /* NULL: none */
+    void *filter_state;                 /* the filter's own */
+    struct timer again;                 /* the filter has more for on_readable */
 };
 
 /* Takes the descriptor (moved, also on failure it is closed by stream_close()), makes it
@@ -59,8 +84,8 @@ stream_is_open(const struct stream *stream)
     return stream->socket != NULL;
 }
 
-/* What stream_read() found. */
-enum stream_got { STREAM_BYTES, STREAM_NOTHING, STREAM_END, STREAM_ERROR };
+/* Puts a filter in between, before anything was read or written. */
+void stream_set_filter(struct stream *stream, const struct stream_filter *filter, void *state);
 
 /* One read(2) of at most `bytes` into `in`, or what its maximum leaves room for, which must not be
  * nothing: pause instead. After the end or an error the owner pauses or closes, or is told again in
