@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TLS under a stream, by OpenSSL; see tls.h. */
+#include "http/tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/limits.h"
+
+/* Shared by all threads; what is not said otherwise is constant. */
+struct tls_context {
+    atomic_uint refs;
+    bool is_server;
+    bool verifies;
+    char *ca, *cert, *key; /* NULL: none; owned, key is wiped */
+    char *server_name;
+    unsigned char alpn[16]; /* in wire form: length, name */
+    unsigned alpn_len;
+    pthread_mutex_t lock; /* of what follows */
+    SSL_CTX *made;        /* at first use */
+};
+
+/* One connection. */
+struct tls {
+    SSL *ssl;
+    struct tls_context *context;
+    bool is_over;  /* an error: OpenSSL must not be called again */
+    bool is_ended; /* the peer has said so */
+    char error[LIMIT_tls_error_bytes];
+};
+
+/* --- contexts ----------------------------------------------------------------------------------*/
+
+static char *
+keep(struct slice text)
+{
+    return text.len == 0 ? NULL : slice_dup_str(text);
+}
+
+struct tls_context *
+tls_context_new(const struct tls_config *config)
+{
+    struct tls_context *context = calloc(1, sizeof *context);
+    if (context == NULL)
+        abort();
+    atomic_init(&context->refs, 1);
+    context->is_server = config->is_server;
+    context->verifies = config->verifies;
+    context->ca = keep(config->ca);
+    context->cert = keep(config->cert);
+    context->key = keep(config->key);
+    context->server_name = keep(config->server_name);
+    if (config->alpn.len > 0) {
+        assert(config->alpn.len < sizeof context->alpn);
+        context->alpn[0] = (unsigned char)config->alpn.len;
+        memcpy(context->alpn + 1, config->alpn.data, config->alpn.len);
+        context->alpn_len = (unsigned)config->alpn.len + 1;
+    }
+    (void)pthread_mutex_init(&context->lock, NULL); /* cannot fail */
+    return context;
+}
+
+struct tls_context *
+tls_context_ref(struct tls_context *context)
+{
+    if (context != NULL)
+        (void)atomic_fetch_add_explicit(&context->refs, 1, memory_order_relaxed);
+    return context;
+}
+
+void
+tls_context_unref(struct tls_context *context)
+{
+    /* Release, for the acquire of the last one: it frees what others have written. */
+    if (context == NULL || atomic_fetch_sub_explicit(&context->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    SSL_CTX_free(context->made);
+    free(context->ca);
+    free(context->cert);
+    if (context->key != NULL)
+        OPENSSL_cleanse(context->key, strlen(context->key));
+    free(context->key);
+    free(context->server_name);
+    (void)pthread_mutex_destroy(&context->lock);
+    free(context);
+}
+
+/* --- OpenSSL's context -------------------------------------------------------------------------*/
+
+static bool
+add_authorities(SSL_CTX *made, const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509 *cert;
+    bool any = false;
+    if (bio == NULL)
+        return false;
+    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        any |= X509_STORE_add_cert(SSL_CTX_get_cert_store(made), cert) == 1;
+        X509_free(cert);
+    }
+    ERR_clear_error(); /* the end of the text is one */
+    BIO_free(bio);
+    return any;
+}
+
+static bool
+use_chain(SSL_CTX *made, const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    if (bio == NULL)
+        return false;
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    bool is_good = cert != NULL && SSL_CTX_use_certificate(made, cert) == 1;
+    X509_free(cert);
+    while (is_good && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+        is_good = SSL_CTX_add0_chain_cert(made, cert) == 1;
+    ERR_clear_error();
+    BIO_free(bio);
+    return is_good;
+}
+
+/* A key that is encrypted is no good: nobody is there to be asked. */
+static int
+no_password(char *text, int size, int is_writing, void *arg)
+{
+    (void)text;
+    (void)size;
+    (void)is_writing;
+    (void)arg;
+    return 0;
+}
+
+static bool
+use_key(SSL_CTX *made, const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+    bool is_good = key != NULL && SSL_CTX_use_PrivateKey(made, key) == 1;
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    return is_good;
+}
+
+static int
+on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+        unsigned in_len, void *arg)
+{
+    (void)ssl;
+    const struct tls_context *context = arg;
+    unsigned char *chosen;
+    if (SSL_select_next_proto(&chosen, out_len, context->alpn, context->alpn_len, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static const char *
+set_up(struct tls_context *context, SSL_CTX *made)
+{
+    (void)SSL_CTX_set_min_proto_version(made, TLS1_2_VERSION);
+    (void)SSL_CTX_set_mode(made, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                     SSL_MODE_RELEASE_BUFFERS);
+    int mode = context->is_server ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                                  : SSL_VERIFY_PEER;
+    SSL_CTX_set_verify(made, context->verifies ? mode : SSL_VERIFY_NONE, NULL);
+    if (context->ca != NULL && !add_authorities(made, context->ca))
+        return "tls: no certificate is to be read in the trusted authorities";
+    if (context->ca == NULL && context->verifies)
+        (void)SSL_CTX_set_default_verify_paths(made); /* without any, nobody is trusted */
+    if (context->cert != NULL && !use_chain(made, context->cert))
+        return "tls: failed to read the certificate";
+    if (context->key != NULL && !use_key(made, context->key))
+        return "tls: failed to read the private key, or it does not belong to the certificate";
+    if (context->is_server && context->alpn_len > 0)
+        SSL_CTX_set_alpn_select_cb(made, on_alpn, context);
+    else if (context->alpn_len > 0 &&
+             SSL_CTX_set_alpn_protos(made, context->alpn, context->alpn_len) != 0)
+        return "tls: the protocol cannot be offered";
+    return NULL;
+}
+
+/* NULL: with words in *ret_why. */
+static SSL_CTX *
+made_of(struct tls_context *context, const char **ret_why)
+{
+    (void)pthread_mutex_lock(&context->lock);
+    if (context->made == NULL) {
+        SSL_CTX *made = SSL_CTX_new(context->is_server ? TLS_server_method() : TLS_client_method());
+        *ret_why = made == NULL ? "tls: out of memory" : set_up(context, made);
+        if (*ret_why != NULL)
+            SSL_CTX_free(made);
+        else
+            context->made = made;
+    }
+    SSL_CTX *made = context->made;
+    (void)pthread_mutex_unlock(&context->lock);
+    return made;
+}
+
+/* --- the socket under OpenSSL ------------------------------------------------------------------*/
+
+/* OpenSSL's own would raise SIGPIPE. */
+static int
+bio_write(BIO *bio, const char *bytes, int len)
+{
+    BIO_clear_retry_flags(bio);
+    ssize_t sent = send((int)(intptr_t)BIO_get_data(bio), bytes, (size_t)len, MSG_NOSIGNAL);
+    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        BIO_set_retry_write(bio);
+    return (int)sent;
+}
+
+static int
+bio_read(BIO *bio, char *at, int len)
+{
+    BIO_clear_retry_flags(bio);
+    ssize_t got = recv((int)(intptr_t)BIO_get_data(bio), at, (size_t)len, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        BIO_set_retry_read(bio);
+    if (got == 0)
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    return (int)got;
+}
+
+static long
+bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number;
+    (void)pointer;
+    if (command == BIO_CTRL_EOF)
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+static BIO_METHOD *bio_method;
+
+static void
+make_bio_method(void)
+{
+    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+    if (bio_method == NULL || BIO_meth_set_write(bio_method, bio_write) != 1 ||
+        BIO_meth_set_read(bio_method, bio_read) != 1 ||
+        BIO_meth_set_ctrl(bio_method, bio_ctrl) != 1)
+        abort(); /* out of memory */
+}
+
+static BIO *
+bio_of(int fd)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, make_bio_method);
+    BIO *bio = BIO_new(bio_method);
+    if (bio == NULL)
+        abort();
+    BIO_set_data(bio, (void *)(intptr_t)fd);
+    BIO_set_init(bio, 1);
+    return bio;
+}
+
+/* --- one connection ----------------------------------------------------------------------------*/
+
+static void
+put_error(struct tls *tls, const char *words)
+{
+    (void)snprintf(tls->error, sizeof tls->error, "%s", words); /* may be cut */
+}
+
+/* The words of the reference where users know them. */
+static void
+explain(struct tls *tls)
+{
+    unsigned long code = ERR_peek_error();
+    long verified = SSL_get_verify_result(tls->ssl);
+    int reason = ERR_GET_REASON(code);
+    if (code == 0) {
+        put_error(tls, "EOF");
+    } else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
+        bool is_unknown = verified == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+                          verified == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+                          verified == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+                          verified == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+        (void)snprintf(tls->error, sizeof tls->error, "tls: failed to verify certificate: x509: %s",
+                       is_unknown ? "certificate signed by unknown authority"
+                                  : X509_verify_cert_error_string(verified));
+    } else if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST) {
+        put_error(tls, "tls: first record does not look like a TLS handshake");
+    } else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+        put_error(tls, "unexpected EOF");
+    } else {
+        const char *words = ERR_reason_error_string(code);
+        (void)snprintf(tls->error, sizeof tls->error, "tls: %s", words == NULL ? "failed" : words);
+    }
+    ERR_clear_error();
+}
+
+static struct tls *
+tls_of(const struct stream *stream)
+{
+    return stream->filter_state;
+}
+
+/* What OpenSSL's return code means: EAGAIN or for good; errno is set. */
+static void
+take_failure(struct stream *stream, int result)
+{
+    struct tls *tls = tls_of(stream);
+    int saved = errno;
+    switch (SSL_get_error(tls->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        errno = EAGAIN;
+        break;
+    case SSL_ERROR_WANT_WRITE:
+        stream->wants_writable = true;
+        errno = EAGAIN;
+        break;
+    case SSL_ERROR_ZERO_RETURN:
+        tls->is_ended = true;
+        errno = EPIPE;
+        break;
+    case SSL_ERROR_SYSCALL:
+        tls->is_over = true;
+        put_error(tls, saved == ECONNRESET ? "connection reset by peer" : "EOF");
+        errno = saved != 0 ? saved : EPIPE;
+        break;
+    default:
+        tls->is_over = true;
+        explain(tls);
+        errno = EPROTO;
+        break;
+    }
+}
+
+static enum stream_got
+filter_read(struct stream *stream, char *at, size_t bytes, size_t *ret_len)
+{
+    struct tls *tls = tls_of(stream);
+    if (tls->is_over)
+        return STREAM_ERROR;
+    bool was_agreed = SSL_is_init_finished(tls->ssl);
+    ERR_clear_error();
+    errno = 0;
+    int got = SSL_read_ex(tls->ssl, at, bytes, ret_len);
+    if (got != 1)
+        take_failure(stream, got);
+    if (!was_agreed && SSL_is_init_finished(tls->ssl))
+        stream_flush_later(stream); /* what the owner has written has waited for this */
+    if (got == 1)
+        return STREAM_BYTES;
+    if (tls->is_over)
+        return STREAM_ERROR;
+    return tls->is_ended ? STREAM_END : STREAM_NOTHING;
+}
+
+static ssize_t
+filter_send(struct stream *stream, const void *bytes, size_t len)
+{
+    struct tls *tls = tls_of(stream);
+    size_t sent = 0;
+    if (tls->is_over) {
+        errno = EPIPE;
+        return -1;
+    }
+    ERR_clear_error();
+    errno = 0;
+    int done = SSL_write_ex(tls->ssl, bytes, len, &sent);
+    if (done == 1)
+        return (ssize_t)sent;
+    take_failure(stream, done);
+    return -1;
+}
+
+static bool
+filter_has_more(const struct stream *stream)
+{
+    const struct tls *tls = tls_of(stream);
+    return !tls->is_over && SSL_pending(tls->ssl) > 0;
+}
+
+static void
+filter_shutdown(struct stream *stream)
+{
+    struct tls *tls = tls_of(stream);
+    if (!tls->is_over && SSL_is_init_finished(tls->ssl))
+        (void)SSL_shutdown(tls->ssl); /* a peer that does not hear it sees the socket close */
+    ERR_clear_error();
+}
+
+static void
+filter_close(struct stream *stream)
+{
+    struct tls *tls = tls_of(stream);
+    if (!stream->is_broken)
+        filter_shutdown(stream);
+    SSL_free(tls->ssl);
+    tls_context_unref(tls->context);
+    free(tls);
+    stream->filter_state = NULL;
+}
+
+static const struct stream_filter tls_filter = {
+    .read = filter_read,
+    .send = filter_send,
+    .has_more = filter_has_more,
+    .shutdown = filter_shutdown,
+    .close = filter_close,
+};
+
+/* A literal address is compared with addresses of the certificate, a name with its names. */
+static bool
+expect_name(SSL *ssl, const struct tls_context *context)
+{
+    const char *name = context->server_name;
+    if (name == NULL)
+        return true;
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1)
+        return true;
+    ERR_clear_error();
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
+bool
+tls_start(struct stream *stream, struct tls_context *context, struct diag *diag)
+{
+    const char *why = NULL;
+    SSL_CTX *made = made_of(context, &why);
+    SSL *ssl = made == NULL ? NULL : SSL_new(made);
+    if (ssl == NULL || !expect_name(ssl, context)) {
+        (void)DIAG_FAIL(diag, ERR_PEER_UNREACHABLE, "%s", why == NULL ? "tls: out of memory" : why);
+        ERR_clear_error();
+        SSL_free(ssl);
+        return false;
+    }
+    struct tls *tls = calloc(1, sizeof *tls);
+    if (tls == NULL)
+        abort();
+    tls->ssl = ssl;
+    tls->context = tls_context_ref(context);
+    BIO *bio = bio_of(stream->fd);
+    SSL_set_bio(ssl, bio, bio);
+    stream_set_filter(stream, &tls_filter, tls);
+    if (context->is_server) {
+        SSL_set_accept_state(ssl);
+        return true;
+    }
+    SSL_set_connect_state(ssl);
+    int done = SSL_do_handshake(ssl);
+    if (done != 1)
+        take_failure(stream, done); /* seen by the owner when it reads */
+    return true;
+}
+
+struct slice
+tls_error(const struct stream *stream)
+{
+    return stream->filter == &tls_filter ? slice_str(tls_of(stream)->error) : SLICE_EMPTY;
+}
+
+bool
+tls_is_established(const struct stream *stream)
+{
+    return stream->filter == &tls_filter && SSL_is_init_finished(tls_of(stream)->ssl);
+}
+
+struct slice
+tls_alpn(const struct stream *stream)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+    if (tls_is_established(stream))
+        SSL_get0_alpn_selected(tls_of(stream)->ssl, &name, &len);
+    return len == 0 ? SLICE_EMPTY : slice_of(name, len);
+}
