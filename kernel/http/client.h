@@ -88,6 +88,8 @@ struct client_call {
     void *state;         /* the transport's, in the arena */
     struct arena *arena; /* of the task that started it */
     bool was_sent;       /* something of the request can have reached the peer */
+    bool was_reset;      /* with ERR_PEER_LOST, of HTTP/2: by the peer, saying why */
+    uint32_t reset_code;
 
     /* After client_head(). */
     int status;
