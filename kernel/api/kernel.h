@@ -18,6 +18,7 @@
 #include "config/observing.h"
 #include "telemetry/exposition.h"
 #include "telemetry/path_label.h"
+#include "telemetry/span_queue.h"
 #include "config/secret_scope.h"
 
 struct request;
@@ -54,6 +55,7 @@ struct kernel {
     struct path_rules path_rules;
     bool records_error_codes;
     struct api_log_settings api_log;
+    const struct tracer *tracer; /* NULL: trace contexts are handed on, there are no spans */
 
     /* Upward calls, registered by main at start. */
     void (*shutdown)(struct kernel *kernel, bool force); /* any thread */
@@ -68,6 +70,8 @@ struct kernel_worker {
     struct kernel *kernel;
     struct worker worker;
     struct component_table components;
+    struct span_queue *span_queues[SPAN_FORMS]; /* one an exporter; set before the worker starts */
+    size_t span_queue_count;
 };
 
 static inline struct kernel_worker *

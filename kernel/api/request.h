@@ -49,6 +49,7 @@ struct request {
     struct slice tracestate;
     struct slice traceparent_odd; /* what the client sent instead of a well-formed one */
     struct slice baggage;         /* of the client, valid; empty if none */
+    struct span *span;            /* what is recorded of the request; NULL: nothing is */
     struct api_error error;
 };
 

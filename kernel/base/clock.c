@@ -37,13 +37,19 @@ clock_coarse_ms(void)
 }
 
 int64_t
-clock_unix_ms(void)
+clock_unix_ns(void)
 {
     if (is_fake)
-        return fake_unix_ms;
+        return fake_unix_ms * 1000000;
     struct timespec ts;
     (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail for this clock */
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t
+clock_unix_ms(void)
+{
+    return clock_unix_ns() / 1000000;
 }
 
 struct slice

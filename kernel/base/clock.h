@@ -18,8 +18,9 @@ uint64_t clock_now_ns(void);
 uint64_t clock_now_ms(void);
 /* The same, but behind by up to a tick of the system (10 ms at most), for a fifth of the price. */
 uint64_t clock_coarse_ms(void);
-/* Milliseconds since 1970-01-01 UTC. */
+/* Milliseconds since 1970-01-01 UTC, and nanoseconds. */
 int64_t clock_unix_ms(void);
+int64_t clock_unix_ns(void);
 
 /* "2026-11-25T16:47:09Z", with milliseconds only if they are not zero; in UTC. "" for a year that
  * has no four digits. */
