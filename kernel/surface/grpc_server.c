@@ -85,8 +85,10 @@ rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor)
     const ProtobufCMessage *message = pb_unpack(
         rpc->rq.arena, descriptor, bytes, LIMIT_grpc_depth_max,
         LIMIT_grpc_unpack_base_bytes + LIMIT_grpc_unpack_factor * bytes.len);
-    if (message != NULL && is_text(message))
+    if (message != NULL && is_text(message)) {
+        grpc_trace_request(rpc, message);
         return message;
+    }
     rpc_end(rpc, GRPC_INTERNAL,
             message == NULL ? SLICE("grpc: error unmarshalling request: proto: cannot parse "
                                     "invalid wire-format data")
@@ -112,6 +114,8 @@ rpc_empty(struct rpc *rpc)
 void
 rpc_end(struct rpc *rpc, enum grpc_code code, struct slice text)
 {
+    if (rpc->rq.span != NULL)
+        rpc->rq.span->failure = text;
     grpc_end(&rpc->call, code, text, SLICE_EMPTY);
 }
 
@@ -126,6 +130,8 @@ rpc_fail(struct rpc *rpc)
         error->message = slice_from(error->message, wrap.len);
     if (error->err == ERR_STATE_STORE_NOT_FOUND || error->err == ERR_STATE_STORE_NOT_CONFIGURED)
         error->info_count = 0;
+    if (rpc->rq.span != NULL)
+        rpc->rq.span->failure = error->message;
     grpc_end(&rpc->call, error->grpc, error->message, grpc_error_details(&rpc->rq));
 }
 
@@ -196,7 +202,7 @@ static void
 observe(struct rpc *rpc, uint64_t started_ns, bool is_logged)
 {
     const struct grpc_call *call = &rpc->call;
-    if (!metrics_is_on() && !is_logged)
+    if (!metrics_is_on() && !is_logged && rpc->rq.span == NULL)
         return;
     uint64_t took_ns = clock_now_ns() - started_ns;
     /* "/package.Service/Method" is the path. */
@@ -210,6 +216,19 @@ observe(struct rpc *rpc, uint64_t started_ns, bool is_logged)
                                                       .method = call->x->path,
                                                       .code = call->ended_code,
                                                       .took_ns = took_ns });
+    grpc_trace_end(rpc, took_ns);
+}
+
+/* False: the call has been ended. */
+static bool
+begin_trace(struct rpc *rpc)
+{
+    struct slice words;
+    grpc_trace_begin(rpc, slice_eq(rpc->call.service, DAPR_SERVICE));
+    if (trace_take_baggage(&rpc->rq, rpc->call.x, &words))
+        return true;
+    rpc_end(rpc, GRPC_INVALID_ARGUMENT, words);
+    return false;
 }
 
 void
@@ -223,12 +242,10 @@ grpc_api_handle(struct http_exchange *x)
     bool is_logged = false;
     rpc.call.ended_code = GRPC_UNKNOWN;
     request_init(&rpc.rq, x->task);
-    trace_take(&rpc.rq, grpc_metadata(&rpc.call, SLICE("traceparent")),
-               grpc_metadata(&rpc.call, SLICE("tracestate")));
     uint64_t outer = task_deadline_push(x->task, rpc.call.timeout_ms);
     if (slice_eq(rpc.call.service, HEALTH_SERVICE)) {
         answer_health(&rpc);
-    } else if (check_token(&rpc)) {
+    } else if (begin_trace(&rpc) && check_token(&rpc)) {
         is_logged = kernel->api_log.is_enabled && log_threshold <= LOG_INFO;
         answer(&rpc); /* suspends */
     }

@@ -36,6 +36,12 @@ void rpc_empty(struct rpc *rpc);
 void rpc_end(struct rpc *rpc, enum grpc_code code, struct slice text);
 void rpc_fail(struct rpc *rpc);
 
+/* grpc_trace.c: the context of a call and, if it is recorded, its span. `is_ours`: of the service
+ * Dapr. */
+void grpc_trace_begin(struct rpc *rpc, bool is_ours);
+void grpc_trace_request(struct rpc *rpc, const ProtobufCMessage *message);
+void grpc_trace_end(struct rpc *rpc, uint64_t took_ns);
+
 /* grpc_error.c: rq->error as a packed google.rpc.Status; empty if there are no details. */
 struct slice grpc_error_details(struct request *rq);
 

@@ -8,8 +8,6 @@
 #include "surface/token.h"
 #include "surface/trace.h"
 
-#define ZERO_TRACEPARENT SLICE("00-00000000000000000000000000000000-0000000000000000-00")
-
 static void
 add_common(struct http_call *call, const char *name, struct slice value)
 {
@@ -123,78 +121,29 @@ apply_cors(struct http_call *call)
 
 /* --- trace context and baggage -----------------------------------------------------------------*/
 
+/* Every answer names the context; as for a call that is made, but for what was not understood. */
 static void
 read_trace(struct http_call *call)
 {
-    trace_take(&call->rq, http_header_get(call->x, SLICE("traceparent")),
-               http_header_get(call->x, SLICE("tracestate")));
-    add_common(call, "Traceparent",
-               call->rq.traceparent.len > 0 ? call->rq.traceparent : ZERO_TRACEPARENT);
-}
-
-/* All baggage headers as one list; empty if there are none. */
-static struct slice
-joined_baggage(struct http_call *call)
-{
-    struct slice all = SLICE_EMPTY;
-    for (size_t i = 0; i < call->x->header_count; i++) {
-        const struct http_header *header = &call->x->headers[i];
-        if (!slice_eq_nocase(header->name, SLICE("baggage")))
-            continue;
-        all = all.len == 0 ? header->value
-                           : arena_printf(call->rq.arena, SLICE_FMT "," SLICE_FMT, SLICE_ARG(all),
-                                          SLICE_ARG(header->value));
-    }
-    return all;
-}
-
-/* Appends what is wrong with one member of the list, in the words of the reference's library. */
-static void
-check_member(struct slice member, struct buf *complaints)
-{
-    struct slice pair = member;
-    ptrdiff_t semicolon = slice_find_byte(pair, ';');
-    if (semicolon >= 0)
-        pair = slice_first(pair, (size_t)semicolon);
-    ptrdiff_t equals = slice_find_byte(pair, '=');
-    const char *what = NULL;
-    struct slice shown = member;
-    if (equals < 0) {
-        what = "invalid baggage list-member";
-    } else {
-        shown = slice_trim(slice_first(pair, (size_t)equals));
-        bool is_token = shown.len > 0;
-        for (size_t i = 0; i < shown.len && is_token; i++)
-            is_token = shown.data[i] > ' ' && shown.data[i] < 0x7f &&
-                       strchr("\"(),/:;<=>?@[\\]{}", shown.data[i]) == NULL;
-        what = is_token ? NULL : "invalid key";
-    }
-    if (what != NULL && !buf_printf(complaints, "%s%s: \"" SLICE_FMT "\"",
-                                    complaints->len == 0 ? "" : "\n", what, SLICE_ARG(shown)))
-        return; /* very many: the first ones will do */
+    struct request *rq = &call->rq;
+    trace_take(rq, call->x, SLICE_EMPTY, false); /* named at the end, if it is recorded at all */
+    add_common(call, "Traceparent", rq->traceparent.len > 0 ? rq->traceparent : TRACEPARENT_NONE);
+    if (rq->tracestate.len > 0)
+        add_common(call, "Tracestate", rq->tracestate);
 }
 
 /* False: answered. */
 static bool
 read_baggage(struct http_call *call)
 {
-    struct slice baggage = joined_baggage(call);
-    if (baggage.len == 0)
-        return true;
-    struct buf complaints;
-    buf_init(&complaints, 4096);
-    struct slice rest = baggage, member;
-    while (slice_split(&rest, ',', &member))
-        check_member(slice_trim(member), &complaints);
-    bool is_valid = complaints.len == 0;
-    if (is_valid)
-        add_common(call, "Baggage", baggage);
-    else
-        http_plain(call, 400,
-                   arena_printf(call->rq.arena, "invalid baggage header: " SLICE_FMT "\n",
-                                SLICE_ARG(buf_slice(&complaints))));
-    buf_fini(&complaints);
-    return is_valid;
+    struct slice words;
+    if (!trace_take_baggage(&call->rq, call->x, &words)) {
+        http_plain(call, 400, arena_printf(call->rq.arena, SLICE_FMT "\n", SLICE_ARG(words)));
+        return false;
+    }
+    if (call->rq.baggage.len > 0)
+        add_common(call, "Baggage", call->rq.baggage);
+    return true;
 }
 
 /* --- the token ---------------------------------------------------------------------------------*/

@@ -74,7 +74,7 @@ void
 http_observe(struct http_call *call, bool is_public)
 {
     bool counts = metrics_is_on(), logs = !is_public && is_logged(call);
-    if (!counts && !logs)
+    if (!counts && !logs && call->rq.span == NULL)
         return;
     uint64_t now_ns = clock_now_ns();
     uint64_t took_ns = now_ns > call->started_ns ? now_ns - call->started_ns : 0;
@@ -83,6 +83,8 @@ http_observe(struct http_call *call, bool is_public)
         count(call, status, took_ns);
     if (logs)
         log_call(call, status, took_ns);
+    if (call->rq.span != NULL)
+        http_trace(call, status, took_ns);
 }
 
 /* --- the metrics port --------------------------------------------------------------------------*/

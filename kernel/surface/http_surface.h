@@ -99,6 +99,9 @@ void http_json_writer_abort(struct http_json_writer *writer);
 /* http_route.c: the handler for a path, its parameters; NULL if there is none. */
 http_method_fn *http_route(struct http_call *call);
 
+/* http_trace.c: ends the span of a request that is recorded. */
+void http_trace(struct http_call *call, int status, uint64_t took_ns);
+
 /* http_observe.c: counts and logs the request that has been answered. */
 void http_observe(struct http_call *call, bool is_public);
 
