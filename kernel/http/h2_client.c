@@ -116,7 +116,8 @@ h2_client_dial_failed(struct h2_client *client, err_t err, struct slice text)
     struct list *node;
     client->dial_err = err == ERR_OVERLOADED ? err : ERR_PEER_UNREACHABLE;
     buf_clear(&client->dial_text);
-    (void)buf_append(&client->dial_text, slice_first(text, DIAL_TEXT_MAX)); /* fits */
+    bool fits = buf_append(&client->dial_text, slice_first(text, DIAL_TEXT_MAX));
+    assert(fits);
     LIST_FOREACH (node, &client->conns)
         if (LIST_ENTRY(node, struct h2_client_conn, link)->state != H2_LEAVING)
             return; /* there is another, or will be */

@@ -136,7 +136,7 @@ reply_start(struct http_exchange *x, int status, const struct http_header *heade
     struct arena *arena = task_arena(x->task);
     nghttp2_nv *nva = arena_alloc(arena, sizeof *nva * (header_count + OWN_HEADERS_MAX));
     size_t count = 1;
-    bool is_plain = !is_grpc(headers, header_count), has_date = !is_plain;
+    bool is_plain = !x->is_passed_on && !is_grpc(headers, header_count), has_date = !is_plain;
     nva[0] = nv_of(SLICE(":status"), number_text(arena, (uint64_t)status));
     if (!add_headers(nva, &count, headers, header_count, &has_date))
         return ERR_MALFORMED;
@@ -282,6 +282,7 @@ reply_end(struct http_exchange *x)
 
 const struct http_transport h2_transport = {
     .body_read = h2_body_read,
+    .body_is_here = h2_body_is_here,
     .reply_start = reply_start,
     .reply_write = reply_write,
     .reply_end = reply_end,

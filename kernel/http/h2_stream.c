@@ -186,10 +186,11 @@ h2_stream_in_ended(struct h2_stream *s)
 static err_t
 wait_for_input(struct h2_exchange *e)
 {
-    struct task *t = e->base.task;
+    struct task *t = task_current();
     const struct h2_server *server = e->stream->conn->server;
     uint64_t slice_ms = LIMIT_http_drain_silence_ms;
-    uint64_t until_ms = clock_now_ms() + server->config.body_stall_ms;
+    uint64_t until_ms = e->base.is_passed_on ? UINT64_MAX
+                                             : clock_now_ms() + server->config.body_stall_ms;
     for (;;) {
         struct wait wait;
         wait_init(&wait, t, NULL);
@@ -203,6 +204,13 @@ wait_for_input(struct h2_exchange *e)
             task_time_left_ms(t) == 0)
             return err;
     }
+}
+
+bool
+h2_body_is_here(const struct http_exchange *x)
+{
+    const struct h2_exchange *e = h2_exchange_of((struct http_exchange *)(uintptr_t)x);
+    return e->stream->in.len > 0 || e->stream->is_in_ended || !e->stream->is_open;
 }
 
 err_t

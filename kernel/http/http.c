@@ -27,6 +27,12 @@ http_body_read(struct http_exchange *x, struct slice *ret_chunk)
     return x->transport->body_read(x, ret_chunk);
 }
 
+bool
+http_body_is_here(const struct http_exchange *x)
+{
+    return x->transport->body_is_here != NULL && x->transport->body_is_here(x);
+}
+
 /* A body being put together in the arena. */
 struct whole {
     char *data;

@@ -35,6 +35,8 @@ struct http_exchange;
 /* How a protocol version does the work; see h1_reply.c and h2_reply.c. */
 struct http_transport {
     err_t (*body_read)(struct http_exchange *x, struct slice *ret_chunk);
+    /* NULL: never known. */
+    bool (*body_is_here)(const struct http_exchange *x);
     err_t (*reply_start)(struct http_exchange *x, int status, const struct http_header *headers,
                          size_t header_count, int64_t length);
     err_t (*reply_write)(struct http_exchange *x, struct slice bytes);
@@ -60,6 +62,8 @@ struct http_exchange {
     size_t header_count;
     int64_t content_length; /* 0 without a body, HTTP_LENGTH_UNKNOWN when chunked */
     bool is_local;          /* came over a Unix socket */
+    bool is_passed_on; /* set by a handler: neither date nor length are added to the answer, and
+                          the body may pause as long as the client likes */
 
     int reply_status;     /* of what was answered; 0: nothing yet */
     uint64_t reply_bytes; /* of its body, so far */
@@ -76,10 +80,14 @@ typedef void http_handler(struct http_exchange *x);
 /* First header of that name (ASCII case ignored), or an empty slice with data NULL. */
 struct slice http_header_get(const struct http_exchange *x, struct slice name);
 
-/* Next piece of the body, valid until the next call; an empty one at its end. Suspends. A first
+/* Next piece of the body, valid until the next call; an empty one at its end. Suspends the task
+ * that calls, which with HTTP/2 may be another than the handler's while that one answers. A first
  * call answers `Expect: 100-continue`. ERR_MALFORMED for broken framing, ERR_CLOSED if the client
  * left in the middle, ERR_DEADLINE if it stalled. */
 err_t http_body_read(struct http_exchange *x, struct slice *ret_chunk) WARN_UNUSED;
+
+/* Whether a read would return at once. */
+bool http_body_is_here(const struct http_exchange *x);
 
 /* The whole body, in the arena. ERR_TOO_LARGE beyond `bytes_max` (the rest is left unread).
  * Suspends. */
