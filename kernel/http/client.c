@@ -2,7 +2,88 @@
 /* What all versions of HTTP share on the asking side; see client.h. */
 #include "http/client.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
 #include "http/client_kind.h"
+#include "http/tls.h"
+
+enum { PORT_BYTES = 8 };
+
+/* --- configuration -----------------------------------------------------------------------------*/
+
+static struct slice
+own(struct slice text)
+{
+    char *copy = malloc(text.len + 1);
+    if (copy == NULL)
+        abort();
+    if (text.len > 0)
+        memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    return slice_of(copy, text.len);
+}
+
+/* host:port, with brackets where the host has colons of its own. */
+static struct slice
+make_authority(const struct client_config *config)
+{
+    bool is_v6 = slice_find_byte(config->host, ':') >= 0;
+    size_t room = config->host.len + sizeof "[]:" + PORT_BYTES;
+    char *text = malloc(room);
+    if (text == NULL)
+        abort();
+    int len = snprintf(text, room, "%s%.*s%s:%u", is_v6 ? "[" : "", (int)config->host.len,
+                       config->host.data, is_v6 ? "]" : "", config->port);
+    return slice_of(text, (size_t)len);
+}
+
+static void
+free_text(struct slice text)
+{
+    free((void *)(uintptr_t)text.data); /* ours: made by own() */
+}
+
+void
+client_config_init(struct client_config *config, const struct client_config *from)
+{
+    *config = *from;
+    config->host = own(from->host);
+    config->unix_path = own(from->unix_path);
+    if (from->authority.len > 0)
+        config->authority = own(from->authority);
+    else if (from->unix_path.len > 0)
+        config->authority = own(SLICE("localhost"));
+    else
+        config->authority = make_authority(from);
+    config->tls = tls_context_ref(from->tls);
+    if (config->idle_ms == 0)
+        config->idle_ms = LIMIT_client_idle_ms;
+    if (config->connect_ms == 0)
+        config->connect_ms = LIMIT_client_connect_ms;
+    if (config->head_ms == 0)
+        config->head_ms = UINT64_MAX;
+    if (config->stall_ms == 0)
+        config->stall_ms = UINT64_MAX;
+    if (config->head_bytes_max == 0)
+        config->head_bytes_max = LIMIT_client_head_bytes;
+    if (config->connections_max == 0)
+        config->connections_max = LIMIT_client_connections_max;
+    if (config->waiters_max == 0)
+        config->waiters_max = LIMIT_client_waiters_max;
+}
+
+void
+client_config_fini(struct client_config *config)
+{
+    free_text(config->host);
+    free_text(config->unix_path);
+    free_text(config->authority);
+    tls_context_unref(config->tls);
+}
+
+/* --- dispatch ----------------------------------------------------------------------------------*/
 
 struct client *
 client_new(struct worker *worker, const struct client_config *config)

@@ -42,7 +42,7 @@ struct tls_context;
 
 enum client_protocol { CLIENT_H1, CLIENT_H2 };
 
-/* Copied by client_new(); 0 means the default of limits.def. */
+/* Copied by client_new(). 0 means the default of limits.def; head_ms and stall_ms: the task's. */
 struct client_config {
     enum client_protocol protocol;
     struct slice host; /* a name, an IPv4 or an IPv6 literal without brackets */

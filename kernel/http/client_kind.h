@@ -21,6 +21,11 @@ struct client {
     const struct client_kind *kind;
 };
 
+/* A configuration of our own: texts copied, TLS referenced, the authority made up, defaults that
+ * all versions share filled in. */
+void client_config_init(struct client_config *config, const struct client_config *from);
+void client_config_fini(struct client_config *config);
+
 struct client *h1_client_new(struct worker *worker, const struct client_config *config);
 struct client *h2_client_new(struct worker *worker, const struct client_config *config);
 

@@ -20,28 +20,6 @@ h1_body_init(struct h1_body *body, const struct h1_head *head)
 }
 
 enum h1_got
-h1_body_next(struct h1_body *body, struct slice *in, struct slice *ret_data)
-{
-    if (body->is_broken)
-        return H1_GOT_BROKEN;
-    if (body->is_ended)
-        return H1_GOT_END;
-    if (body->is_chunked) {
-        enum h1_got got = h1_chunked_next(&body->chunked, in, ret_data);
-        body->is_ended = got == H1_GOT_END;
-        body->is_broken = got == H1_GOT_BROKEN;
-        return got;
-    }
-    if (in->len == 0)
-        return H1_GOT_MORE;
-    *ret_data = body->left < in->len ? slice_first(*in, (size_t)body->left) : *in;
-    *in = slice_from(*in, ret_data->len);
-    body->left -= ret_data->len;
-    body->is_ended = body->left == 0;
-    return H1_GOT_DATA;
-}
-
-enum h1_got
 h1_body_discard(struct h1_conn *conn, struct buf *in)
 {
     struct slice rest = buf_slice(in), data;
@@ -95,10 +73,11 @@ h1_body_give_back(struct h1_exchange *e)
 static err_t
 wait_for_input(struct h1_exchange *e)
 {
-    struct task *t = e->base.task;
+    struct task *t = task_current();
     const struct h1_server *server = e->conn->server;
     uint64_t slice_ms = LIMIT_http_drain_silence_ms;
-    uint64_t until_ms = clock_now_ms() + server->config.body_stall_ms;
+    uint64_t until_ms = e->base.is_passed_on ? UINT64_MAX
+                                             : clock_now_ms() + server->config.body_stall_ms;
     for (;;) {
         struct wait wait;
         wait_init(&wait, t, NULL);
@@ -112,6 +91,18 @@ wait_for_input(struct h1_exchange *e)
             task_time_left_ms(t) == 0)
             return err;
     }
+}
+
+bool
+h1_body_is_here(const struct http_exchange *x)
+{
+    const struct h1_exchange *e = h1_exchange_of((struct http_exchange *)(uintptr_t)x);
+    const struct h1_conn *conn = e->conn;
+    if (e->early.len > 0 || x->client_gone || conn->is_ended)
+        return true;
+    if (conn->body.is_ended || conn->body.is_broken)
+        return true;
+    return !conn->body.is_chunked && e->piece_rest.len + conn->in.len > 0;
 }
 
 static void

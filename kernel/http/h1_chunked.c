@@ -119,3 +119,25 @@ h1_chunked_next(struct h1_chunked *c, struct slice *in, struct slice *ret_data)
     }
     return c->state == CHUNKED_ENDED ? H1_GOT_END : H1_GOT_BROKEN;
 }
+
+enum h1_got
+h1_body_next(struct h1_body *body, struct slice *in, struct slice *ret_data)
+{
+    if (body->is_broken)
+        return H1_GOT_BROKEN;
+    if (body->is_ended)
+        return H1_GOT_END;
+    if (body->is_chunked) {
+        enum h1_got got = h1_chunked_next(&body->chunked, in, ret_data);
+        body->is_ended = got == H1_GOT_END;
+        body->is_broken = got == H1_GOT_BROKEN;
+        return got;
+    }
+    if (in->len == 0)
+        return H1_GOT_MORE;
+    *ret_data = body->left < in->len ? slice_first(*in, (size_t)body->left) : *in;
+    *in = slice_from(*in, ret_data->len);
+    body->left -= ret_data->len;
+    body->is_ended = body->left == 0;
+    return H1_GOT_DATA;
+}

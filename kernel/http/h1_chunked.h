@@ -8,6 +8,7 @@
 #ifndef HTTP_H1_CHUNKED_H
 #define HTTP_H1_CHUNKED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -42,5 +43,17 @@ enum h1_got { H1_GOT_DATA, H1_GOT_MORE, H1_GOT_END, H1_GOT_BROKEN };
 /* Consumes from `in`. DATA: *ret_data is a non-empty part of it. MORE: all consumed. END and BROKEN
  * are final and leave what follows in `in`. A zeroed decoder is at the start. */
 enum h1_got h1_chunked_next(struct h1_chunked *c, struct slice *in, struct slice *ret_data);
+
+/* Framing of one body, by length or chunked. */
+struct h1_body {
+    bool is_chunked;
+    bool is_ended;
+    bool is_broken;
+    uint64_t left; /* bytes not taken yet; with a length */
+    struct h1_chunked chunked;
+};
+
+/* Takes body bytes off `in`; as h1_chunked_next(). */
+enum h1_got h1_body_next(struct h1_body *body, struct slice *in, struct slice *ret_data);
 
 #endif

@@ -25,15 +25,6 @@ enum h1_state {
     H1_STATE_COUNT,
 };
 
-/* Framing of one request body. */
-struct h1_body {
-    bool is_chunked;
-    bool is_ended;
-    bool is_broken;
-    uint64_t left; /* bytes not taken yet; with a length */
-    struct h1_chunked chunked;
-};
-
 struct h1_conn {
     struct h1_server *server;
     struct list link;
@@ -124,13 +115,12 @@ void h1_hand_over(struct h1_conn *conn, struct slice bytes, const struct h1_head
 /* --- h1_body.c ---------------------------------------------------------------------------------*/
 
 void h1_body_init(struct h1_body *body, const struct h1_head *head);
-/* Takes body bytes off `in`; as h1_chunked_next(). */
-enum h1_got h1_body_next(struct h1_body *body, struct slice *in, struct slice *ret_data);
 /* Drops what `in` holds of the body, counting it as dropped. MORE: the client has yet to send. */
 enum h1_got h1_body_discard(struct h1_conn *conn, struct buf *in);
 /* Returns what was not taken to the connection: the next request's, if the body has ended. */
 void h1_body_give_back(struct h1_exchange *e);
 err_t h1_body_read(struct http_exchange *x, struct slice *ret_chunk);
+bool h1_body_is_here(const struct http_exchange *x);
 
 /* --- h1_reply.c --------------------------------------------------------------------------------*/
 

@@ -86,9 +86,8 @@ h1_head_may_begin(struct slice bytes)
     return bytes.len <= skip || char_is(bytes.data[skip], CHAR_TOKEN);
 }
 
-/* Takes the next line without its end; every line of a head has one. */
-static struct slice
-take_line(struct slice *rest)
+struct slice
+h1_take_line(struct slice *rest)
 {
     const char *lf = memchr(rest->data, '\n', rest->len);
     size_t len = (size_t)(lf - rest->data);
@@ -174,8 +173,8 @@ parse_request_line(struct slice line, struct h1_head *head)
 
 /* --- header lines ------------------------------------------------------------------------------*/
 
-static struct slice
-trim_blanks(struct slice s)
+struct slice
+h1_trim_blanks(struct slice s)
 {
     while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
         s = slice_of(s.data + 1, s.len - 1);
@@ -184,8 +183,8 @@ trim_blanks(struct slice s)
     return s;
 }
 
-static bool
-parse_header(struct slice line, struct http_header *ret_header)
+bool
+h1_parse_header(struct slice line, struct http_header *ret_header)
 {
     size_t len = 0;
     while (len < line.len && char_is(line.data[len], CHAR_TOKEN))
@@ -193,18 +192,18 @@ parse_header(struct slice line, struct http_header *ret_header)
     if (len == 0 || len == line.len || line.data[len] != ':')
         return false; /* a folded line begins with a blank and fails here as well */
     ret_header->name = slice_first(line, len);
-    ret_header->value = trim_blanks(slice_from(line, len + 1));
+    ret_header->value = h1_trim_blanks(slice_from(line, len + 1));
     return chars_are_value(ret_header->value);
 }
 
-static void
-note_connection(struct slice value, struct framing *framing)
+void
+h1_note_connection(struct slice value, bool *says_close, bool *says_keep_alive)
 {
     struct slice option;
     while (slice_split(&value, ',', &option)) {
-        option = trim_blanks(option);
-        framing->says_close |= slice_eq_nocase(option, SLICE("close"));
-        framing->says_keep_alive |= slice_eq_nocase(option, SLICE("keep-alive"));
+        option = h1_trim_blanks(option);
+        *says_close |= slice_eq_nocase(option, SLICE("close"));
+        *says_keep_alive |= slice_eq_nocase(option, SLICE("keep-alive"));
     }
 }
 
@@ -245,7 +244,7 @@ note_header(const struct http_header *h, struct h1_head *head, struct framing *f
         break;
     case 10:
         if (slice_eq_nocase(h->name, SLICE("connection")))
-            note_connection(h->value, framing);
+            h1_note_connection(h->value, &framing->says_close, &framing->says_keep_alive);
         break;
     case 14:
         if (slice_eq_nocase(h->name, SLICE("content-length")))
@@ -276,11 +275,11 @@ parse_headers(struct slice rest, struct h1_head *head, struct framing *framing)
 {
     enum h1_fault fault = H1_FAULT_NONE;
     struct slice line;
-    while ((line = take_line(&rest)).len > 0) {
+    while ((line = h1_take_line(&rest)).len > 0) {
         if (head->header_count == LIMIT_http_headers_max)
             return H1_FAULT_TOO_LARGE;
         struct http_header *h = &head->headers[head->header_count];
-        if (!parse_header(line, h))
+        if (!h1_parse_header(line, h))
             return H1_FAULT_MALFORMED;
         head->header_count++;
         fault = graver(fault, note_header(h, head, framing));
@@ -314,7 +313,7 @@ h1_head_parse(struct slice bytes, struct h1_head *ret_head)
     head->header_count = 0;
     struct framing framing = { .host = SLICE_EMPTY };
     struct slice rest = slice_from(bytes, leading_blank(bytes));
-    enum h1_fault fault = parse_request_line(take_line(&rest), head);
+    enum h1_fault fault = parse_request_line(h1_take_line(&rest), head);
     if (fault != H1_FAULT_NONE)
         return fault;
     fault = parse_headers(rest, head, &framing);

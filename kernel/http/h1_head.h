@@ -58,4 +58,15 @@ bool h1_head_may_begin(struct slice bytes);
 /* `bytes` are a head as h1_head_end() found it. The struct is undefined unless NONE is returned. */
 enum h1_fault h1_head_parse(struct slice bytes, struct h1_head *ret_head);
 
+/* Shared with h1_response.c. */
+
+/* Takes the next line without its end; every line of a head has one. */
+struct slice h1_take_line(struct slice *rest);
+/* Without the blanks and tabs around it. */
+struct slice h1_trim_blanks(struct slice s);
+/* A header line; false for one that is folded, has blanks before the colon or control bytes. */
+bool h1_parse_header(struct slice line, struct http_header *ret_header);
+/* What the value of a Connection header asks for. */
+void h1_note_connection(struct slice value, bool *says_close, bool *says_keep_alive);
+
 #endif

@@ -9,11 +9,10 @@
 #include "async/worker.h"
 #include "http/chars.h"
 #include "http/h1_conn.h"
+#include "http/h1_put.h"
 
 enum {
     FIXED_HEAD_BYTES = 256, /* status line, Date, framing, Connection */
-    CHUNK_FRAME_BYTES = 24, /* size line and the CRLF behind the data */
-    PIECE_BYTES = 16 * 1024,
 };
 
 /* --- waiting for output ------------------------------------------------------------------------*/
@@ -69,49 +68,15 @@ wait_for_room(struct h1_exchange *e, size_t bytes)
 /* --- composing ---------------------------------------------------------------------------------*/
 
 static char *
-put(char *at, struct slice s)
-{
-    if (s.len > 0)
-        memcpy(at, s.data, s.len);
-    return at + s.len;
-}
-
-static char *
-put_u64(char *at, uint64_t n)
-{
-    char digits[20];
-    size_t len = 0;
-    do
-        digits[len++] = (char)('0' + n % 10);
-    while ((n /= 10) > 0);
-    while (len > 0)
-        *at++ = digits[--len];
-    return at;
-}
-
-static char *
-put_hex(char *at, uint64_t n)
-{
-    unsigned shift = 60;
-    while (shift > 0 && n >> shift == 0)
-        shift -= 4;
-    for (;; shift -= 4) {
-        *at++ = "0123456789abcdef"[n >> shift & 15];
-        if (shift == 0)
-            return at;
-    }
-}
-
-static char *
 put_status_line(char *at, const struct h1_exchange *e, int status)
 {
-    at = put(at, e->base.version_minor == 0 ? SLICE("HTTP/1.0 ") : SLICE("HTTP/1.1 "));
-    at = put_u64(at, (uint64_t)status);
+    at = h1_put(at, e->base.version_minor == 0 ? SLICE("HTTP/1.0 ") : SLICE("HTTP/1.1 "));
+    at = h1_put_u64(at, (uint64_t)status);
     *at++ = ' ';
     struct slice text = slice_str(http_status_text(status));
     if (text.len > 0)
-        return put(put(at, text), SLICE("\r\n"));
-    return put(put_u64(put(at, SLICE("status code ")), (uint64_t)status), SLICE("\r\n"));
+        return h1_put(h1_put(at, text), SLICE("\r\n"));
+    return h1_put(h1_put_u64(h1_put(at, SLICE("status code ")), (uint64_t)status), SLICE("\r\n"));
 }
 
 /* --- what to send ------------------------------------------------------------------------------*/
@@ -197,8 +162,8 @@ put_headers(char *at, struct h1_exchange *e, const struct reply *r, bool *ret_ha
         if (meaning == IS_CONNECTION || meaning == IS_FRAMING)
             continue;
         *ret_has_date |= meaning == IS_DATE;
-        at = put(put(at, h->name), SLICE(": "));
-        at = put(put(at, h->value), SLICE("\r\n"));
+        at = h1_put(h1_put(at, h->name), SLICE(": "));
+        at = h1_put(h1_put(at, h->value), SLICE("\r\n"));
     }
     return at;
 }
@@ -210,17 +175,18 @@ put_head(char *at, struct h1_exchange *e, const struct reply *r)
     at = put_status_line(at, e, r->status);
     at = put_headers(at, e, r, &has_date);
     if (!has_date)
-        at = put(put(put(at, SLICE("Date: ")), http_date_now(&e->conn->server->date)),
-                 SLICE("\r\n"));
+        at = h1_put(h1_put(h1_put(at, SLICE("Date: ")), http_date_now(&e->conn->server->date)),
+                    SLICE("\r\n"));
     if (r->length >= 0 && !has_no_body(r->status))
-        at = put(put_u64(put(at, SLICE("Content-Length: ")), (uint64_t)r->length), SLICE("\r\n"));
+        at = h1_put(h1_put_u64(h1_put(at, SLICE("Content-Length: ")), (uint64_t)r->length),
+                    SLICE("\r\n"));
     if (e->is_chunked)
-        at = put(at, SLICE("Transfer-Encoding: chunked\r\n"));
+        at = h1_put(at, SLICE("Transfer-Encoding: chunked\r\n"));
     if (!e->conn->keeps_alive)
-        at = put(at, SLICE("Connection: close\r\n"));
+        at = h1_put(at, SLICE("Connection: close\r\n"));
     else if (e->base.version_minor == 0)
-        at = put(at, SLICE("Connection: keep-alive\r\n"));
-    return put(at, SLICE("\r\n"));
+        at = h1_put(at, SLICE("Connection: keep-alive\r\n"));
+    return h1_put(at, SLICE("\r\n"));
 }
 
 static err_t
@@ -254,16 +220,13 @@ reply_start(struct http_exchange *x, int status, const struct http_header *heade
 static size_t
 append(struct h1_exchange *e, struct slice bytes)
 {
-    size_t frame = e->is_chunked ? CHUNK_FRAME_BYTES : 0;
+    size_t frame = e->is_chunked ? H1_CHUNK_FRAME_BYTES : 0;
     size_t len = bytes.len < room(e) - frame ? bytes.len : room(e) - frame;
     struct buf *out = &e->conn->stream.out;
     char *from = buf_reserve(out, len + frame), *at = from;
     assert(from != NULL);
-    if (e->is_chunked)
-        at = put(put_hex(at, len), SLICE("\r\n"));
-    at = put(at, slice_first(bytes, len));
-    if (e->is_chunked)
-        at = put(at, SLICE("\r\n"));
+    struct slice data = slice_first(bytes, len);
+    at = e->is_chunked ? h1_put_chunk(at, data) : h1_put(at, data);
     buf_commit(out, (size_t)(at - from));
     stream_flush_later(&e->conn->stream);
     return len;
@@ -281,8 +244,9 @@ reply_write(struct http_exchange *x, struct slice bytes)
     if (e->is_head)
         return x->client_gone ? ERR_CLOSED : OK;
     while (bytes.len > 0) {
-        size_t piece = bytes.len < PIECE_BYTES ? bytes.len : PIECE_BYTES;
-        err_t err = wait_for_room(e, piece + CHUNK_FRAME_BYTES); /* suspends if it does not fit */
+        size_t piece = bytes.len < H1_PIECE_BYTES ? bytes.len : H1_PIECE_BYTES;
+        err_t err = wait_for_room(e,
+                                  piece + H1_CHUNK_FRAME_BYTES); /* suspends if it does not fit */
         if (err != OK)
             return err;
         bytes = slice_from(bytes, append(e, bytes));
@@ -300,7 +264,7 @@ reply_end(struct http_exchange *x)
     if (!e->is_head && e->reply_left != UINT64_MAX && e->reply_left > 0)
         return ERR_INTERNAL; /* less than announced: stays unended, so it is cut */
     if (e->is_chunked) {
-        err_t err = wait_for_room(e, CHUNK_FRAME_BYTES);
+        err_t err = wait_for_room(e, H1_CHUNK_FRAME_BYTES);
         if (err != OK)
             return err;
         if (!stream_write(&e->conn->stream, SLICE("0\r\n\r\n")))
@@ -312,6 +276,7 @@ reply_end(struct http_exchange *x)
 
 const struct http_transport h1_transport = {
     .body_read = h1_body_read,
+    .body_is_here = h1_body_is_here,
     .reply_start = reply_start,
     .reply_write = reply_write,
     .reply_end = reply_end,

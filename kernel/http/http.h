@@ -81,7 +81,7 @@ typedef void http_handler(struct http_exchange *x);
 struct slice http_header_get(const struct http_exchange *x, struct slice name);
 
 /* Next piece of the body, valid until the next call; an empty one at its end. Suspends the task
- * that calls, which with HTTP/2 may be another than the handler's while that one answers. A first
+ * that calls, which may be another than the handler's while that one answers. A first
  * call answers `Expect: 100-continue`. ERR_MALFORMED for broken framing, ERR_CLOSED if the client
  * left in the middle, ERR_DEADLINE if it stalled. */
 err_t http_body_read(struct http_exchange *x, struct slice *ret_chunk) WARN_UNUSED;
