@@ -181,9 +181,10 @@ static void
 list_idle_variables(struct arena *arena, struct options *options, struct env env)
 {
     static const char *const names[] = {
-        "DAPR_COMPONENTS_SOCKETS_FOLDER", "DAPR_GRPC_CONN_COLLECTOR_INTERVAL",
-        "DAPR_GRPC_MAX_CONN_IDLE",        "DAPR_SKIP_REMINDER_MIGRATION",
-        "OTEL_EXPORTER_OTLP_ENDPOINT",    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "DAPR_COMPONENTS_SOCKETS_FOLDER",
+        "DAPR_GRPC_CONN_COLLECTOR_INTERVAL",
+        "DAPR_GRPC_MAX_CONN_IDLE",
+        "DAPR_SKIP_REMINDER_MIGRATION",
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (has_env(env, names[i]))

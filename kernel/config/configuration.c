@@ -71,7 +71,8 @@ static bool
 is_observing(struct slice key)
 {
     return slice_eq_nocase(key, SLICE("metric")) || slice_eq_nocase(key, SLICE("metrics")) ||
-           slice_eq_nocase(key, SLICE("logging")) || slice_eq_nocase(key, SLICE("features"));
+           slice_eq_nocase(key, SLICE("logging")) || slice_eq_nocase(key, SLICE("features")) ||
+           slice_eq_nocase(key, SLICE("tracing"));
 }
 
 static err_t
@@ -92,6 +93,9 @@ read_observing(struct arena *arena, const struct node *spec, const char *file,
     if (err == OK)
         err = feature_settings_read(arena, node_get(spec, SLICE("features")),
                                     &configuration->features, &inner);
+    if (err == OK)
+        err = tracing_settings_read(arena, node_get(spec, SLICE("tracing")),
+                                    &configuration->tracing, &inner);
     if (err == OK)
         return OK;
     return DIAG_FAIL(diag, err, "error loading configuration: %s: " SLICE_FMT, file,

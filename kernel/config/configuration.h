@@ -13,17 +13,19 @@
 #include "config/observing.h"
 #include "config/secret_scope.h"
 #include "config/text_list.h"
+#include "config/tracing.h"
 
 struct configuration {
     struct secret_scopes secret_scopes;
     struct metrics_settings metrics;
     struct api_log_settings api_log;
     struct feature_settings features;
+    struct tracing_settings tracing; /* without the environment: tracing_settings_finish() */
 };
 
 /* ERR_CONFIG with the words of the fatal log line if a file cannot be read, makes no sense, or asks
- * for protection that is not there. Adds "spec.tracing" and the like to ret_ignored for what has no
- * effect. Lives in the arena. */
+ * for protection that is not there. Adds "spec.workflow" and the like to ret_ignored for what has
+ * no effect. Lives in the arena. */
 err_t configuration_read(struct arena *arena, const struct text_list *files,
                          struct configuration *ret_configuration, struct text_list *ret_ignored,
                          struct diag *diag) WARN_UNUSED;

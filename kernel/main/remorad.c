@@ -273,6 +273,10 @@ read_configuration(struct runtime *runtime)
         log_info(SCOPE, "loading default configuration");
     runtime->kernel.secret_scopes = configuration.secret_scopes;
     observe_setup(runtime, &configuration);
+    if (tracing_settings_finish(&runtime->arena, env_of_process(), &configuration.tracing, &ignored,
+                                &diag) != OK)
+        return fatal(&diag);
+    tracing_setup(runtime, &configuration.tracing);
     for (size_t i = 0; i < ignored.count; i++)
         log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
                  SLICE_ARG(ignored.items[i]));
@@ -358,6 +362,7 @@ init_workers(struct runtime *runtime)
         }
         worker->kernel_worker.worker.user = &worker->kernel_worker;
         worker->kernel_worker.worker.crew = &runtime->crew;
+        tracing_worker_init(worker);
     }
     return true;
 }
@@ -469,6 +474,8 @@ start(struct runtime *runtime, struct host_load **ret_load)
         return false;
     log_info(SCOPE, "standalone mode configured");
     log_info(SCOPE, "app id: " SLICE_FMT, SLICE_ARG(runtime->options.app_id));
+    log_info(SCOPE, "Dapr trace sampler initialized: " SLICE_FMT,
+             SLICE_ARG(runtime->tracing.sampler_words));
     reload_open(&runtime->reload, runtime); /* before they are read: no change is missed */
     if ((*ret_load = read_resources(runtime, false)) == NULL)
         return false;
@@ -494,6 +501,7 @@ on_close_servers(struct mail *mail)
     timer_stop(&worker->kernel_worker.worker.timers, &worker->drain_timer);
     for (size_t i = 0; i < worker->server_count; i++)
         h1_server_close(worker->servers[i], NULL, NULL);
+    tracing_worker_stop(worker);
 }
 
 static void
@@ -513,6 +521,7 @@ end(struct runtime *runtime)
     offload_fini();                       /* its threads may be waking a worker still */
     (void)mailbox_run(&runtime->control); /* what workers said last */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
+        tracing_worker_fini(&runtime->workers[i]);
         component_table_fini(&runtime->workers[i].kernel_worker.components);
         worker_fini(&runtime->workers[i].kernel_worker.worker);
     }
@@ -525,6 +534,7 @@ end(struct runtime *runtime)
         rundir_close(&runtime->rundir);
     free(runtime->workers);
     metadata_fini(&runtime->kernel);
+    tracing_end(runtime);
     observe_end(runtime);
 }
 

@@ -17,6 +17,7 @@
 #include "main/app_port.h"
 #include "main/ending.h"
 #include "main/reload.h"
+#include "main/tracing.h"
 #include "supervisor/rundir.h"
 
 enum { SERVERS_PER_WORKER_MAX = 16 };
@@ -34,6 +35,7 @@ struct runtime_worker {
     struct mail drain_mail;
     struct mail drained_mail; /* back to the main thread */
     struct mail attach_mail;
+    struct exporter exporters[SPAN_FORMS];
 };
 
 struct runtime {
@@ -62,6 +64,7 @@ struct runtime {
     struct reload reload;
     bool hot_reload_is_off;
     bool serves_metrics;
+    struct tracing tracing;
     struct admin *admin; /* NULL before it is open, or if it could not be */
     int64_t started_unix_ms;
     uint64_t started_ms; /* of clock_now_ms() */

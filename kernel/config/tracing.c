@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings of tracing; see tracing.h. */
+#include "config/tracing.h"
+
+#include "base/limits.h"
+#include "config/duration.h"
+#include "config/number.h"
+
+enum { OTLP_GRPC_PORT = 4317, OTLP_HTTP_PORT = 4318, HTTP_PORT = 80, HTTPS_PORT = 443 };
+#define RATIO_DEFAULT SLICE("0.0001")
+#define OTLP_PATH "/v1/traces"
+
+static err_t
+wrong(struct diag *diag, const char *path, const char *what, const struct node *node)
+{
+    return DIAG_FAIL(diag, ERR_CONFIG, "line %u: spec.tracing.%s must be %s, not %s", node->line,
+                     path, what, node_what(node));
+}
+
+/* --- small parsers -----------------------------------------------------------------------------*/
+
+static bool
+is_token(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL)))
+            return false;
+    }
+    return text.len > 0;
+}
+
+static int
+hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool
+unescape(struct arena *arena, struct slice text, struct slice *ret_text)
+{
+    char *out = arena_alloc(arena, text.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '%') {
+            int high = i + 2 < text.len ? hex_digit(text.data[i + 1]) : -1;
+            int low = i + 2 < text.len ? hex_digit(text.data[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if ((unsigned char)c < ' ' || c == 0x7f)
+            return false; /* no value of a header */
+        out[len++] = c;
+    }
+    out[len] = '\0';
+    *ret_text = slice_of(out, len);
+    return true;
+}
+
+static bool
+add_pair(struct arena *arena, struct slice text, struct tracing_pairs *pairs)
+{
+    ptrdiff_t equals = slice_find_byte(text, '=');
+    struct slice value;
+    if (equals < 0 || pairs->count == LIMIT_trace_pairs_max)
+        return false;
+    struct slice name = slice_trim(slice_first(text, (size_t)equals));
+    if (!is_token(name) || !unescape(arena, slice_from(text, (size_t)equals + 1), &value))
+        return false;
+    if (pairs->items == NULL)
+        pairs->items = ARENA_ARRAY(arena, struct tracing_pair, LIMIT_trace_pairs_max);
+    pairs->items[pairs->count++] = (struct tracing_pair){ .name = arena_dup(arena, name),
+                                                          .value = slice_trim(value) };
+    return true;
+}
+
+bool
+tracing_pairs_parse(struct arena *arena, struct slice text, struct tracing_pairs *ret_pairs)
+{
+    struct tracing_pairs pairs = { 0 };
+    struct slice rest = text, part;
+    while (slice_split(&rest, ',', &part))
+        if (slice_trim(part).len > 0 && !add_pair(arena, part, &pairs))
+            return false;
+    *ret_pairs = pairs;
+    return true;
+}
+
+/* "host", "host:port", "[::1]:port". */
+static bool
+parse_authority(struct arena *arena, struct slice text, struct tracing_endpoint *endpoint)
+{
+    struct slice port = SLICE_EMPTY;
+    bool has_port = false;
+    if (text.len > 0 && text.data[0] == '[') {
+        ptrdiff_t close = slice_find_byte(text, ']');
+        if (close < 0)
+            return false;
+        port = slice_from(text, (size_t)close + 1);
+        text = slice_of(text.data + 1, (size_t)close - 1);
+        has_port = port.len > 0;
+        if (has_port && port.data[0] != ':')
+            return false;
+        port = slice_from(port, 1);
+    } else {
+        ptrdiff_t colon = slice_find_byte(text, ':');
+        has_port = colon >= 0;
+        port = has_port ? slice_from(text, (size_t)colon + 1) : SLICE_EMPTY;
+        text = has_port ? slice_first(text, (size_t)colon) : text;
+    }
+    uint64_t number = endpoint->port;
+    if (has_port && (!slice_to_u64(port, &number) || number == 0 || number > UINT16_MAX))
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] <= ' ' || text.data[i] >= 0x7f || strchr("@/\\?#", text.data[i]) != NULL)
+            return false; /* user information is not sent to a collector, so it is not taken */
+    endpoint->host = arena_dup(arena, text);
+    endpoint->port = (uint16_t)number;
+    return text.len > 0;
+}
+
+static bool
+is_target(struct slice path)
+{
+    for (size_t i = 0; i < path.len; i++)
+        if (path.data[i] <= ' ' || path.data[i] >= 0x7f || path.data[i] == '#')
+            return false;
+    return true;
+}
+
+bool
+tracing_endpoint_parse(struct arena *arena, struct slice text, uint16_t port, const char *path,
+                       struct tracing_endpoint *endpoint)
+{
+    struct tracing_endpoint got = { .is_set = true, .is_secure = endpoint->is_secure };
+    struct slice rest = slice_trim(text);
+    bool is_http = slice_has_prefix_nocase(rest, SLICE("http://"));
+    bool is_https = slice_has_prefix_nocase(rest, SLICE("https://"));
+    if (is_http || is_https) {
+        rest = slice_from(rest, is_http ? 7 : 8);
+        got.is_secure = is_https;
+    }
+    got.port = port != 0 ? port : got.is_secure ? HTTPS_PORT : HTTP_PORT;
+    size_t at = 0;
+    while (at < rest.len && rest.data[at] != '/' && rest.data[at] != '?')
+        at++;
+    struct slice target = slice_from(rest, at);
+    if (target.len <= 1)
+        target = slice_str(path);
+    else if (target.data[0] == '?')
+        target = arena_printf(arena, "/" SLICE_FMT, SLICE_ARG(target));
+    if (!is_target(target) || !parse_authority(arena, slice_first(rest, at), &got))
+        return false;
+    got.path = arena_dup(arena, target);
+    *endpoint = got;
+    return true;
+}
+
+/* --- Configuration -----------------------------------------------------------------------------*/
+
+/* Absent: unchanged. */
+static err_t
+read_text(struct arena *arena, const struct node *map, const char *name, const char *path,
+          struct slice *text, struct diag *diag)
+{
+    const struct node *node = node_get(map, slice_str(name));
+    if (node != NULL && !node_text(arena, node, text))
+        return wrong(diag, path, "a text", node);
+    return OK;
+}
+
+static err_t
+read_bool(const struct node *map, const char *name, const char *path, bool *value,
+          struct diag *diag)
+{
+    const struct node *node = node_get(map, slice_str(name));
+    if (node != NULL && !node_bool(node, value))
+        return wrong(diag, path, "a bool", node);
+    return OK;
+}
+
+/* A list of "name=value", or such pairs in one text. */
+static err_t
+read_headers(struct arena *arena, const struct node *node, struct tracing_pairs *ret_headers,
+             struct diag *diag)
+{
+    static const char what[] = "a list of name=value";
+    struct tracing_pairs pairs = { 0 };
+    struct slice text;
+    if (node == NULL)
+        return OK;
+    if (node->type == NODE_SCALAR) {
+        if (!node_text(arena, node, &text) || !tracing_pairs_parse(arena, text, &pairs))
+            return wrong(diag, "otel.headers", what, node);
+    } else if (node->type == NODE_LIST) {
+        for (const struct node_item *item = node->items; item != NULL; item = item->next)
+            if (!node_text(arena, item->value, &text) || !add_pair(arena, text, &pairs))
+                return wrong(diag, "otel.headers", what, item->value);
+    } else {
+        return wrong(diag, "otel.headers", what, node);
+    }
+    *ret_headers = pairs;
+    return OK;
+}
+
+/* Milliseconds, or a duration. */
+static err_t
+read_timeout(struct arena *arena, const struct node *node, uint64_t *ret_ms, struct diag *diag)
+{
+    char error[DURATION_ERROR_BYTES];
+    struct slice text;
+    uint64_t ms = 0;
+    int64_t ns;
+    if (node == NULL)
+        return OK;
+    if (!node_text(arena, node, &text))
+        return wrong(diag, "otel.timeout", "a duration", node);
+    if (slice_to_u64(text, &ms) && ms <= UINT32_MAX) {
+        *ret_ms = ms;
+        return OK;
+    }
+    if (!duration_parse(text, &ns, error) || ns < 0)
+        return DIAG_FAIL(diag, ERR_CONFIG, "line %u: spec.tracing.otel.timeout must be a duration",
+                         node->line);
+    *ret_ms = ((uint64_t)ns + DURATION_MS_NS - 1) / DURATION_MS_NS;
+    return OK;
+}
+
+static err_t
+read_otel(struct arena *arena, const struct node *node, struct tracing_settings *settings,
+          struct diag *diag)
+{
+    bool is_secure = !settings->otel_is_insecure;
+    if (node == NULL)
+        return OK;
+    if (node->type != NODE_MAP)
+        return wrong(diag, "otel", "a map", node);
+    err_t err = read_text(arena, node, "endpointAddress", "otel.endpointAddress",
+                          &settings->otel_address, diag);
+    if (err == OK)
+        err = read_text(arena, node, "protocol", "otel.protocol", &settings->otel_protocol, diag);
+    if (err == OK)
+        err = read_bool(node, "isSecure", "otel.isSecure", &is_secure, diag);
+    if (err == OK)
+        err = read_headers(arena, node_get(node, SLICE("headers")), &settings->otel_headers, diag);
+    if (err == OK)
+        err = read_timeout(arena, node_get(node, SLICE("timeout")), &settings->otel_timeout_ms,
+                           diag);
+    settings->otel_is_insecure = !is_secure;
+    return err;
+}
+
+static err_t
+read_zipkin(struct arena *arena, const struct node *node, struct tracing_settings *settings,
+            struct diag *diag)
+{
+    struct slice address = SLICE_EMPTY;
+    if (node == NULL)
+        return OK;
+    if (node->type != NODE_MAP)
+        return wrong(diag, "zipkin", "a map", node);
+    err_t err = read_text(arena, node, "endpointAddress", "zipkin.endpointAddress", &address, diag);
+    if (err != OK || address.len == 0)
+        return err;
+    if (slice_find(address, SLICE("://")) < 0 ||
+        !tracing_endpoint_parse(arena, address, 0, "/", &settings->zipkin))
+        return DIAG_FAIL(diag, ERR_CONFIG, "invalid collector URL \"" SLICE_FMT "\"",
+                         SLICE_ARG(address));
+    return OK;
+}
+
+err_t
+tracing_settings_read(struct arena *arena, const struct node *node,
+                      struct tracing_settings *settings, struct diag *diag)
+{
+    if (node == NULL)
+        return OK;
+    if (node->type != NODE_MAP)
+        return DIAG_FAIL(diag, ERR_CONFIG, "line %u: spec.tracing must be a map, not %s",
+                         node->line, node_what(node));
+    err_t err = read_text(arena, node, "samplingRate", "samplingRate", &settings->sampling_rate,
+                          diag);
+    if (err == OK)
+        err = read_bool(node, "stdout", "stdout", &settings->logs_spans, diag);
+    if (err == OK)
+        err = read_otel(arena, node_get(node, SLICE("otel")), settings, diag);
+    if (err == OK)
+        err = read_zipkin(arena, node_get(node, SLICE("zipkin")), settings, diag);
+    return err;
+}
+
+/* --- the environment ---------------------------------------------------------------------------*/
+
+struct finish {
+    struct arena *arena;
+    struct env env;
+    struct tracing_settings *settings;
+    struct text_list *ignored;
+};
+
+/* Empty counts as not set. */
+static bool
+get_env(const struct finish *f, const char *name, struct slice *ret_value)
+{
+    const char *value = env_get(f->env, name);
+    if (value == NULL || value[0] == '\0')
+        return false;
+    *ret_value = arena_dup(f->arena, slice_str(value));
+    return true;
+}
+
+/* OTEL_EXPORTER_OTLP_TRACES_… before OTEL_EXPORTER_OTLP_…; returns the one that is set, or NULL. */
+static const char *
+get_otlp(const struct finish *f, const char *const names[2], struct slice *ret_value)
+{
+    for (size_t i = 0; i < 2; i++)
+        if (get_env(f, names[i], ret_value))
+            return names[i];
+    return NULL;
+}
+
+static void
+ignore(const struct finish *f, const char *name)
+{
+    text_list_add(f->arena, f->ignored, slice_str(name));
+}
+
+/* The general endpoint is a folder that the path of traces is in; the one for traces is all. */
+static void
+take_env_address(const struct finish *f, bool is_general, struct slice value)
+{
+    struct tracing_settings *settings = f->settings;
+    size_t scheme = slice_find(value, SLICE("://")) < 0
+                        ? 0
+                        : (size_t)slice_find(value, SLICE("://")) + 3;
+    bool has_path = slice_find_byte(slice_from(value, scheme), '/') >= 0;
+    settings->otel_address = value;
+    if (is_general && has_path) {
+        while (slice_has_suffix(value, SLICE("/")))
+            value.len--;
+        settings->otel_address = arena_printf(f->arena, SLICE_FMT OTLP_PATH, SLICE_ARG(value));
+    }
+}
+
+static void
+take_env_exporter(const struct finish *f)
+{
+    static const char *const endpoints[] = { "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                                             "OTEL_EXPORTER_OTLP_ENDPOINT" };
+    static const char *const protocols[] = { "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+                                             "OTEL_EXPORTER_OTLP_PROTOCOL" };
+    static const char *const headers[] = { "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+                                           "OTEL_EXPORTER_OTLP_HEADERS" };
+    static const char *const timeouts[] = { "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+                                            "OTEL_EXPORTER_OTLP_TIMEOUT" };
+    static const char *const insecures[] = { "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
+                                             "OTEL_EXPORTER_OTLP_INSECURE" };
+    struct tracing_settings *settings = f->settings;
+    struct slice value;
+    const char *name = get_otlp(f, endpoints, &value);
+    if (name == NULL)
+        return;
+    take_env_address(f, name == endpoints[1], value);
+    bool is_http = get_otlp(f, protocols, &value) != NULL && slice_has_prefix(value, SLICE("http"));
+    settings->otel_protocol = is_http ? SLICE("http") : SLICE("grpc");
+    settings->otel_is_insecure = get_otlp(f, insecures, &value) != NULL &&
+                                 slice_eq_nocase(value, SLICE("true"));
+    settings->otel_headers = (struct tracing_pairs){ 0 };
+    name = get_otlp(f, headers, &value);
+    if (name != NULL && !tracing_pairs_parse(f->arena, value, &settings->otel_headers))
+        ignore(f, name);
+    settings->otel_timeout_ms = 0;
+    name = get_otlp(f, timeouts, &value);
+    if (name != NULL && (!slice_to_u64(value, &settings->otel_timeout_ms) ||
+                         settings->otel_timeout_ms > UINT32_MAX)) {
+        settings->otel_timeout_ms = 0;
+        ignore(f, name);
+    }
+}
+
+static err_t
+finish_otel(const struct finish *f, struct diag *diag)
+{
+    struct tracing_settings *settings = f->settings;
+    if (settings->otel_address.len == 0)
+        take_env_exporter(f);
+    if (settings->otel_address.len == 0)
+        return OK;
+    if (settings->otel_protocol.len == 0) {
+        ignore(f, "spec.tracing.otel without a protocol");
+        return OK;
+    }
+    bool is_http = slice_eq(settings->otel_protocol, SLICE("http"));
+    if (!is_http && !slice_eq(settings->otel_protocol, SLICE("grpc")))
+        return DIAG_FAIL(diag, ERR_CONFIG,
+                         "invalid protocol " SLICE_FMT " provided for Otel endpoint",
+                         SLICE_ARG(settings->otel_protocol));
+    settings->protocol = is_http ? OTLP_HTTP : OTLP_GRPC;
+    settings->otel.is_secure = !settings->otel_is_insecure;
+    if (!tracing_endpoint_parse(f->arena, settings->otel_address,
+                                is_http ? OTLP_HTTP_PORT : OTLP_GRPC_PORT, OTLP_PATH,
+                                &settings->otel))
+        return DIAG_FAIL(diag, ERR_CONFIG, "invalid Otel endpoint \"" SLICE_FMT "\"",
+                         SLICE_ARG(settings->otel_address));
+    if (settings->sampling_rate.len == 0 && env_get(f->env, "OTEL_TRACES_SAMPLER") == NULL)
+        settings->sampling_rate = SLICE("1");
+    return OK;
+}
+
+/* --- the sampler -------------------------------------------------------------------------------*/
+
+static void
+set_ratio(const struct finish *f, struct slice text)
+{
+    struct tracing_settings *settings = f->settings;
+    char shown[NUMBER_TEXT_BYTES];
+    double ratio;
+    if (!number_to_double(text, &ratio) && !number_to_double(RATIO_DEFAULT, &ratio))
+        ratio = 0;
+    settings->ratio = ratio < 0 ? 0 : ratio;
+    if (ratio >= 1)
+        settings->sampler_words = SLICE("AlwaysOnSampler");
+    else
+        settings->sampler_words = arena_printf(f->arena, "TraceIDRatioBased{" SLICE_FMT "}",
+                                               SLICE_ARG(number_print_g(settings->ratio, shown)));
+}
+
+static void
+set_fixed(struct tracing_settings *settings, bool is_on)
+{
+    settings->ratio = is_on ? 1 : 0;
+    settings->sampler_words = is_on ? SLICE("AlwaysOnSampler") : SLICE("AlwaysOffSampler");
+}
+
+static void
+finish_sampler(const struct finish *f)
+{
+    const struct slice parentbased = SLICE("parentbased_");
+    struct tracing_settings *settings = f->settings;
+    struct slice name = SLICE_EMPTY, arg = SLICE("1");
+    settings->follows_parent = true;
+    if (settings->sampling_rate.len > 0 || !get_env(f, "OTEL_TRACES_SAMPLER", &name)) {
+        set_ratio(f, settings->sampling_rate);
+        return;
+    }
+    struct slice root = name;
+    (void)get_env(f, "OTEL_TRACES_SAMPLER_ARG", &arg); /* without it all are taken */
+    settings->follows_parent = slice_has_prefix_nocase(name, parentbased);
+    if (settings->follows_parent)
+        root = slice_from(name, parentbased.len);
+    if (slice_eq_nocase(root, SLICE("always_on")))
+        set_fixed(settings, true);
+    else if (slice_eq_nocase(root, SLICE("always_off")))
+        set_fixed(settings, false);
+    else if (slice_eq_nocase(root, SLICE("traceidratio")))
+        set_ratio(f, arg);
+    else {
+        ignore(f, "OTEL_TRACES_SAMPLER");
+        settings->follows_parent = true;
+        set_ratio(f, SLICE_EMPTY);
+    }
+}
+
+/* --- the resource ------------------------------------------------------------------------------*/
+
+/* The service has a variable of its own. */
+static void
+drop_service_name(struct tracing_pairs *pairs)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < pairs->count; i++)
+        if (!slice_eq(pairs->items[i].name, SLICE("service.name")))
+            pairs->items[kept++] = pairs->items[i];
+    pairs->count = kept;
+}
+
+static void
+finish_resource(const struct finish *f)
+{
+    struct tracing_settings *settings = f->settings;
+    struct slice value;
+    (void)get_env(f, "OTEL_SERVICE_NAME", &settings->service_name); /* else it stays empty */
+    if (get_env(f, "OTEL_RESOURCE_ATTRIBUTES", &value) &&
+        !tracing_pairs_parse(f->arena, value, &settings->resource))
+        ignore(f, "OTEL_RESOURCE_ATTRIBUTES");
+    drop_service_name(&settings->resource);
+    if (get_env(f, "OTEL_BSP_SCHEDULE_DELAY", &value) &&
+        (!slice_to_u64(value, &settings->delay_ms) || settings->delay_ms > UINT32_MAX)) {
+        settings->delay_ms = 0;
+        ignore(f, "OTEL_BSP_SCHEDULE_DELAY");
+    }
+}
+
+err_t
+tracing_settings_finish(struct arena *arena, struct env env, struct tracing_settings *settings,
+                        struct text_list *ret_ignored, struct diag *diag)
+{
+    const struct finish f = {
+        .arena = arena, .env = env, .settings = settings, .ignored = ret_ignored
+    };
+    finish_resource(&f);
+    err_t err = finish_otel(&f, diag);
+    finish_sampler(&f);
+    return err;
+}
