@@ -53,7 +53,8 @@ struct app;
 struct app_channel {
     struct app *app;
     struct worker *worker;
-    struct client *client; /* made when first needed: app_client() */
+    struct client *client;      /* made when first needed: app_client() */
+    struct client *grpc_client; /* of proxied calls, if `client` does not speak HTTP/2 */
 };
 
 /* Main thread, before the workers run; freed after they have ended. */
