@@ -3,51 +3,10 @@
 #include "app/grpc_app.h"
 
 #include "base/wire.h"
-#include "http/tls.h"
 
 #define CALLBACK "/dapr.proto.runtime.v1.AppCallback/"
 
 enum { INVOKE_FRAME_BYTES = 128 };
-
-/* --- the channel -------------------------------------------------------------------------------*/
-
-static struct client *
-open_client(const struct app_channel *channel, const struct app_settings *settings)
-{
-    struct tls_context *tls = NULL;
-    if (app_is_tls(settings->protocol))
-        tls = tls_context_new(&(struct tls_config){ .alpn = SLICE("h2") });
-    struct client *client = client_new(channel->worker, &(struct client_config){
-                                                            .protocol = CLIENT_H2,
-                                                            .host = settings->host,
-                                                            .port = settings->port,
-                                                            .tls = tls,
-                                                            .head_ms = UINT64_MAX,
-                                                            .stall_ms = UINT64_MAX,
-                                                        });
-    if (tls != NULL)
-        tls_context_unref(tls); /* the client has its own reference */
-    return client;
-}
-
-struct client *
-app_grpc_client(struct app_channel *channel)
-{
-    const struct app_settings *settings = app_settings(channel->app);
-    if (settings->port == 0)
-        return NULL;
-    if (app_is_grpc(settings->protocol) || settings->protocol == APP_H2C)
-        return app_client(channel);
-    if (channel->grpc_client == NULL)
-        channel->grpc_client = open_client(channel, settings);
-    return channel->grpc_client;
-}
-
-void
-app_grpc_close(struct app_channel *channel)
-{
-    client_close(TAKE(channel->grpc_client));
-}
 
 /* --- metadata ----------------------------------------------------------------------------------*/
 

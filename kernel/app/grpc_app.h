@@ -12,12 +12,6 @@
 
 enum { APP_GRPC_METADATA_MAX = 4 };
 
-/* The application over HTTP/2 without regard to the protocol it was declared with: a proxied call
- * may go to one that was not declared as gRPC. NULL without an application. */
-struct client *app_grpc_client(struct app_channel *channel);
-/* Of app_channel_fini(). */
-void app_grpc_close(struct app_channel *channel);
-
 /* Who calls whom, and the application's token: the metadata of every call that is made for a
  * client. Returns how many. */
 size_t app_grpc_metadata(const struct app_settings *settings, struct slice caller_id,
