@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "app/app.h"
 #include "async/worker.h"
 #include "base/buf.h"
 #include "base/map.h"
@@ -70,6 +71,7 @@ struct kernel_worker {
     struct kernel *kernel;
     struct worker worker;
     struct component_table components;
+    struct app_channel app;                     /* of no use without app.app */
     struct span_queue *span_queues[SPAN_FORMS]; /* one an exporter; set before the worker starts */
     size_t span_queue_count;
 };

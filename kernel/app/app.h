@@ -12,7 +12,7 @@
  *         app_leave(channel);
  *     }
  *
- * app_http.c has calls over HTTP, grpc_app.c over gRPC, app_health.c the probes.
+ * app_http.h has calls over HTTP, grpc_app.h over gRPC, app_health.c the probes.
  */
 #ifndef APP_APP_H
 #define APP_APP_H
@@ -25,6 +25,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "http/client.h"
+
+struct path_rules;
 
 enum app_protocol { APP_HTTP, APP_HTTPS, APP_H2C, APP_GRPC, APP_GRPCS };
 
@@ -39,6 +41,7 @@ struct app_settings {
     int64_t concurrency_max; /* calls at a time, of all workers; <= 0: no bound */
     size_t body_bytes_max;
     size_t head_bytes_max;
+    const struct path_rules *path_rules; /* of metrics */
 
     bool checks_health;
     struct slice health_path;
@@ -54,7 +57,7 @@ struct app_channel {
     struct app *app;
     struct worker *worker;
     struct client *client;      /* made when first needed: app_client() */
-    struct client *grpc_client; /* of proxied calls, if `client` does not speak HTTP/2 */
+    struct client *grpc_client; /* likewise, if `client` does not speak HTTP/2: app_grpc_client() */
 };
 
 /* Main thread, before the workers run; freed after they have ended. */
@@ -78,6 +81,9 @@ void app_channel_init(struct app_channel *channel, struct app *app, struct worke
 void app_channel_fini(struct app_channel *channel);
 /* HTTP/1.1 for http and https, HTTP/2 for h2c, grpc and grpcs. NULL without an application. */
 struct client *app_client(struct app_channel *channel);
+/* HTTP/2 whatever the protocol: applications that were not declared as gRPC may speak it
+ * nevertheless. NULL without an application. */
+struct client *app_grpc_client(struct app_channel *channel);
 
 /* --- places ------------------------------------------------------------------------------------*/
 
@@ -100,7 +106,7 @@ struct app_health_listener {
 void app_health_listen(struct app *app, struct app_health_listener *listener);
 /* Worker 0, once the application listens: probes until app_health_stop(). */
 void app_health_start(struct app_channel *channel);
-/* Any thread. */
-void app_health_stop(struct app *app);
+/* Any thread, before that worker ends; twice is once. */
+void app_health_stop(struct app *app, struct worker *first);
 
 #endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls of an application over HTTP; see app_http.h. */
+#include "app/app_http.h"
+
+#include "async/worker.h"
+#include "base/clock.h"
+#include "telemetry/metrics.h"
+#include "telemetry/path_label.h"
+
+/* The request's headers and the token the application asks for; no other token ever gets there. */
+static struct client_head
+with_token(struct arena *arena, const struct app_settings *settings, const struct client_head *head)
+{
+    struct client_head with = *head;
+    struct http_header *headers = arena_alloc(arena, sizeof *headers * (head->header_count + 1));
+    size_t count = 0;
+    for (size_t i = 0; i < head->header_count; i++)
+        if (!slice_eq_nocase(head->headers[i].name, SLICE("dapr-api-token")))
+            headers[count++] = head->headers[i];
+    if (settings->api_token.len > 0)
+        headers[count++] = (struct http_header){ SLICE("dapr-api-token"), settings->api_token };
+    with.headers = headers;
+    with.header_count = count;
+    return with;
+}
+
+err_t
+app_http_start(struct task *t, struct app_channel *channel, const struct client_head *head,
+               struct app_http_call *ret_http)
+{
+    struct arena *arena = task_arena(t);
+    ptrdiff_t mark = slice_find_byte(head->target, '?');
+    *ret_http = (struct app_http_call){
+        .method = arena_dup(arena, head->method),
+        .path = arena_dup(arena, mark < 0 ? head->target : slice_first(head->target, (size_t)mark)),
+        .started_ns = metrics_is_on() ? clock_now_ns() : 0,
+    };
+    err_t err = app_enter(t, channel); /* suspends */
+    if (err != OK)
+        return err;
+    ret_http->channel = channel;
+    const struct client_head with = with_token(arena, app_settings(channel->app), head);
+    err = client_start(t, app_client(channel), &with, &ret_http->call); /* suspends */
+    if (err != OK)
+        app_http_finish(ret_http);
+    return err;
+}
+
+static void
+count(const struct app_http_call *http)
+{
+    const struct path_rules *rules = app_settings(http->channel->app)->path_rules;
+    int status = http->call.status == 0 ? 500 : http->call.status;
+    const char digits[] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
+                            (char)('0' + status % 10) };
+    const struct slice labels[] = { method_label(rules, http->method),
+                                    path_label(rules, http->call.arena, http->path),
+                                    slice_of(digits, sizeof digits) };
+    metrics_record(metrics_series(METRICS_http_client, labels), clock_now_ns() - http->started_ns);
+    metrics_record(metrics_single(METRICS_http_client_sent), http->sent_bytes);
+    metrics_record(metrics_single(METRICS_http_client_received), http->received_bytes);
+}
+
+void
+app_http_finish(struct app_http_call *http)
+{
+    struct app_channel *channel = http->channel;
+    if (channel == NULL)
+        return;
+    if (http->started_ns != 0)
+        count(http);
+    client_finish(&http->call);
+    http->channel = NULL;
+    app_leave(channel);
+}
+
+/* The whole body, in the arena. */
+static err_t
+read_all(struct task *t, struct app_http_call *http, size_t bytes_max, struct slice *ret_body)
+{
+    struct arena *arena = task_arena(t);
+    struct slice chunk;
+    char *data = NULL;
+    size_t len = 0;
+    err_t err;
+    while ((err = client_read(t, &http->call, &chunk)) == OK && chunk.len > 0) {
+        if (chunk.len > bytes_max - len)
+            return DIAG_FAIL(task_diag(t), ERR_TOO_LARGE, "the answer is too large");
+        data = arena_grow(arena, data, len, len + chunk.len);
+        memcpy(data + len, chunk.data, chunk.len);
+        len += chunk.len;
+        http->received_bytes += chunk.len;
+    }
+    if (err == OK)
+        *ret_body = len == 0 ? SLICE_EMPTY : slice_of(data, len);
+    return err;
+}
+
+err_t
+app_http_get(struct task *t, struct app_channel *channel, struct slice path,
+             const struct http_header *headers, size_t header_count, size_t bytes_max,
+             int *ret_status, struct slice *ret_body)
+{
+    struct app_http_call http;
+    const struct client_head head = {
+        .method = SLICE("GET"), .target = path, .headers = headers, .header_count = header_count
+    };
+    err_t err = app_http_start(t, channel, &head, &http); /* suspends */
+    if (err == OK)
+        err = client_end(t, &http.call);
+    if (err == OK)
+        err = client_head(t, &http.call);
+    if (err == OK)
+        err = read_all(t, &http, bytes_max, ret_body);
+    if (err == OK)
+        *ret_status = http.call.status;
+    app_http_finish(&http);
+    return err;
+}
