@@ -11,7 +11,6 @@
 #include "async/connect.h"
 #include "base/clock.h"
 #include "http/h2_client.h"
-#include "http/tls.h"
 
 enum { DIAL_TEXT_MAX = 1024, SPARE_CALLS_MAX = 128, KEEP_BYTES = 4096 };
 
@@ -69,9 +68,7 @@ on_free(struct mail *mail)
         call_free(LIST_ENTRY(node, struct h2_call, link));
     buf_fini(&client->scratch);
     buf_fini(&client->dial_text);
-    if (client->config.tls != NULL)
-        tls_context_unref(client->config.tls);
-    free((char *)(uintptr_t)client->config.host.data);
+    client_config_fini(&client->config);
     free(client);
 }
 
@@ -258,45 +255,22 @@ connections(const struct client *base)
 
 static const struct client_kind h2_kind = { start, close_client, connections };
 
-/* The texts in one block. */
-static void
-own_texts(struct client_config *config)
+/* Where HTTP/2 differs from what all versions share. */
+static struct client_config
+with_defaults(const struct client_config *from)
 {
-    struct slice *const texts[] = { &config->host, &config->unix_path, &config->authority };
-    size_t bytes = 1;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        bytes += texts[i]->len + 1;
-    char *at = calloc(1, bytes);
-    if (at == NULL)
-        abort();
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        size_t len = texts[i]->len;
-        if (len > 0)
-            memcpy(at, texts[i]->data, len);
-        *texts[i] = slice_of(at, len);
-        at += len + 1; /* a NUL behind each: system calls want one */
-    }
-}
-
-static void
-set_defaults(struct client_config *config)
-{
-    if (config->connections_max == 0)
-        config->connections_max = LIMIT_h2_client_connections_max;
-    if (config->streams_max == 0)
-        config->streams_max = LIMIT_h2_client_streams_max;
-    if (config->waiters_max == 0)
-        config->waiters_max = LIMIT_h2_client_waiting_max;
-    if (config->idle_ms == 0)
-        config->idle_ms = LIMIT_h2_client_idle_ms;
-    if (config->connect_ms == 0)
-        config->connect_ms = LIMIT_h2_client_connect_ms;
-    if (config->head_ms == 0)
-        config->head_ms = UINT64_MAX;
-    if (config->stall_ms == 0)
-        config->stall_ms = UINT64_MAX;
-    if (config->head_bytes_max == 0)
-        config->head_bytes_max = LIMIT_h2_client_head_bytes;
+    struct client_config config = *from;
+    if (config.connections_max == 0)
+        config.connections_max = LIMIT_h2_client_connections_max;
+    if (config.streams_max == 0)
+        config.streams_max = LIMIT_h2_client_streams_max;
+    if (config.waiters_max == 0)
+        config.waiters_max = LIMIT_h2_client_waiting_max;
+    if (config.connect_ms == 0)
+        config.connect_ms = LIMIT_h2_client_connect_ms;
+    if (config.head_bytes_max == 0)
+        config.head_bytes_max = LIMIT_h2_client_head_bytes;
+    return config;
 }
 
 struct client *
@@ -307,11 +281,8 @@ h2_client_new(struct worker *worker, const struct client_config *config)
         abort();
     client->base.kind = &h2_kind;
     client->worker = worker;
-    client->config = *config;
-    own_texts(&client->config);
-    set_defaults(&client->config);
-    if (config->tls != NULL)
-        client->config.tls = tls_context_ref(config->tls);
+    const struct client_config complete = with_defaults(config);
+    client_config_init(&client->config, &complete);
     list_init(&client->conns);
     list_init(&client->waiting);
     list_init(&client->spare_calls);

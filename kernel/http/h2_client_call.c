@@ -5,7 +5,6 @@
  * sent again by itself as long as its bytes are still here.
  */
 #include <assert.h>
-#include <stdio.h>
 
 #include "async/worker.h"
 #include "base/clock.h"
@@ -115,24 +114,6 @@ add_length(struct h2_call *c, int64_t length)
     return add_field(c, SLICE("content-length"), slice_of(text + at, DIGITS_MAX - at));
 }
 
-static bool
-add_authority(struct h2_call *c, struct slice authority)
-{
-    const struct client_config *config = &c->client->config;
-    char text[512];
-    if (authority.len == 0)
-        authority = config->authority;
-    if (authority.len > 0)
-        return chars_are(authority, CHAR_HOST) && add_field(c, SLICE(":authority"), authority);
-    if (config->unix_path.len > 0)
-        return add_field(c, SLICE(":authority"), SLICE("localhost"));
-    bool is_ipv6 = slice_find_byte(config->host, ':') >= 0;
-    int len = snprintf(text, sizeof text, "%s" SLICE_FMT "%s:%u", is_ipv6 ? "[" : "",
-                       SLICE_ARG(config->host), is_ipv6 ? "]" : "", config->port);
-    return len > 0 && (size_t)len < sizeof text &&
-           add_field(c, SLICE(":authority"), slice_of(text, (size_t)len));
-}
-
 /* False: it cannot be sent. */
 static bool
 fill_head(struct h2_call *c, const struct client_head *head)
@@ -143,7 +124,10 @@ fill_head(struct h2_call *c, const struct client_head *head)
                 add_field(c, SLICE(":method"), head->method) &&
                 add_field(c, SLICE(":scheme"),
                           c->client->config.tls != NULL ? SLICE("https") : SLICE("http")) &&
-                add_field(c, SLICE(":path"), head->target) && add_authority(c, head->authority);
+                add_field(c, SLICE(":path"), head->target) &&
+                chars_are(head->authority, CHAR_HOST) &&
+                add_field(c, SLICE(":authority"),
+                          head->authority.len > 0 ? head->authority : c->client->config.authority);
     for (size_t i = 0; i < head->header_count && fits; i++) {
         fits = is_sound(&head->headers[i]);
         if (fits && !is_of_connection(head->headers[i].name))
