@@ -5,7 +5,7 @@
  * µs, failures, its own CPU time.
  *
  * grpc_load --port 50001 --callers 16 --seconds 2 --path /dapr.proto.runtime.v1.Dapr/GetState
- *           --message-file FILE [--host 127.0.0.1]
+ *           --message-file FILE [--host 127.0.0.1] [--app-id ID]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,6 +30,7 @@ enum {
     OUT_BYTES_MAX = 64 * 1024 * 1024,
     IN_BYTES = 256 * 1024,
     WINDOW_BYTES = 8 * 1024 * 1024,
+    FRAME_BYTES = 256 * 1024,
 };
 
 struct caller {
@@ -40,8 +41,8 @@ struct caller {
 
 static struct {
     uint64_t port, callers, seconds;
-    const char *host, *path, *message_file;
-} options = { .callers = 1, .seconds = 1, .host = "127.0.0.1" };
+    const char *host, *path, *message_file, *app_id;
+} options = { .callers = 1, .seconds = 1, .host = "127.0.0.1", .app_id = "" };
 
 static struct caller callers[CALLERS_MAX];
 static struct buf message;
@@ -88,13 +89,14 @@ call(nghttp2_session *session, struct caller *caller)
         NV(":method", "POST"),     NV(":scheme", "http"),
         NV(":path", options.path), NV(":authority", "localhost"),
         NV("te", "trailers"),      NV("content-type", "application/grpc"),
-        NV("user-agent", "load"),
+        NV("user-agent", "load"),  NV("dapr-app-id", options.app_id),
     };
+    size_t count = sizeof nva / sizeof *nva - (options.app_id[0] == '\0');
     const nghttp2_data_provider provider = { .source.ptr = caller, .read_callback = read_message };
     caller->sent = 0;
     caller->is_ok = false;
     caller->sent_ns = clock_now_ns();
-    if (nghttp2_submit_request(session, NULL, nva, sizeof nva / sizeof *nva, &provider, caller) < 0)
+    if (nghttp2_submit_request(session, NULL, nva, count, &provider, caller) < 0)
         die("submit");
 }
 
@@ -138,6 +140,20 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
     return 0;
 }
 
+/* As large as the server takes them. */
+static ssize_t
+frame_length(nghttp2_session *session, uint8_t type, int32_t id, int32_t conn_window,
+             int32_t stream_window, uint32_t frame_max, void *arg)
+{
+    (void)session;
+    (void)type;
+    (void)id;
+    (void)arg;
+    int32_t window = conn_window < stream_window ? conn_window : stream_window;
+    int32_t max = frame_max < FRAME_BYTES ? (int32_t)frame_max : FRAME_BYTES;
+    return window < max ? window : max;
+}
+
 static nghttp2_session *
 new_session(void)
 {
@@ -148,11 +164,15 @@ new_session(void)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, frame_length);
     if (nghttp2_session_client_new(&session, callbacks, NULL) != 0)
         die("out of memory");
     nghttp2_session_callbacks_del(callbacks);
-    const nghttp2_settings_entry window = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES };
-    if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, &window, 1) != 0 ||
+    const nghttp2_settings_entry settings[] = {
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES },
+        { NGHTTP2_SETTINGS_MAX_FRAME_SIZE, FRAME_BYTES },
+    };
+    if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, 2) != 0 ||
         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_BYTES * 4) != 0)
         die("settings");
     return session;
@@ -244,6 +264,8 @@ read_options(int argc, char **argv)
             options.path = argv[i + 1];
         else if (slice_eq(name, SLICE("--host")))
             options.host = argv[i + 1];
+        else if (slice_eq(name, SLICE("--app-id")))
+            options.app_id = argv[i + 1];
         else if (slice_eq(name, SLICE("--message-file")))
             options.message_file = argv[i + 1];
         else
