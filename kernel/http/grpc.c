@@ -250,14 +250,29 @@ grpc_read(struct grpc_call *call, struct slice *ret_message, bool *ret_has)
 
 /* --- answering ---------------------------------------------------------------------------------*/
 
+/* The head's headers, with room for a status behind them. */
+static struct http_header *
+head_headers(struct grpc_call *call, size_t *ret_count)
+{
+    size_t most = 1 + call->metadata_count + call->more_metadata_count + STATUS_HEADERS_MAX;
+    struct http_header *headers = arena_alloc(task_arena(call->x->task), sizeof *headers * most);
+    size_t count = 0;
+    headers[count++] = CONTENT_TYPE;
+    for (size_t i = 0; i < call->metadata_count; i++)
+        headers[count++] = call->metadata[i];
+    for (size_t i = 0; i < call->more_metadata_count; i++)
+        headers[count++] = call->more_metadata[i];
+    *ret_count = count;
+    return headers;
+}
+
 static err_t
 start(struct grpc_call *call)
 {
-    struct http_header headers[GRPC_METADATA_MAX + 1] = { CONTENT_TYPE };
-    for (size_t i = 0; i < call->metadata_count; i++)
-        headers[i + 1] = call->metadata[i];
+    size_t count;
+    const struct http_header *headers = head_headers(call, &count);
     call->has_started = true;
-    return http_reply_start(call->x, 200, headers, call->metadata_count + 1, HTTP_LENGTH_UNKNOWN);
+    return http_reply_start(call->x, 200, headers, count, HTTP_LENGTH_UNKNOWN);
 }
 
 err_t
@@ -344,18 +359,17 @@ status_headers(struct grpc_call *call, enum grpc_code code, struct slice message
 void
 grpc_end(struct grpc_call *call, enum grpc_code code, struct slice message, struct slice details)
 {
-    struct http_header headers[GRPC_METADATA_MAX + 1 + STATUS_HEADERS_MAX] = { CONTENT_TYPE };
+    size_t count;
     if (call->left > 0)
         return; /* inside a message: not ended, so it is cut */
     call->ended_code = code;
     if (call->has_started) {
-        size_t count = status_headers(call, code, message, details, headers);
-        (void)http_reply_end_with(call->x, headers, count); /* nobody is left to be told */
+        struct http_header trailers[STATUS_HEADERS_MAX];
+        count = status_headers(call, code, message, details, trailers);
+        (void)http_reply_end_with(call->x, trailers, count); /* nobody is left to be told */
         return;
     }
-    size_t count = 1;
-    for (size_t i = 0; i < call->metadata_count; i++)
-        headers[count++] = call->metadata[i];
+    struct http_header *headers = head_headers(call, &count);
     count += status_headers(call, code, message, details, headers + count);
     call->has_started = true;
     /* Length 0: the head ends the stream, which is how a status without messages looks. */

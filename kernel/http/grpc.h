@@ -25,6 +25,8 @@ struct grpc_call {
     bool has_ended;                                 /* the client sends no more */
     struct http_header metadata[GRPC_METADATA_MAX]; /* sent before the first message */
     size_t metadata_count;
+    const struct http_header *more_metadata; /* behind it, borrowed: any number */
+    size_t more_metadata_count;
     bool has_started;
     uint64_t left;           /* of the message being written */
     uint64_t received_bytes; /* of all messages */
