@@ -136,7 +136,7 @@ resolve(struct task *t, const struct connect_target *target, struct lookup **ret
     err_t err = TASK_WAIT(t, &wait);
     lookup->wait = NULL;
     if (!lookup->is_over)
-        return err; /* it frees itself */
+        return err == OK ? ERR_CANCELLED : err; /* it frees itself */
     if (err == OK && lookup->found != NULL) {
         *ret_lookup = lookup;
         return OK;
@@ -281,7 +281,7 @@ err_t
 connect_to(struct task *t, const struct connect_target *target, int *ret_fd)
 {
     struct address address;
-    struct lookup *lookup;
+    struct lookup *lookup = NULL;
     if (target->unix_path.len > 0)
         return connect_unix(t, target->unix_path, ret_fd);
     if (parse_literal(target, &address))

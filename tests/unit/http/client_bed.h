@@ -68,9 +68,9 @@ struct ask {
     err_t err;
     int status;
     bool was_sent;
-    char answer[64 * 1024];
+    char answer[256];
     size_t answer_len;
-    char words[512];
+    char words[256];
     char content_type[64];
     int64_t content_length;
     bool is_done;
@@ -147,6 +147,25 @@ bed_ask(struct bed *bed, struct ask *ask)
     REQUIRE(ask->task != NULL);
 }
 
+struct bed_cancel {
+    struct mail mail;
+    struct task *task;
+};
+
+static inline void
+bed_on_cancel(struct mail *mail)
+{
+    task_cancel(container_of(mail, struct bed_cancel, mail)->task);
+}
+
+static inline void
+bed_cancel(struct bed *bed, struct ask *ask)
+{
+    struct bed_cancel cancel = { .task = ask->task };
+    worker_post(&bed->worker, &cancel.mail, bed_on_cancel);
+    worker_turn(&bed->worker, 0);
+}
+
 #define BED_WAIT(bed, ask) DRIVE_UNTIL(&(bed)->worker, (ask)->is_done)
 
 /* --- the server's side -------------------------------------------------------------------------*/
@@ -164,7 +183,7 @@ bed_accept(struct bed *bed)
 static inline void
 bed_expect(struct bed *bed, int fd, const char *text)
 {
-    char got[8192];
+    char got[2048];
     size_t len = strlen(text), have = 0;
     REQUIRE(len <= sizeof got);
     double end = driver_seconds() + DRIVER_DEADLINE_S;

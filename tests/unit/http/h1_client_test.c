@@ -253,7 +253,7 @@ TEST(a_head_without_end_is_given_up)
     bed_ask(&bed, &ask);
     int fd = bed_accept(&bed);
     bed_send(&bed, fd, "HTTP/1.1 200 OK\r\nX-A: ");
-    char filler[64 * 1024];
+    static char filler[64 * 1024];
     memset(filler, 'a', sizeof filler);
     for (int i = 0; i < 64 && !ask.is_done; i++)
         if (send(fd, filler, sizeof filler, MSG_NOSIGNAL) < 0 || ask.is_done)
@@ -338,10 +338,10 @@ TEST(too_many_waiters_are_refused)
     BED_WAIT(&bed, &asks[2]);
     CHECK_EQ_INT(asks[2].err, ERR_OVERLOADED);
     CHECK(!asks[2].was_sent);
-    task_cancel(asks[1].task); /* leaves the queue */
+    bed_cancel(&bed, &asks[1]); /* leaves the queue */
     BED_WAIT(&bed, &asks[1]);
     CHECK_EQ_INT(asks[1].err, ERR_CANCELLED);
-    task_cancel(asks[0].task);
+    bed_cancel(&bed, &asks[0]);
     BED_WAIT(&bed, &asks[0]);
     bed_close(&bed);
 }
