@@ -250,11 +250,13 @@ servers_bind(struct runtime *runtime)
     const struct options *options = &runtime->options;
     if (!bind_face(runtime, &grpc_face, options->grpc_port))
         return false;
+    log_info(grpc_face.scope, "Enabled gRPC tracing middleware");
     if (runtime->serves_metrics)
         log_info(grpc_face.scope, "Enabled gRPC metrics middleware");
     log_info("dapr.runtime", "API gRPC server is running on port %u", options->grpc_port);
     log_info(http_face.scope, "Enabled max body size HTTP middleware with size %zu bytes",
              options->max_body_bytes);
+    log_info(http_face.scope, "Enabled tracing HTTP middleware");
     if (runtime->serves_metrics)
         log_info(http_face.scope, "Enabled metrics HTTP middleware");
     if (!bind_face(runtime, &http_face, options->http_port))

@@ -389,8 +389,8 @@ def refused():
 
 # Lines of the reference about what is not there (yet), and a warning about a version that has long been out.
 ELSEWHERE = re.compile(
-    "commit|increasedCardinality|[Aa]ctor|sampler|mdns|mDNS|name resolution|[Ss]cheduler|http endpoints|Loading endpoints|"
-    "Subscription|MCP|SIGHUP|WorkflowAccessPolicy|tracing|gRPC metrics|workflow|Internal gRPC|pre-bound|pub/sub|"
+    "commit|increasedCardinality|[Aa]ctor|mdns|mDNS|name resolution|[Ss]cheduler|http endpoints|Loading endpoints|"
+    "Subscription|MCP|SIGHUP|WorkflowAccessPolicy|gRPC metrics|grpc.internal|workflow|Internal gRPC|pre-bound|pub/sub|"
     "application |Application |subscribed|subscription|pubsub.in-memory|Enabled features"
 )
 

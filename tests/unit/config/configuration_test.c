@@ -30,11 +30,12 @@ check_text(const char *text)
 
 TEST(harmless_settings_are_named)
 {
-    CHECK_OK(check_text("kind: Configuration\nspec:\n  tracing: {samplingRate: \"1\"}\n"
-                        "  mtls: {enabled: false}\n  accessControl: {trustDomain: public}\n"
-                        "  httpPipeline: {handlers: []}\n"));
+    CHECK_OK(
+        check_text("kind: Configuration\nspec:\n  workflow: {maxConcurrentWorkflowInvocations: 1}\n"
+                   "  mtls: {enabled: false}\n  accessControl: {trustDomain: public}\n"
+                   "  httpPipeline: {handlers: []}\n"));
     REQUIRE(ignored.count == 4);
-    CHECK_EQ_STR(ignored.items[0].data, "spec.tracing");
+    CHECK_EQ_STR(ignored.items[0].data, "spec.workflow");
     CHECK_OK(check_text(""));
     CHECK_OK(check_text("kind: Configuration\nmetadata: {name: x}\n"));
     CHECK_EQ_INT(ignored.count, 0);
@@ -100,7 +101,8 @@ TEST(what_a_later_file_sets_replaces_what_an_earlier_one_set)
     text_list_add(&arena, &files,
                   write_file("1.yaml", "spec: {secrets: {scopes: [{storeName: a, defaultAccess: "
                                        "deny}, {storeName: b, defaultAccess: deny}]}}"));
-    text_list_add(&arena, &files, write_file("2.yaml", "spec: {tracing: {samplingRate: '0'}}"));
+    text_list_add(&arena, &files,
+                  write_file("2.yaml", "spec: {tracing: {samplingRate: '0'}, workflow: {}}"));
     text_list_add(&arena, &files,
                   write_file("3.yaml", "spec: {secrets: {scopes: [{storeName: a, deniedSecrets: "
                                        "[x]}]}}"));
@@ -109,6 +111,7 @@ TEST(what_a_later_file_sets_replaces_what_an_earlier_one_set)
     CHECK(!secret_scopes_allow(&configuration.secret_scopes, SLICE("a"), SLICE("x")));
     CHECK(secret_scopes_allow(&configuration.secret_scopes, SLICE("b"), SLICE("x")));
     CHECK_EQ_INT(ignored.count, 1);
+    CHECK_SLICE_IS(configuration.tracing.sampling_rate, "0");
 }
 
 TEST(scopes_that_make_no_sense_end_the_start)
