@@ -17,6 +17,7 @@
 
 #include "base/limits.h"
 #include "config/quantity.h"
+#include "http/path.h"
 
 enum { NAME_BYTES_MAX = 40, LINKS_MAX = 64, LIST_ITEMS_MAX = 64 };
 
@@ -654,7 +655,9 @@ opened(const struct manifest_file *file, char *path)
 const char *
 manifest_file_of(const struct manifest_file *file, struct slice value, struct arena *arena)
 {
-    struct slice path = file->is_uri ? path_of_uri(slice_trim(value)) : value;
+    struct slice path = file->is_uri ? path_of_uri(slice_trim(value)) : value, decoded;
+    if (file->is_uri && path_decode(arena, path, &decoded))
+        path = decoded; /* else it holds a '%' that begins no escape, and is taken as it is */
     if (path.len == 0 || path.len >= PATH_MAX || slice_find_byte(path, '\0') >= 0 ||
         slice_eq(path, SLICE(":memory:")))
         return NULL;

@@ -173,6 +173,8 @@ TEST(metadata_values_name_paths)
     check_path("", false, NULL);
     check_path("/data/x.db", true, "/data/x.db");
     check_path("file:/data/x.db?mode=rwc&cache=shared", true, "/data/x.db");
+    check_path("file:/data/a%20b%25%3f.db?mode=rwc", true, "/data/a b%?.db");
+    check_path("/data/50%.db", true, "/data/50%.db");
     check_path("file:///data/x.db", true, "/data/x.db");
     check_path("FILE:x.db?a=b", true, "./x.db");
     check_path(" data/x.db ", true, "./data/x.db");
