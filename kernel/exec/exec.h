@@ -10,6 +10,8 @@
  *   --sandbox=WORD           require, best-effort (default) or off
  *   --network=yes|no         no (default): sockets of the Unix family only
  *   --token-fd               descriptor 3 is handed on
+ *   --plain                  no plugin but a program of the user's: no report, and cores as he has
+ *                            them
  *   --execute=P --read=P --write=P   files, or whole directories, the plugin may use
  *   --open-files=N --memory=BYTES --processes=N   limits
  *
@@ -37,6 +39,7 @@ struct spec {
     enum exec_sandbox sandbox;
     bool has_network;
     bool has_token_fd;
+    bool is_plain;
     pid_t parent;
     uint64_t open_files; /* 0: as inherited */
     uint64_t memory_bytes;

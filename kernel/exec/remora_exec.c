@@ -119,6 +119,8 @@ read_word(struct spec *spec, const char *option)
         spec->has_network = false;
     else if (strcmp(option, "--token-fd") == 0)
         spec->has_token_fd = true;
+    else if (strcmp(option, "--plain") == 0)
+        spec->is_plain = true;
     else
         return false;
     return true;
@@ -206,12 +208,14 @@ main(int argc, char **argv)
     struct report report = { .active = "" };
 
     close_from(spec.has_token_fd ? 4 : 3);
-    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* a core would hold users' data */
+    if (!spec.is_plain) /* a core would hold users' data; lowering is always allowed */
+        (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
     lifetime_split(&spec, &report);
     limits_apply(&spec);
     if (spec.sandbox != SANDBOX_OFF)
         sandbox_apply(&spec, &report);
-    say("active=", report.active, report.missing[0] == '\0' ? "" : " missing=", report.missing);
+    if (!spec.is_plain)
+        say("active=", report.active, report.missing[0] == '\0' ? "" : " missing=", report.missing);
 
     sigset_t none;
     sigemptyset(&none);

@@ -31,6 +31,7 @@ struct process {
     struct process_hooks hooks;
     pid_t pid; /* also the group's number */
     int output_fd;
+    bool output_ended;
     enum stopping stopping;
     struct process_delays delays;
     ev_child child;
@@ -54,8 +55,10 @@ read_output(struct process *process, bool all)
             process->hooks.output(process->hooks.arg, slice_of(bytes, (size_t)len));
             continue;
         }
-        if (len == 0 || (errno != EAGAIN && errno != EINTR))
+        if (len == 0 || (errno != EAGAIN && errno != EINTR)) {
+            process->output_ended = true;
             ev_io_stop(process->loop, &process->output);
+        }
         break;
     }
     free(bytes);
@@ -269,6 +272,16 @@ pid_t
 process_pid(const struct process *process)
 {
     return process->pid;
+}
+
+void
+process_hold_output(struct process *process, bool is_held)
+{
+    assert(process->magic == PROCESS_MAGIC);
+    if (is_held)
+        ev_io_stop(process->loop, &process->output);
+    else if (!process->output_ended && process->pid != 0)
+        ev_io_start(process->loop, &process->output);
 }
 
 void

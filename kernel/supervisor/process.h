@@ -44,6 +44,8 @@ err_t process_spawn(struct ev_loop *loop, const struct process_command *command,
                     struct diag *diag) WARN_UNUSED;
 
 pid_t process_pid(const struct process *process);
+/* Whether what it prints is left in the pipe, until the process has to wait. */
+void process_hold_output(struct process *process, bool is_held);
 /* SIGTERM to the group, then after delays.term_ms the order to its leader to kill all, then after
  * delays.kill_ms SIGKILL to the group. A second call changes nothing. */
 void process_stop(struct process *process, struct process_delays delays);
