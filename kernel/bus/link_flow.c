@@ -11,7 +11,7 @@
 #include "telemetry/metrics.h"
 
 enum {
-    CHUNK_BYTES = 64 * 1024,
+    CHUNK_BYTES = 32 * 1024,
     PARTS_PER_FRAME = 64,
 };
 _Static_assert(CHUNK_BYTES <= (int)FRAME_PAYLOAD_MAX, "a chunk fits in any frame");

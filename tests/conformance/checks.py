@@ -831,7 +831,7 @@ def stream(bench):
     """passes a long stream through under credits"""
     link = bench.component()
     total = (1024 if os.environ.get("LONG") else 64) * MIB
-    chunk = os.urandom(65536)
+    chunk = os.urandom(CALL_CREDIT // 4)  # what comes back is at least as much at once
     call = open_stream(link)
     head = call.received_bytes
     sent = 0

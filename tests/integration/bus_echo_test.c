@@ -194,14 +194,14 @@ run_abandoned(struct task *t, void *arg)
     if (s->open_err == OK)
         s->open_err = link_call_reply(t, &s->call);
     if (s->open_err == OK)
-        s->write_err = link_call_write(t, &s->call, echo_bytes(0, 200000));
+        s->write_err = link_call_write(t, &s->call, echo_bytes(0, 50000));
     link_call_finish(&s->call); /* nothing of it was read */
     s->is_done = true;
 }
 
 TEST(streams_left_in_the_middle_leave_nothing_behind)
 {
-    enum { COUNT = 200 }; /* 40 MB: far more than the link's credit, if it were lost */
+    enum { COUNT = 800 }; /* 40 MB: far more than the link's credit, if it were lost */
     static struct echo_stream streams[COUNT];
     start();
     for (int i = 0; i < COUNT; i++) {

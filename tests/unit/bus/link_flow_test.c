@@ -8,7 +8,7 @@ enum { MIB = 1024 * 1024, PART_BYTES = 128 * 1024 };
 /* --- a plugin that follows the rules -----------------------------------------------------------*/
 
 /* What the scripted plugin may send, learnt from credit frames; calls by number. */
-enum { CALLS_MAX = 128 };
+enum { CALLS_MAX = 512 };
 static uint64_t call_credit[CALLS_MAX], link_credit;
 /* What it has received, checked against the pattern. */
 static uint64_t received[CALLS_MAX], received_total;
@@ -164,7 +164,7 @@ TEST(a_body_of_very_many_small_parts_arrives_in_order)
     stop();
 }
 
-TEST(without_credit_of_the_call_a_request_stops_at_256_kib)
+TEST(without_credit_of_the_call_a_request_stops_at_64_kib)
 {
     struct slice *parts = pattern_parts(8);
     start_flow();
@@ -191,7 +191,8 @@ TEST(without_credit_of_the_call_a_request_stops_at_256_kib)
 
 TEST(without_credit_of_the_link_all_calls_together_stop_at_8_mib)
 {
-    enum { COUNT = 40 };
+    enum { COUNT = 160, FULL = LIMIT_link_credit_bytes / LIMIT_call_credit_bytes };
+    _Static_assert((int)COUNT > (int)FULL, "more than the link takes");
     static struct job jobs[COUNT];
     struct slice *parts = pattern_parts(4);
     start_flow();
@@ -205,7 +206,7 @@ TEST(without_credit_of_the_link_all_calls_together_stop_at_8_mib)
     for (int i = 0; i < 1000 && received_total < LIMIT_link_credit_bytes; i++)
         settle_and_take();
     settle_and_take();
-    CHECK_EQ_U64(received_total, 32u * LIMIT_call_credit_bytes);
+    CHECK_EQ_U64(received_total, (uint64_t)FULL * LIMIT_call_credit_bytes);
     CHECK_EQ_INT(link_->credit.free, 0);
     clock_advance_ms(1000);
     settle();

@@ -17,7 +17,7 @@ TEST(a_right_hello_makes_the_link_ready)
     CHECK_EQ_INT(ack->epoch, EPOCH);
     CHECK_EQ_INT(ack->protocol_major, 1);
     CHECK_EQ_INT(ack->frame_bytes_max, 262144);
-    CHECK_EQ_INT(ack->call_credit_bytes, 262144);
+    CHECK_EQ_INT(ack->call_credit_bytes, 65536);
     CHECK_EQ_INT(ack->link_credit_bytes, 8388608);
     CHECK_EQ_STR(ack->app_id, "app");
     CHECK_EQ_INT(ack->n_host_services, 1);
