@@ -21,6 +21,7 @@ enum {
     EXPORT_IDLE_SWEEPS = 30, /* nobody asks any more: the exchange was given up */
     BURIAL_ENTRIES = 4096,   /* freed at a time */
     SWEEP_BUCKETS = 16384,   /* a sweep this long takes less than a millisecond */
+    COPY_BYTES_MAX = 65536,  /* larger values are kept and sent where they are: copies take time */
 };
 
 struct store {
@@ -216,7 +217,12 @@ make_entry(remora_call *call, struct store *store, const struct remora_state_set
     int64_t expires;
     if (!read_expiry(call, set, &expires))
         return NULL;
-    struct entry *entry = entry_new(&store->table, set->key, set->value, expires);
+    struct remora_bytes value = { .data = set->value.data, .len = set->value.len };
+    if (value.len > COPY_BYTES_MAX && !remora_call_keep(call, set->value, &value)) {
+        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    struct entry *entry = entry_new(&store->table, set->key, value, expires);
     if (entry == NULL)
         remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, "out of memory");
     return entry;
@@ -225,21 +231,32 @@ make_entry(remora_call *call, struct store *store, const struct remora_state_set
 /* --- operations on one key ---------------------------------------------------------------------*/
 
 static void
+on_value_sent(void *arg)
+{
+    entry_drop(arg);
+}
+
+static void
 store_get(remora_call *call, void *self, const struct remora_state_get *get)
 {
     struct store *store = self;
-    const struct entry *entry = table_get(&store->table, get->key, now_ms());
+    struct entry *entry = table_get(&store->table, get->key, now_ms());
     if (entry == NULL) {
         remora_state_reply_value(call, &(struct remora_state_value){ .found = false });
         return;
     }
-    const struct remora_state_value value = {
+    struct remora_state_value value = {
         .found = true,
         .has_etag = true,
         .etag = { entry->etag, strlen(entry->etag) },
         .value = { .data = entry->value.data, .len = entry->value.len },
         .expires_unix_ms = entry->expires_unix_ms,
     };
+    if (entry->value.len > COPY_BYTES_MAX) {
+        entry->users++;
+        value.value.release = on_value_sent;
+        value.value.arg = entry;
+    }
     remora_state_reply_value(call, &value);
 }
 
@@ -303,7 +320,7 @@ store_transact(remora_call *call, void *self, const struct remora_state_operatio
         ready++;
     if (ready < count) {
         while (ready > 0)
-            free(entries[--ready]);
+            entry_drop(entries[--ready]);
         free(entries);
         return;
     }

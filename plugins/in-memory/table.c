@@ -24,7 +24,7 @@ table_fini_some(struct table *table, size_t entries)
     for (; table->oldest != NULL && entries > 0; entries--) {
         struct entry *entry = table->oldest;
         table->oldest = entry->newer;
-        free(entry);
+        entry_drop(entry);
     }
     if (table->oldest != NULL)
         return false;
@@ -65,24 +65,45 @@ hash_of(const struct table *table, struct remora_slice key)
 }
 
 static struct entry *
-entry_make(const struct table *table, struct remora_slice key, struct remora_slice value,
+entry_make(const struct table *table, struct remora_slice key, struct remora_bytes value,
            int64_t expires_unix_ms)
 {
-    struct entry *entry = malloc(sizeof *entry + key.len + value.len);
-    if (entry == NULL)
+    const bool is_kept = value.release != NULL;
+    struct entry *entry = malloc(sizeof *entry + key.len + (is_kept ? 0 : value.len));
+    if (entry == NULL) {
+        if (is_kept)
+            value.release(value.arg);
         return NULL;
-    *entry = (struct entry){ .hash = hash_of(table, key), .expires_unix_ms = expires_unix_ms };
+    }
+    *entry = (struct entry){ .hash = hash_of(table, key),
+                             .users = 1,
+                             .expires_unix_ms = expires_unix_ms };
     entry->key = (struct remora_slice){ entry->bytes, key.len };
-    entry->value = (struct remora_slice){ entry->bytes + key.len, value.len };
     if (key.len > 0)
         memcpy(entry->bytes, key.data, key.len);
+    if (is_kept) {
+        entry->kept = value;
+        entry->value = (struct remora_slice){ value.data, value.len };
+        return entry;
+    }
+    entry->value = (struct remora_slice){ entry->bytes + key.len, value.len };
     if (value.len > 0)
         memcpy(entry->bytes + key.len, value.data, value.len);
     return entry;
 }
 
+void
+entry_drop(struct entry *entry)
+{
+    if (--entry->users > 0)
+        return;
+    if (entry->kept.release != NULL)
+        entry->kept.release(entry->kept.arg);
+    free(entry);
+}
+
 struct entry *
-entry_new(const struct table *table, struct remora_slice key, struct remora_slice value,
+entry_new(const struct table *table, struct remora_slice key, struct remora_bytes value,
           int64_t expires_unix_ms)
 {
     struct entry *entry = entry_make(table, key, value, expires_unix_ms);
@@ -95,7 +116,8 @@ struct entry *
 entry_restore(const struct table *table, struct remora_slice key, struct remora_slice value,
               int64_t expires_unix_ms, const char etag[37])
 {
-    struct entry *entry = entry_make(table, key, value, expires_unix_ms);
+    const struct remora_bytes copied = { .data = value.data, .len = value.len };
+    struct entry *entry = entry_make(table, key, copied, expires_unix_ms);
     if (entry != NULL)
         memcpy(entry->etag, etag, sizeof entry->etag);
     return entry;
@@ -168,7 +190,7 @@ take_at(struct table *table, struct entry **at)
 static void
 remove_at(struct table *table, struct entry **at)
 {
-    free(take_at(table, at));
+    entry_drop(take_at(table, at));
 }
 
 /* Somebody wants it gone. */
@@ -177,19 +199,22 @@ delete_at(struct table *table, struct entry **at)
 {
     struct entry *entry = take_at(table, at);
     if (!table->is_exporting) {
-        free(entry);
+        entry_drop(entry);
         return;
     }
-    struct entry *small = realloc(entry, sizeof *entry + entry->key.len); /* without its value */
-    if (small != NULL)
+    /* Without its value, if there is memory for that. */
+    struct entry *small = entry_restore(table, entry->key, (struct remora_slice){ "", 0 },
+                                        entry->expires_unix_ms, entry->etag);
+    if (small != NULL) {
+        entry_drop(entry);
         entry = small;
-    entry->key.data = entry->bytes;
-    entry->value = (struct remora_slice){ entry->bytes, 0 };
+    }
+    entry->value.len = 0;
     entry->is_deleted = true;
     append_change(table, entry);
 }
 
-const struct entry *
+struct entry *
 table_get(struct table *table, struct remora_slice key, int64_t now_ms)
 {
     struct entry **at = find(table, hash_of(table, key), key);
@@ -299,7 +324,7 @@ table_export_step(struct table *table)
     if (!entry->is_deleted)
         return;
     unlink_change(table, entry); /* its only use */
-    free(entry);
+    entry_drop(entry);
 }
 
 void
@@ -311,7 +336,7 @@ table_export_end(struct table *table)
         if (!entry->is_deleted)
             continue;
         unlink_change(table, entry);
-        free(entry);
+        entry_drop(entry);
     }
     table->is_exporting = false;
 }

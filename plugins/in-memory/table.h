@@ -7,6 +7,8 @@
  * Changes are numbered, and entries stand in the order of their last one, so that a successor can
  * be given everything first and what has changed since afterwards. A deletion leaves its entry in
  * that order while an export is under way; at other times nothing is left.
+ *
+ * An entry is counted by who uses it: the table, and each reply that is sending its value.
  */
 #ifndef IN_MEMORY_TABLE_H
 #define IN_MEMORY_TABLE_H
@@ -21,8 +23,10 @@ struct entry {
     int64_t expires_unix_ms; /* 0: never */
     char etag[37];
     bool is_deleted;         /* in no bucket: remembered for a successor, without its value */
-    struct remora_slice key; /* both in `bytes` */
-    struct remora_slice value;
+    unsigned users;
+    struct remora_slice key;   /* in `bytes` */
+    struct remora_slice value; /* there too, or in `kept` */
+    struct remora_bytes kept;  /* release NULL: not used */
     char bytes[];
 };
 
@@ -46,9 +50,12 @@ void table_fini(struct table *table);
 /* The same, in several calls: frees at most so many entries, and returns true when it is done. */
 bool table_fini_some(struct table *table, size_t entries);
 
-/* With a fresh ETag; NULL if memory is out. Not in the table yet. */
+/* With a fresh ETag; NULL if memory is out. Not in the table yet. A value with a release function
+ * is kept where it is, and released with the entry, or at once if there will be none. */
 struct entry *entry_new(const struct table *table, struct remora_slice key,
-                        struct remora_slice value, int64_t expires_unix_ms);
+                        struct remora_bytes value, int64_t expires_unix_ms);
+/* One user less. */
+void entry_drop(struct entry *entry);
 
 /* With the ETag it had elsewhere. */
 struct entry *
@@ -56,7 +63,7 @@ entry_restore(const struct table *table, struct remora_slice key, struct remora_
               int64_t expires_unix_ms, const char etag[37]);
 
 /* NULL if there is none or it has expired. */
-const struct entry *table_get(struct table *table, struct remora_slice key, int64_t now_ms);
+struct entry *table_get(struct table *table, struct remora_slice key, int64_t now_ms);
 /* Owns the entry from now on; replaces the one of the same key. Cannot fail. */
 void table_put(struct table *table, struct entry *entry);
 void table_remove(struct table *table, struct remora_slice key);

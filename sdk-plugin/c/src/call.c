@@ -555,6 +555,29 @@ remora_call_on_cancel(remora_call *call, void (*fn)(remora_call *call, void *arg
     }
 }
 
+/* What the call still points to stays where it is: the plugin does not give it up before the reply. */
+bool
+remora_call_keep(remora_call *call, struct remora_slice bytes, struct remora_bytes *ret)
+{
+    struct buf *whole = &call->exchange.in.bytes;
+    const struct slice came = buf_slice(whole);
+    void *memory;
+    if (whole->start == 0 && bytes.len > came.len / 2 && bytes.data >= came.data &&
+        bytes.data + bytes.len <= came.data + came.len) {
+        size_t len;
+        memory = buf_take(whole, &len);
+    } else {
+        memory = malloc(bytes.len + 1);
+        if (memory == NULL)
+            return false;
+        if (bytes.len > 0)
+            memcpy(memory, bytes.data, bytes.len);
+        bytes.data = memory;
+    }
+    *ret = (struct remora_bytes){ bytes.data, bytes.len, free, memory };
+    return true;
+}
+
 void *
 remora_call_alloc(remora_call *call, size_t bytes)
 {

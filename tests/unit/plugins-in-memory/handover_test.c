@@ -21,10 +21,16 @@ text(const char *string)
     return (struct remora_slice){ string, strlen(string) };
 }
 
+static struct remora_bytes
+bytes(const char *string)
+{
+    return (struct remora_bytes){ .data = string, .len = strlen(string) };
+}
+
 static void
 put(struct table *table, const char *key, const char *value, int64_t expires)
 {
-    struct entry *entry = entry_new(table, text(key), text(value), expires);
+    struct entry *entry = entry_new(table, text(key), bytes(value), expires);
     REQUIRE(entry != NULL);
     table_put(table, entry);
 }

@@ -10,10 +10,16 @@ text(const char *string)
     return (struct remora_slice){ string, strlen(string) };
 }
 
+static struct remora_bytes
+bytes(const char *string)
+{
+    return (struct remora_bytes){ .data = string, .len = strlen(string) };
+}
+
 static void
 put(struct table *table, const char *key, const char *value, int64_t expires)
 {
-    struct entry *entry = entry_new(table, text(key), text(value), expires);
+    struct entry *entry = entry_new(table, text(key), bytes(value), expires);
     REQUIRE(entry != NULL);
     table_put(table, entry);
 }
@@ -98,5 +104,50 @@ TEST(a_scan_sees_every_living_entry_and_may_remove_it)
     table_scan(&table, 10, is_doomed, &seen);
     CHECK_EQ_INT(seen, 3);
     CHECK_EQ_INT(table.count, 1);
+    table_fini(&table);
+}
+
+static void
+count_release(void *arg)
+{
+    ++*(int *)arg;
+}
+
+TEST(a_kept_value_is_given_up_when_neither_table_nor_reply_uses_it)
+{
+    struct table table;
+    int released = 0;
+    REQUIRE(table_init(&table));
+    const struct remora_bytes kept = { "large", 5, count_release, &released };
+    table_put(&table, entry_new(&table, text("k"), kept, 0));
+    struct entry *sending = table_get(&table, text("k"), 1);
+    REQUIRE(sending != NULL);
+    sending->users++;
+    put(&table, "k", "new", 0);
+    CHECK_EQ_INT(released, 0);
+    CHECK(remora_slice_eq(sending->value, "large"));
+    entry_drop(sending);
+    CHECK_EQ_INT(released, 1);
+    table_put(&table, entry_new(&table, text("k"), kept, 0));
+    table_remove(&table, text("k"));
+    CHECK_EQ_INT(released, 2);
+    table_fini(&table);
+}
+
+TEST(what_is_deleted_during_an_export_is_remembered_without_its_value)
+{
+    struct table table;
+    int released = 0;
+    REQUIRE(table_init(&table));
+    const struct remora_bytes kept = { "large", 5, count_release, &released };
+    table_put(&table, entry_new(&table, text("k"), kept, 0));
+    REQUIRE(table_export(&table, 0));
+    table_export_step(&table);
+    table_remove(&table, text("k"));
+    CHECK_EQ_INT(released, 1);
+    REQUIRE(table.export_next != NULL);
+    CHECK(table.export_next->is_deleted);
+    CHECK(remora_slice_eq(table.export_next->key, "k"));
+    CHECK_EQ_INT(table.export_next->value.len, 0);
     table_fini(&table);
 }
