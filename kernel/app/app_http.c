@@ -53,11 +53,12 @@ count(const struct app_http_call *http)
     int status = http->call.status == 0 ? 500 : http->call.status;
     const char digits[] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
                             (char)('0' + status % 10) };
-    const struct slice labels[] = { method_label(rules, http->method),
-                                    path_label(rules, http->call.arena, http->path),
-                                    slice_of(digits, sizeof digits) };
+    struct slice labels[] = { method_label(rules, http->method),
+                              path_label(rules, http->call.arena, http->path),
+                              slice_of(digits, sizeof digits) };
     metrics_record(metrics_series(METRICS_http_client, labels), clock_now_ns() - http->started_ns);
-    metrics_record(metrics_single(METRICS_http_client_sent), http->sent_bytes);
+    labels[2] = SLICE_EMPTY; /* what is sent is counted before there is one */
+    metrics_record(metrics_series(METRICS_http_client_sent, labels), http->sent_bytes);
     metrics_record(metrics_single(METRICS_http_client_received), http->received_bytes);
 }
 

@@ -2,9 +2,12 @@
 /* Calls of the sidecar itself to a gRPC application; see grpc_app.h. */
 #include "app/grpc_app.h"
 
+#include "base/clock.h"
 #include "base/wire.h"
+#include "telemetry/rpc_metrics.h"
 
 #define CALLBACK "/dapr.proto.runtime.v1.AppCallback/"
+#define PROBE SLICE("/dapr.proto.runtime.v1.AppCallbackHealthCheck/HealthCheck")
 
 enum { INVOKE_FRAME_BYTES = 128 };
 
@@ -47,7 +50,18 @@ ask(struct task *t, struct app_channel *channel, struct slice path, struct slice
                                             .metadata = metadata,
                                             .metadata_count = metadata_count,
                                             .answer_bytes_max = settings->body_bytes_max };
-    return grpc_ask(t, client, &question, ret_answer); /* suspends */
+    uint64_t started_ns = clock_now_ns();
+    err_t err = grpc_ask(t, client, &question, ret_answer); /* suspends */
+    uint64_t took_ns = clock_now_ns() - started_ns;
+    if (slice_eq(path, PROBE))
+        rpc_count_probe(ret_answer->code, took_ns);
+    else
+        rpc_count_client(&(struct rpc_count){ .method = path,
+                                              .code = ret_answer->code,
+                                              .sent_bytes = message.len,
+                                              .received_bytes = ret_answer->message.len,
+                                              .took_ns = took_ns });
+    return err;
 }
 
 static err_t
@@ -63,8 +77,7 @@ err_t
 app_grpc_probe(struct task *t, struct app_channel *channel)
 {
     struct grpc_answer answer;
-    err_t err = ask_plain(
-        t, channel, SLICE("/dapr.proto.runtime.v1.AppCallbackHealthCheck/HealthCheck"), &answer);
+    err_t err = ask_plain(t, channel, PROBE, &answer);
     if (err == OK && answer.code != GRPC_OK)
         err = DIAG_FAIL(task_diag(t), ERR_PEER_LOST, "rpc error: code = %s desc = " SLICE_FMT,
                         grpc_code_name(answer.code), SLICE_ARG(answer.text));

@@ -40,15 +40,15 @@ failure(struct slice words, bool may_repeat, uint64_t pause_ms)
     return (struct attempt){ .may_repeat = may_repeat, .pause_ms = pause_ms, .words = words };
 }
 
-/* No answer came to be. Zipkin's exporter of the reference never repeats. */
+/* No answer came to be. Spans may be sent twice: whoever stores them knows them by their ids. */
 static struct attempt
-lost(struct task *t, const struct exporter_config *config, err_t err)
+lost(struct task *t, err_t err)
 {
     struct slice words = task_diag(t)->message;
     if (err == ERR_DEADLINE || words.len == 0)
         words = slice_str(err == ERR_DEADLINE ? "the collector does not answer"
                                               : err_info(err)->name);
-    return failure(words, config->kind != EXPORTER_ZIPKIN && err != ERR_CANCELLED, 0);
+    return failure(words, err != ERR_CANCELLED, 0);
 }
 
 uint64_t
@@ -156,7 +156,7 @@ attempt_grpc(struct task *t, struct exporter *exporter, struct slice body)
     uint64_t pause_ms = 0;
     err_t err = grpc_ask(t, exporter->client, &question, &answer); /* suspends */
     if (err != OK)
-        return lost(t, config, err);
+        return lost(t, err);
     if (answer.code == GRPC_OK)
         return judge_otlp(answer.message);
     bool may_repeat = may_repeat_grpc(&answer, &pause_ms);
@@ -234,7 +234,7 @@ attempt_http(struct task *t, struct exporter *exporter, struct slice body)
     struct slice answer = SLICE_EMPTY;
     err_t err = ask_http(t, exporter, body, &call, &answer); /* suspends */
     struct attempt attempt = err == OK ? judge_http(t, exporter->config, &call, answer)
-                                       : lost(t, exporter->config, err);
+                                       : lost(t, err);
     client_finish(&call);
     return attempt;
 }
