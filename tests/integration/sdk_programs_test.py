@@ -6,16 +6,18 @@ and Python's asynchronous client, on state, secrets, metadata, health and what d
 import json
 import os
 
-from remora import Folder, Sidecar, component, equal, main, need, test
+from remora import Folder, Redis, Sidecar, component, equal, main, need, test
 from sdk_programs import environment, run, start
 
 SECRETS = json.dumps({"plain": "swordfish", "nested": {"inner": "deep"}})
+STORES = ("mem", "lite", "red")
 
 
-def sidecar(app_id="js", **more):
+def sidecar(*components, app_id="js", **more):
     folder = Folder()
     folder.write("secrets.json", SECRETS)
     return Sidecar(
+        *components,
         component("mem", "state.in-memory"),
         component("lite", "state.sqlite", {"connectionString": folder / "state.db"}),
         component("vault", "secretstores.local.file", {"secretsFile": folder / "secrets.json"}),
@@ -30,12 +32,13 @@ _shared = []
 
 def shared_sidecar():
     if not _shared:
-        _shared.append(sidecar())
+        redis = component("red", "state.redis", {"redisHost": f"127.0.0.1:{Redis().port}"})
+        _shared.append(sidecar(redis))
     return _shared[0]
 
 
 for protocol in ("http", "grpc"):
-    for store in ("mem", "lite"):
+    for store in STORES:
 
         @test(f"JavaScript over {protocol}, {store}: state", "SDK-JS")
         def _(protocol=protocol, store=store):
@@ -48,7 +51,7 @@ for protocol in ("http", "grpc"):
         equal(one.wait(), 0)
 
 
-for store in ("mem", "lite"):
+for store in STORES:
 
     @test(f"Python, asynchronous, {store}: state, secrets, metadata, what is missing", "SDK-PYTHON")
     def _(store=store):
