@@ -63,12 +63,16 @@ void invoke_finish(struct request *rq, struct invoke_call *call);
 bool invoke_is_self(const struct request *rq, struct slice app_id);
 /* Why that one cannot be called: it is none, or nobody knows it. Records the error. */
 err_t invoke_no_such_app(struct request *rq, struct slice app_id);
-/* Whether there is an application that may be called now. ERR_DIRECT_INVOKE with the reason else;
- * `ret_code` is what gRPC says. */
+/* Whether there is an application that may be called now; ERR_DIRECT_INVOKE with the reason else.
+ */
 err_t invoke_check_app(struct request *rq, struct slice app_id);
 
 /* A path with dot segments resolved and without duplicate slashes or one at the end, beginning with
  * a slash; false if it holds bytes that no method may have. Not decoded any further. */
 bool invoke_clean_method(struct arena *arena, struct slice method, struct slice *ret_path);
+/* Such a path as it is sent to an HTTP application; false where an escape in it is none, which is
+ * then *ret_bad. */
+bool invoke_encode_path(struct arena *arena, struct slice path, struct slice *ret_encoded,
+                        struct slice *ret_bad);
 
 #endif

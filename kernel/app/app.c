@@ -45,6 +45,8 @@ app_free(struct app *app)
     if (app == NULL)
         return;
     assert(list_is_empty(&app->waiters));
+    free(app->config);
+    free(app->subscriptions);
     tls_context_unref(app->tls);
     tls_context_unref(app->grpc_tls);
     (void)pthread_mutex_destroy(&app->lock);

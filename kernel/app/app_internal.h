@@ -20,6 +20,11 @@ struct app {
     struct list waiters;
     size_t waiter_count;
 
+    char *config; /* as app_init.h says; written once on worker 0 */
+    size_t config_len;
+    char *subscriptions;
+    size_t subscriptions_len;
+
     atomic_bool is_unwell; /* written on worker 0 */
     unsigned failures;     /* of probes in a row; worker 0 */
     struct app_health_listener *listeners;

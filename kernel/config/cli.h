@@ -58,6 +58,11 @@ struct options {
     uint16_t public_port; /* meaningful if has_public_port */
     bool has_public_port;
     uint16_t app_port;                 /* 0: there is no app */
+    uint64_t app_health_interval_ms;
+    uint64_t app_health_timeout_ms;
+    unsigned app_health_failures; /* in a row that make it unhealthy */
+    bool skips_app_config;        /* named by --disable-init-endpoints */
+    bool skips_app_subscribe;
     struct text_list listen_addresses; /* at least one; "" means all; no brackets around IPv6 */
     struct text_list resources;        /* folders, --components-path included */
     size_t max_body_bytes;

@@ -203,10 +203,6 @@ check_security(struct arena *arena, const struct options *options, struct env en
         return FATAL("Fatal error from runtime: trust anchors are required");
     if (options->enable_mtls)
         return FATAL("Fatal error from runtime: --enable-mtls is not implemented in this version");
-    if (options->app_ssl || slice_eq(options->app_protocol, SLICE("https")) ||
-        slice_eq(options->app_protocol, SLICE("grpcs")))
-        return FATAL("Fatal error from runtime: TLS to the app (--app-protocol=https or grpcs) is "
-                     "not implemented in this version");
     return CLI_RUN;
 }
 
@@ -235,6 +231,35 @@ check_words(struct arena *arena, struct options *options, struct slice *ret_mess
         return FATAL("invalid value for --workers: %lld, expected 1 to %d",
                      (long long)options->workers, (int)LIMIT_workers_max);
     options->worker_count = (unsigned)options->workers;
+    return CLI_RUN;
+}
+
+/* What the reference takes for values that are none: its defaults. */
+static enum cli_verdict
+check_app(struct arena *arena, struct options *options, struct slice *ret_message)
+{
+    enum { INTERVAL_S = 5, TIMEOUT_MS = 500, THRESHOLD = 3, MOST = 1000000000 };
+    int64_t interval_s = options->app_health_probe_interval_s;
+    int64_t timeout_ms = options->app_health_probe_timeout_ms;
+    int64_t threshold = options->app_health_threshold;
+    interval_s = interval_s <= 0 ? INTERVAL_S : interval_s > MOST ? MOST : interval_s;
+    timeout_ms = timeout_ms <= 0 ? TIMEOUT_MS : timeout_ms;
+    threshold = threshold <= 0 ? THRESHOLD : threshold > MOST ? MOST : threshold;
+    if (options->enable_app_health_check && timeout_ms > interval_s * 1000)
+        return FATAL("Fatal error from runtime: value for 'health-probe-timeout' must be smaller "
+                     "than 'health-probe-interval'");
+    options->app_health_interval_ms = (uint64_t)interval_s * 1000u;
+    options->app_health_timeout_ms = (uint64_t)timeout_ms;
+    options->app_health_failures = (unsigned)threshold;
+    for (size_t i = 0; i < options->disable_init_endpoints.count; i++) {
+        struct slice name = slice_trim(options->disable_init_endpoints.items[i]);
+        options->skips_app_config |= slice_eq(name, SLICE("config"));
+        options->skips_app_subscribe |= slice_eq(name, SLICE("subscribe"));
+    }
+    if (options->app_ssl && slice_eq_nocase(options->app_protocol, SLICE("grpc")))
+        options->app_protocol = SLICE("grpcs");
+    else if (options->app_ssl && slice_eq_nocase(options->app_protocol, SLICE("http")))
+        options->app_protocol = SLICE("https");
     return CLI_RUN;
 }
 
@@ -268,6 +293,8 @@ cli_check(struct arena *arena, struct options *options, struct env env, struct s
     list_idle_variables(arena, options, env);
     if (verdict == CLI_RUN)
         verdict = check_words(arena, options, ret_message);
+    if (verdict == CLI_RUN)
+        verdict = check_app(arena, options, ret_message);
     fill_resources(arena, options);
     fill_times(options);
     return verdict;

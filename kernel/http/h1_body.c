@@ -76,8 +76,8 @@ wait_for_input(struct h1_exchange *e)
     struct task *t = task_current();
     const struct h1_server *server = e->conn->server;
     uint64_t slice_ms = LIMIT_http_drain_silence_ms;
-    uint64_t until_ms = e->base.is_passed_on ? UINT64_MAX
-                                             : clock_now_ms() + server->config.body_stall_ms;
+    uint64_t until_ms = e->base.body_may_pause ? UINT64_MAX
+                                               : clock_now_ms() + server->config.body_stall_ms;
     for (;;) {
         struct wait wait;
         wait_init(&wait, t, NULL);

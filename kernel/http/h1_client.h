@@ -60,7 +60,8 @@ struct h1_client_call {
     bool has_head;
     bool keeps_alive;
     bool is_until_close;
-    bool is_over; /* the answer has been read to its end */
+    bool has_acknowledged; /* what has come of the answer, without delay */
+    bool is_over;          /* the answer has been read to its end */
     struct h1_body body;
     struct buf piece; /* input the caller's slice points into */
     struct slice piece_rest;

@@ -189,7 +189,8 @@ wait_for_input(struct h2_exchange *e)
     struct task *t = task_current();
     const struct h2_server *server = e->stream->conn->server;
     uint64_t slice_ms = LIMIT_http_drain_silence_ms;
-    uint64_t until_ms = e->base.is_passed_on ? UINT64_MAX
+    bool may_pause = e->base.is_passed_on || e->base.body_may_pause;
+    uint64_t until_ms = may_pause ? UINT64_MAX
                                              : clock_now_ms() + server->config.body_stall_ms;
     for (;;) {
         struct wait wait;

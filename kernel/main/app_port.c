@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Waiting for the application: with --app-port the sidecar is not ready before somebody accepts a
- * connection there. A task asks again and again; names are looked up and connections made on a
- * thread of their own, since both may block.
+ * connection there and has been asked what applications are asked. A task asks again and again.
  */
 #include "main/app_port.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
-#include <stdio.h>
-#include <sys/socket.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#include "async/offload.h"
+#include "app/app_init.h"
+#include "async/connect.h"
 #include "base/log.h"
 #include "main/runtime.h"
 
@@ -22,40 +17,84 @@
 
 enum { CONNECT_MS = 500, PAUSE_MS = 50 };
 
-/* --- one try -----------------------------------------------------------------------------------*/
+/* --- settings and health -----------------------------------------------------------------------*/
 
-static bool
-accepts(const struct addrinfo *address)
+static enum app_protocol
+protocol_of(struct slice name)
 {
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    struct pollfd connected = { .fd = fd, .events = POLLOUT };
-    int error = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
-    socklen_t len = sizeof error;
-    if (error == EINPROGRESS && poll(&connected, 1, CONNECT_MS) == 1 &&
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        error = errno;
-    (void)close(fd); /* was only asked */
-    return error == 0;
+    static const struct {
+        const char *name;
+        enum app_protocol protocol;
+    } protocols[] = {
+        { "https", APP_HTTPS }, { "h2c", APP_H2C }, { "grpc", APP_GRPC }, { "grpcs", APP_GRPCS }
+    };
+    for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+        if (slice_eq_nocase(name, slice_str(protocols[i].name)))
+            return protocols[i].protocol;
+    return APP_HTTP;
 }
 
-/* On a thread that may block. */
-static err_t
-try_once(void *arg)
+struct health_mail {
+    struct mail mail;
+    struct runtime *runtime;
+};
+
+/* Main thread. */
+static void
+on_unhealthy(struct mail *mail)
 {
-    const struct runtime *runtime = arg;
-    char port[8];
-    struct addrinfo *addresses;
-    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-    (void)snprintf(port, sizeof port, "%u", runtime->options.app_port); /* fits */
-    if (getaddrinfo(runtime->options.app_channel_address.data, port, &hints, &addresses) != 0)
-        return ERR_IO;
-    bool is_there = false;
-    for (const struct addrinfo *a = addresses; a != NULL && !is_there; a = a->ai_next)
-        is_there = accepts(a);
-    freeaddrinfo(addresses);
-    return is_there ? OK : ERR_IO;
+    struct health_mail *news = container_of(mail, struct health_mail, mail);
+    shutdown_app_unhealthy(news->runtime);
+    free(news);
+}
+
+/* Worker 0. */
+static void
+on_health(struct app_health_listener *listener, bool is_healthy)
+{
+    struct runtime *runtime = container_of(listener, struct runtime, app_port.listener);
+    if (is_healthy)
+        return;
+    struct health_mail *news = malloc(sizeof *news);
+    if (news == NULL)
+        abort();
+    news->runtime = runtime;
+    mailbox_post(&runtime->control, &news->mail, on_unhealthy);
+}
+
+void
+app_port_init(struct runtime *runtime)
+{
+    const struct options *options = &runtime->options;
+    struct slice path = options->app_health_check_path;
+    bool has_slash = path.len > 0 && path.data[0] == '/';
+    const struct app_settings settings = {
+        .protocol = protocol_of(options->app_protocol),
+        .host = options->app_channel_address,
+        .port = options->app_port,
+        .app_id = options->app_id,
+        .namespace_ = options->namespace_name,
+        .api_token = options->app_api_token,
+        .concurrency_max = options->app_max_concurrency,
+        .body_bytes_max = options->max_body_bytes,
+        .path_rules = &runtime->kernel.path_rules,
+        .checks_health = options->enable_app_health_check && options->app_port != 0,
+        .health_path = has_slash ? path
+                                 : arena_printf(&runtime->arena, "/" SLICE_FMT, SLICE_ARG(path)),
+        .health_interval_ms = options->app_health_interval_ms,
+        .health_timeout_ms = options->app_health_timeout_ms,
+        .health_threshold = options->app_health_failures,
+    };
+    runtime->app = app_new(&settings);
+    runtime->app_port.listener.on_change = on_health;
+    app_health_listen(runtime->app, &runtime->app_port.listener);
+}
+
+void
+app_port_close(struct runtime *runtime)
+{
+    if (runtime->app != NULL && runtime->is_serving)
+        app_health_stop(runtime->app, &runtime->workers[0].kernel_worker.worker);
 }
 
 /* --- again and again ---------------------------------------------------------------------------*/
@@ -65,39 +104,110 @@ static void
 on_found(struct mail *mail)
 {
     struct runtime *runtime = container_of(mail, struct runtime, app_port.mail);
-    if (atomic_load_explicit(&runtime->app_port.is_over, memory_order_relaxed))
-        return;
-    log_info(SCOPE, "application discovered on port %u", runtime->options.app_port);
-    runtime->app_port.on_found(runtime);
+    if (!atomic_load_explicit(&runtime->app_port.is_over, memory_order_relaxed))
+        runtime->app_port.on_found(runtime);
 }
 
-/* A worker. */
-static void
-wait_main(struct task *t, void *arg)
+static bool
+is_over(const struct runtime *runtime)
 {
-    struct runtime *runtime = arg;
-    struct app_port *wait = &runtime->app_port;
+    return atomic_load_explicit(&runtime->app_port.is_over, memory_order_relaxed);
+}
+
+/* Somebody accepts a connection. */
+static bool
+accepts(struct task *t, const struct options *options)
+{
+    const struct connect_target target = { .host = options->app_channel_address,
+                                           .port = options->app_port };
+    int fd;
+    uint64_t outer = task_deadline_push(t, CONNECT_MS);
+    err_t err = connect_to(t, &target, &fd); /* suspends */
+    task_deadline_pop(t, outer);
+    if (err == OK)
+        (void)close(fd); /* was only asked */
+    return err == OK;
+}
+
+/* Each try is a task of its own, so that what it allocates goes with it. */
+struct knock {
+    const struct runtime *runtime;
+    struct wait *wait;
+};
+
+static void
+knock_main(struct task *t, void *arg)
+{
+    const struct knock *knock = arg;
+    bool is_there = accepts(t, &knock->runtime->options); /* suspends */
+    wait_done(knock->wait, is_there ? OK : ERR_PEER_UNREACHABLE);
+}
+
+static bool
+try_once(struct task *t, const struct runtime *runtime)
+{
+    struct wait wait;
+    struct knock knock = { .runtime = runtime, .wait = &wait };
+    wait_init(&wait, t, NULL);
+    if (task_spawn(task_worker(t), "app port", knock_main, &knock) == NULL)
+        return false;
+    task_shield_begin(t); /* it has a deadline, and uses this stack */
+    err_t err = TASK_WAIT(t, &wait);
+    task_shield_end(t);
+    return err == OK;
+}
+
+static void
+ask(struct task *t, struct runtime *runtime)
+{
+    struct app_channel *channel = &runtime->workers[0].kernel_worker.app;
+    if (runtime->options.skips_app_config)
+        log_info(SCOPE, "Skipping programmatic dapr configuration loading");
+    else
+        app_ask_config(t, channel); /* suspends */
+    if (runtime->options.skips_app_subscribe)
+        log_info(SCOPE, "Skipping programmatic subscription loading");
+    else
+        app_ask_subscriptions(t, channel); /* suspends */
+}
+
+static void
+wait_for_app(struct task *t, struct runtime *runtime)
+{
     bool is_first = true;
-    while (!atomic_load_explicit(&wait->is_over, memory_order_relaxed)) {
-        if (offload_run(t, try_once, runtime) == OK) {
-            mailbox_post(&runtime->control, &wait->mail, on_found);
-            return;
-        }
+    while (!is_over(runtime) && !try_once(t, runtime)) { /* suspends */
         if (is_first)
-            log_debug(SCOPE, "waiting for application to listen on port %u",
-                      runtime->options.app_port);
+            log_info(SCOPE, "waiting for application to listen on port %u",
+                     runtime->options.app_port);
         is_first = false;
         if (task_sleep(t, PAUSE_MS) != OK)
             return;
     }
+    if (is_over(runtime))
+        return;
+    log_info(SCOPE, "application discovered on port %u", runtime->options.app_port);
+    app_health_start(&runtime->workers[0].kernel_worker.app);
+    ask(t, runtime); /* suspends */
+    if (!is_over(runtime))
+        mailbox_post(&runtime->control, &runtime->app_port.mail, on_found);
+}
+
+/* Worker 0. */
+static void
+wait_main(struct task *t, void *arg)
+{
+    struct runtime *runtime = arg;
+    wait_for_app(t, runtime); /* suspends */
+    runtime->app_port.waiter = NULL;
 }
 
 static void
 on_start(struct mail *mail)
 {
     struct runtime *runtime = container_of(mail, struct runtime, app_port.mail);
-    if (task_spawn(&runtime->workers[0].kernel_worker.worker, "app port", wait_main, runtime) ==
-        NULL)
+    runtime->app_port.waiter = task_spawn(&runtime->workers[0].kernel_worker.worker, "app port",
+                                          wait_main, runtime);
+    if (runtime->app_port.waiter == NULL)
         log_error(SCOPE, "no task is free to wait for the application: the sidecar stays unready");
 }
 
@@ -112,8 +222,21 @@ app_port_wait(struct runtime *runtime, void (*on_found_fn)(struct runtime *runti
     worker_post(&runtime->workers[0].kernel_worker.worker, &runtime->app_port.mail, on_start);
 }
 
+/* Worker 0. */
+static void
+on_stop(struct mail *mail)
+{
+    struct runtime *runtime = container_of(mail, struct runtime, app_port.stop_mail);
+    if (runtime->app_port.waiter != NULL)
+        task_cancel(runtime->app_port.waiter);
+}
+
 void
 app_port_stop(struct runtime *runtime)
 {
-    atomic_store_explicit(&runtime->app_port.is_over, true, memory_order_relaxed);
+    bool was_over = atomic_exchange_explicit(&runtime->app_port.is_over, true,
+                                             memory_order_relaxed);
+    if (!was_over && runtime->is_serving)
+        worker_post(&runtime->workers[0].kernel_worker.worker, &runtime->app_port.stop_mail,
+                    on_stop);
 }

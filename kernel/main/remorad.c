@@ -354,6 +354,7 @@ init_workers(struct runtime *runtime)
         worker->runtime = runtime;
         worker->kernel_worker.kernel = &runtime->kernel;
         component_table_init(&worker->kernel_worker.components);
+        app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         if (worker_init(&worker->kernel_worker.worker, i) != OK) {
             log_fatal(SCOPE, "Fatal error from runtime: cannot create worker %u (errno %d)", i,
                       errno);
@@ -481,6 +482,7 @@ start(struct runtime *runtime, struct host_load **ret_load)
         return false;
     if (runtime->options.resources.count > 0)
         find_plugins(runtime, folder);
+    app_port_init(runtime);
     if (!open_rundir(runtime) || !init_workers(runtime))
         return false;
     make_host(runtime, folder);
@@ -507,6 +509,7 @@ on_close_servers(struct mail *mail)
 static void
 end(struct runtime *runtime)
 {
+    app_port_close(runtime);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct runtime_worker *worker = &runtime->workers[i];
         if (worker->kernel_worker.worker.has_thread) {
@@ -523,6 +526,7 @@ end(struct runtime *runtime)
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         tracing_worker_fini(&runtime->workers[i]);
         component_table_fini(&runtime->workers[i].kernel_worker.components);
+        app_channel_fini(&runtime->workers[i].kernel_worker.app);
         worker_fini(&runtime->workers[i].kernel_worker.worker);
     }
     admin_close(TAKE(runtime->admin));
@@ -533,6 +537,7 @@ end(struct runtime *runtime)
     if (runtime->has_rundir)
         rundir_close(&runtime->rundir);
     free(runtime->workers);
+    app_free(runtime->app);
     metadata_fini(&runtime->kernel);
     tracing_end(runtime);
     observe_end(runtime);

@@ -52,6 +52,7 @@ struct runtime {
     ev_signal on_interrupt, on_terminate, on_hangup;
     ev_timer ending_timer;
     struct kernel kernel;
+    struct app *app; /* settings, places and health of the application */
     struct runtime_worker *workers;
     unsigned worker_count;
     struct worker_crew crew;       /* of all workers */
@@ -85,6 +86,8 @@ int wait_for_sidecar(uint16_t port);
 void shutdown_signal(struct runtime *runtime, const char *name);
 /* Any thread: the API asks for the end; by force, for an end without waiting. */
 void shutdown_request(struct kernel *kernel, bool force);
+/* The application has become unhealthy. */
+void shutdown_app_unhealthy(struct runtime *runtime);
 /* There is no going on: ends with exit code 1 and this message, which is copied. */
 void shutdown_fatal(struct runtime *runtime, struct slice message);
 

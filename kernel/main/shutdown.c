@@ -148,6 +148,8 @@ tell(struct runtime *runtime, enum ending_event event)
         break;
     case ACT_BLOCK:
         log_blocking(runtime);
+        if (!app_is_healthy(runtime->app))
+            shutdown_app_unhealthy(runtime);
         break;
     case ACT_DRAIN:
         drain(runtime);
@@ -172,6 +174,12 @@ shutdown_signal(struct runtime *runtime, const char *name)
     else
         log_info("dapr.signals", "Received signal '%s'; beginning shutdown", name);
     tell(runtime, ENDING_SIGNAL);
+}
+
+void
+shutdown_app_unhealthy(struct runtime *runtime)
+{
+    tell(runtime, ENDING_APP_UNHEALTHY);
 }
 
 struct shutdown_mail {

@@ -27,10 +27,11 @@ verb_of(struct slice method)
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         if (slice_eq(method, slice_str(verbs[i].name)))
             return verbs[i].verb;
-    return 0;
+    return HTTP_OTHER;
 }
 
-/* Whether the segments fit the pattern; parameters are collected raw. */
+/* Whether the segments fit the pattern, "{*}" at whose end stands for any rest, also none;
+ * parameters are collected raw. */
 static bool
 matches(const char *pattern, const struct slice *segments, size_t count,
         struct slice params[HTTP_PARAMS_MAX], size_t *ret_params)
@@ -38,6 +39,10 @@ matches(const char *pattern, const struct slice *segments, size_t count,
     struct slice rest = slice_str(pattern), part;
     size_t at = 0, found = 0;
     while (slice_split(&rest, '/', &part)) {
+        if (slice_eq(part, SLICE("{*}"))) {
+            *ret_params = found;
+            return true;
+        }
         if (at == count)
             return false;
         if (part.data[0] == '{')
@@ -69,8 +74,6 @@ http_route(struct http_call *call)
     struct slice rest = path_clean(call->rq.arena, call->x->path);
     unsigned verb = verb_of(call->x->method);
     size_t count = 0;
-    if (verb == 0)
-        return NULL;
     while (count < SEGMENTS_MAX && path_next(&rest, &segments[count]))
         count++;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

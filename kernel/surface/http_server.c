@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The entry of every HTTP request: guard, route, handler. A request that no route takes may be a
- * service invocation by header; until there is one, it has no target.
+ * service invocation by header.
  */
 #include "async/offload.h"
 #include "base/limits.h"
@@ -22,14 +22,10 @@ answer(struct http_call *call)
     if (!http_guard(call, false))
         return;
     call->is_past_guard = true;
-    http_method_fn *handler = http_route(call);
-    if (handler != NULL) {
-        handler(call); /* suspends */
-        return;
-    }
-    (void)fail(&call->rq, ERR_DIRECT_INVOKE_NO_TARGET,
-               "failed getting app id either from the URL path or the header dapr-app-id");
-    http_fail(call);
+    http_method_fn *handler = http_is_invocation(call->x) ? NULL : http_route(call);
+    if (handler == NULL)
+        handler = http_invoke;
+    handler(call); /* suspends */
 }
 
 void

@@ -18,6 +18,8 @@ enum http_verb {
     HTTP_POST = 1u << 1,
     HTTP_PUT = 1u << 2,
     HTTP_DELETE = 1u << 3,
+    HTTP_OTHER = 1u << 4, /* any other method */
+    HTTP_ANY = (1u << 5) - 1,
 };
 
 enum { HTTP_PARAMS_MAX = 4, HTTP_COMMON_HEADERS_MAX = 8, HTTP_OWN_HEADERS_MAX = 8 };
@@ -101,6 +103,10 @@ http_method_fn *http_route(struct http_call *call);
 
 /* http_trace.c: ends the span of a request that is recorded. */
 void http_trace(struct http_call *call, int status, uint64_t took_ns);
+
+/* http_invoke.c: whether a path is an invocation's, whatever it names: dots in it are for the
+ * application and climb no higher. */
+bool http_is_invocation(const struct http_exchange *x);
 
 /* http_observe.c: counts and logs the request that has been answered. */
 void http_observe(struct http_call *call, bool is_public);

@@ -137,10 +137,53 @@ TEST(security_that_is_not_there_is_refused_not_ignored)
     check_fatal(check(anchors, args),
                 "Fatal error from runtime: --enable-mtls is not implemented in this version");
     CHECK_EQ_INT(check(both, args), CLI_FATAL);
-    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-protocol=https"), CLI_FATAL);
-    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-ssl"), CLI_FATAL);
     CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--mode=kubernetes"), CLI_FATAL);
     CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-protocol=h2c"), CLI_RUN);
+}
+
+TEST(health_of_the_app_has_the_defaults_of_the_reference)
+{
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--enable-app-health-check"), CLI_RUN);
+    CHECK_EQ_U64(options.app_health_interval_ms, 5000);
+    CHECK_EQ_U64(options.app_health_timeout_ms, 500);
+    CHECK_EQ_U64(options.app_health_failures, 3);
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-health-probe-interval=0",
+                            "--app-health-probe-timeout=-1", "--app-health-threshold=0"),
+                 CLI_RUN);
+    CHECK_EQ_U64(options.app_health_interval_ms, 5000);
+    CHECK_EQ_U64(options.app_health_timeout_ms, 500);
+    CHECK_EQ_U64(options.app_health_failures, 3);
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-health-probe-interval=1",
+                            "--app-health-probe-timeout=900", "--app-health-threshold=7"),
+                 CLI_RUN);
+    CHECK_EQ_U64(options.app_health_interval_ms, 1000);
+    CHECK_EQ_U64(options.app_health_timeout_ms, 900);
+    CHECK_EQ_U64(options.app_health_failures, 7);
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-health-probe-interval=1",
+                            "--app-health-probe-timeout=1001"),
+                 CLI_RUN); /* they matter with --enable-app-health-check only */
+    const char *const args[] = { "--app-id=a", "--enable-app-health-check",
+                                 "--app-health-probe-interval=1", "--app-health-probe-timeout=1001",
+                                 NULL };
+    check_fatal(check(NULL, args), "Fatal error from runtime: value for 'health-probe-timeout' "
+                                   "must be smaller than 'health-probe-interval'");
+}
+
+TEST(the_old_flag_for_tls_means_a_protocol)
+{
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-ssl"), CLI_RUN);
+    CHECK_SLICE_IS(options.app_protocol, "https");
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-ssl", "--app-protocol=grpc"), CLI_RUN);
+    CHECK_SLICE_IS(options.app_protocol, "grpcs");
+}
+
+TEST(endpoints_of_the_app_that_are_not_asked)
+{
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--disable-init-endpoints=config,subscribe"), CLI_RUN);
+    CHECK(options.skips_app_config);
+    CHECK(options.skips_app_subscribe);
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--disable-init-endpoints=subscribe"), CLI_RUN);
+    CHECK(!options.skips_app_config);
 }
 
 TEST(times_are_in_milliseconds)
