@@ -62,6 +62,7 @@ struct h2_client_conn {
     size_t call_count; /* with a stream */
     uint32_t streams_max;
     struct list doomed; /* given up, to be reset when that is due */
+    size_t doomed_count;
     uint32_t resets_left;
     uint64_t resets_since_ms;
     uint32_t controls_left; /* frames of the peer that only cost */

@@ -263,6 +263,14 @@ leave_conn(struct h2_call *c)
 }
 
 static void
+undoom(struct h2_call *c)
+{
+    if (list_is_linked(&c->doom_link))
+        c->conn->doomed_count--;
+    list_remove(&c->doom_link);
+}
+
+static void
 close_as(struct h2_call *c, err_t err, struct slice reason)
 {
     c->state = H2_CALL_OVER;
@@ -292,7 +300,7 @@ h2_call_closed(struct h2_call *c, uint32_t code, struct slice reason)
     struct h2_client *client = c->client;
     struct h2_client_conn *conn = c->conn;
     bool is_whole = c->has_head && c->is_in_ended;
-    list_remove(&c->doom_link);
+    undoom(c);
     conn->call_count--;
     conn->output -= c->out.len - c->out_framed;
     if (conn->call_count == 0)
@@ -343,16 +351,22 @@ may_reset(struct h2_client_conn *conn)
     return true;
 }
 
-/* What is not due yet may end by itself meanwhile: the peer was told the deadline, and its window
- * is closed. */
+/* Where more is to be reset than is due, the connection takes no new calls: peers count by
+ * connection. It ends, and with it what is to be reset, when nobody needs it any more. */
 void
 h2_client_doom(struct h2_client_conn *conn)
 {
+    struct h2_client *client = conn->client;
     while (!list_is_empty(&conn->doomed) && may_reset(conn)) {
         struct h2_call *c = LIST_ENTRY(conn->doomed.next, struct h2_call, doom_link);
-        list_remove(&c->doom_link);
+        undoom(c);
         (void)nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE, c->id,
                                         c->is_in_ended ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+    }
+    if (!list_is_empty(&conn->doomed) && conn->state == H2_READY &&
+        client->conn_count < client->config.connections_max) {
+        conn->state = H2_LEAVING;
+        h2_client_kick(client);
     }
 }
 
@@ -396,6 +410,7 @@ finish(struct client_call *call)
     if (c->is_in_ended && c->is_out_ended)
         return; /* closes by itself when the last frame has gone */
     list_append(&conn->doomed, &c->doom_link);
+    conn->doomed_count++;
     h2_client_conn_flush_later(conn);
 }
 

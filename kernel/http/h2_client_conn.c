@@ -252,6 +252,8 @@ make_frames(struct h2_client_conn *conn)
 static bool
 is_over(const struct h2_client_conn *conn)
 {
+    if (conn->state == H2_LEAVING && conn->call_count > 0 && conn->call_count == conn->doomed_count)
+        return true;
     if (stream_queued(&conn->stream) > 0 || nghttp2_session_want_write(conn->session))
         return false;
     return !nghttp2_session_want_read(conn->session) ||
