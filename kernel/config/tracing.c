@@ -98,8 +98,8 @@ tracing_pairs_parse(struct arena *arena, struct slice text, struct tracing_pairs
 static bool
 parse_authority(struct arena *arena, struct slice text, struct tracing_endpoint *endpoint)
 {
-    struct slice port = SLICE_EMPTY;
-    bool has_port = false;
+    struct slice port;
+    bool has_port;
     if (text.len > 0 && text.data[0] == '[') {
         ptrdiff_t close = slice_find_byte(text, ']');
         if (close < 0)

@@ -22,7 +22,6 @@ span_queue_init(struct span_queue *queue, enum span_form form,
                                   .resource = resource,
                                   .batch_max = LIMIT_trace_batch_spans,
                                   .spans_max = LIMIT_trace_queue_spans };
-    list_init(&queue->batches);
 }
 
 void
@@ -45,10 +44,12 @@ span_batch_free(struct span_batch *batch)
 struct span_batch *
 span_queue_take(struct span_queue *queue)
 {
-    struct list *first = list_take_first(&queue->batches);
-    if (first == NULL)
+    struct span_batch *batch = queue->oldest;
+    if (batch == NULL)
         return NULL;
-    struct span_batch *batch = container_of(first, struct span_batch, link);
+    queue->oldest = batch->next;
+    if (queue->oldest == NULL)
+        queue->youngest = NULL;
     queue->span_count -= batch->count;
     queue->byte_count -= batch->bytes.len;
     return batch;
@@ -61,7 +62,11 @@ add_batch(struct span_queue *queue)
     if (batch == NULL)
         abort();
     buf_init(&batch->bytes, LIMIT_trace_batch_bytes);
-    list_append(&queue->batches, &batch->link);
+    if (queue->youngest == NULL)
+        queue->oldest = batch;
+    else
+        queue->youngest->next = batch;
+    queue->youngest = batch;
     return batch;
 }
 
@@ -83,9 +88,7 @@ append(const struct span_queue *queue, struct span_batch *batch, const struct sp
 bool
 span_queue_put(struct span_queue *queue, const struct span *span)
 {
-    struct span_batch *last = list_is_empty(&queue->batches)
-                                  ? NULL
-                                  : container_of(queue->batches.prev, struct span_batch, link);
+    struct span_batch *last = queue->youngest;
     bool is_full = false;
     if (queue->span_count >= queue->spans_max || queue->byte_count >= LIMIT_trace_queue_bytes)
         return false;

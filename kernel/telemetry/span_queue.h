@@ -8,7 +8,6 @@
 #define TELEMETRY_SPAN_QUEUE_H
 
 #include "base/buf.h"
-#include "base/list.h"
 #include "telemetry/tracer.h"
 
 enum span_form { SPAN_OTLP, SPAN_ZIPKIN, SPAN_FORMS };
@@ -18,7 +17,7 @@ struct slice span_form_name(enum span_form form);
 
 /* Encoded spans: for OTLP one field behind the other, for Zipkin objects with commas between. */
 struct span_batch {
-    struct list link;
+    struct span_batch *next; /* younger */
     struct buf bytes;
     size_t count;
 };
@@ -28,7 +27,8 @@ struct span_queue {
     const struct trace_resource *resource; /* borrowed */
     size_t batch_max;                      /* spans of a batch */
     size_t spans_max;                      /* of all */
-    struct list batches;                   /* oldest first; the last one is being filled */
+    struct span_batch *oldest;
+    struct span_batch *youngest; /* is being filled; NULL with the other one */
     size_t span_count;
     size_t byte_count;
     /* Told after a span was added: `is_full` when a batch is ready, so that it need not wait. NULL:
