@@ -95,7 +95,7 @@ entry_make(const struct table *table, struct remora_slice key, struct remora_byt
 void
 entry_drop(struct entry *entry)
 {
-    if (--entry->users > 0)
+    if (entry == NULL || --entry->users > 0)
         return;
     if (entry->kept.release != NULL)
         entry->kept.release(entry->kept.arg);

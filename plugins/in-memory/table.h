@@ -54,7 +54,7 @@ bool table_fini_some(struct table *table, size_t entries);
  * is kept where it is, and released with the entry, or at once if there will be none. */
 struct entry *entry_new(const struct table *table, struct remora_slice key,
                         struct remora_bytes value, int64_t expires_unix_ms);
-/* One user less. */
+/* One user less; NULL is nobody's. */
 void entry_drop(struct entry *entry);
 
 /* With the ETag it had elsewhere. */
