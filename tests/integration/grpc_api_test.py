@@ -148,7 +148,8 @@ def _():
 def _():
     with socket.create_server(("127.0.0.1", 0)) as application:
         port = application.getsockname()[1]
-        sidecar = Sidecar(MEM, flags=["--app-port", str(port)])
+        flags = ["--app-port", str(port), "--disable-init-endpoints=config,subscribe"]
+        sidecar = Sidecar(MEM, flags=flags)
         metadata = stub(f"127.0.0.1:{sidecar.grpc_port}").GetMetadata(metadata_pb2.GetMetadataRequest(), timeout=30)
         app = metadata.app_connection_properties
         equal((app.port, app.protocol, app.channel_address), (port, "http", "127.0.0.1"))

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 
+from http_app import App
 from remora import (
     BUILD,
     REMORAD,
@@ -210,9 +211,16 @@ def waits_for_app():
     waiting = f"application protocol: http. waiting on port {port}.  This will block until the app is listening on that port."
     contains(sidecar.log(), waiting)
     need("dapr initialized" not in sidecar.log(), "it has not said that it is ready")
-    with socket.create_server(("127.0.0.1", port)):
-        sidecar.wait_ready()
-    contains(sidecar.log(), f"application discovered on port {port}", "dapr initialized. Status: Running.")
+    app = App(port=port)
+    sidecar.wait_ready()
+    contains(
+        sidecar.log(),
+        f"waiting for application to listen on port {port}",
+        f"application discovered on port {port}",
+        "Application configuration loaded",
+        "dapr initialized. Status: Running.",
+    )
+    equal([request.target for request in app.asked], ["/dapr/config", "/dapr/subscribe"])
     equal(
         sidecar.metadata()["appConnectionProperties"],
         {"port": port, "protocol": "http", "channelAddress": "localhost"},

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import _prove
 import remora
+from http_app import App
 from remora import component, free_port
 
 claims = _prove.Claims()
@@ -57,7 +58,7 @@ def redis(name="x", extra="", port="1"):
 
 FOLDER = remora.Folder()
 HTTP, GRPC, METRICS, SILENT = Taken(), Taken(), Taken(), Taken()
-APP = Taken()
+APP = App()
 NOBODY = str(free_port())
 CONFIG = FOLDER.write("config.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\nspec:\n"
                       "  features: [{name: HotReload, enabled: false}]\n")
@@ -130,7 +131,7 @@ RUNS = [
     Row("a namespace", [], [component("there", "state.in-memory", namespace="test"), MEM], env={"NAMESPACE": "prod"},
         says=["Component loaded: mem"], not_says=["Component loaded: there"]),
     Row("three workers", ["--workers=3"], [MEM]),
-    Row("an app that listens", ["--app-port", APP.port], [MEM],
+    Row("an app that listens", ["--app-port", str(APP.port)], [MEM],
         says=[f"application discovered on port {APP.port}", "dapr initialized. Status: Running."]),
     Row("an app that does not listen", ["--app-port", NOBODY], [MEM], healthz=500, not_says=["dapr initialized"],
         says=[f"application protocol: http. waiting on port {NOBODY}.  This will block until the app is listening on that "
