@@ -9,7 +9,13 @@
 #include "base/limits.h"
 #include "http/gzip.h"
 
-enum { PREFIX_BYTES = 5, TIMEOUT_DIGITS_MAX = 8, FIRST_BYTES = 4096, STATUS_HEADERS_MAX = 4 };
+enum {
+    PREFIX_BYTES = 5,
+    TIMEOUT_DIGITS_MAX = 8,
+    FIRST_BYTES = 4096,
+    STATUS_HEADERS_MAX = 4,
+    OWN_HEADERS_MAX = 2, /* content-type, grpc-encoding */
+};
 
 #define CONTENT_TYPE ((struct http_header){ SLICE("content-type"), SLICE("application/grpc") })
 
@@ -76,11 +82,25 @@ refuse(struct grpc_call *call, enum grpc_code code, struct slice message)
     return false;
 }
 
+/* Who sends gzip can read it; a list that leaves it out is believed. */
+static bool
+takes_gzip(const struct grpc_call *call)
+{
+    struct slice rest = http_header_get(call->x, SLICE("grpc-accept-encoding")), part;
+    if (rest.data == NULL)
+        return true;
+    while (slice_split(&rest, ',', &part))
+        if (slice_eq(slice_trim(part), SLICE("gzip")))
+            return true;
+    return false;
+}
+
 static bool
 read_encoding(struct grpc_call *call)
 {
     struct slice encoding = http_header_get(call->x, SLICE("grpc-encoding"));
     call->is_gzip = encoding.data != NULL && slice_eq(encoding, SLICE("gzip"));
+    call->answers_gzip = call->is_gzip && takes_gzip(call);
     if (encoding.data == NULL || call->is_gzip || slice_eq(encoding, SLICE("identity")))
         return true;
     call->metadata[call->metadata_count++] = (struct http_header){ SLICE("grpc-accept-encoding"),
@@ -211,14 +231,16 @@ check_prefix(struct grpc_call *call, const unsigned char *prefix, size_t len)
 static bool
 decompress(struct grpc_call *call, struct slice *message)
 {
-    struct arena *arena = task_arena(call->x->task);
-    err_t err = gzip_decode(arena, *message, call->message_bytes_max, message);
+    err_t err = gzip_decode(task_current(), *message, call->message_bytes_max, message);
     if (err == ERR_TOO_LARGE)
         return fail_read(call, GRPC_RESOURCE_EXHAUSTED,
-                         arena_printf(arena,
+                         arena_printf(task_arena(call->x->task),
                                       "grpc: received message after decompression larger than max "
                                       "%zu",
                                       call->message_bytes_max));
+    if (err == ERR_OVERLOADED)
+        return fail_read(call, GRPC_RESOURCE_EXHAUSTED,
+                         SLICE("too many compressed messages at a time"));
     return err == OK ||
            fail_read(call, GRPC_INTERNAL, SLICE("grpc: failed to decompress the received message"));
 }
@@ -254,10 +276,13 @@ grpc_read(struct grpc_call *call, struct slice *ret_message, bool *ret_has)
 static struct http_header *
 head_headers(struct grpc_call *call, size_t *ret_count)
 {
-    size_t most = 1 + call->metadata_count + call->more_metadata_count + STATUS_HEADERS_MAX;
+    size_t most = OWN_HEADERS_MAX + call->metadata_count + call->more_metadata_count +
+                  STATUS_HEADERS_MAX;
     struct http_header *headers = arena_alloc(task_arena(call->x->task), sizeof *headers * most);
     size_t count = 0;
     headers[count++] = CONTENT_TYPE;
+    if (call->answers_gzip)
+        headers[count++] = (struct http_header){ SLICE("grpc-encoding"), SLICE("gzip") };
     for (size_t i = 0; i < call->metadata_count; i++)
         headers[count++] = call->metadata[i];
     for (size_t i = 0; i < call->more_metadata_count; i++)
@@ -266,8 +291,8 @@ head_headers(struct grpc_call *call, size_t *ret_count)
     return headers;
 }
 
-static err_t
-start(struct grpc_call *call)
+err_t
+grpc_start(struct grpc_call *call)
 {
     size_t count;
     const struct http_header *headers = head_headers(call, &count);
@@ -275,19 +300,50 @@ start(struct grpc_call *call)
     return http_reply_start(call->x, 200, headers, count, HTTP_LENGTH_UNKNOWN);
 }
 
+static err_t
+write_prefix(struct grpc_call *call, bool is_compressed, uint64_t bytes)
+{
+    const char prefix[PREFIX_BYTES] = { (char)is_compressed, (char)(bytes >> 24),
+                                        (char)(bytes >> 16), (char)(bytes >> 8), (char)bytes };
+    err_t err = call->has_started ? OK : grpc_start(call);
+    call->sent_bytes += bytes;
+    return err == OK ? http_reply_write(call->x, slice_of(prefix, sizeof prefix)) : err;
+}
+
+/* As it is, if too many messages wait for the compressor. */
+static err_t
+send_compressed(struct grpc_call *call, struct slice message)
+{
+    struct slice packed;
+    bool is_packed = gzip_encode(task_current(), message, &packed) == OK;
+    err_t err = write_prefix(call, is_packed, is_packed ? packed.len : message.len);
+    return err == OK ? http_reply_write(call->x, is_packed ? packed : message) : err;
+}
+
+/* Larger than messages may be: the call ends here. */
+static err_t
+refuse_to_send(struct grpc_call *call, uint64_t bytes)
+{
+    grpc_end(call, GRPC_RESOURCE_EXHAUSTED,
+             arena_printf(task_arena(call->x->task),
+                          "grpc: trying to send message larger than max (%lu vs. %zu)", bytes,
+                          call->message_bytes_max),
+             SLICE_EMPTY);
+    return ERR_TOO_LARGE;
+}
+
 err_t
 grpc_message_begin(struct grpc_call *call, uint64_t bytes)
 {
-    if (bytes > UINT32_MAX)
-        return ERR_TOO_LARGE;
-    err_t err = call->has_started ? OK : start(call);
-    if (err != OK)
-        return err;
-    const char prefix[PREFIX_BYTES] = { 0, (char)(bytes >> 24), (char)(bytes >> 16),
-                                        (char)(bytes >> 8), (char)bytes };
+    if (bytes > UINT32_MAX || bytes > call->message_bytes_max)
+        return refuse_to_send(call, bytes);
     call->left = bytes;
-    call->sent_bytes += bytes;
-    return http_reply_write(call->x, slice_of(prefix, sizeof prefix));
+    if (call->answers_gzip && bytes > 0) {
+        call->held = arena_alloc(task_arena(call->x->task), (size_t)bytes);
+        call->held_bytes = 0;
+        return OK;
+    }
+    return write_prefix(call, false, bytes);
 }
 
 err_t
@@ -296,12 +352,20 @@ grpc_message_write(struct grpc_call *call, struct slice piece)
     if (piece.len > call->left)
         return ERR_INTERNAL; /* more than announced: the caller's mistake, and the answer is cut */
     call->left -= piece.len;
-    return http_reply_write(call->x, piece);
+    if (call->held == NULL)
+        return http_reply_write(call->x, piece);
+    if (piece.len > 0)
+        memcpy(call->held + call->held_bytes, piece.data, piece.len);
+    call->held_bytes += piece.len;
+    return call->left > 0 ? OK
+                          : send_compressed(call, slice_of(TAKE(call->held), call->held_bytes));
 }
 
 err_t
 grpc_send(struct grpc_call *call, struct slice message)
 {
+    if (call->answers_gzip && message.len > 0 && message.len <= call->message_bytes_max)
+        return send_compressed(call, message);
     err_t err = grpc_message_begin(call, message.len);
     return err == OK ? grpc_message_write(call, message) : err;
 }
@@ -369,6 +433,7 @@ grpc_end(struct grpc_call *call, enum grpc_code code, struct slice message, stru
         (void)http_reply_end_with(call->x, trailers, count); /* nobody is left to be told */
         return;
     }
+    call->answers_gzip = false; /* nothing will come that could be compressed */
     struct http_header *headers = head_headers(call, &count);
     count += status_headers(call, code, message, details, headers + count);
     call->has_started = true;

@@ -21,6 +21,7 @@ struct grpc_call {
     uint64_t timeout_ms; /* UINT64_MAX: none */
     size_t message_bytes_max;
     bool is_gzip;                                   /* messages may come compressed */
+    bool answers_gzip;                              /* and are answered so */
     struct slice rest;                              /* of the body piece read last */
     bool has_ended;                                 /* the client sends no more */
     struct http_header metadata[GRPC_METADATA_MAX]; /* sent before the first message */
@@ -28,7 +29,9 @@ struct grpc_call {
     const struct http_header *more_metadata; /* behind it, borrowed: any number */
     size_t more_metadata_count;
     bool has_started;
-    uint64_t left;           /* of the message being written */
+    uint64_t left; /* of the message being written */
+    char *held;    /* the part of it that is there, to be compressed as a whole; or NULL */
+    size_t held_bytes;
     uint64_t received_bytes; /* of all messages */
     uint64_t sent_bytes;
     enum grpc_code ended_code; /* what grpc_end() was told; UNKNOWN before */
@@ -49,7 +52,11 @@ struct slice grpc_metadata(const struct grpc_call *call, struct slice name);
  * `message` tell why. Suspends. */
 bool grpc_read(struct grpc_call *call, struct slice *ret_message, bool *ret_has) WARN_UNUSED;
 
-/* One message of `bytes`, written in pieces. An error means that the client is gone. Suspend. */
+/* The head alone: the messages, or a status behind it, follow when they do. */
+err_t grpc_start(struct grpc_call *call) WARN_UNUSED;
+/* One message of `bytes`, written in pieces; compressed if the request was. An error means that
+ * there is nobody to write to any more: the client is gone, or the call has been ended because the
+ * message is larger than messages may be. Suspend. */
 err_t grpc_message_begin(struct grpc_call *call, uint64_t bytes) WARN_UNUSED;
 err_t grpc_message_write(struct grpc_call *call, struct slice piece) WARN_UNUSED;
 /* A whole message. */

@@ -254,7 +254,7 @@ unframe(struct task *t, const struct client_call *call, size_t bytes_max, struct
         return OK;
     }
     if (!slice_eq(client_header_get(call, SLICE("grpc-encoding")), SLICE("gzip")) ||
-        gzip_decode(task_arena(t), message, bytes_max, ret_message) != OK)
+        gzip_decode(t, message, bytes_max, ret_message) != OK)
         return DIAG_FAIL(task_diag(t), ERR_PEER_PROTOCOL,
                          "the answer is compressed in a way that is not understood");
     return OK;

@@ -30,6 +30,17 @@ handle(struct http_exchange *x)
             return;
         }
         messages++;
+        if (slice_eq(call.method, SLICE("Large"))) {
+            static const char large[MESSAGE_MAX + 1];
+            CHECK_EQ_INT(grpc_send(&call, slice_of(large, sizeof large)), ERR_TOO_LARGE);
+            return;
+        }
+        if (slice_eq(call.method, SLICE("Pieces"))) {
+            CHECK_OK(grpc_message_begin(&call, message.len));
+            for (size_t i = 0; i < message.len; i += 7)
+                CHECK_OK(grpc_message_write(&call, slice_first(slice_from(message, i), 7)));
+            continue;
+        }
         if (grpc_send(&call, message) != OK)
             return;
         if (slice_eq(call.method, SLICE("Cut"))) {
@@ -176,18 +187,71 @@ gzipped(struct slice text)
     return slice_of(out, len + 5);
 }
 
+/* The answer's message, unpacked; it must be one compressed message. */
+static size_t
+unzipped_len(const struct h2_answer *answer)
+{
+    static char out[200000];
+    REQUIRE(answer->body_len > 5 && answer->body_len <= sizeof answer->body);
+    CHECK_EQ_INT(answer->body[0], 1);
+    z_stream z = { .next_in = (unsigned char *)(uintptr_t)answer->body + 5,
+                   .avail_in = (unsigned)answer->body_len - 5,
+                   .next_out = (unsigned char *)out,
+                   .avail_out = sizeof out };
+    REQUIRE(inflateInit2(&z, 31) == Z_OK);
+    REQUIRE(inflate(&z, Z_FINISH) == Z_STREAM_END);
+    REQUIRE(inflateEnd(&z) == Z_OK);
+    return sizeof out - z.avail_out;
+}
+
+#define GZIP_HEADERS OK_HEADERS "grpc-encoding: gzip\n"
+
+TEST(who_sends_gzip_is_answered_in_gzip)
+{
+    start();
+    static char zeros[80000];
+    const nghttp2_nv gzip[] = { H2_NV("grpc-encoding", "gzip"),
+                                H2_NV("grpc-accept-encoding", "identity, deflate, gzip") };
+    struct h2_answer *answer = call("/a.B/Echo", gzipped(slice_of(zeros, 50000)), gzip, 2);
+    CHECK_EQ_STR(answer->headers, GZIP_HEADERS);
+    CHECK_EQ_U64(unzipped_len(answer), 50000);
+    answer = call("/a.B/Echo", gzipped(slice_of(zeros, sizeof zeros)), gzip, 2); /* elsewhere */
+    CHECK_EQ_U64(unzipped_len(answer), sizeof zeros);
+    answer = call("/a.B/Pieces", gzipped(slice_of(zeros, 1000)), gzip, 2);
+    CHECK_EQ_STR(answer->headers, GZIP_HEADERS);
+    CHECK_EQ_U64(unzipped_len(answer), 1000);
+    CHECK_EQ_STR(answer->trailers, "grpc-status: 0\n");
+    answer = call("/a.B/Fail", SLICE_EMPTY, gzip, 2);
+    CHECK(strstr(answer->headers, "grpc-encoding") == NULL);
+    answer = call("/a.B/Echo", SLICE("\0\0\0\0\0"), gzip, 2);
+    CHECK_EQ_MEM(answer->body, answer->body_len, "\0\0\0\0\0", 5);
+    stop();
+}
+
+TEST(a_message_larger_than_messages_may_be_is_not_sent)
+{
+    start();
+    struct h2_answer *answer = call("/a.B/Large", SLICE("\0\0\0\0\1x"), NO_METADATA);
+    CHECK_EQ_STR(answer->headers,
+                 OK_HEADERS "grpc-status: 8\ngrpc-message: grpc: trying to send message larger "
+                            "than max (100001 vs. 100000)\n");
+    stop();
+}
+
 TEST(compressed_messages_are_unpacked_within_the_limit)
 {
     start();
-    const nghttp2_nv gzip = H2_NV("grpc-encoding", "gzip");
+    const nghttp2_nv gzip[] = { H2_NV("grpc-encoding", "gzip"),
+                                H2_NV("grpc-accept-encoding", "identity") };
     static char zeros[20 * 1024 * 1024];
-    struct h2_answer *answer = call("/a.B/Echo", gzipped(slice_of(zeros, 50000)), &gzip, 1);
+    struct h2_answer *answer = call("/a.B/Echo", gzipped(slice_of(zeros, 50000)), gzip, 2);
+    CHECK_EQ_STR(answer->headers, OK_HEADERS);
     CHECK_EQ_STR(answer->trailers, "grpc-status: 0\n");
     CHECK_EQ_U64(answer->body_len, 50005);
-    answer = call("/a.B/Echo", gzipped(slice_of(zeros, sizeof zeros)), &gzip, 1);
+    answer = call("/a.B/Echo", gzipped(slice_of(zeros, sizeof zeros)), gzip, 2);
     CHECK_EQ_STR(answer->headers, OK_HEADERS "grpc-status: 8\ngrpc-message: grpc: received message "
                                              "after decompression larger than max 100000\n");
-    answer = call("/a.B/Echo", SLICE("\1\0\0\0\3abc"), &gzip, 1);
+    answer = call("/a.B/Echo", SLICE("\1\0\0\0\3abc"), gzip, 2);
     CHECK_EQ_STR(answer->headers, OK_HEADERS "grpc-status: 13\ngrpc-message: grpc: failed to "
                                              "decompress the received message\n");
     stop();
