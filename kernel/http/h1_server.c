@@ -48,6 +48,7 @@ h2_config_of(const struct h1_config *config)
     h2.head_ms = config->head_ms;
     h2.body_stall_ms = config->body_stall_ms;
     h2.write_stall_ms = config->write_stall_ms;
+    h2.has_keepalive = config->has_keepalive;
     return h2;
 }
 

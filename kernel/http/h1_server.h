@@ -18,6 +18,7 @@ struct h1_config {
     uint64_t write_stall_ms;
     size_t connections_max; /* of one server; the next is closed at once */
     bool has_h2c;           /* HTTP/2 too: by prior knowledge and by Upgrade */
+    bool has_keepalive;     /* with the rules for pings that gRPC servers have */
 };
 
 /* Values of limits.def. */

@@ -23,7 +23,6 @@ enum {
 static void on_readable(struct stream *stream);
 static void on_drained(struct stream *stream);
 static void on_broken(struct stream *stream);
-static void on_timer(struct timer *timer);
 static void flush(struct flusher *flusher);
 
 static const struct stream_events events = { on_readable, on_drained, on_broken };
@@ -32,75 +31,6 @@ static struct h2_conn *
 conn_of(struct stream *stream)
 {
     return container_of(stream, struct h2_conn, stream);
-}
-
-/* --- time --------------------------------------------------------------------------------------*/
-
-static uint64_t
-deadline_ms(const struct h2_conn *conn)
-{
-    const struct h2_config *config = &conn->server->config;
-    if (stream_queued(&conn->stream) > 0)
-        return conn->since_ms + config->write_stall_ms;
-    if (!conn->has_begun || conn->head != NULL)
-        return conn->since_ms + config->head_ms;
-    if (conn->is_closing && conn->stream_count == 0)
-        return conn->since_ms + LIMIT_http_linger_ms;
-    if (conn->stream_count == 0)
-        return conn->since_ms + config->idle_ms;
-    return UINT64_MAX;
-}
-
-static void
-arm(struct h2_conn *conn)
-{
-    uint64_t at_ms = deadline_ms(conn);
-    if (conn->stream_count > 0 && at_ms > conn->now_ms + LIMIT_h2_stall_check_ms)
-        at_ms = conn->now_ms + LIMIT_h2_stall_check_ms;
-    if (at_ms == UINT64_MAX || (timer_is_set(&conn->timer) && conn->timer.at_ms <= at_ms))
-        return;
-    timer_set(&conn->server->worker->timers, &conn->timer, at_ms);
-}
-
-/* Something happened that the deadlines count from. */
-static void
-touch(struct h2_conn *conn)
-{
-    conn->since_ms = clock_now_ms();
-    conn->queued = stream_queued(&conn->stream);
-    arm(conn);
-}
-
-/* Answers whose handler is done and that the client does not take. */
-static void
-reset_stalled(struct h2_conn *conn)
-{
-    struct list *node;
-    LIST_FOREACH (node, &conn->streams) {
-        struct h2_stream *s = LIST_ENTRY(node, struct h2_stream, link);
-        if (s->exchange != NULL || !s->is_open ||
-            conn->now_ms < s->since_ms + conn->server->config.write_stall_ms)
-            continue;
-        (void)nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
-        h2_conn_flush_later(conn);
-    }
-}
-
-static void
-on_timer(struct timer *timer)
-{
-    struct h2_conn *conn = container_of(timer, struct h2_conn, timer);
-    size_t queued = stream_queued(&conn->stream);
-    conn->now_ms = clock_now_ms();
-    if (queued > 0 && queued < conn->queued)
-        conn->since_ms = conn->now_ms; /* slow, not stalled */
-    conn->queued = queued;
-    if (conn->now_ms >= deadline_ms(conn)) {
-        h2_conn_gone(conn);
-        return;
-    }
-    reset_stalled(conn);
-    arm(conn);
 }
 
 /* --- beginning and end -------------------------------------------------------------------------*/
@@ -113,14 +43,15 @@ conn_new(struct h2_server *server, bool is_local)
         abort();
     conn->server = server;
     conn->is_local = is_local;
-    conn->now_ms = clock_now_ms();
-    conn->controls = (struct h2_budget){ LIMIT_h2_control_burst, conn->now_ms };
+    conn->controls = (struct h2_budget){ LIMIT_h2_control_burst, clock_now_ms() };
     flusher_init(&conn->flusher, flush);
-    timer_init(&conn->timer, on_timer);
+    h2_watch_init(conn);
     list_init(&conn->streams);
     list_init(&conn->link);
     list_append(&server->conns, &conn->link);
     server->conn_count++;
+    if (server->conn_count > server->conn_count_high)
+        server->conn_count_high = server->conn_count;
     conn->session = h2_session_new(conn);
     return conn;
 }
@@ -144,7 +75,7 @@ h2_conn_lost_stream(struct h2_conn *conn)
         conn_free(conn);
         return;
     }
-    touch(conn);
+    h2_watch_idle(conn);
     if (conn->is_closing)
         h2_conn_flush_later(conn);
 }
@@ -168,15 +99,39 @@ h2_conn_gone(struct h2_conn *conn)
 }
 
 void
+h2_conn_begun(struct h2_conn *conn)
+{
+    struct list *node;
+    conn->has_begun = true;
+    LIST_FOREACH (node, &conn->streams)
+        h2_reply_resume(LIST_ENTRY(node, struct h2_stream, link));
+}
+
+/* In two steps (RFC 9113 section 6.8): requests that were on their way when the client was told are
+ * answered still. Its answer to a ping that follows says that there are no more of them. */
+void
 h2_conn_drain(struct h2_conn *conn)
 {
-    if (conn->session == NULL || conn->is_closing)
+    if (conn->session == NULL || conn->is_draining)
+        return;
+    conn->is_draining = true;
+    conn->drain_ms = clock_now_ms();
+    /* Fails only without memory; then the second step comes by time. */
+    (void)nghttp2_submit_shutdown_notice(conn->session);
+    h2_watch_touch(conn);
+    h2_conn_flush_later(conn);
+}
+
+void
+h2_conn_drained(struct h2_conn *conn)
+{
+    if (!conn->is_draining || conn->is_closing)
         return;
     conn->is_closing = true;
     int32_t last = nghttp2_session_get_last_proc_stream_id(conn->session);
     /* Fails only without memory; then the connection just ends. */
     (void)nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
-    touch(conn);
+    h2_watch_touch(conn);
     h2_conn_flush_later(conn);
 }
 
@@ -226,11 +181,12 @@ flush(struct flusher *flusher)
     }
     if (!had_output)
         conn->since_ms = clock_now_ms();
+    conn->is_small = false;
     stream_flush(&conn->stream); /* on_drained and on_broken only take notes */
     if (conn->stream.is_broken || is_over(conn))
         h2_conn_gone(conn);
     else
-        arm(conn);
+        h2_watch_arm(conn);
 }
 
 static void
@@ -256,6 +212,9 @@ static bool
 take_input(struct h2_conn *conn, struct slice bytes)
 {
     bool had_head = conn->head != NULL;
+    conn->is_small = false;
+    conn->heard_ms = conn->server->worker->now_ms;
+    conn->has_asked = false;
     ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes.data, bytes.len);
     if (taken < 0) {
         if (make_frames(conn)) /* a GOAWAY may be among them */
@@ -264,7 +223,7 @@ take_input(struct h2_conn *conn, struct slice bytes)
         return false;
     }
     if (conn->head != NULL && !had_head)
-        touch(conn);
+        h2_watch_touch(conn);
     if (nghttp2_session_want_write(conn->session) || !nghttp2_session_want_read(conn->session))
         h2_conn_flush_later(conn);
     return true;
@@ -337,6 +296,7 @@ upgrade(struct h2_conn *conn, const struct h1_head *from)
         nghttp2_session_upgrade2(conn->session, payload, len, slice_eq(from->method, SLICE("HEAD")),
                                  NULL) != 0)
         return false;
+    conn->has_begun = false; /* those settings came over HTTP/1.1 */
     struct h2_head *head = h2_head_take(conn->server);
     h2_head_from_h1(head, from, conn->server->config.head_bytes_max + LIMIT_http_head_slack_bytes);
     h2_stream_start(conn, 1, head, true);
@@ -357,7 +317,7 @@ h2_server_adopt(struct h2_server *server, struct stream *stream, bool is_local, 
     stream_move(&conn->stream, stream, &events);
     conn->stream.out.max = LIMIT_h2_flush_bytes + FRAME_ROOM_BYTES;
     stream_resume(&conn->stream);
-    touch(conn);
+    h2_watch_touch(conn);
     h2_conn_flush_later(conn);
     if (bytes.len > 0)
         (void)take_input(conn, bytes); /* nothing is done with it afterwards */

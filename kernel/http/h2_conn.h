@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of the HTTP/2 server: what h2_server.c, h2_conn.c (life of a connection), h2_session.c
- * (what libnghttp2 tells), h2_head.c (request heads), h2_stream.c (requests and their bodies) and
- * h2_reply.c (answers) share. Nobody else includes this. Worker thread only.
+ * Inside of the HTTP/2 server: what h2_server.c, h2_conn.c (life of a connection), h2_watch.c (its
+ * time limits), h2_session.c (what libnghttp2 tells), h2_memory.c (what it keeps meanwhile),
+ * h2_head.c (request heads), h2_stream.c (requests and their bodies) and h2_reply.c (answers)
+ * share. Nobody else includes this. Worker thread only.
  */
 #ifndef HTTP_H2_CONN_H
 #define HTTP_H2_CONN_H
@@ -26,7 +27,10 @@ struct h2_server {
     struct mail free_mail;
     struct list conns;
     size_t conn_count;
-    struct buf scratch; /* input of the connection just read */
+    size_t conn_count_high; /* the most since memory was last given back */
+    size_t output;          /* answer bytes of all connections that are not framed yet */
+    size_t waiters;         /* handlers that wait for room to answer */
+    struct buf scratch;     /* input of the connection just read */
     struct h2_head *spare_head;
     struct http_date date;
 };
@@ -53,6 +57,12 @@ struct h2_budget {
     uint64_t since_ms;
 };
 
+/* Blocks of a session that an idle connection does not need; see h2_memory.c. */
+struct h2_memory {
+    void *frames;  /* room for frames being made */
+    void *streams; /* table of streams, which is zeros while there are none */
+};
+
 struct h2_conn {
     struct h2_server *server;
     struct list link;
@@ -67,12 +77,24 @@ struct h2_conn {
     size_t unread;     /* request bytes no handler has read */
     size_t owed;       /* of those not given back to the connection's window */
     size_t output;     /* answer bytes of all streams that are not framed yet */
+    size_t waiters;    /* handlers that wait until there is room for more of it */
+    uint64_t took_ms;  /* some of it became a frame, or began to wait */
     uint64_t since_ms; /* opened; last stream ended; head begun; socket took something */
-    uint64_t now_ms;   /* of the last look at stalled streams */
+    uint64_t idle_ms;  /* opened; last stream ended */
+    uint64_t heard_ms; /* something came */
+    uint64_t drain_ms; /* it was told that the connection is to end */
+    uint64_t now_ms;   /* of the last look at what is due */
     size_t queued;     /* output when the timer last looked */
+    uint64_t ping_ms;  /* the client's last ping came */
+    unsigned strikes;  /* of its pings that came too soon */
+    bool has_answered; /* an answer went out since the last one */
+    bool has_asked;    /* whether the client is there, and heard nothing since */
     bool has_begun;    /* the preface has come */
     bool is_local;
-    bool is_closing; /* goes when its output has gone */
+    bool is_draining; /* the client has been told to open no more streams */
+    bool is_closing;  /* goes when its output has gone */
+    bool is_small;    /* has given back what an idle connection does not need */
+    struct h2_memory memory;
 };
 
 /* One stream: lives until both libnghttp2 and the handler are done with it. */
@@ -111,12 +133,42 @@ void h2_server_lost_conn(struct h2_server *server);
 
 /* Output is there: it is framed and written at the end of this turn. */
 void h2_conn_flush_later(struct h2_conn *conn);
+/* The client speaks HTTP/2. Until then a client that has upgraded is sent no bodies: some have room
+ * for little behind the answer to their request. */
+void h2_conn_begun(struct h2_conn *conn);
+/* Tells the client to open no more streams; later, when that has arrived, which ones count. */
 void h2_conn_drain(struct h2_conn *conn);
+void h2_conn_drained(struct h2_conn *conn);
 /* Closes the socket at once and tells the tasks. May free the connection; not from callbacks of
  * libnghttp2. */
 void h2_conn_gone(struct h2_conn *conn);
 /* A stream of ours has been freed. May free the connection. */
 void h2_conn_lost_stream(struct h2_conn *conn);
+
+/* Opaque data of the ping whose answer ends the first step of draining. */
+#define H2_DRAIN_PING "draining"
+
+/* --- h2_watch.c --------------------------------------------------------------------------------*/
+
+void h2_watch_init(struct h2_conn *conn);
+/* Something happened that the deadlines count from. */
+void h2_watch_touch(struct h2_conn *conn);
+/* The last stream has ended. */
+void h2_watch_idle(struct h2_conn *conn);
+void h2_watch_arm(struct h2_conn *conn);
+/* One more handler waits for room to answer, or (-1) one less. */
+void h2_watch_waiter(struct h2_conn *conn, int change);
+/* The client pings; too often, and it loses its connection as with any gRPC server. */
+void h2_watch_pinged(struct h2_conn *conn);
+
+/* --- h2_memory.c -------------------------------------------------------------------------------*/
+
+/* The allocator of the connection's session. */
+nghttp2_mem h2_memory_of(struct h2_conn *conn);
+/* Gives back what only a busy connection needs. It must have no streams and nothing to send. */
+void h2_memory_shrink(struct h2_conn *conn);
+/* Connections have gone: their memory goes back to the system now and then. */
+void h2_memory_lost_conn(struct h2_server *server);
 
 /* --- h2_session.c ------------------------------------------------------------------------------*/
 
@@ -152,8 +204,11 @@ void h2_stream_wake(struct wait *wait, err_t result);
 /* --- h2_reply.c --------------------------------------------------------------------------------*/
 
 extern const struct http_transport h2_transport;
-/* So many bytes of the output have become a frame. */
+/* So many bytes of the output have gone, or have become a frame. */
+void h2_output_dropped(struct h2_stream *s, size_t bytes);
 void h2_output_taken(struct h2_stream *s, size_t bytes);
+/* There is more output, or it may go now. */
+void h2_reply_resume(struct h2_stream *s);
 /* After the handler: sends what it left out; false: the stream must be reset. */
 bool h2_reply_finish(struct h2_exchange *e);
 /* An answer without a handler: in gRPC's way if the request was. */

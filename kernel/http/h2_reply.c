@@ -13,7 +13,7 @@
 #include "http/h2_conn.h"
 
 enum {
-    PIECE_BYTES = 16 * 1024,
+    PIECE_BYTES = 2 * 1024,
     OWN_HEADERS_MAX = 3, /* status, date, content-length */
     KEEP_OUT_BYTES = 4096,
 };
@@ -99,7 +99,7 @@ measure_output(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, ui
     (void)arg;
     struct h2_stream *s = source->ptr;
     size_t bytes = s->out.len < len ? s->out.len : len;
-    if (bytes == 0 && !s->is_out_ended) {
+    if (!s->conn->has_begun || (bytes == 0 && !s->is_out_ended)) {
         s->is_deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
@@ -114,12 +114,29 @@ measure_output(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, ui
     return (ssize_t)bytes;
 }
 
+static void
+output_added(struct h2_stream *s, size_t bytes)
+{
+    struct h2_conn *conn = s->conn;
+    if (conn->output == 0)
+        conn->took_ms = clock_now_ms();
+    conn->output += bytes;
+    conn->server->output += bytes;
+}
+
+void
+h2_output_dropped(struct h2_stream *s, size_t bytes)
+{
+    s->conn->output -= bytes;
+    s->conn->server->output -= bytes;
+}
+
 void
 h2_output_taken(struct h2_stream *s, size_t bytes)
 {
     buf_consume(&s->out, bytes);
-    s->conn->output -= bytes;
-    s->since_ms = clock_now_ms();
+    h2_output_dropped(s, bytes);
+    s->since_ms = s->conn->took_ms = clock_now_ms();
     if (s->out.len == 0 && s->out.capacity > KEEP_OUT_BYTES)
         buf_release(&s->out);
     if (s->exchange != NULL && s->out.len <= LIMIT_h2_stream_output_bytes / 2)
@@ -160,17 +177,24 @@ reply_start(struct http_exchange *x, int status, const struct http_header *heade
 
 /* --- bodies ------------------------------------------------------------------------------------*/
 
+static size_t
+left_of(size_t max, size_t used)
+{
+    return used < max ? max - used : 0;
+}
+
 /* How much may be added now; a stream without any output may always add a piece. */
 static size_t
 room_for(const struct h2_stream *s, size_t bytes)
 {
-    size_t room = LIMIT_h2_stream_output_bytes - s->out.len;
-    size_t all = s->conn->output < LIMIT_h2_output_bytes ? LIMIT_h2_output_bytes - s->conn->output
-                                                         : 0;
-    room = room < all ? room : all;
-    if (s->out.len == 0 && room < PIECE_BYTES)
-        room = PIECE_BYTES;
-    return bytes < room ? bytes : room;
+    const size_t rooms[] = { left_of(LIMIT_h2_stream_output_bytes, s->out.len),
+                             left_of(LIMIT_h2_output_bytes, s->conn->output),
+                             left_of(LIMIT_h2_all_output_bytes, s->conn->server->output) };
+    size_t room = bytes;
+    for (size_t i = 0; i < ARRAY_LEN(rooms); i++)
+        room = rooms[i] < room ? rooms[i] : room;
+    size_t piece = s->out.len > 0 ? 0 : bytes < PIECE_BYTES ? bytes : PIECE_BYTES;
+    return room > piece ? room : piece;
 }
 
 /* As for HTTP/1.1, neither cancelling nor the task's deadline ends this. */
@@ -178,9 +202,12 @@ static err_t
 wait_for_room(struct h2_exchange *e)
 {
     struct h2_stream *s = e->stream;
-    struct task *t = e->base.task;
+    struct task *t = task_current(); /* of the two that share a stream, the one that writes */
     err_t err = OK;
     uint64_t outer = task_deadline_ms(t);
+    if (!s->is_open || room_for(s, 1) > 0)
+        return s->is_open ? OK : ERR_CLOSED;
+    h2_watch_waiter(s->conn, 1);
     task_shield_begin(t);
     while (err == OK && s->is_open && room_for(s, 1) == 0) {
         struct wait wait;
@@ -193,11 +220,12 @@ wait_for_room(struct h2_exchange *e)
     }
     task_deadline_pop(t, outer);
     task_shield_end(t);
+    h2_watch_waiter(s->conn, -1);
     return err == OK && s->is_open ? OK : ERR_CLOSED;
 }
 
-static void
-resume(struct h2_stream *s)
+void
+h2_reply_resume(struct h2_stream *s)
 {
     if (s->is_deferred)
         (void)nghttp2_session_resume_data(s->conn->session, s->id); /* it is deferred */
@@ -222,9 +250,9 @@ reply_write(struct http_exchange *x, struct slice bytes)
         struct slice piece = slice_first(bytes, room_for(s, bytes.len));
         bool fits = buf_append(&s->out, piece);
         assert(fits);
-        s->conn->output += piece.len;
+        output_added(s, piece.len);
         bytes = slice_from(bytes, piece.len);
-        resume(s);
+        h2_reply_resume(s);
     }
     return s->is_open ? OK : ERR_CLOSED;
 }
@@ -270,7 +298,7 @@ reply_end_with(struct http_exchange *x, const struct http_header *trailers, size
     if (count > 0 && !e->is_bodiless)
         keep_trailers(s, trailers, count);
     s->is_out_ended = true;
-    resume(s);
+    h2_reply_resume(s);
     return OK;
 }
 

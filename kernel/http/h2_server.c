@@ -77,6 +77,7 @@ void
 h2_server_lost_conn(struct h2_server *server)
 {
     server->conn_count--;
+    h2_memory_lost_conn(server);
     if (server->is_closing && server->conn_count == 0)
         free_later(server);
 }

@@ -21,6 +21,7 @@ struct h2_config {
     uint64_t body_stall_ms; /* no body byte while the handler wants one */
     uint64_t write_stall_ms;
     uint32_t streams_max;
+    bool has_keepalive; /* asks silent clients, and is not asked too often: as gRPC servers do */
 };
 
 /* Values of limits.def. */

@@ -4,6 +4,7 @@
  * things and wake tasks: none may close the connection, whose session is in the middle of a call.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "http/h2_conn.h"
@@ -99,19 +100,33 @@ on_stream_frame(struct h2_conn *conn, const nghttp2_frame *frame)
         h2_stream_in_ended(s);
 }
 
+static void
+on_ping(struct h2_conn *conn, const nghttp2_ping *ping)
+{
+    if ((ping->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+        charge(conn);
+        h2_watch_pinged(conn);
+    } else if (memcmp(ping->opaque_data, H2_DRAIN_PING, sizeof ping->opaque_data) == 0) {
+        h2_conn_drained(conn);
+    }
+}
+
 static int
 on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     (void)session;
     struct h2_conn *conn = arg;
-    conn->has_begun = true;
+    if (!conn->has_begun)
+        h2_conn_begun(conn);
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
         on_stream_frame(conn, frame);
         break;
-    case NGHTTP2_SETTINGS:
     case NGHTTP2_PING:
+        on_ping(conn, &frame->ping);
+        break;
+    case NGHTTP2_SETTINGS:
     case NGHTTP2_PRIORITY:
         charge(conn);
         break;
@@ -149,9 +164,14 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
 static int
 on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
-    (void)arg;
-    if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) ||
-        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+    struct h2_conn *conn = arg;
+    /* Not sooner: pings overtake. */
+    if (frame->hd.type == NGHTTP2_GOAWAY && conn->is_draining && !conn->is_closing)
+        (void)nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, (const uint8_t *)H2_DRAIN_PING);
+    if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)
+        return 0;
+    conn->has_answered = true;
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
         return 0;
     int32_t id = frame->hd.stream_id;
     struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
@@ -206,7 +226,8 @@ new_session(struct h2_conn *conn)
     nghttp2_option_set_max_settings(option, LIMIT_h2_settings_max);
     nghttp2_option_set_max_continuations(option, LIMIT_h2_continuations_max);
     nghttp2_option_set_stream_reset_rate_limit(option, LIMIT_h2_reset_burst, LIMIT_h2_resets_per_s);
-    if (nghttp2_session_server_new2(&session, callbacks, conn, option) != 0)
+    nghttp2_mem memory = h2_memory_of(conn);
+    if (nghttp2_session_server_new3(&session, callbacks, conn, option, &memory) != 0)
         abort(); /* out of memory */
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);

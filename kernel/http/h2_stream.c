@@ -142,7 +142,7 @@ h2_stream_closed(struct h2_stream *s)
 {
     struct h2_exchange *e = s->exchange;
     s->is_open = false;
-    s->conn->output -= s->out.len;
+    h2_output_dropped(s, s->out.len);
     buf_fini(&s->out);
     if (e == NULL) {
         stream_free(s);

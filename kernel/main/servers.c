@@ -48,6 +48,7 @@ add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, const
     }
     struct h1_config config = h1_config_default();
     config.head_bytes_max = runtime->options.read_buffer_bytes;
+    config.has_keepalive = face->is_grpc;
     config.has_h2c = face->is_grpc || !runtime->options.disable_h2c;
     worker->servers[worker->server_count++] = h1_server_new(
         &worker->kernel_worker.worker, fd, &config, face->handler, &runtime->kernel);

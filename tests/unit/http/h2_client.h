@@ -18,7 +18,7 @@ struct h2_answer {
     char headers[H2_TEXT_MAX]; /* "name: value\n" */
     char trailers[H2_TEXT_MAX];
     size_t body_len;
-    char body[64]; /* its begin */
+    char body[1024]; /* its begin */
     bool is_ended;
     bool is_closed;
     uint32_t code; /* it was closed with */
@@ -31,7 +31,10 @@ struct h2_client {
     bool has_ended; /* the server closed */
     bool is_paused; /* reads nothing */
     bool got_goaway;
+    unsigned goaways;
     uint32_t goaway_code;
+    char goaway_text[64];
+    unsigned pings; /* not answers to ours */
     uint32_t server_streams_max;
     struct h2_answer *answers; /* by (id - 1) / 2 */
     struct slice body;         /* to be sent */
@@ -90,7 +93,13 @@ h2_client_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *a
     if (frame->hd.type == NGHTTP2_GOAWAY) {
         client->got_goaway = true;
         client->goaway_code = frame->goaway.error_code;
+        client->goaways++;
+        if (frame->goaway.opaque_data_len > 0)
+            (void)snprintf(client->goaway_text, sizeof client->goaway_text, "%.*s",
+                           (int)frame->goaway.opaque_data_len,
+                           (const char *)frame->goaway.opaque_data);
     }
+    client->pings += frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0;
     if (frame->hd.type == NGHTTP2_SETTINGS)
         client->server_streams_max = nghttp2_session_get_remote_settings(
             session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
@@ -204,6 +213,21 @@ h2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t le
     if (client->body_sent == client->body.len)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (ssize_t)bytes;
+}
+
+/* A body of which nothing comes. */
+static inline ssize_t
+h2_client_hold_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint32_t *flags,
+                    nghttp2_data_source *source, void *arg)
+{
+    (void)session;
+    (void)id;
+    (void)to;
+    (void)len;
+    (void)flags;
+    (void)source;
+    (void)arg;
+    return NGHTTP2_ERR_DEFERRED;
 }
 
 #define H2_NV(n, v)                                                                                \

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP/2 as clients see it: requests, bodies, leaving, draining; the same handlers as HTTP/1.1. */
+#include "async/group.h"
 #include "h2_client.h"
+
+enum { BOTH_BYTES = 2 * 1024 * 1024 };
 
 /* What the handler saw. */
 static struct {
@@ -51,6 +54,34 @@ count_body(struct http_exchange *x)
     (void)http_reply(x, 200, NULL, 0, arena_printf(task_arena(x->task), "%zu", seen.body_len));
 }
 
+static err_t
+read_to_end(struct task *t, void *arg)
+{
+    (void)t;
+    struct slice piece;
+    do {
+        seen.err = http_body_read(arg, &piece);
+        seen.body_len += seen.err == OK ? piece.len : 0;
+    } while (seen.err == OK && piece.len > 0);
+    return seen.err;
+}
+
+/* Reads on one task what comes, while another one writes. */
+static void
+read_and_write(struct http_exchange *x)
+{
+    struct group group;
+    x->is_passed_on = true;
+    char *body = arena_zalloc(task_arena(x->task), BOTH_BYTES);
+    group_init(&group, x->task, 0);
+    group_go(&group, "reader", read_to_end, x);
+    err_t err = http_reply_start(x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN);
+    if (err == OK)
+        err = http_reply_write(x, slice_of(body, BOTH_BYTES));
+    if (group_join(&group) == OK && err == OK)
+        (void)http_reply_end(x);
+}
+
 /* Does what the path says. */
 static void
 handle(struct http_exchange *x)
@@ -63,6 +94,8 @@ handle(struct http_exchange *x)
         answer_trailers(x);
     else if (slice_eq(x->path, SLICE("/count")))
         count_body(x);
+    else if (slice_eq(x->path, SLICE("/both")))
+        read_and_write(x);
     else if (slice_eq(x->path, SLICE("/wait"))) {
         wait_until_told(x);
         (void)http_reply(x, 200, NULL, 0, SLICE("told"));
@@ -135,6 +168,31 @@ TEST(an_upgrade_is_answered_as_stream_1)
     stop();
 }
 
+TEST(the_answer_to_an_upgrade_waits_until_http_2_is_spoken)
+{
+    memset(&seen, 0, sizeof seen);
+    rig_start(&rig, NULL, handle, NULL);
+    int fd = rig_connect(&rig);
+    rig_send(&rig, fd,
+             "GET /large HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+             "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n");
+    RIG_UNTIL(&rig, seen.begun == 1);
+    rig_turn(&rig);
+    static char text[65536];
+    ssize_t len = recv(fd, text, sizeof text, MSG_PEEK);
+    CHECK(len > 0 && len < 1024); /* what curl has room for is not much more */
+    rig_expect(&rig, fd,
+               "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+               "Upgrade: h2c\r\n\r\n");
+    h2_client_init(&client, &rig, fd, false);
+    static const uint8_t settings[] = { 0, 3, 0, 0, 0, 100, 0, 4, 0, 0, 255, 255 };
+    REQUIRE(nghttp2_session_upgrade2(client.session, settings, sizeof settings, 0, NULL) == 0);
+    REQUIRE(nghttp2_submit_settings(client.session, NGHTTP2_FLAG_NONE, NULL, 0) == 0);
+    H2_UNTIL(&client, h2_answer_of(&client, 1)->is_closed);
+    CHECK_EQ_U64(h2_answer_of(&client, 1)->body_len, 3 * 1024 * 1024);
+    stop();
+}
+
 TEST(an_upgrade_with_a_body_or_bad_settings_is_answered_as_http_1)
 {
     start();
@@ -183,6 +241,41 @@ TEST(an_answer_larger_than_the_clients_window_flows)
     struct h2_answer *answer = h2_client_get(&client, "/large");
     CHECK_EQ_U64(answer->body_len, 3 * 1024 * 1024);
     CHECK(answer->is_ended);
+    stop();
+}
+
+TEST(a_stream_is_read_and_written_at_once)
+{
+    start();
+    char *body = calloc(1, BOTH_BYTES);
+    REQUIRE(body != NULL);
+    const struct slice sent = slice_of(body, BOTH_BYTES);
+    int32_t id = h2_client_ask(&client, "POST", "/both", &sent, NULL, 0);
+    H2_UNTIL(&client, h2_answer_of(&client, id)->is_closed);
+    CHECK_EQ_U64(seen.body_len, BOTH_BYTES);
+    CHECK_EQ_U64(h2_answer_of(&client, id)->body_len, BOTH_BYTES);
+    CHECK_EQ_U64(h2_answer_of(&client, id)->code, 0);
+    free(body);
+    stop();
+}
+
+TEST(a_silent_stream_is_held_until_it_is_reset)
+{
+    start();
+    nghttp2_nv more = H2_NV("content-length", "5");
+    nghttp2_data_provider none = { .read_callback = h2_client_hold_body };
+    const nghttp2_nv nva[] = { H2_NV(":method", "POST"), H2_NV(":path", "/both"),
+                               H2_NV(":scheme", "http"), H2_NV(":authority", "x"), more };
+    int32_t id = nghttp2_submit_request(client.session, NULL, nva, 5, &none, NULL);
+    H2_UNTIL(&client, h2_answer_of(&client, id)->body_len == BOTH_BYTES);
+    clock_advance_ms(10 * LIMIT_http_body_stall_ms);
+    rig_turn(&rig);
+    h2_client_pump(&client);
+    CHECK_EQ_U64(seen.ended, 0);
+    CHECK(!h2_answer_of(&client, id)->is_closed);
+    REQUIRE(nghttp2_submit_rst_stream(client.session, 0, id, NGHTTP2_CANCEL) == 0);
+    H2_UNTIL(&client, seen.ended == 1);
+    CHECK_EQ_U64(seen.gone, 1);
     stop();
 }
 
@@ -326,12 +419,167 @@ TEST(draining_finishes_what_has_begun_and_closes)
     stop();
 }
 
+TEST(a_request_on_its_way_when_the_server_drains_is_answered)
+{
+    start();
+    CHECK_EQ_INT(h2_client_get(&client, "/")->status, 200);
+    rig_run(&rig, do_drain);
+    int32_t id = h2_client_ask(&client, "GET", "/late", NULL, NULL, 0);
+    H2_UNTIL(&client, client.has_ended); /* sends before it reads what the server has said */
+    CHECK_EQ_INT(h2_answer_of(&client, id)->status, 200);
+    CHECK_EQ_U64(client.goaways, 2);
+    CHECK_EQ_U64(client.goaway_code, NGHTTP2_NO_ERROR);
+    stop();
+}
+
+TEST(a_client_that_does_not_answer_when_the_server_drains_is_not_waited_for)
+{
+    start();
+    CHECK_EQ_INT(h2_client_get(&client, "/")->status, 200);
+    rig_run(&rig, do_drain);
+    rig_turn(&rig);
+    CHECK_EQ_U64(h1_server_connections(rig.server), 1);
+    clock_advance_ms(LIMIT_http_drain_idle_ms + 1);
+    RIG_UNTIL(&rig, h1_server_connections(rig.server) == 0);
+    stop();
+}
+
 TEST(an_idle_connection_is_told_so_and_closed)
 {
     start();
     CHECK_EQ_INT(h2_client_get(&client, "/")->status, 200);
     clock_advance_ms(LIMIT_http_idle_ms + 1);
+    H2_UNTIL(&client, client.got_goaway);
+    clock_advance_ms(LIMIT_http_drain_idle_ms + 1); /* its library ignores the ping behind that */
     H2_UNTIL(&client, client.has_ended);
+    CHECK_EQ_U64(client.goaway_code, NGHTTP2_NO_ERROR);
+    stop();
+}
+
+TEST(a_connection_works_on_after_it_has_given_its_memory_back)
+{
+    start();
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ_INT(h2_client_get(&client, "/large")->status, 200);
+        CHECK_EQ_U64(h2_client_get(&client, "/large")->body_len, 3 * 1024 * 1024);
+        clock_advance_ms(LIMIT_h2_shrink_ms + 1);
+        rig_turn(&rig);
+    }
+    stop();
+}
+
+/* Asks for so much and takes nothing of it. */
+static void
+hoard(unsigned streams)
+{
+    const nghttp2_settings_entry none = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0 };
+    start();
+    REQUIRE(nghttp2_submit_settings(client.session, NGHTTP2_FLAG_NONE, &none, 1) == 0);
+    H2_UNTIL(&client, client.server_streams_max != 0);
+    for (unsigned i = 0; i < streams; i++)
+        (void)h2_client_ask(&client, "GET", "/large", NULL, NULL, 0);
+    H2_UNTIL(&client, seen.begun == streams);
+    rig_turn(&rig);
+}
+
+TEST(a_client_that_takes_nothing_of_much_is_cut_off)
+{
+    hoard(LIMIT_h2_waiters_max + 1);
+    h2_client_pump(&client);
+    CHECK(!client.got_goaway);
+    clock_advance_ms(LIMIT_h2_press_ms + 1);
+    H2_UNTIL(&client, client.has_ended);
+    CHECK_EQ_U64(client.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    RIG_UNTIL(&rig, seen.ended == seen.begun);
+    stop();
+}
+
+TEST(a_client_that_takes_nothing_of_little_is_waited_for)
+{
+    hoard(8);
+    for (int i = 0; i < 10; i++) {
+        clock_advance_ms(LIMIT_h2_press_late_ms + 1);
+        rig_turn(&rig);
+    }
+    h2_client_pump(&client);
+    CHECK(!client.got_goaway && !client.has_ended);
+    CHECK_EQ_U64(seen.ended, 0);
+    stop();
+}
+
+/* --- keepalive, as gRPC's servers have it ------------------------------------------------------*/
+
+static void
+start_with_keepalive(void)
+{
+    struct h1_config config = h1_config_default();
+    config.has_keepalive = true;
+    memset(&seen, 0, sizeof seen);
+    rig_start(&rig, &config, handle, NULL);
+    h2_client_start(&client, &rig);
+    CHECK_EQ_INT(h2_client_get(&client, "/")->status, 200);
+}
+
+static void
+ping(void)
+{
+    REQUIRE(nghttp2_submit_ping(client.session, NGHTTP2_FLAG_NONE, NULL) == 0);
+    for (int i = 0; i < 3; i++) {
+        h2_client_pump(&client);
+        rig_turn(&rig);
+    }
+    h2_client_pump(&client);
+}
+
+TEST(a_silent_client_is_asked_whether_it_is_there)
+{
+    start_with_keepalive();
+    for (unsigned i = 1; i <= 5; i++) {
+        clock_advance_ms(LIMIT_grpc_ping_ms + 1);
+        H2_UNTIL(&client, client.pings == i);
+        rig_turn(&rig);
+    }
+    CHECK(!client.has_ended);
+    clock_advance_ms(LIMIT_grpc_ping_ms + 1);
+    rig_turn(&rig);
+    CHECK_EQ_U64(h1_server_connections(rig.server), 1);
+    clock_advance_ms(LIMIT_grpc_ping_answer_ms + 1); /* and nobody answers */
+    RIG_UNTIL(&rig, h1_server_connections(rig.server) == 0);
+    stop();
+}
+
+TEST(a_client_that_asks_too_often_is_told_to_be_calm)
+{
+    start_with_keepalive();
+    for (int i = 0; i < 4; i++) /* the first clears the account, two are forgiven */
+        ping();
+    H2_UNTIL(&client, client.has_ended);
+    CHECK_EQ_U64(client.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    CHECK_EQ_STR(client.goaway_text, "too_many_pings");
+    stop();
+}
+
+TEST(a_client_may_ask_now_and_then_or_while_it_is_answered)
+{
+    start_with_keepalive();
+    for (int i = 0; i < 10; i++) {
+        ping();
+        CHECK_EQ_INT(h2_client_get(&client, "/")->status, 200);
+    }
+    for (int i = 0; i < 10; i++) {
+        clock_advance_ms(LIMIT_grpc_ping_gap_ms);
+        ping();
+    }
+    CHECK(!client.has_ended && !client.got_goaway);
+    stop();
+}
+
+TEST(an_http_client_may_ask_as_often_as_it_likes)
+{
+    start();
+    for (int i = 0; i < 20; i++)
+        ping();
+    CHECK_EQ_INT(h2_client_get(&client, "/")->status, 200);
     stop();
 }
 
