@@ -87,7 +87,7 @@ PROTO     := $(shell find proto -name '*.proto' 2>/dev/null)
 PROTO_GOOGLE := $(patsubst %,google/protobuf/%.proto,any duration empty struct timestamp)
 PROTO_NAMES  := $(PROTO:proto/%=%) $(PROTO_GOOGLE)
 PROTO_C   := $(PROTO_NAMES:%.proto=$(BUILD)/gen/%.pb-c.c)
-PROTO_H   := $(PROTO_C:.c=.h)
+PROTO_H   := $(PROTO_C:.c=.h) $(BUILD)/gen/descriptors.inc
 PROTO_PY  := $(patsubst proto/%.proto,$(BUILD)/gen/python/%_pb2.py,$(filter proto/remora/%,$(PROTO)))
 PROTO_BARE := $(PROTO_NAMES:%=$(BUILD)/gen-proto/%)
 PROTO_O   := $(PROTO_C:$(BUILD)/%.c=$(BUILD)/obj/%.o)
@@ -113,6 +113,15 @@ $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h &: $(BUILD)/gen-proto/%.proto tools/
 	sed -i -e '1i #pragma GCC system_header' -e 's/(char \*)protobuf_c_empty_string/(char *)(uintptr_t)protobuf_c_empty_string/g' \
 	    $$t/$*.pb-c.h; \
 	mkdir -p $(BUILD)/gen/$(dir $*); mv $$t/$*.pb-c.[ch] $(BUILD)/gen/$(dir $*); rm -r $$t
+
+# What server reflection tells: the public API, the services beside it and what they import, as bytes of a C array.
+PROTO_PUBLIC := $(addprefix proto/,dapr/proto/runtime/v1/dapr.proto grpc/health/v1/health.proto \
+                                   grpc/reflection/v1/reflection.proto grpc/reflection/v1alpha/reflection.proto)
+$(BUILD)/gen/descriptors.inc: $(PROTO)
+	$(call say,PROTO,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)t=$@.$$$$; protoc -I proto -I /usr/include --include_imports --descriptor_set_out=$$t.set $(PROTO_PUBLIC); \
+	od -An -v -tx1 $$t.set | sed 's/ \(..\)/0x\1,/g' > $$t; rm $$t.set; mv $$t $@
 
 $(BUILD)/gen/python/%_pb2.py: proto/%.proto
 	$(Q)mkdir -p $(BUILD)/gen/python

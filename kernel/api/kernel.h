@@ -46,6 +46,7 @@ struct kernel {
     /* Written by the main thread, read by all: relaxed, each is a fact of its own. */
     atomic_bool is_ready;          /* healthz */
     atomic_bool is_outbound_ready; /* healthz/outbound */
+    atomic_bool is_ending;         /* requests are drained: who only watches should leave */
 
     /* Attributes set through the metadata API, and their lock. */
     pthread_mutex_t extended_lock;

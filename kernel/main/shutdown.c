@@ -90,6 +90,7 @@ drain(struct runtime *runtime)
     app_port_stop(runtime);
     atomic_store_explicit(&kernel->is_ready, false, memory_order_relaxed);
     atomic_store_explicit(&kernel->is_outbound_ready, false, memory_order_relaxed);
+    atomic_store_explicit(&kernel->is_ending, true, memory_order_relaxed);
     for (size_t i = 0; i < runtime->server_names.count; i++)
         log_info("dapr.runtime.http", "Closing HTTP server " SLICE_FMT "…",
                  SLICE_ARG(runtime->server_names.items[i]));

@@ -11,8 +11,14 @@
 #include "surface/token.h"
 #include "surface/trace.h"
 
-#define DAPR_SERVICE SLICE("dapr.proto.runtime.v1.Dapr")
-#define HEALTH_SERVICE SLICE("grpc.health.v1.Health")
+static void answer_dapr(struct rpc *rpc);
+
+/* Row by row, ours. */
+const char *const grpc_service_names[] = { "dapr.proto.runtime.v1.Dapr", "grpc.health.v1.Health",
+                                           "grpc.reflection.v1.ServerReflection",
+                                           "grpc.reflection.v1alpha.ServerReflection", NULL };
+static grpc_method_fn *const service_answers[] = { answer_dapr, grpc_health, grpc_reflection,
+                                                   grpc_reflection };
 
 static const struct row {
     const char *rpc;
@@ -25,76 +31,32 @@ static const struct row {
 
 /* --- for handlers ------------------------------------------------------------------------------*/
 
-/* protobuf-c delivers strings as they are; the language says they are UTF-8. Recursion is bounded
- * by what the message was unpacked with. */
-static bool is_text(const ProtobufCMessage *message);
-
-static bool
-field_is_text(const ProtobufCFieldDescriptor *field, const void *value)
+bool
+rpc_read_one(struct rpc *rpc, struct slice *ret_bytes)
 {
-    if (field->type == PROTOBUF_C_TYPE_STRING) {
-        const char *text = *(const char *const *)value;
-        return text == NULL || slice_is_utf8(slice_str(text));
-    }
-    const ProtobufCMessage *inner = *(const ProtobufCMessage *const *)value;
-    return inner == NULL || is_text(inner);
-}
-
-static bool
-is_text(const ProtobufCMessage *message)
-{
-    const char *base = (const char *)message;
-    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
-        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
-        if (field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_MESSAGE)
-            continue;
-        if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
-            *(const uint32_t *)(const void *)(base + field->quantifier_offset) != field->id)
-            continue;
-        if (field->label != PROTOBUF_C_LABEL_REPEATED) {
-            if (!field_is_text(field, base + field->offset))
-                return false;
-            continue;
-        }
-        size_t count = *(const size_t *)(const void *)(base + field->quantifier_offset);
-        const void *const *items = *(const void *const *const *)(const void *)(base +
-                                                                               field->offset);
-        for (size_t k = 0; k < count; k++)
-            if (!field_is_text(field, &items[k]))
-                return false;
-    }
-    return true;
+    bool has_message;
+    uint64_t outer = task_deadline_push(rpc->rq.task, LIMIT_http_body_total_ms);
+    bool is_read = grpc_read(&rpc->call, ret_bytes, &has_message); /* suspends */
+    task_deadline_pop(rpc->rq.task, outer);
+    if (!is_read)
+        rpc_end(rpc, rpc->call.code, rpc->call.message);
+    else if (!has_message)
+        rpc_end(rpc, GRPC_INTERNAL, SLICE("the request has no message"));
+    return is_read && has_message;
 }
 
 const void *
 rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor)
 {
-    struct slice bytes;
-    bool has_message;
-    uint64_t outer = task_deadline_push(rpc->rq.task, LIMIT_http_body_total_ms);
-    bool is_read = grpc_read(&rpc->call, &bytes, &has_message); /* suspends */
-    task_deadline_pop(rpc->rq.task, outer);
-    if (!is_read) {
-        rpc_end(rpc, rpc->call.code, rpc->call.message);
+    struct slice bytes, words;
+    if (!rpc_read_one(rpc, &bytes)) /* suspends */
         return NULL;
-    }
-    if (!has_message) {
-        rpc_end(rpc, GRPC_INTERNAL, SLICE("the request has no message"));
-        return NULL;
-    }
-    const ProtobufCMessage *message = pb_unpack(
-        rpc->rq.arena, descriptor, bytes, LIMIT_grpc_depth_max,
-        LIMIT_grpc_unpack_base_bytes + LIMIT_grpc_unpack_factor * bytes.len);
-    if (message != NULL && is_text(message)) {
+    const ProtobufCMessage *message = grpc_unpack(rpc->rq.arena, descriptor, bytes, &words);
+    if (message == NULL)
+        rpc_end(rpc, GRPC_INTERNAL, words);
+    else
         grpc_trace_request(rpc, message);
-        return message;
-    }
-    rpc_end(rpc, GRPC_INTERNAL,
-            message == NULL ? SLICE("grpc: error unmarshalling request: proto: cannot parse "
-                                    "invalid wire-format data")
-                            : SLICE("grpc: error unmarshalling request: string field contains "
-                                    "invalid UTF-8"));
-    return NULL;
+    return message;
 }
 
 void
@@ -162,9 +124,8 @@ find_row(struct slice method)
     return NULL;
 }
 
-/* No service of ours. */
-static void
-answer_stranger(struct rpc *rpc)
+void
+grpc_proxy(struct rpc *rpc)
 {
     if (grpc_metadata(&rpc->call, SLICE("dapr-app-id")).data == NULL)
         rpc_end(rpc, GRPC_UNKNOWN,
@@ -175,27 +136,35 @@ answer_stranger(struct rpc *rpc)
 }
 
 static void
-answer(struct rpc *rpc)
+answer_dapr(struct rpc *rpc)
 {
-    const struct row *row = slice_eq(rpc->call.service, DAPR_SERVICE) ? find_row(rpc->call.method)
-                                                                      : NULL;
+    const struct row *row = find_row(rpc->call.method);
     if (row != NULL && row->handler != NULL)
         row->handler(rpc); /* suspends */
     else if (row != NULL)
         rpc_end(rpc, GRPC_UNIMPLEMENTED,
                 arena_printf(rpc->rq.arena, "the API method %s is not implemented", row->rpc));
     else
-        answer_stranger(rpc);
+        grpc_proxy(rpc);
 }
 
-/* HealthCheckResponse { status = 1: SERVING = 1 }, for the server as a whole. */
-static void
-answer_health(struct rpc *rpc)
+/* Whether the call is for the application behind us, or behind another sidecar. */
+static bool
+names_app(const struct rpc *rpc)
 {
-    if (!slice_eq(rpc->call.method, SLICE("Check")))
-        rpc_end(rpc, GRPC_UNIMPLEMENTED, SLICE("only Check is implemented"));
-    else if (grpc_send(&rpc->call, SLICE("\x08\x01")) == OK)
-        rpc_end(rpc, GRPC_OK, SLICE_EMPTY);
+    return grpc_metadata(&rpc->call, SLICE("dapr-app-id")).data != NULL ||
+           grpc_metadata(&rpc->call, SLICE("dapr-callee-app-id")).data != NULL;
+}
+
+/* Who answers. Applications have a health service too, which is meant when one is named. */
+static grpc_method_fn *
+service_of(const struct rpc *rpc)
+{
+    for (size_t i = 0; grpc_service_names[i] != NULL; i++)
+        if (slice_eq(rpc->call.service, slice_str(grpc_service_names[i])))
+            return service_answers[i] == grpc_health && names_app(rpc) ? grpc_proxy
+                                                                       : service_answers[i];
+    return grpc_proxy;
 }
 
 static void
@@ -221,10 +190,10 @@ observe(struct rpc *rpc, uint64_t started_ns, bool is_logged)
 
 /* False: the call has been ended. */
 static bool
-begin_trace(struct rpc *rpc)
+begin_trace(struct rpc *rpc, bool is_ours)
 {
     struct slice words;
-    grpc_trace_begin(rpc, slice_eq(rpc->call.service, DAPR_SERVICE));
+    grpc_trace_begin(rpc, is_ours);
     if (trace_take_baggage(&rpc->rq, rpc->call.x, &words))
         return true;
     rpc_end(rpc, GRPC_INVALID_ARGUMENT, words);
@@ -243,9 +212,10 @@ grpc_api_handle(struct http_exchange *x)
     rpc.call.ended_code = GRPC_UNKNOWN;
     request_init(&rpc.rq, x->task);
     uint64_t outer = task_deadline_push(x->task, rpc.call.timeout_ms);
-    if (slice_eq(rpc.call.service, HEALTH_SERVICE)) {
-        answer_health(&rpc);
-    } else if (begin_trace(&rpc) && check_token(&rpc)) {
+    grpc_method_fn *answer = service_of(&rpc);
+    if (answer == grpc_health) {
+        answer(&rpc); /* suspends */
+    } else if (begin_trace(&rpc, answer == answer_dapr) && check_token(&rpc)) {
         is_logged = kernel->api_log.is_enabled && log_threshold <= LOG_INFO;
         answer(&rpc); /* suspends */
     }

@@ -24,10 +24,18 @@ typedef void grpc_method_fn(struct rpc *rpc);
 /* Handler for h2_server_new(); x->server_arg is the struct kernel. */
 void grpc_api_handle(struct http_exchange *x);
 
+/* Services of ours; NULL behind the last. Each is answered by one function, by its method. */
+extern const char *const grpc_service_names[];
+grpc_method_fn grpc_health;
+grpc_method_fn grpc_reflection;
+
 /* --- for handlers ------------------------------------------------------------------------------*/
 
 /* The request's one message, in the arena. NULL: the call has been ended. Suspends. */
 const void *rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor) WARN_UNUSED;
+
+/* The same without looking inside. False: the call has been ended. Suspends. */
+bool rpc_read_one(struct rpc *rpc, struct slice *ret_bytes) WARN_UNUSED;
 
 /* Each ends the call: with a message, with an empty one, with a status of its own, with what
  * rq->error says. */
@@ -42,8 +50,18 @@ void grpc_trace_begin(struct rpc *rpc, bool is_ours);
 void grpc_trace_request(struct rpc *rpc, const ProtobufCMessage *message);
 void grpc_trace_end(struct rpc *rpc, uint64_t took_ns);
 
+/* grpc_proxy.c: hands the call to the application that its metadata name. Suspends. */
+void grpc_proxy(struct rpc *rpc);
 /* grpc_error.c: rq->error as a packed google.rpc.Status; empty if there are no details. */
 struct slice grpc_error_details(struct request *rq);
+
+#define RPC_MALFORMED                                                                              \
+    SLICE("grpc: error unmarshalling request: proto: cannot parse invalid wire-format data")
+
+/* grpc_message.c: a request's message, in the arena. NULL: malformed, and why. */
+const ProtobufCMessage *
+grpc_unpack(struct arena *arena, const ProtobufCMessageDescriptor *descriptor, struct slice bytes,
+            struct slice *ret_words) WARN_UNUSED;
 
 /* Entries of a map of strings as pairs; the generated entry types differ in name only. */
 #define RPC_PAIRS(arena, entries, entry_count, ret_pairs)                                          \
