@@ -283,7 +283,7 @@ RUN      = tests/lib/run --build $(BUILD) $(if $(filter-out 0,$(V)),--verbose)
 # --------------------------------------------------------------------------------------------------------- targets
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo check check-fast check-built asan tsan sanitized fuzz bench prove conform lint lint-fast fmt \
+.PHONY: all help demo check check-fast check-built asan tsan sanitized fuzz bench prove coverage-api conform lint lint-fast fmt \
         install deps-build deps-test deps-lint clean FORCE programs
 
 all: $(BINS) $(PLUGINS) $(LIBPLUGIN) ## build the kernel, the plugins and the SDK into build/
@@ -331,6 +331,9 @@ bench: all $(call progs,tests/bench/*.c) ## measure against the yardsticks; DAPR
 PROVE := $(sort $(basename $(notdir $(wildcard tests/prove/*.c tests/prove/*.py tests/prove/*.sh))))
 prove: $(if $(T),$(PRODUCT) $(PROGRAMS)) ## list the experiments; T=name runs one (LONG=1 the long form)
 	@tools/prove --build $(BUILD) $(T)
+
+coverage-api: ## say which RPC and route is served and by which tests it is called; fails if one is by none
+	@tools/coverage-api $(BUILD)/coverage-api.txt
 
 conform: all $(CONFORM) $(PROTO_PY) ## judge a plugin executable against the contract: PLUGIN=name or path
 	@tests/conformance/run --build $(BUILD) $(PLUGIN)
