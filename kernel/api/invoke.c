@@ -487,6 +487,7 @@ err_t
 invoke_start(struct request *rq, struct invoke_call *call)
 {
     struct slice path;
+    trace_invocation(rq, call->app_id, call->method);
     if (!invoke_is_self(rq, call->app_id))
         return invoke_no_such_app(rq, call->app_id);
     if (!invoke_clean_method(rq->arena, call->method, &path))

@@ -95,6 +95,8 @@ trace_invocation(struct request *rq, struct slice app_id, struct slice method)
     struct span *span = rq->span;
     if (span == NULL)
         return;
+    if (slice_has_prefix(method, SLICE("/")))
+        method = slice_from(method, 1);
     span->name = arena_printf(rq->arena, "CallLocal/" SLICE_FMT "/" SLICE_FMT, SLICE_ARG(app_id),
                               SLICE_ARG(method));
     span_set(span, SLICE("rpc.service"), SLICE("ServiceInvocation"));

@@ -295,6 +295,34 @@ def grpc_spans():
     sidecar.end(), collector.end()
 
 
+@test("an invocation is named after its target, whichever way it came", "§13 INV-55 INV-57")
+def invocations():
+    collector, app = Collector(), Collector((200, [], b""))
+    sidecar = traced(otlp(collector.port), app_id="back", flags=["--app-port", str(app.port)])
+    before = len(collector.requests)
+    for entry in (recorded("otlp.json", name) for name in ("invoke front to back", "invoke with traceparent")):
+        reply = replay(sidecar, entry)
+        span = collector.wait_for(before + 1, collector.otlp_spans)[-1]
+        before += 1
+        wanted = entry["collector_received"][1]["body_decoded"]["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+        got, wanted = plain_otlp(as_json(span)), plain_otlp(wanted)
+        for text in (got, wanted):
+            text.pop("parentSpanId", None)
+        equal(got, wanted, entry["name"])
+        context = f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01"
+        equal((reply.header("Traceparent"), app.requests[-1].header("traceparent")), (context, context))
+    sidecar.call("GET", "/orders/7?x=1", headers=[("dapr-app-id", "back"), ("baggage", "a=1")])
+    span = collector.wait_for(before + 1, collector.otlp_spans)[-1]
+    equal(span.name, "CallLocal/back/orders/7")
+    equal((attributes_of(span)["net.peer.name"], attributes_of(span)["url.full"]), ("back", "/orders/7?x=1"))
+    equal((app.requests[-1].path, app.requests[-1].header("baggage")), ("/orders/7?x=1", "a=1"))
+    app.answers = [(503, [], b"x")]
+    sidecar.call("GET", "/v1.0/invoke/back/method/fail")
+    span = collector.wait_for(before + 2, collector.otlp_spans)[-1]
+    equal((span.name, span.status.message), ("CallLocal/back/fail", "Code(503): Service Unavailable"))
+    sidecar.end(), collector.end(), app.end()
+
+
 # --- which collector --------------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ class Request:
 
 
 class Collector:
-    """HTTP. `answers` are taken one a request, the last one stays: (status, headers, body), or "hang" or "cut"."""
+    """HTTP; serves as an application, too. `answers` are taken one a request, the last one stays: (status, headers, body), or "hang" or "cut"."""
 
     def __init__(self, *answers, tls=None, port=0):
         self.requests, self.answers = [], list(answers) or [(200, [], b"")]
@@ -47,7 +47,7 @@ class Collector:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers["Content-Length"] or 0))
                 answer = collector.take(Request(self.path, list(self.headers.items()), body))
                 if answer == "hang":
                     collector.is_over.wait(DEADLINE_S)
@@ -60,6 +60,8 @@ class Collector:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(text)
+
+            do_GET = do_POST
 
             def log_message(self, *args):
                 pass
