@@ -35,6 +35,7 @@ struct api_error {
     struct slice resource_name;
     const char *help_url; /* NULL: none */
     const char *help_text;
+    struct slice reason;     /* of ErrorInfo, instead of the error's own; empty: that */
     const struct pair *info; /* metadata of ErrorInfo; NULL: null */
     size_t info_count;
 };

@@ -104,15 +104,17 @@ help(struct arena *arena, const struct api_error *error)
 
 /* The reference gives state errors without a reason of their own their error code as one. */
 static struct slice
-reason_of(err_t err)
+reason_of(const struct api_error *error)
 {
-    const struct err_info *info = err_info(err);
+    const struct err_info *info = err_info(error->err);
     struct slice code = slice_str(info->code);
+    if (error->reason.len > 0)
+        return error->reason;
     if (info->reason != NULL)
         return slice_str(info->reason);
     bool is_state = slice_has_prefix(code, SLICE("ERR_STATE_")) ||
                     slice_eq(code, SLICE("ERR_NOT_SUPPORTED_STATE_OPERATION"));
-    if (err == ERR_UNAUTHENTICATED)
+    if (error->err == ERR_UNAUTHENTICATED)
         return SLICE("Unauthorized");
     return is_state ? code : SLICE_EMPTY;
 }
@@ -122,7 +124,7 @@ grpc_error_details(struct request *rq)
 {
     enum { DETAILS_MAX = 4 };
     const struct api_error *error = &rq->error;
-    struct slice details[DETAILS_MAX], reason = reason_of(error->err);
+    struct slice details[DETAILS_MAX], reason = reason_of(error);
     size_t count = 0, bytes = error->message.len;
     if (reason.len == 0)
         return SLICE_EMPTY;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The entry of every gRPC call: head, token, method, handler. A service that is not ours may be an
- * application's, called by proxy; until there is one, such a call has no target.
+ * application's, called by proxy.
  */
 #include "base/clock.h"
 #include "base/limits.h"
@@ -124,17 +124,6 @@ find_row(struct slice method)
     return NULL;
 }
 
-void
-grpc_proxy(struct rpc *rpc)
-{
-    if (grpc_metadata(&rpc->call, SLICE("dapr-app-id")).data == NULL)
-        rpc_end(rpc, GRPC_UNKNOWN,
-                SLICE("failed to proxy request: required metadata dapr-callee-app-id or "
-                      "dapr-app-id not found"));
-    else
-        rpc_end(rpc, GRPC_UNIMPLEMENTED, SLICE("service invocation is not implemented"));
-}
-
 static void
 answer_dapr(struct rpc *rpc)
 {
@@ -145,7 +134,7 @@ answer_dapr(struct rpc *rpc)
         rpc_end(rpc, GRPC_UNIMPLEMENTED,
                 arena_printf(rpc->rq.arena, "the API method %s is not implemented", row->rpc));
     else
-        grpc_proxy(rpc);
+        grpc_proxy(rpc); /* no service of ours */
 }
 
 /* Whether the call is for the application behind us, or behind another sidecar. */

@@ -52,6 +52,10 @@ void grpc_trace_end(struct rpc *rpc, uint64_t took_ns);
 
 /* grpc_proxy.c: hands the call to the application that its metadata name. Suspends. */
 void grpc_proxy(struct rpc *rpc);
+/* grpc_invoke.c: metadata of a client that is not passed on: it was meant for the sidecar, or is
+ * said anew. */
+bool grpc_is_for_sidecar(struct slice name);
+
 /* grpc_error.c: rq->error as a packed google.rpc.Status; empty if there are no details. */
 struct slice grpc_error_details(struct request *rq);
 

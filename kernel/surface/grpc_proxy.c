@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls of services that are not the sidecar's: handed to the application that the metadata name,
+ * messages undecoded, whichever kind of call it is. The handler's task takes the answer down; what
+ * the client sends goes up on the same task as far as it is here already (an ordinary unary call
+ * is) and on a second one from there.
+ */
+#include "api/invoke.h"
+#include "api/trace.h"
+#include "app/grpc_app.h"
+#include "async/worker.h"
+#include "http/grpc_client.h"
+#include "surface/grpc_surface.h"
+
+enum { OWN_METADATA = 8, UP_AT_ONCE_BYTES = 128 * 1024 };
+
+struct proxy {
+    struct rpc *rpc;
+    struct http_exchange *x;
+    struct client_call call;
+    struct task *up; /* NULL: not begun, or over */
+    struct wait *up_wait;
+    size_t up_bytes;
+};
+
+/* --- the head ----------------------------------------------------------------------------------*/
+
+static err_t
+start(struct proxy *p, struct client *client, const struct app_settings *settings)
+{
+    const struct http_exchange *x = p->x;
+    struct request *rq = &p->rpc->rq;
+    struct http_header *headers = ARENA_ARRAY(rq->arena, struct http_header,
+                                              x->header_count + OWN_METADATA + TRACE_HEADERS_MAX);
+    size_t count = 0;
+    headers[count++] = (struct http_header){ SLICE("te"), SLICE("trailers") };
+    for (size_t i = 0; i < x->header_count; i++)
+        if (!grpc_is_for_sidecar(x->headers[i].name))
+            headers[count++] = x->headers[i];
+    count += app_grpc_metadata(settings, settings->app_id, headers + count);
+    count += trace_grpc_metadata(rq, headers + count);
+    const struct client_head head = { .method = SLICE("POST"),
+                                      .target = x->target,
+                                      .headers = headers,
+                                      .header_count = count,
+                                      .body_length = HTTP_LENGTH_UNKNOWN };
+    return client_start(rq->task, client, &head, &p->call); /* suspends */
+}
+
+/* --- up ----------------------------------------------------------------------------------------*/
+
+/* One piece from the client to the application. */
+static err_t
+pass_up(struct task *t, struct proxy *p, bool *ret_is_end)
+{
+    struct slice piece;
+    err_t err = http_body_read(p->x, &piece); /* suspends */
+    *ret_is_end = err == OK && piece.len == 0;
+    if (err != OK)
+        return err;
+    p->up_bytes += piece.len;
+    return *ret_is_end ? client_end(t, &p->call) : client_write(t, &p->call, piece);
+}
+
+static void
+up_main(struct task *t, void *arg)
+{
+    struct proxy *p = arg;
+    bool is_end = false;
+    while (!is_end && pass_up(t, p, &is_end) == OK)
+        ;
+    p->up = NULL;
+    if (p->up_wait != NULL)
+        wait_done(p->up_wait, OK);
+}
+
+/* What has come with the head; then the rest gets a task of its own. */
+static err_t
+begin_up(struct proxy *p)
+{
+    struct task *t = p->rpc->rq.task;
+    bool is_end = false;
+    while (p->up_bytes < UP_AT_ONCE_BYTES && http_body_is_here(p->x)) {
+        err_t err = pass_up(t, p, &is_end);
+        if (is_end || err == ERR_PEER_LOST) /* what it says can still be had */
+            return OK;
+        if (err != OK)
+            return err;
+    }
+    p->up = task_spawn(task_worker(t), "proxy", up_main, p);
+    return p->up == NULL ? DIAG_FAIL(task_diag(t), ERR_OVERLOADED, "too many requests at a time")
+                         : OK;
+}
+
+static void
+end_up(struct proxy *p)
+{
+    struct task *t = p->rpc->rq.task;
+    struct wait wait;
+    if (p->up == NULL)
+        return;
+    task_cancel(p->up);
+    wait_init(&wait, t, NULL);
+    p->up_wait = &wait;
+    uint64_t outer = task_deadline_ms(t);
+    task_deadline_pop(t, UINT64_MAX); /* it ends at once, and uses this stack until then */
+    task_shield_begin(t);
+    err_t err = TASK_WAIT(t, &wait);
+    task_shield_end(t);
+    task_deadline_pop(t, outer);
+    (void)err; /* without deadline and cancelling there is only OK */
+}
+
+/* --- down --------------------------------------------------------------------------------------*/
+
+static void
+note_status(struct proxy *p, const struct http_header *headers, size_t count)
+{
+    enum grpc_code code;
+    if (grpc_status_of(headers, count, &code))
+        p->rpc->call.ended_code = code;
+}
+
+/* The application answered something, but not gRPC. */
+static void
+refuse_answer(struct proxy *p)
+{
+    struct rpc *rpc = p->rpc;
+    rpc_end(rpc, grpc_code_of_http(p->call.status),
+            arena_printf(rpc->rq.arena, "unexpected HTTP status code received from server: %d (%s)",
+                         p->call.status, http_status_text(p->call.status)));
+}
+
+static bool
+is_grpc(const struct client_call *call)
+{
+    return call->status == 200 &&
+           slice_has_prefix_nocase(client_header_get(call, SLICE("content-type")),
+                                   SLICE("application/grpc"));
+}
+
+static err_t
+pass_body(struct proxy *p, struct slice piece)
+{
+    err_t err = OK;
+    while (err == OK && piece.len > 0) {
+        p->rpc->call.sent_bytes += piece.len;
+        err = http_reply_write(p->x, piece); /* suspends */
+        if (err == OK)
+            err = client_read(p->rpc->rq.task, &p->call, &piece); /* suspends */
+    }
+    return err;
+}
+
+/* Everything of the answer; OK: with its own status. */
+static err_t
+pass_down(struct proxy *p)
+{
+    struct task *t = p->rpc->rq.task;
+    struct client_call *call = &p->call;
+    struct slice piece = SLICE_EMPTY;
+    enum grpc_code code;
+    err_t err = client_head(t, call); /* suspends */
+    if (err != OK)
+        return err;
+    if (!is_grpc(call)) {
+        refuse_answer(p);
+        return OK;
+    }
+    bool is_head_only = grpc_status_of(call->headers, call->header_count, &code);
+    if (is_head_only && (err = client_read(t, call, &piece)) != OK)
+        return err;
+    is_head_only = is_head_only && piece.len == 0;
+    if (is_head_only)
+        note_status(p, call->headers, call->header_count);
+    p->rpc->call.has_started = true;
+    err = http_reply_start(p->x, 200, call->headers, call->header_count,
+                           is_head_only ? 0 : HTTP_LENGTH_UNKNOWN);
+    if (err != OK || is_head_only)
+        return err == OK ? http_reply_end(p->x) : err;
+    if (piece.len == 0)
+        err = client_read(t, call, &piece); /* suspends */
+    if (err == OK)
+        err = pass_body(p, piece);
+    if (err != OK)
+        return err;
+    note_status(p, call->trailers, call->trailer_count);
+    return http_reply_end_with(p->x, call->trailers, call->trailer_count);
+}
+
+static void
+end_with(struct proxy *p, err_t err)
+{
+    struct rpc *rpc = p->rpc;
+    const struct diag *diag = task_diag(rpc->rq.task);
+    if (p->x->reply_ended || p->x->client_gone)
+        return;
+    rpc_end(rpc, grpc_code_of_failure(&p->call, err),
+            err == ERR_DEADLINE    ? SLICE("context deadline exceeded")
+            : err == ERR_CANCELLED ? SLICE("context canceled")
+            : diag->err == err     ? diag->message
+                                   : slice_str(err_info(err)->code));
+}
+
+/* --- the call ----------------------------------------------------------------------------------*/
+
+static void
+call_app(struct proxy *p, struct app_channel *channel)
+{
+    struct task *t = p->rpc->rq.task;
+    err_t err = app_enter(t, channel); /* suspends */
+    if (err != OK) {
+        end_with(p, err);
+        return;
+    }
+    err = start(p, app_grpc_client(channel), app_settings(channel->app)); /* suspends */
+    if (err == OK)
+        err = begin_up(p); /* suspends if the peer takes little */
+    if (err == OK)
+        err = pass_down(p); /* suspends */
+    if (err != OK)
+        end_with(p, err);
+    end_up(p);
+    p->rpc->call.received_bytes = p->up_bytes;
+    client_finish(&p->call);
+    app_leave(channel);
+}
+
+void
+grpc_proxy(struct rpc *rpc)
+{
+    struct http_exchange *x = rpc->call.x;
+    struct app_channel *channel = &kernel_worker_of(rpc->rq.task)->app;
+    struct slice id = grpc_metadata(&rpc->call, SLICE("dapr-app-id"));
+    struct proxy proxy = { .rpc = rpc, .x = x };
+    if (id.len == 0)
+        id = grpc_metadata(&rpc->call, SLICE("dapr-callee-app-id"));
+    if (id.len == 0) {
+        rpc_end(rpc, GRPC_UNKNOWN,
+                slice_eq(rpc->call.service, SLICE("dapr.proto.runtime.v1.Dapr"))
+                    ? SLICE("failed to proxy request: required metadata dapr-callee-app-id or "
+                            "dapr-app-id not found")
+                    : SLICE("cannot proxy request: missing dapr-callee-app-id or dapr-app-id "
+                            "metadata"));
+        return;
+    }
+    if (!invoke_is_self(&rpc->rq, id)) {
+        rpc_end(rpc, GRPC_UNKNOWN,
+                arena_printf(rpc->rq.arena, "couldn't find service: " SLICE_FMT, SLICE_ARG(id)));
+    } else if (channel->app == NULL || app_settings(channel->app)->port == 0) {
+        rpc_end(rpc, GRPC_UNKNOWN, SLICE("app channel is not initialized"));
+    } else if (!app_is_healthy(channel->app)) {
+        rpc_end(rpc, GRPC_INTERNAL, SLICE("app is not in a healthy state"));
+    } else {
+        x->is_passed_on = true;
+        call_app(&proxy, channel);
+    }
+}
