@@ -39,7 +39,7 @@ h1_fault_answer(enum h1_fault fault)
     case H1_FAULT_TOO_LARGE:
         return PLAIN("431 Request Header Fields Too Large", "431 Request Header Fields Too Large");
     case H1_FAULT_EXPECTATION:
-        return SLICE("417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        return SLICE("417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n");
     case H1_FAULT_OVERLOADED:
         return PLAIN("503 Service Unavailable", "503 Service Unavailable");
     }

@@ -30,7 +30,8 @@ enum h1_fault {
     H1_FAULT_OVERLOADED, /* not of a head: no task is to be had */
 };
 
-/* The whole answer after "HTTP/1.1 ": status line, headers, body. The connection closes after it.
+/* The whole answer after "HTTP/1.1 ": status line, headers, body (of EXPECTATION without Date and
+ * the empty line). The connection closes after it.
  */
 struct slice h1_fault_answer(enum h1_fault fault);
 

@@ -289,6 +289,10 @@ h1_reply_fault(struct h1_conn *conn, enum h1_fault fault)
 {
     bool fits = stream_write(&conn->stream, SLICE("HTTP/1.1 ")) &&
                 stream_write(&conn->stream, h1_fault_answer(fault));
+    if (fits && fault == H1_FAULT_EXPECTATION) /* the only one the reference dates */
+        fits = stream_write(&conn->stream, SLICE("Date: ")) &&
+               stream_write(&conn->stream, http_date_now(&conn->server->date)) &&
+               stream_write(&conn->stream, SLICE("\r\n\r\n"));
     (void)fits; /* a client that left 256 KiB of answers unread would not read this one */
 }
 

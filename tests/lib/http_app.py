@@ -89,7 +89,8 @@ class App:
         self.handler = handler or (lambda request, exchange: answer(200, b"ok " + request.method.encode()))
         self.host, self.port, self.tls, self.streams = host, port or free_port(), tls, streams
         self.requests, self.asked = [], []
-        self.connections = 0
+        self.connections = 0  # so far
+        self.open = set()
         self.listening = None
         if start:
             self.start()
@@ -101,7 +102,7 @@ class App:
         return self
 
     def stop(self):
-        """Nobody listens any more; open connections go on until they are used."""
+        """Nobody listens any more, and open connections end."""
         if self.listening:
             try:
                 self.listening.shutdown(socket.SHUT_RDWR)
@@ -109,6 +110,11 @@ class App:
                 pass
             self.listening.close()
         self.listening = None
+        for sock in list(self.open):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it has just ended by itself
 
     end = stop
 
@@ -123,15 +129,20 @@ class App:
 
     def serve(self, sock, listening):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw = sock
+        self.open.add(raw)
         try:
             if self.tls:
-                sock = self.tls.wrap_socket(sock, server_side=True)
+                self.open.discard(raw)
+                raw = sock = self.tls.wrap_socket(sock, server_side=True)
+                self.open.add(raw)
             exchange = Exchange(sock)
             while self.listening is listening and self.one(exchange):
                 pass
         except (EOFError, OSError, ValueError):
             pass
         finally:
+            self.open.discard(raw)
             sock.close()
 
     def one(self, exchange):
