@@ -73,6 +73,7 @@ struct h2_client_conn {
     uint64_t since_ms;    /* began; last call over; socket took something */
     uint64_t received_ms; /* anything */
     uint64_t pinged_ms;   /* 0: no ping is out */
+    uint64_t paused_ms;   /* takes no call before: the peer has refused one that it had room for */
     size_t queued;        /* output when the timer last looked */
     bool is_broken;       /* a flood, or nonsense: to be closed after this callback */
 };
@@ -141,6 +142,8 @@ void h2_client_conn_gone(struct h2_client_conn *conn, struct slice reason);
 /* No further calls; goes with the last. May free it at once. */
 void h2_client_conn_leave(struct h2_client_conn *conn);
 void h2_client_conn_flush_later(struct h2_client_conn *conn);
+/* It takes no calls for so long. */
+void h2_client_conn_pause(struct h2_client_conn *conn, uint64_t ms);
 /* How many more calls it may take now. */
 size_t h2_client_conn_room(const struct h2_client_conn *conn);
 

@@ -11,7 +11,7 @@
 #include "http/chars.h"
 #include "http/h2_client.h"
 
-enum { ATTEMPTS_MAX = 4, FIELDS_AT_FIRST = 16, OWN_FIELDS = 5 };
+enum { ATTEMPTS_MAX = 10, FIELDS_AT_FIRST = 16, OWN_FIELDS = 5 };
 
 static struct h2_call *
 call_of(struct client_call *call)
@@ -314,6 +314,9 @@ h2_call_closed(struct h2_call *c, uint32_t code, struct slice reason)
     }
     if (code == NGHTTP2_REFUSED_STREAM && !c->has_head && c->keeps_output &&
         c->attempts < ATTEMPTS_MAX) {
+        /* Servers count a stream for a moment after its end: twice as long each time. */
+        if (conn->state == H2_READY)
+            h2_client_conn_pause(conn, UINT64_C(1) << c->attempts);
         leave_conn(c);
         c->out_framed = 0;
         c->is_out_sent = false;

@@ -55,6 +55,8 @@ arm(struct h2_client_conn *conn)
     uint64_t at_ms = deadline_ms(conn);
     if (!list_is_empty(&conn->doomed) && at_ms > clock_coarse_ms() + RESET_PAUSE_MS)
         at_ms = clock_coarse_ms() + RESET_PAUSE_MS;
+    if (conn->paused_ms != 0 && at_ms > conn->paused_ms)
+        at_ms = conn->paused_ms;
     if (!timer_is_set(&conn->timer) || conn->timer.at_ms > at_ms)
         timer_set(&conn->client->worker->timers, &conn->timer, at_ms);
 }
@@ -76,6 +78,10 @@ on_timer(struct timer *timer)
     if (queued > 0 && queued < conn->queued)
         conn->since_ms = now_ms; /* slow, not stalled */
     conn->queued = queued;
+    if (conn->paused_ms != 0 && now_ms >= conn->paused_ms) {
+        conn->paused_ms = 0;
+        h2_client_conn_flush_later(conn);
+    }
     if (!list_is_empty(&conn->doomed))
         h2_client_conn_flush_later(conn);
     if (now_ms < deadline_ms(conn)) {
@@ -88,6 +94,15 @@ on_timer(struct timer *timer)
     } else {
         h2_client_conn_gone(conn, SLICE("the peer has fallen silent"));
     }
+}
+
+void
+h2_client_conn_pause(struct h2_client_conn *conn, uint64_t ms)
+{
+    uint64_t until_ms = clock_now_ms() + ms;
+    if (conn->paused_ms < until_ms)
+        conn->paused_ms = until_ms;
+    arm(conn);
 }
 
 /* Something happened that the deadlines count from. */
@@ -200,7 +215,9 @@ h2_client_conn_room(const struct h2_client_conn *conn)
     uint32_t max = conn->streams_max < conn->client->config.streams_max
                        ? conn->streams_max
                        : conn->client->config.streams_max;
-    return conn->state != H2_READY || conn->call_count >= max ? 0 : max - conn->call_count;
+    bool is_shut = conn->state != H2_READY || conn->call_count >= max ||
+                   (conn->paused_ms != 0 && clock_now_ms() < conn->paused_ms);
+    return is_shut ? 0 : max - conn->call_count;
 }
 
 /* --- output ------------------------------------------------------------------------------------*/

@@ -145,6 +145,8 @@ def replayed(entry):
     if entry["setup"] not in ("G", "F", "GT"):
         return False
     method = entry["request"]["method"]
+    if method == DAPR + "InvokeService":  # grpc_invoke_test.py has them: their messages were recorded undecodable
+        return False
     return method.startswith(DAPR) and method[len(DAPR) :] in SERVED
 
 
