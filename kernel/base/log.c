@@ -2,6 +2,7 @@
 /* One write(2) a line, logrus text or JSON; see log.h. */
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -15,6 +16,8 @@ static struct log_config settings = {
     .level = LOG_INFO, .app_id = "", .instance = "", .version = "", .fd = 1
 };
 
+static int file_fd = -1; /* -1: there is no file */
+
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info",   [LOG_WARN] = "warning",
     [LOG_ERROR] = "error", [LOG_FATAL] = "fatal",
@@ -25,6 +28,21 @@ log_setup(const struct log_config *config)
 {
     settings = *config;
     log_threshold = config->level;
+}
+
+/* The number stays the same, so that a line being written elsewhere goes to the one or the other. A
+ * pipe that nobody reads must not stop us. */
+bool
+log_open_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0 || file_fd < 0) {
+        file_fd = fd < 0 ? file_fd : fd;
+        return fd >= 0;
+    }
+    bool is_done = dup3(fd, file_fd, O_CLOEXEC) >= 0;
+    (void)close(fd); /* nothing was written to it */
+    return is_done;
 }
 
 bool
@@ -207,6 +225,8 @@ write_line(enum log_level level, struct slice message, struct fields *fields)
         format_text(&line, level, message, fields);
     line.text[line.len++] = '\n';
     ssize_t written = write(settings.fd, line.text, line.len);
+    if (file_fd >= 0)
+        written = write(file_fd, line.text, line.len);
     (void)written; /* a log that cannot be written has nowhere to complain */
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sidecar's log: one line an entry on standard output, in the reference runtime's text form
- * (logrus) or as JSON. Any thread; a line is written with one write(2). Nothing logged may hold a
- * secret or a payload. Debug lines cost one comparison when debug is off.
+ * The sidecar's log: one line an entry on standard output (and in a file, if one is asked for), in
+ * the reference runtime's text form (logrus) or as JSON. Any thread; a line is written with one
+ * write(2). Nothing logged may hold a secret or a payload. Debug lines cost one comparison when
+ * debug is off.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -22,6 +23,11 @@ struct log_config {
     const char *version;
     int fd; /* 1 */
 };
+
+/* Lines go to this file too, at its end. Before other threads exist; again at any time, for a file
+ * that has been moved away: then the one of that name is opened anew. False with errno, and
+ * everything is as before. */
+bool log_open_file(const char *path);
 
 /* Before other threads exist. */
 void log_setup(const struct log_config *config);

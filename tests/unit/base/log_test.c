@@ -43,6 +43,30 @@ written(void)
     return line;
 }
 
+TEST(lines_go_to_a_file_as_well_and_to_its_successor)
+{
+    char path[300], moved[310], text[1000];
+    const char *names[] = { path, moved };
+    const char *marks[] = { "msg=second", "msg=first" };
+    snprintf(path, sizeof path, "%s/log", test_dir());
+    snprintf(moved, sizeof moved, "%s.1", path);
+    CHECK(!log_open_file("/nonexistent/log"));
+    REQUIRE(log_open_file(path));
+    use(LOG_INFO, false, "shop");
+    log_info("s", "first");
+    REQUIRE(rename(path, moved) == 0 && log_open_file(path));
+    CHECK(!log_open_file("/nonexistent/log")); /* goes on with what it has */
+    log_info("s", "second");
+    (void)written();
+    for (size_t i = 0; i < 2; i++) {
+        FILE *file = fopen(names[i], "r");
+        REQUIRE(file != NULL);
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        (void)fclose(file);
+        CHECK(strstr(text, marks[i]) != NULL && strstr(text, marks[1 - i]) == NULL);
+    }
+}
+
 TEST(a_text_line_has_logrus_form)
 {
     use(LOG_INFO, false, "shop");
