@@ -170,6 +170,53 @@ TEST(something_fatal_while_draining_keeps_the_deadline)
     CHECK(ending.deadline_ms == START_MS + GRACE_MS);
 }
 
+TEST(nothing_moves_a_deadline_that_is_set)
+{
+    static const enum ending_event events[] = { ENDING_ASKED, ENDING_APP_UNHEALTHY, ENDING_CLOSED,
+                                                ENDING_TIME };
+    begin_test(GRACE_MS, 0);
+    CHECK(on(ENDING_ASKED) == ACT_DRAIN);
+    for (size_t i = 0; i < ARRAY_LEN(events); i++) {
+        now_ms += 500;
+        CHECK(on(events[i]) == ACT_NOTHING);
+        CHECK(ending.deadline_ms == START_MS + GRACE_MS);
+    }
+}
+
+TEST(while_it_blocks_the_api_can_neither_shorten_nor_prolong_it)
+{
+    begin_test(GRACE_MS, BLOCK_MS);
+    CHECK(on(ENDING_ASKED) == ACT_BLOCK); /* the API's request blocks as a signal does */
+    now_ms += 1000;
+    CHECK(on(ENDING_ASKED) == ACT_NOTHING);
+    CHECK(on(ENDING_DRAINED) == ACT_NOTHING); /* nothing drains yet */
+    CHECK(ending.deadline_ms == START_MS + BLOCK_MS);
+    CHECK(on(ENDING_SIGNAL) == ACT_NOTHING); /* the first one */
+    CHECK(ending.stage == STAGE_BLOCKING);
+    CHECK(after(BLOCK_MS - 1000) == ACT_DRAIN);
+    CHECK(ending.deadline_ms == START_MS + BLOCK_MS + GRACE_MS);
+}
+
+TEST(something_fatal_ends_the_block_period)
+{
+    begin_test(GRACE_MS, BLOCK_MS);
+    CHECK(on(ENDING_SIGNAL) == ACT_BLOCK);
+    now_ms += 1000;
+    CHECK(on(ENDING_FATAL) == ACT_CLOSE);
+    CHECK(ending.deadline_ms == now_ms + GRACE_MS);
+    CHECK(after(BLOCK_MS) == ACT_NOTHING); /* the block period is over without a word */
+    CHECK(on(ENDING_CLOSED) == ACT_LEAVE && ending.has_failed);
+}
+
+TEST(a_late_timer_cuts_what_an_early_one_leaves)
+{
+    begin_test(GRACE_MS, BLOCK_MS);
+    CHECK(on(ENDING_SIGNAL) == ACT_BLOCK);
+    CHECK(after(BLOCK_MS + GRACE_MS) == ACT_DRAIN); /* the machine slept: requests get theirs yet */
+    CHECK(ending.deadline_ms == now_ms + GRACE_MS);
+    CHECK(after(GRACE_MS + 1) == ACT_CUT);
+}
+
 TEST(what_comes_too_late_or_too_early_changes_nothing)
 {
     begin_test(GRACE_MS, 0);
