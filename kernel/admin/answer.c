@@ -217,12 +217,6 @@ swap_plugin(struct ask *ask)
     struct admin_process process = { .is_ready = false };
     if (plugin == NULL || is_shutting_down(ask))
         return;
-    if (ask->request->executable[0] != '\0') {
-        refuse(ask, REMORA__ADMIN__V1__CODE__CODE_UNIMPLEMENTED,
-               "another program cannot be named; replace the file %s",
-               plugin_manifest(plugin)->program);
-        return;
-    }
     ask->config->process(ask->config->arg, &process);
     if (!process.is_ready) {
         refuse(ask, REMORA__ADMIN__V1__CODE__CODE_UNAVAILABLE, "the sidecar is not running yet");
@@ -230,8 +224,10 @@ swap_plugin(struct ask *ask)
     }
     struct diag diag;
     diag_init(&diag, ask->arena);
-    log_info(SCOPE, "event=plugin_swap plugin=%s", plugin_name(plugin));
-    if (host_swap(ask->config->host, slice_str(plugin_name(plugin)), &diag) != OK) {
+    const char *executable = ask->request->executable;
+    log_info(SCOPE, "event=plugin_swap plugin=%s%s%s", plugin_name(plugin),
+             executable[0] == '\0' ? "" : " executable=", executable);
+    if (host_swap(ask->config->host, slice_str(plugin_name(plugin)), executable, &diag) != OK) {
         refuse(ask, REMORA__ADMIN__V1__CODE__CODE_FAILED_PRECONDITION, SLICE_FMT,
                SLICE_ARG(diag.message));
         return;

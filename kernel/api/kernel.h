@@ -10,17 +10,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "api/settings.h"
 #include "app/app.h"
 #include "async/worker.h"
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/slice.h"
 #include "component/component.h"
-#include "config/observing.h"
 #include "telemetry/exposition.h"
-#include "telemetry/path_label.h"
 #include "telemetry/span_queue.h"
-#include "config/secret_scope.h"
 
 struct request;
 
@@ -39,9 +37,7 @@ struct kernel {
     size_t body_bytes_max;
     const struct slice *allowed_origins; /* NULL: no CORS at all */
     size_t allowed_origin_count;
-    struct secret_scopes secret_scopes; /* what the application may read */
     struct app_properties app;
-    struct text_list enabled_features;
 
     /* Written by the main thread, read by all: relaxed, each is a fact of its own. */
     atomic_bool is_ready;          /* healthz */
@@ -51,13 +47,6 @@ struct kernel {
     /* Attributes set through the metadata API, and their lock. */
     pthread_mutex_t extended_lock;
     struct map extended; /* name → struct extended_value * of api/metadata.c */
-
-    /* What is counted and logged of every request. */
-    struct metrics *metrics; /* NULL: nothing is counted */
-    struct path_rules path_rules;
-    bool records_error_codes;
-    struct api_log_settings api_log;
-    const struct tracer *tracer; /* NULL: trace contexts are handed on, there are no spans */
 
     /* Upward calls, registered by main at start. */
     void (*shutdown)(struct kernel *kernel, bool force); /* any thread */
@@ -75,12 +64,20 @@ struct kernel_worker {
     struct app_channel app;                     /* of no use without app.app */
     struct span_queue *span_queues[SPAN_FORMS]; /* one an exporter; set before the worker starts */
     size_t span_queue_count;
+    struct settings *settings; /* counted; exchanged by settings_publish() */
 };
 
 static inline struct kernel_worker *
 kernel_worker_of(const struct task *t)
 {
     return task_worker(t)->user;
+}
+
+/* What the Configuration says now; valid until the next suspension. */
+static inline const struct settings *
+settings_of(const struct task *t)
+{
+    return kernel_worker_of(t)->settings;
 }
 
 #endif

@@ -62,7 +62,7 @@ secret_get(struct request *rq, struct component *store, struct slice name,
            const struct pair *metadata, size_t metadata_count, struct secret *ret_secret)
 {
     struct slice store_name = store->facts->name;
-    if (!secret_scopes_allow(&rq->kernel->secret_scopes, store_name, name))
+    if (!secret_scopes_allow(&settings_of(rq->task)->secret_scopes, store_name, name))
         return fail(rq, ERR_PERMISSION_DENIED,
                     "access denied by policy to get \"" SLICE_FMT "\" from \"" SLICE_FMT "\"",
                     SLICE_ARG(name), SLICE_ARG(store_name));
@@ -98,9 +98,10 @@ static size_t
 select_allowed(struct request *rq, const struct component *store, struct secret *secrets,
                size_t count)
 {
+    const struct secret_scopes *scopes = &settings_of(rq->task)->secret_scopes;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (secret_scopes_allow(&rq->kernel->secret_scopes, store->facts->name, secrets[i].name))
+        if (secret_scopes_allow(scopes, store->facts->name, secrets[i].name))
             secrets[kept++] = secrets[i];
     if (kept > 1)
         qsort(secrets, kept, sizeof *secrets, compare_names);

@@ -45,7 +45,7 @@ begin_span(struct request *rq, const struct trace_start *start, const struct tra
 void
 trace_begin(struct request *rq, const struct trace_start *start)
 {
-    const struct tracer *tracer = rq->kernel->tracer;
+    const struct tracer *tracer = settings_of(rq->task)->tracer;
     if (start->parent != NULL)
         rq->tracestate = start->tracestate;
     if (tracer == NULL) {
@@ -79,7 +79,8 @@ trace_end(struct request *rq, uint64_t took_ns)
         return;
     span->took_ns = took_ns;
     span_clean(span, rq->arena);
-    if (rq->kernel->tracer->logs_spans)
+    const struct tracer *tracer = settings_of(rq->task)->tracer; /* another one than at the begin */
+    if (tracer != NULL && tracer->logs_spans)
         log_span(span);
     for (size_t i = 0; i < here->span_queue_count; i++) {
         const struct slice labels[] = { span_form_name(here->span_queues[i]->form),

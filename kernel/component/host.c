@@ -48,18 +48,18 @@ host_load_unref(struct host_load *load)
 static struct member *
 find_member(struct host *host, struct slice name)
 {
-    for (size_t i = 0; i < host->member_count; i++)
-        if (host->members[i] != NULL && slice_eq(host->members[i]->spec->name, name))
-            return host->members[i];
-    return NULL;
+    return map_get(&host->by_name, name);
 }
 
+/* The newest of a name is found by it: one that is leaving may still be there. */
 static void
 keep_member(struct host *host, struct member *member)
 {
-    for (size_t i = 0; i < host->member_count; i++) {
+    (void)map_put(&host->by_name, member->spec->name, member); /* whatever it replaces */
+    for (size_t i = 0; i < host->member_count && host->free_places > 0; i++) {
         if (host->members[i] == NULL) { /* of one that was removed */
             host->members[i] = member;
+            host->free_places--;
             return;
         }
     }
@@ -78,6 +78,7 @@ host_new(const struct host_config *config)
     if (host == NULL)
         abort();
     host->config = *config;
+    map_init(&host->by_name);
     host->routes = (struct routes){ .workers = config->workers,
                                     .tables = config->tables,
                                     .count = config->worker_count };
@@ -138,6 +139,7 @@ host_free(struct host *host)
     for (size_t i = 0; i < host->member_count; i++)
         member_free(host->members[i]);
     free(host->members);
+    map_fini(&host->by_name);
     wards_free(host);
     arena_fini(&host->arena);
     free(host);
@@ -172,13 +174,24 @@ same_spec(const struct component_spec *a, const struct component_spec *b)
     return true;
 }
 
-static bool
-is_in(const struct host_load *load, struct slice name)
+/* Takes away what the load does not have; as long as a document is broken it just says so. */
+static void
+remove_missing(struct host *host, const struct host_load *load)
 {
+    struct map wanted;
+    map_init(&wanted);
     for (size_t i = 0; i < load->components.count; i++)
-        if (slice_eq(load->components.items[i].name, name))
-            return true;
-    return false;
+        (void)map_put(&wanted, load->components.items[i].name, host); /* names are unique */
+    for (size_t i = 0; i < host->member_count; i++) {
+        struct member *member = host->members[i];
+        if (member == NULL || map_get(&wanted, member->spec->name) != NULL)
+            continue;
+        if (load->first_broken.len == 0)
+            member_remove(member);
+        else if (!slice_eq(slice_str(member->error), load->first_broken))
+            member_stays(member, load->first_broken);
+    }
+    map_fini(&wanted);
 }
 
 static void
@@ -198,15 +211,7 @@ void
 host_reload(struct host *host, struct host_load *load)
 {
     assert(!host->is_starting && !host->is_stopping);
-    for (size_t i = 0; i < host->member_count; i++) {
-        struct member *member = host->members[i];
-        if (member == NULL || is_in(load, member->spec->name))
-            continue;
-        if (load->first_broken.len == 0)
-            member_remove(member);
-        else if (!slice_eq(slice_str(member->error), load->first_broken))
-            member_stays(member, load->first_broken);
-    }
+    remove_missing(host, load);
     for (size_t i = 0; i < load->components.count; i++) {
         struct component_spec *spec = &load->components.items[i];
         struct member *member = find_member(host, spec->name);
@@ -232,8 +237,27 @@ find_ward(struct host *host, struct slice plugin_name_wanted)
     return NULL;
 }
 
+/* The manifest of a plugin as it is now, with another program if one is named. */
+static err_t
+read_manifest(const struct manifest *present, const char *executable,
+              struct manifest **ret_manifest, struct diag *diag)
+{
+    struct manifest *manifest = NULL;
+    err_t err = manifest_load(present->file, &manifest, diag);
+    if (err == OK && strcmp(manifest->name, present->name) != 0)
+        err = DIAG_FAIL(diag, ERR_CONFIG, "%s is now of another plugin, %s", present->file,
+                        manifest->name);
+    if (err == OK && executable != NULL && executable[0] != '\0')
+        err = manifest_set_program(manifest, slice_str(executable), diag);
+    if (err == OK)
+        *ret_manifest = TAKE(manifest);
+    manifest_unref(manifest);
+    return err;
+}
+
 err_t
-host_swap(struct host *host, struct slice plugin_name_wanted, struct diag *diag)
+host_swap(struct host *host, struct slice plugin_name_wanted, const char *executable,
+          struct diag *diag)
 {
     struct ward *ward = find_ward(host, plugin_name_wanted);
     struct manifest *manifest;
@@ -243,21 +267,25 @@ host_swap(struct host *host, struct slice plugin_name_wanted, struct diag *diag)
     if (host->is_starting || host->is_stopping)
         return DIAG_FAIL(diag, ERR_CONFIG, "the sidecar is %s",
                          host->is_stopping ? "shutting down" : "starting");
-    const struct manifest *present = plugin_manifest(ward->plugin);
-    err_t err = manifest_load(present->file, &manifest, diag);
+    err_t err = read_manifest(plugin_manifest(ward->plugin), executable, &manifest, diag);
     if (err != OK)
         return err;
-    if (strcmp(manifest->name, present->name) != 0) {
-        err = DIAG_FAIL(diag, ERR_CONFIG, "%s is now of another plugin, %s", present->file,
-                        manifest->name);
-        manifest_free(manifest);
-        return err;
-    }
-    struct read_manifest *read = malloc(sizeof *read);
-    if (read == NULL)
-        abort();
-    *read = (struct read_manifest){ .refs = 1, .manifest = manifest };
-    ward_swap(ward, read);
-    read_manifest_unref(read); /* whoever needs it has counted it */
+    ward_swap(ward, manifest);
+    manifest_unref(manifest); /* whoever needs it has counted it */
     return OK;
+}
+
+void
+host_plugins_changed(struct host *host)
+{
+    for (size_t i = 0; i < host->member_count && !host->is_starting && !host->is_stopping; i++) {
+        struct member *member = host->members[i];
+        if (member == NULL || member->ward != NULL || member->exchange != NULL ||
+            catalogue_find(host->config.catalogue, member->spec->type, member->spec->version) ==
+                NULL)
+            continue;
+        struct host_load *load = host_load_ref(member->load);
+        member_change(member, load, member->spec);
+        host_load_unref(load); /* it was held: the member gives up its own before it counts again */
+    }
 }

@@ -86,8 +86,13 @@ void host_start(struct host *host, struct host_load *load);
  * is broken nothing is removed: it may be the one that is missed. */
 void host_reload(struct host *host, struct host_load *load);
 /* Exchanges the process of a plugin for a new one, with its manifest (and program) read again. The
- * old one serves until the new one does. ERR_CONFIG with the words if it cannot even be tried. */
-err_t host_swap(struct host *host, struct slice plugin_name, struct diag *diag) WARN_UNUSED;
+ * old one serves until the new one does. `executable` is the absolute path of a program that takes
+ * the place of the manifest's, until the next exchange; NULL or "" for the manifest's own.
+ * ERR_CONFIG with the words if it cannot even be tried. */
+err_t host_swap(struct host *host, struct slice plugin_name, const char *executable,
+                struct diag *diag) WARN_UNUSED;
+/* The catalogue has changed: components of types that nobody could host are tried again. */
+void host_plugins_changed(struct host *host);
 /* Closes all components, then ends all plugins; calls back when they are gone. */
 void host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), void *arg);
 /* After that; docks end with their workers. */

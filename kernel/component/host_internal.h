@@ -33,6 +33,8 @@ struct member {
     bool waits_for_swap;       /* it needs files that the running process cannot have */
     bool is_trial;             /* not a component: a change on trial */
     bool is_waiting_to_change; /* until its new secret store is there */
+    bool is_stale;             /* its secrets have changed, and what serves has the old ones */
+    struct list turn;          /* of its ward's turns */
 
     enum component_kind kind;
     struct ward *ward;   /* NULL: no plugin hosts it */
@@ -52,29 +54,23 @@ struct member {
     ev_timer retry;
 };
 
-/* A manifest read after the start; the catalogue has the others. Counted. */
-struct read_manifest {
-    unsigned refs;
-    struct manifest *manifest;
-};
-
 /* A plugin in our care: one struct plugin, one process generation at a time. */
 struct ward {
     struct host *host;
     struct plugin *plugin;
-    struct read_manifest *manifest;      /* counted; NULL: the catalogue's */
-    struct worker *worker;               /* holds its links */
-    struct dock *dock;                   /* of the running process, NULL if none */
-    unsigned docks_open;                 /* that have not said their last word */
-    uint32_t dock_epoch;                 /* of the last one */
-    struct link *link;                   /* counted; NULL without */
-    size_t exchange_count;               /* under way, to here or from here */
-    struct ward *successor;              /* a changed plugin that is to take over; NULL without */
-    struct ward *predecessor;            /* the other way round */
-    bool is_due;                         /* it may take over when no other exchange is under way */
-    bool swap_again;                     /* asked for while a swap was under way */
-    struct read_manifest *next_manifest; /* counted; with which; NULL: its own */
-    ev_timer idle;                       /* set while no component needs it */
+    struct worker *worker;          /* holds its links */
+    struct dock *dock;              /* of the running process, NULL if none */
+    unsigned docks_open;            /* that have not said their last word */
+    uint32_t dock_epoch;            /* of the last one */
+    struct link *link;              /* counted; NULL without */
+    size_t exchange_count;          /* under way, to here or from here */
+    struct ward *successor;         /* a changed plugin that is to take over; NULL without */
+    struct ward *predecessor;       /* the other way round */
+    bool is_due;                    /* it may take over when no other exchange is under way */
+    bool swap_again;                /* asked for while a swap was under way */
+    struct manifest *next_manifest; /* counted; with which; NULL: its own */
+    struct list turns;              /* members that wait to be created or changed here */
+    ev_timer idle;                  /* set while no component needs it */
     bool is_left;    /* another has taken over; what could not move yet is still here */
     bool is_retired; /* has nothing to serve any more */
 };
@@ -86,6 +82,8 @@ struct host {
     struct arena arena;
     struct member **members; /* owned; NULL: removed */
     size_t member_count;
+    size_t free_places;  /* of those removed */
+    struct map by_name;  /* the newest member of each name */
     struct ward **wards; /* owned */
     size_t ward_count;
     struct mail collect_mail;
@@ -110,6 +108,8 @@ bool member_assign(struct member *member, bool *ret_is_allowed);
 void member_init(struct member *member);
 /* Exchanges it for what it is to be on that ward; nothing may be under way. */
 void member_move(struct member *member, struct ward *to);
+/* Makes the change that waits for its ward, or creates it; nothing if there is no need any more. */
+void member_take_turn(struct member *member);
 /* Starts its plugin if need be, and creates it: at once, or when a process is there that may have
  * its files. */
 void member_bring_up(struct member *member, bool is_allowed);
@@ -126,6 +126,9 @@ void member_create_failed(struct member *member, struct slice cause);
 void member_lost(struct member *member);
 /* Exchanges it for what `spec` says; now, or when what is under way is over. */
 void member_change(struct member *member, struct host_load *load, struct component_spec *spec);
+/* Exchanges it for another generation of itself, because its secrets have changed; tried until it
+ * has been made. */
+void member_renew(struct member *member);
 /* The change that waits is not wanted any more. */
 void member_forget_change(struct member *member);
 /* Takes it away; frees it, at once or later. */
@@ -155,8 +158,8 @@ void members_store_changed(const struct member *store);
 struct ward *ward_for(struct host *host, const struct manifest *manifest, struct slice isolate);
 struct supervisor_hooks ward_hooks(struct host *host);
 /* Starts a process beside the running one and moves its members there. `manifest` NULL: with the
- * present one. Reports what comes of it in the log. */
-void ward_swap(struct ward *ward, struct read_manifest *manifest);
+ * present one; else it is counted. Reports what comes of it in the log. */
+void ward_swap(struct ward *ward, const struct manifest *manifest);
 /* An exchange to this ward has been made: the members moved (or not). */
 void ward_swapped(struct ward *ward, const char *error);
 /* Exchanges have ended or components have gone: whoever waited for that goes on, whoever is left
@@ -165,7 +168,8 @@ void wards_look(struct host *host);
 /* Which ward serves what this one cannot any more. */
 struct ward *ward_heir(struct ward *ward);
 void wards_free(struct host *host);
-void read_manifest_unref(struct read_manifest *manifest); /* NULL is nothing */
+/* Whether a component may be created or changed there now. If not it is in line for it. */
+bool ward_has_turn(struct ward *ward, struct member *member);
 
 /* --- farewell.c --------------------------------------------------------------------------------*/
 

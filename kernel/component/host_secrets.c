@@ -131,10 +131,6 @@ host_secrets_changed(struct host *host, struct slice store)
             continue;
         log_info(SCOPE, "Component " SLICE_FMT ": the secrets of store " SLICE_FMT " have changed",
                  SLICE_ARG(member->spec->name), SLICE_ARG(store));
-        bool is_changing = member->next_spec != NULL;
-        struct component_spec *spec = is_changing ? member->next_spec : member->spec;
-        struct host_load *load = host_load_ref(is_changing ? member->next_load : member->load);
-        member_change(member, load, spec);
-        host_load_unref(load); /* it was held: the member gives up its own before it counts again */
+        member_renew(member);
     }
 }

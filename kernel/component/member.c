@@ -333,6 +333,14 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
 
 static void exchange_report(struct exchange *x, bool is_over);
 
+/* Whether the exchange to that ward makes the change that waits: one asked for meanwhile has no
+ * ward yet, though its words may be the same when it is secrets that have changed. */
+static bool
+is_change_to(const struct member *member, const struct ward *to)
+{
+    return member->next_spec != NULL && (member->next_ward == to || member->next_to == to);
+}
+
 void
 members_exchange(struct host *host, struct member *const *members, size_t count, struct ward *to)
 {
@@ -364,7 +372,7 @@ static void
 switched(struct member *member, struct exchange_item *item, struct ward *to)
 {
     bool was_ready = member->standing == STANDING_READY;
-    if (member->next_spec == item->spec) {
+    if (is_change_to(member, to)) {
         host_load_unref(member->load);
         member->load = TAKE(member->next_load);
         member->spec = TAKE(member->next_spec);
@@ -384,6 +392,8 @@ switched(struct member *member, struct exchange_item *item, struct ward *to)
     member->capabilities = item->facts.capabilities;
     member->ward = to;
     member->retry_ms = 0;
+    if (member->next_spec == NULL)
+        member->is_stale = false; /* else its secrets have changed since, and are still to come */
     free(TAKE(member->error));
     set_standing(member, STANDING_READY);
     struct arena scratch;
@@ -436,6 +446,7 @@ member_stays(struct member *member, struct slice cause)
 static void
 not_switched(struct member *member, struct exchange_item *item, const struct exchange *x)
 {
+    bool is_change = is_change_to(member, x->user);
     const char *words = item->error != NULL ? item->error : x->error;
     if (item->from != NULL) {
         member->link = TAKE(item->from);
@@ -445,6 +456,8 @@ not_switched(struct member *member, struct exchange_item *item, const struct exc
         member->gone = item->gone != NULL ? TAKE(item->gone) : TAKE(item->from_gone);
         member->writes = item->writes != NULL ? TAKE(item->writes) : TAKE(item->from_writes);
         member_stays(member, slice_str(words));
+        if (member->is_stale)
+            member_retry(member); /* no file will change again on its account */
     } else if (member->ward->link == NULL && !member->host->is_starting) {
         return; /* the plugin ended: its next process gets another try */
     } else if (item->error != NULL) {
@@ -456,7 +469,7 @@ not_switched(struct member *member, struct exchange_item *item, const struct exc
     } else {
         member_retry(member); /* another of the exchange has failed, or there was no task for it */
     }
-    if (member->next_spec == item->spec)
+    if (is_change)
         member_forget_change(member);
 }
 
@@ -531,7 +544,21 @@ member_init(struct member *member)
     if (member_hold(member))
         return; /* when its secret store is there */
     set_standing(member, STANDING_WAITING);
+    if (!ward_has_turn(ward, member))
+        return; /* when others are created: a plugin may have thousands */
     member_move(member, ward);
+}
+
+void
+member_take_turn(struct member *member)
+{
+    struct ward *to = member->next_ward;
+    if (member->exchange != NULL || member->next_to != NULL)
+        return;
+    if (to == NULL && member->standing != STANDING_READY)
+        member_init(member);
+    else if (to != NULL && to->link != NULL && ward_has_turn(to, member))
+        member_move(member, to);
 }
 
 void
@@ -540,6 +567,8 @@ member_lost(struct member *member)
     if (member->standing != STANDING_READY || member->link == NULL)
         return; /* in exchange: it hears of the link itself */
     set_standing(member, STANDING_WAITING);
+    ev_timer_stop(member->host->config.loop, &member->retry); /* it will be made anew anyway */
+    member->is_stale = false;
     routes_detach(&member->host->routes, member->spec->name, member->link, NULL);
     link_unref(TAKE(member->link));
     latch_unref(TAKE(member->gone));
@@ -620,9 +649,21 @@ member_change(struct member *member, struct host_load *load, struct component_sp
     plugin_start(trial.ward->plugin);
     if (!is_allowed)
         ward_swap(trial.ward, NULL);
-    else if (trial.ward->link != NULL)
-        member_move(member, trial.ward);
-    /* else it moves when its plugin is there */
+    else
+        member_take_turn(member); /* or when its plugin is there */
+}
+
+void
+member_renew(struct member *member)
+{
+    bool is_changing = member->next_spec != NULL;
+    struct component_spec *spec = is_changing ? member->next_spec : member->spec;
+    struct host_load *load = host_load_ref(is_changing ? member->next_load : member->load);
+    member->is_stale = true;
+    member_change(member, load, spec);
+    host_load_unref(load); /* it was held: the member gives up its own before it counts again */
+    if (member->standing == STANDING_READY && member->exchange == NULL && member->next_spec == NULL)
+        member_retry(member); /* it could not even be tried */
 }
 
 static void
@@ -653,9 +694,14 @@ member_remove(struct member *member)
              SLICE_ARG(member->spec->name), SLICE_ARG(member->spec->type),
              SLICE_ARG(member->spec->version));
     member_settle(member);
-    for (size_t i = 0; i < host->member_count; i++)
-        if (host->members[i] == member)
-            host->members[i] = NULL;
+    for (size_t i = 0; i < host->member_count; i++) {
+        if (host->members[i] != member)
+            continue;
+        host->members[i] = NULL;
+        host->free_places++;
+    }
+    if (map_get(&host->by_name, member->spec->name) == member)
+        (void)map_remove(&host->by_name, member->spec->name); /* itself */
     member_free(member);
 }
 
@@ -674,6 +720,8 @@ on_retry(struct ev_loop *loop, ev_timer *timer, int events)
         member_move(member, heir); /* it was left behind by a swap */
     else if (heir != member->ward)
         member_retry(member);
+    else if (member->is_stale)
+        member_renew(member);
 }
 
 struct member *
@@ -685,6 +733,7 @@ member_new(struct host *host, struct host_load *load, struct component_spec *spe
     member->host = host;
     member->load = host_load_ref(load);
     member->spec = spec;
+    list_init(&member->turn);
     ev_timer_init(&member->retry, on_retry, 0., 0.);
     member->retry.data = member;
     return member;
@@ -695,6 +744,8 @@ member_free(struct member *member)
 {
     if (member == NULL)
         return;
+    if (list_is_linked(&member->turn))
+        list_remove(&member->turn);
     link_unref(member->link);
     latch_unref(member->gone);
     latch_unref(member->writes);

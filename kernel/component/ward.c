@@ -18,36 +18,17 @@
 
 /* --- making wards ------------------------------------------------------------------------------*/
 
-static struct read_manifest *
-read_manifest_ref(struct read_manifest *manifest)
-{
-    if (manifest != NULL)
-        manifest->refs++;
-    return manifest;
-}
-
-void
-read_manifest_unref(struct read_manifest *manifest)
-{
-    if (manifest == NULL || --manifest->refs > 0)
-        return;
-    manifest_free(manifest->manifest);
-    free(manifest);
-}
-
 static void on_idle(struct ev_loop *loop, ev_timer *timer, int events);
 
 static struct ward *
-ward_new(struct host *host, struct plugin *plugin, struct worker *worker,
-         struct read_manifest *manifest)
+ward_new(struct host *host, struct plugin *plugin, struct worker *worker)
 {
     struct ward *ward = calloc(1, sizeof *ward);
     host->wards = realloc(host->wards, (host->ward_count + 1) * sizeof(struct ward *));
     if (ward == NULL || host->wards == NULL)
         abort();
-    *ward = (struct ward){
-        .host = host, .plugin = plugin, .worker = worker, .manifest = read_manifest_ref(manifest)
-    };
+    *ward = (struct ward){ .host = host, .plugin = plugin, .worker = worker };
+    list_init(&ward->turns);
     host->wards[host->ward_count++] = ward;
     ev_timer_init(&ward->idle, on_idle, LIMIT_plugin_idle_ms / 1000.0, 0.);
     ward->idle.data = ward;
@@ -63,7 +44,7 @@ ward_for(struct host *host, const struct manifest *manifest, struct slice isolat
     if (ward != NULL)
         return ward;
     return ward_new(host, plugin,
-                    host->config.workers[host->ward_count % host->config.worker_count], NULL);
+                    host->config.workers[host->ward_count % host->config.worker_count]);
 }
 
 struct ward *
@@ -80,12 +61,10 @@ ward_free(struct ward *ward)
 {
     ev_timer_stop(ward->host->config.loop, &ward->idle);
     link_unref(ward->link);
-    read_manifest_unref(ward->manifest);
-    read_manifest_unref(ward->next_manifest);
+    manifest_unref(ward->next_manifest);
     free(ward);
 }
 
-/* After the supervisor, whose plugins look at the manifests. */
 void
 wards_free(struct host *host)
 {
@@ -221,9 +200,8 @@ link_up(struct ward *ward, struct link *link)
         if (is_member_of(member, ward) && member->standing != STANDING_READY &&
             !ev_is_active(&member->retry))
             member_init(member);
-        else if (member != NULL && member->next_ward == ward && member->next_to == NULL &&
-                 member->exchange == NULL)
-            member_move(member, ward);
+        else if (member != NULL && member->next_ward == ward)
+            member_take_turn(member);
     }
 }
 
@@ -430,23 +408,22 @@ allow_all(struct ward *from, struct ward *to)
 }
 
 void
-ward_swap(struct ward *ward, struct read_manifest *manifest)
+ward_swap(struct ward *ward, const struct manifest *manifest)
 {
     struct host *host = ward->host;
     if (ward->predecessor != NULL || ward->successor != NULL) {
         struct ward *place = ward->predecessor != NULL ? ward->predecessor : ward;
         place->swap_again = true; /* when the one under way is over */
         if (manifest != NULL) {
-            read_manifest_unref(place->next_manifest);
-            place->next_manifest = read_manifest_ref(manifest);
+            manifest_unref(place->next_manifest);
+            place->next_manifest = manifest_ref(manifest);
         }
         return;
     }
     struct plugin *plugin = supervisor_successor(host->supervisor, ward->plugin,
-                                                 manifest != NULL ? manifest->manifest
+                                                 manifest != NULL ? manifest
                                                                   : plugin_manifest(ward->plugin));
-    struct ward *successor = ward_new(host, plugin, ward->worker,
-                                      manifest != NULL ? manifest : ward->manifest);
+    struct ward *successor = ward_new(host, plugin, ward->worker);
     successor->predecessor = ward;
     ward->successor = successor;
     allow_all(ward, successor);
@@ -523,7 +500,7 @@ ward_swapped(struct ward *ward, const char *error)
     old->successor = NULL;
     ward->is_due = false;
     bool again = old->swap_again;
-    struct read_manifest *manifest = TAKE(old->next_manifest);
+    struct manifest *manifest = TAKE(old->next_manifest);
     if (error != NULL)
         log_error(SCOPE, "plugin %s: the exchange of its process has failed: %s",
                   plugin_name(ward->plugin), error);
@@ -539,7 +516,7 @@ ward_swapped(struct ward *ward, const char *error)
     old->swap_again = false;
     if (again)
         ward_swap(ward->is_retired ? old : ward, manifest);
-    read_manifest_unref(manifest);
+    manifest_unref(manifest);
 }
 
 static bool
@@ -571,11 +548,32 @@ watch_need(struct ward *ward)
     }
 }
 
+/* --- turns -------------------------------------------------------------------------------------*/
+
+bool
+ward_has_turn(struct ward *ward, struct member *member)
+{
+    bool has_room = ward->exchange_count < LIMIT_ward_exchanges_max;
+    if (has_room && list_is_linked(&member->turn))
+        list_remove(&member->turn);
+    else if (!has_room && !list_is_linked(&member->turn))
+        list_append(&ward->turns, &member->turn);
+    return has_room;
+}
+
+static void
+next_turns(struct ward *ward)
+{
+    while (!list_is_empty(&ward->turns) && ward->exchange_count < LIMIT_ward_exchanges_max)
+        member_take_turn(LIST_ENTRY(list_take_first(&ward->turns), struct member, turn));
+}
+
 void
 wards_look(struct host *host)
 {
     for (size_t i = 0; i < host->ward_count; i++) {
         struct ward *ward = host->wards[i];
+        next_turns(ward);
         watch_need(ward);
         if (ward->is_due)
             take_over(ward);

@@ -94,7 +94,7 @@ enum cli_verdict {
     CLI_VERSION,    /* version to standard output, exit 0 */
     CLI_BUILD_INFO, /* likewise */
     CLI_WAIT,       /* ask the sidecar at http_port until its healthz/outbound is 204, exit 0 */
-    CLI_BAD_USAGE,  /* cli_help() and the message to standard error, exit 2 */
+    CLI_BAD_USAGE,  /* cli_help() and the message to standard error, exit 2 as daprd does */
     CLI_FATAL,      /* the message as a fatal log line, exit 1 */
 };
 

@@ -131,12 +131,16 @@ read_file(struct arena *arena, const char *file, struct configuration *configura
         return DIAG_FAIL(diag, ERR_CONFIG, "error loading configuration: stat %s: %s", file, words);
     struct node *root;
     struct node_error error;
+    text_list_add(arena, &configuration->sources, slice_of(text, len));
     bool ok = node_parse(arena, slice_of(text, len), 1, &root, &error);
     free(text);
     if (!ok)
         return DIAG_FAIL(diag, ERR_CONFIG,
                          "error loading configuration: %s: error converting YAML to JSON: %s", file,
                          error.text);
+    const struct node *name = node_get(node_get(root, SLICE("metadata")), SLICE("name"));
+    if (name != NULL && name->type == NODE_SCALAR && name->text.len > 0)
+        configuration->name = name->text;
     const struct node *spec = node_get(root, SLICE("spec"));
     if (spec == NULL || spec->type != NODE_MAP)
         return OK;

@@ -16,6 +16,8 @@
 #include "config/tracing.h"
 
 struct configuration {
+    struct slice name;        /* of the last file that has one; empty without */
+    struct text_list sources; /* the files as they were read, to tell whether they have changed */
     struct secret_scopes secret_scopes;
     struct metrics_settings metrics;
     struct api_log_settings api_log;

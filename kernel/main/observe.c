@@ -6,6 +6,7 @@
 #include "main/observe.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "async/remote.h"
 #include "base/log.h"
@@ -37,14 +38,14 @@ log_buckets(const struct metrics_settings *settings)
 
 /* Hot reload is a feature that has to be turned off. */
 static void
-list_features(struct runtime *runtime, const struct feature_settings *features)
+list_features(struct settings *settings, const struct feature_settings *features)
 {
-    struct text_list *list = &runtime->kernel.enabled_features;
+    struct text_list *list = &settings->enabled_features;
     if (!feature_is_off(features, SLICE("HotReload")))
-        text_list_add(&runtime->arena, list, SLICE("HotReload"));
+        text_list_add(&settings->arena, list, SLICE("HotReload"));
     for (size_t i = 0; i < features->enabled.count; i++)
         if (!slice_eq(features->enabled.items[i], SLICE("HotReload")))
-            text_list_add(&runtime->arena, list, features->enabled.items[i]);
+            text_list_add(&settings->arena, list, features->enabled.items[i]);
 }
 
 static void
@@ -61,42 +62,58 @@ log_features(const struct text_list *features)
     buf_fini(&text);
 }
 
-void
-observe_setup(struct runtime *runtime, const struct configuration *configuration)
+static bool
+same_buckets(const struct settings *settings, const struct metrics_settings *spec)
 {
-    struct kernel *kernel = &runtime->kernel;
-    const struct options *options = &runtime->options;
-    const struct metrics_settings *settings = &configuration->metrics;
-    kernel->api_log = configuration->api_log;
-    if (options->given[FLAG_enable_api_logging])
-        kernel->api_log.is_enabled = options->enable_api_logging;
-    runtime->hot_reload_is_off = feature_is_off(&configuration->features, SLICE("HotReload"));
-    list_features(runtime, &configuration->features);
-    log_features(&kernel->enabled_features);
-    runtime->serves_metrics = options->enable_metrics && !settings->is_off;
-    log_info(SCOPE, "metric spec: {\"enabled\":%s}", runtime->serves_metrics ? "true" : "false");
-    if (!runtime->serves_metrics)
+    return settings != NULL && settings->metrics != NULL &&
+           settings->bucket_count == spec->bucket_count &&
+           (spec->bucket_count == 0 || memcmp(settings->buckets, spec->buckets,
+                                              spec->bucket_count * sizeof *spec->buckets) == 0);
+}
+
+/* Counters live on unless they would have other buckets. */
+static void
+set_metrics(struct runtime *runtime, const struct metrics_settings *spec, struct settings *settings)
+{
+    const struct settings *present = runtime->settings;
+    log_buckets(spec);
+    uint64_t *buckets = ARENA_ARRAY(&settings->arena, uint64_t, LATENCY_BUCKETS_MAX);
+    memcpy(buckets, spec->buckets, sizeof spec->buckets);
+    settings->buckets = buckets;
+    settings->bucket_count = spec->bucket_count;
+    if (same_buckets(present, spec)) {
+        settings->metrics = metrics_ref(present->metrics);
         return;
-    log_buckets(settings);
-    kernel->records_error_codes = settings->records_error_codes;
-    kernel->path_rules.is_low = settings->has_cardinality && !settings->has_increased_cardinality;
-    kernel->path_rules.excludes_verbs = settings->excludes_verbs;
-    path_rules_init(&kernel->path_rules, &runtime->arena, settings->templates.items,
-                    settings->templates.count);
-    kernel->metrics = metrics_new(&(struct metrics_config){
-        .app_id = kernel->app_id,
-        .shard_count = (unsigned)options->worker_count + 1, /* and this thread's */
-        .latency_ms = settings->bucket_count == 0 ? NULL : settings->buckets,
-        .latency_count = settings->bucket_count,
+    }
+    settings->metrics = metrics_new(&(struct metrics_config){
+        .app_id = runtime->kernel.app_id,
+        .shard_count = (unsigned)runtime->options.worker_count + 1, /* and this thread's */
+        .latency_ms = spec->bucket_count == 0 ? NULL : spec->buckets,
+        .latency_count = spec->bucket_count,
     });
-    metrics_attach(kernel->metrics, (unsigned)options->worker_count);
 }
 
 void
-observe_end(struct runtime *runtime)
+observe_setup(struct runtime *runtime, const struct configuration *configuration,
+              struct settings *settings)
 {
-    metrics_attach(NULL, 0);
-    metrics_free(TAKE(runtime->kernel.metrics));
+    const struct options *options = &runtime->options;
+    const struct metrics_settings *spec = &configuration->metrics;
+    settings->api_log = configuration->api_log;
+    if (options->given[FLAG_enable_api_logging])
+        settings->api_log.is_enabled = options->enable_api_logging;
+    list_features(settings, &configuration->features);
+    log_features(&settings->enabled_features);
+    bool is_on = options->enable_metrics && !spec->is_off;
+    log_info(SCOPE, "metric spec: {\"enabled\":%s}", is_on ? "true" : "false");
+    if (!is_on)
+        return;
+    set_metrics(runtime, spec, settings);
+    settings->records_error_codes = spec->records_error_codes;
+    settings->path_rules.is_low = spec->has_cardinality && !spec->has_increased_cardinality;
+    settings->path_rules.excludes_verbs = spec->excludes_verbs;
+    path_rules_init(&settings->path_rules, &settings->arena, spec->templates.items,
+                    spec->templates.count);
 }
 
 /* Worker. */
@@ -104,7 +121,7 @@ static void
 on_attach(struct mail *mail)
 {
     struct runtime_worker *worker = container_of(mail, struct runtime_worker, attach_mail);
-    metrics_attach(worker->runtime->kernel.metrics, worker->kernel_worker.worker.index);
+    metrics_attach(worker->kernel_worker.settings->metrics, worker->kernel_worker.worker.index);
 }
 
 void

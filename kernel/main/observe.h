@@ -10,10 +10,9 @@
 struct runtime;
 struct runtime_worker;
 
-/* Before the workers start; logs what is used. */
-void observe_setup(struct runtime *runtime, const struct configuration *configuration);
-/* After they have ended. */
-void observe_end(struct runtime *runtime);
+/* Fills in what follows from the Configuration and the command line; logs what is used. */
+void observe_setup(struct runtime *runtime, const struct configuration *configuration,
+                   struct settings *settings);
 /* The worker counts from its first turn on. */
 void observe_worker(struct runtime_worker *worker);
 

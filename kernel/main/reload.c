@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Watching files. Events only say that something happened: what it was is found by reading again
- * and comparing, after things have been quiet for a moment, because editors and deployment tools
- * write in several steps.
+ * What is done about files that change. Events only say that something happened: what it was is
+ * found by reading again and comparing, after things have been quiet for a moment, because editors
+ * and deployment tools write in several steps.
  */
 #include "main/reload.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -20,77 +17,54 @@
 #define SCOPE "dapr.runtime.hotreload"
 
 enum {
-    EVENTS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ONLYDIR,
     QUIET_RESOURCES_MS = 100,
     QUIET_PLUGINS_MS = 300, /* a large program takes a while to be copied */
     QUIET_MS_MAX = 2000,    /* something that never ends is acted upon after this */
-    FOLDER_BYTES = 1024,    /* a longer path of secrets is not watched */
-    EVENT_BYTES = 2048,     /* several events; the rest comes with the next turn */
+    RECONCILE_S = 60,
 };
 
-/* A folder under watch. */
-struct watched {
-    int id;
-    bool is_resources;
-};
+static const char manifest_name[] = "plugin.yaml";
 
-static const struct watched *
-find_watched(const struct reload *reload, int id)
-{
-    for (size_t i = 0; i < reload->watched_count; i++)
-        if (reload->watched[i].id == id)
-            return &reload->watched[i];
-    return NULL;
-}
-
-static void
-watch(struct reload *reload, const char *folder, bool is_resources)
-{
-    int id = inotify_add_watch(reload->fd, folder, EVENTS);
-    if (id < 0) {
-        log_warn(SCOPE, "cannot watch %s (errno %d): changes in it are not seen", folder, errno);
-        return;
-    }
-    if (find_watched(reload, id) != NULL)
-        return;
-    reload->watched = realloc(reload->watched,
-                              (reload->watched_count + 1) * sizeof *reload->watched);
-    if (reload->watched == NULL)
-        abort();
-    reload->watched[reload->watched_count++] = (struct watched){ id, is_resources };
-}
-
-/* The folder of a path, in `ret_folder`; false if it is too long. */
-static bool
-folder_of(const char *path, char ret_folder[FOLDER_BYTES])
-{
-    const char *slash = strrchr(path, '/');
-    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
-    if (len == 0 || len >= FOLDER_BYTES)
-        return false;
-    memcpy(ret_folder, path, len);
-    ret_folder[len] = '\0';
-    return true;
-}
+/* --- what is watched ---------------------------------------------------------------------------*/
 
 static void
 watch_secret_file(void *arg, struct slice store, const char *path)
 {
-    char folder[FOLDER_BYTES];
+    char folder[WATCH_FOLDER_BYTES];
     (void)store;
-    if (folder_of(path, folder))
-        watch(arg, folder, false);
+    if (watch_folder_of(path, folder))
+        watch_folder(arg, folder, WATCH_SECRETS, false);
+}
+
+static void
+watch_plugin_folder(void *arg, const char *folder)
+{
+    watch_folder(arg, folder, WATCH_PLUGIN, true); /* a file there is no plugin */
 }
 
 void
 reload_watch_plugins(struct reload *reload)
 {
+    struct runtime *runtime = reload->runtime;
     struct plugin *plugin;
-    if (reload->fd < 0)
+    if (runtime == NULL || reload->watch.fd < 0)
         return; /* off, or stopped: the start may have failed at once */
-    for (size_t i = 0; (plugin = host_plugin_at(reload->runtime->host, i)) != NULL; i++)
-        watch(reload, plugin_manifest(plugin)->folder, false);
-    host_each_secret_file(reload->runtime->host, watch_secret_file, reload);
+    for (size_t i = 0; i < runtime->catalogue.folders.count; i++)
+        watch_folder(&reload->watch, runtime->catalogue.folders.items[i].data, WATCH_PLUGINS, true);
+    catalogue_each_folder(&runtime->catalogue, watch_plugin_folder, &reload->watch);
+    for (size_t i = 0; (plugin = host_plugin_at(runtime->host, i)) != NULL; i++)
+        watch_folder(&reload->watch, plugin_manifest(plugin)->folder, WATCH_PLUGIN, false);
+    host_each_secret_file(runtime->host, watch_secret_file, &reload->watch);
+}
+
+static void
+watch_configuration(struct reload *reload)
+{
+    const struct text_list *files = &reload->runtime->options.config;
+    char folder[WATCH_FOLDER_BYTES];
+    for (size_t i = 0; i < files->count; i++)
+        if (watch_folder_of(files->items[i].data, folder))
+            watch_folder(&reload->watch, folder, WATCH_CONFIGURATION, false);
 }
 
 /* --- what happened -----------------------------------------------------------------------------*/
@@ -116,6 +90,13 @@ base_name(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
+/* Kubernetes swaps the folder behind a link named "..data". */
+static bool
+is_swapped_folder(const char *name)
+{
+    return strncmp(name, "..", 2) == 0;
+}
+
 static void
 on_plugin_file(struct reload *reload, int id, const char *file)
 {
@@ -125,11 +106,18 @@ on_plugin_file(struct reload *reload, int id, const char *file)
         if (strcmp(file, base_name(manifest->program)) != 0 &&
             strcmp(file, base_name(manifest->file)) != 0)
             continue;
-        if (inotify_add_watch(reload->fd, manifest->folder, EVENTS) != id)
+        if (!watch_is_folder(&reload->watch, id, manifest->folder))
             continue; /* a file of that name in another plugin's folder */
         (void)map_put(&reload->dirty, slice_str(plugin_name(plugin)), reload);
         restart_timer(reload, &reload->plugins, QUIET_PLUGINS_MS);
     }
+}
+
+static void
+on_new_plugins(struct reload *reload)
+{
+    reload->has_new_plugins = true;
+    restart_timer(reload, &reload->plugins, QUIET_PLUGINS_MS);
 }
 
 /* What on_secret_file() looks for. */
@@ -143,37 +131,62 @@ static void
 on_secret_file(void *arg, struct slice store, const char *path)
 {
     const struct secret_event *event = arg;
-    char folder[FOLDER_BYTES];
-    bool is_swapped_folder = strncmp(event->file, "..", 2) == 0; /* as Kubernetes does it */
-    if ((strcmp(event->file, base_name(path)) != 0 && !is_swapped_folder) ||
-        !folder_of(path, folder) ||
-        inotify_add_watch(event->reload->fd, folder, EVENTS) != event->id)
+    char folder[WATCH_FOLDER_BYTES];
+    if ((strcmp(event->file, base_name(path)) != 0 && !is_swapped_folder(event->file)) ||
+        !watch_folder_of(path, folder) ||
+        !watch_is_folder(&event->reload->watch, event->id, folder))
         return;
     (void)map_put(&event->reload->rotated, store, event->reload);
     restart_timer(event->reload, &event->reload->secrets, QUIET_RESOURCES_MS);
 }
 
-/* Resources are .yaml and .yml files; Kubernetes swaps the folder behind a link named "..data". */
 static bool
-is_resource_file(const struct inotify_event *event)
+is_resource_file(const char *name)
 {
-    struct slice name = slice_str(event->len > 0 ? event->name : NULL);
-    return slice_has_suffix(name, SLICE(".yaml")) || slice_has_suffix(name, SLICE(".yml")) ||
-           slice_has_prefix(name, SLICE(".."));
+    struct slice file = slice_str(name);
+    return slice_has_suffix(file, SLICE(".yaml")) || slice_has_suffix(file, SLICE(".yml")) ||
+           is_swapped_folder(name);
+}
+
+static bool
+is_configuration_file(const struct reload *reload, const char *name)
+{
+    const struct text_list *files = &reload->runtime->options.config;
+    for (size_t i = 0; i < files->count; i++)
+        if (strcmp(name, base_name(files->items[i].data)) == 0)
+            return true;
+    return is_swapped_folder(name);
+}
+
+/* Anything may have happened. Programs are not looked at: who swaps by hand knows of one more. */
+static void
+on_lost_events(struct reload *reload)
+{
+    restart_timer(reload, &reload->resources, QUIET_RESOURCES_MS);
+    restart_timer(reload, &reload->configuration, QUIET_RESOURCES_MS);
+    on_new_plugins(reload);
 }
 
 static void
-on_event(struct reload *reload, const struct inotify_event *event)
+on_event(void *arg, unsigned kinds, int id, const char *name)
 {
-    const struct watched *watched = find_watched(reload, event->wd);
-    if ((event->mask & IN_Q_OVERFLOW) != 0 ||
-        (watched != NULL && watched->is_resources && is_resource_file(event)))
-        restart_timer(reload, &reload->resources, QUIET_RESOURCES_MS);
-    if (watched == NULL || event->len == 0)
+    struct reload *reload = arg;
+    if (name == NULL) {
+        on_lost_events(reload);
         return;
-    on_plugin_file(reload, event->wd, event->name);
-    struct secret_event secret = { reload, event->wd, event->name };
-    host_each_secret_file(reload->runtime->host, on_secret_file, &secret);
+    }
+    if ((kinds & WATCH_RESOURCES) != 0 && is_resource_file(name))
+        restart_timer(reload, &reload->resources, QUIET_RESOURCES_MS);
+    if ((kinds & WATCH_CONFIGURATION) != 0 && is_configuration_file(reload, name))
+        restart_timer(reload, &reload->configuration, QUIET_RESOURCES_MS);
+    if ((kinds & WATCH_PLUGINS) != 0 ||
+        ((kinds & WATCH_PLUGIN) != 0 && strcmp(name, manifest_name) == 0))
+        on_new_plugins(reload);
+    if ((kinds & WATCH_PLUGIN) != 0)
+        on_plugin_file(reload, id, name);
+    struct secret_event secret = { reload, id, name };
+    if ((kinds & WATCH_SECRETS) != 0)
+        host_each_secret_file(reload->runtime->host, on_secret_file, &secret);
 }
 
 static void
@@ -182,24 +195,21 @@ on_readable(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     (void)events;
     struct reload *reload = watcher->data;
-    _Alignas(struct inotify_event) char buffer[EVENT_BYTES];
-    ssize_t got = read(reload->fd, buffer, sizeof buffer);
-    for (ssize_t at = 0; at < got;) {
-        const struct inotify_event *event = (const void *)(buffer + at);
-        at += (ssize_t)(sizeof *event + event->len);
-        on_event(reload, event);
-    }
+    watch_read(&reload->watch, on_event, reload);
 }
 
 /* --- acting ------------------------------------------------------------------------------------*/
 
-void
-reload_now(struct reload *reload)
+static bool
+is_too_late(const struct reload *reload)
 {
-    reload->is_wanted = !reload->is_started;
-    if (reload->is_wanted || reload->runtime->ending.stage > STAGE_BLOCKING)
-        return; /* too early or too late */
-    struct host_load *load = read_resources(reload->runtime, true);
+    return reload->runtime->ending.stage > STAGE_BLOCKING;
+}
+
+static void
+reload_resources(struct reload *reload)
+{
+    struct host_load *load = is_too_late(reload) ? NULL : read_resources(reload->runtime, true);
     if (load == NULL)
         return; /* what was wrong has been logged; everything stays as it is */
     host_reload(reload->runtime->host, load);
@@ -208,11 +218,75 @@ reload_now(struct reload *reload)
 }
 
 static void
+read_catalogue(struct reload *reload)
+{
+    reload->has_new_plugins = false;
+    if (catalogue_read_again(&reload->runtime->catalogue))
+        host_plugins_changed(reload->runtime->host);
+    reload_watch_plugins(reload);
+}
+
+/* Those of `names`, which is emptied. */
+static void
+swap_plugins(struct reload *reload, struct map *names)
+{
+    size_t cursor = 0;
+    struct slice name;
+    void *value;
+    while (!is_too_late(reload) && map_next(names, &cursor, &name, &value)) {
+        struct arena scratch;
+        struct diag diag;
+        arena_init(&scratch);
+        diag_init(&diag, &scratch);
+        (void)map_put(&reload->tried, name, reload);
+        (void)map_remove(&reload->failed, name);
+        if (host_swap(reload->runtime->host, name, NULL, &diag) != OK) {
+            log_error(SCOPE, "plugin " SLICE_FMT " has changed and is not exchanged: " SLICE_FMT,
+                      SLICE_ARG(name), SLICE_ARG(diag.message));
+            reload_on_swap(reload, name, false);
+        }
+        arena_fini(&scratch);
+    }
+    map_fini(names);
+}
+
+void
+reload_on_swap(struct reload *reload, struct slice plugin_name, bool has_taken_over)
+{
+    if (reload->runtime == NULL || map_remove(&reload->tried, plugin_name) == NULL ||
+        has_taken_over)
+        return; /* what an administrator asked for is told to him, and not tried again */
+    (void)map_put(&reload->failed, plugin_name, reload); /* it is there, or is now */
+}
+
+void
+reload_now(struct reload *reload)
+{
+    reload->is_wanted = !reload->is_started;
+    if (reload->is_wanted || is_too_late(reload))
+        return; /* too early or too late */
+    configure_again(reload->runtime, true);
+    read_catalogue(reload);
+    reload_resources(reload);
+}
+
+static void
 on_resources_quiet(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)events;
     ev_timer_stop(loop, timer);
-    reload_now(timer->data);
+    reload_resources(timer->data);
+}
+
+/* Nothing may follow: the Configuration may turn us off. */
+static void
+on_configuration_quiet(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct reload *reload = timer->data;
+    ev_timer_stop(loop, timer);
+    if (!is_too_late(reload))
+        configure_again(reload->runtime, false);
 }
 
 static void
@@ -221,20 +295,9 @@ on_plugins_quiet(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct reload *reload = timer->data;
     ev_timer_stop(loop, timer);
-    size_t cursor = 0;
-    struct slice name;
-    void *value;
-    while (map_next(&reload->dirty, &cursor, &name, &value)) {
-        struct arena scratch;
-        struct diag diag;
-        arena_init(&scratch);
-        diag_init(&diag, &scratch);
-        if (host_swap(reload->runtime->host, name, &diag) != OK)
-            log_error(SCOPE, "plugin " SLICE_FMT " has changed and is not exchanged: " SLICE_FMT,
-                      SLICE_ARG(name), SLICE_ARG(diag.message));
-        arena_fini(&scratch);
-    }
-    map_fini(&reload->dirty);
+    if (reload->has_new_plugins && !is_too_late(reload))
+        read_catalogue(reload);
+    swap_plugins(reload, &reload->dirty);
 }
 
 static void
@@ -251,6 +314,22 @@ on_secrets_quiet(struct ev_loop *loop, ev_timer *timer, int events)
     map_fini(&reload->rotated);
 }
 
+/* A change that has failed differs from what is there still, so that comparing tries it again. */
+static void
+on_reconcile(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct reload *reload = timer->data;
+    log_debug(SCOPE ".reconciler", "Running scheduled Component reconcile");
+    struct map failed = reload->failed; /* one that fails at once is entered anew */
+    map_init(&reload->failed);
+    swap_plugins(reload, &failed);
+    reload_resources(reload);
+}
+
+/* --- life --------------------------------------------------------------------------------------*/
+
 static void
 log_folders(const struct text_list *folders)
 {
@@ -265,42 +344,70 @@ log_folders(const struct text_list *folders)
     buf_fini(&list);
 }
 
+static void
+init_timers(struct reload *reload)
+{
+    int64_t interval_ns = reload->runtime->options.hot_reload_interval_ns;
+    double interval_s = interval_ns > 0 ? (double)interval_ns / 1e9 : (double)RECONCILE_S;
+    ev_timer_init(&reload->resources, on_resources_quiet, 0., 0.);
+    ev_timer_init(&reload->configuration, on_configuration_quiet, 0., 0.);
+    ev_timer_init(&reload->plugins, on_plugins_quiet, 0., 0.);
+    ev_timer_init(&reload->secrets, on_secrets_quiet, 0., 0.);
+    ev_timer_init(&reload->reconcile, on_reconcile, interval_s, interval_s);
+    reload->resources.data = reload->configuration.data = reload->plugins.data = reload;
+    reload->secrets.data = reload->reconcile.data = reload->watcher.data = reload;
+}
+
 void
 reload_open(struct reload *reload, struct runtime *runtime)
 {
     const struct text_list *folders = &runtime->options.resources;
-    *reload = (struct reload){ .runtime = runtime, .fd = -1 };
+    *reload = (struct reload){ .runtime = runtime, .watch = { .fd = -1 } };
     map_init(&reload->dirty);
+    map_init(&reload->tried);
+    map_init(&reload->failed);
     map_init(&reload->rotated);
-    ev_timer_init(&reload->resources, on_resources_quiet, 0., 0.);
-    ev_timer_init(&reload->plugins, on_plugins_quiet, 0., 0.);
-    ev_timer_init(&reload->secrets, on_secrets_quiet, 0., 0.);
-    reload->resources.data = reload->plugins.data = reload->watcher.data = reload;
-    reload->secrets.data = reload;
-    if (runtime->hot_reload_is_off)
+    init_timers(reload);
+    if (!hot_reload_is_on(&runtime->configuration))
         return;
-    reload->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (reload->fd < 0)
+    if (!watch_open(&reload->watch))
         log_warn(SCOPE, "cannot watch files (errno %d): hot reload is off", errno);
-    for (size_t i = 0; i < folders->count && reload->fd >= 0; i++)
-        watch(reload, folders->items[i].data, true);
+    for (size_t i = 0; i < folders->count; i++)
+        watch_folder(&reload->watch, folders->items[i].data, WATCH_RESOURCES, false);
+    watch_configuration(reload);
     log_folders(folders);
 }
 
 void
 reload_start(struct reload *reload)
 {
+    struct ev_loop *loop = reload->runtime->loop;
     reload->is_started = true;
     reload_watch_plugins(reload);
-    if (reload->fd >= 0) {
+    if (reload->watch.fd >= 0) {
         log_info(SCOPE, "Hot reloading enabled. Daprd will reload 'Component' resources when they "
                         "are added, updated or deleted.");
         log_info(SCOPE ".reconciler", "Starting to watch Component updates");
-        ev_io_init(&reload->watcher, on_readable, reload->fd, EV_READ);
-        ev_io_start(reload->runtime->loop, &reload->watcher);
+        log_info(SCOPE ".reconciler", "Starting to watch Configuration updates for SIGHUP reload");
+        ev_io_init(&reload->watcher, on_readable, reload->watch.fd, EV_READ);
+        ev_io_start(loop, &reload->watcher);
+        ev_timer_start(loop, &reload->reconcile);
     }
     if (reload->is_wanted)
         reload_now(reload);
+}
+
+void
+reload_switch(struct reload *reload)
+{
+    struct runtime *runtime = reload->runtime;
+    if (runtime == NULL || !reload->is_started)
+        return; /* it will be opened, or is stopped for good */
+    reload_stop(reload);
+    reload_open(reload, runtime);
+    reload_start(reload);
+    if (reload->watch.fd >= 0)
+        reload_resources(reload); /* what has changed while it was off */
 }
 
 void
@@ -308,16 +415,17 @@ reload_stop(struct reload *reload)
 {
     if (reload->runtime == NULL)
         return;
-    ev_timer_stop(reload->runtime->loop, &reload->resources);
-    ev_timer_stop(reload->runtime->loop, &reload->plugins);
-    ev_timer_stop(reload->runtime->loop, &reload->secrets);
-    if (reload->fd >= 0) {
-        if (reload->is_started)
-            ev_io_stop(reload->runtime->loop, &reload->watcher);
-        (void)close(reload->fd); /* nothing was written to it */
-    }
-    free(TAKE(reload->watched));
+    struct ev_loop *loop = reload->runtime->loop;
+    ev_timer *timers[] = { &reload->resources, &reload->configuration, &reload->plugins,
+                           &reload->secrets, &reload->reconcile };
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        ev_timer_stop(loop, timers[i]);
+    if (reload->watch.fd >= 0 && reload->is_started)
+        ev_io_stop(loop, &reload->watcher);
+    watch_close(&reload->watch);
     map_fini(&reload->dirty);
+    map_fini(&reload->tried);
+    map_fini(&reload->failed);
     map_fini(&reload->rotated);
-    *reload = (struct reload){ .runtime = NULL, .fd = -1 };
+    *reload = (struct reload){ .runtime = NULL, .watch = { .fd = -1 } };
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hot reload: watches the resource folders, the folders of running plugins and the files of secret
- * stores, and tells the host what has changed. On by default; without it reload_now() is the only
- * way. Main thread.
+ * Hot reload: watches the resource folders, the files of the Configuration, the folders of plugins
+ * and the files of secret stores, and tells host and configuration what has changed. Every so often
+ * it compares everything once more, which also gives changes that have failed another try. On by
+ * default; without it reload_now() is the only way. Main thread.
  */
 #ifndef MAIN_RELOAD_H
 #define MAIN_RELOAD_H
@@ -10,23 +11,27 @@
 #include <ev.h>
 
 #include "base/map.h"
+#include "main/watch.h"
 
 struct runtime;
 
 struct reload {
     struct runtime *runtime; /* NULL before it is open */
-    int fd;                  /* inotify, -1 if it is off */
+    struct watch watch;      /* without a descriptor if it is off */
     bool is_started;
     bool is_wanted; /* asked for before it was started */
     ev_io watcher;
-    ev_timer resources;   /* set while changes of resources settle */
-    ev_timer plugins;     /* likewise of plugins */
-    ev_timer secrets;     /* likewise of secrets */
-    struct map dirty;     /* plugin name → itself: to be exchanged */
-    struct map rotated;   /* secret store → itself: its secrets have changed */
-    uint64_t restless_ms; /* since when there are events without a pause */
-    struct watched *watched;
-    size_t watched_count;
+    ev_timer resources;     /* set while changes of resources settle */
+    ev_timer configuration; /* likewise of the Configuration */
+    ev_timer plugins;       /* likewise of plugins */
+    ev_timer secrets;       /* likewise of secrets */
+    ev_timer reconcile;     /* repeats */
+    struct map dirty;       /* plugin name → itself: to be exchanged */
+    struct map tried;       /* likewise: is being exchanged because its files have changed */
+    struct map failed;      /* likewise: to be tried again */
+    struct map rotated;     /* secret store → itself: its secrets have changed */
+    bool has_new_plugins;   /* plugins may have come or changed: look at the catalogue again */
+    uint64_t restless_ms;   /* since when there are events without a pause */
 };
 
 /* Watches from now on, and does nothing yet. */
@@ -35,8 +40,12 @@ void reload_open(struct reload *reload, struct runtime *runtime);
 void reload_watch_plugins(struct reload *reload);
 /* Once the components have settled: acts on what has happened, and on what happens. */
 void reload_start(struct reload *reload);
-/* Reads all resources again, whatever has happened. */
+/* Reads everything again, whatever has happened. */
 void reload_now(struct reload *reload);
+/* The Configuration turns it on or off; not before it was started. */
+void reload_switch(struct reload *reload);
+/* The exchange of a plugin is over. */
+void reload_on_swap(struct reload *reload, struct slice plugin_name, bool has_taken_over);
 void reload_stop(struct reload *reload);
 
 #endif

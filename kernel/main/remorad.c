@@ -16,10 +16,10 @@
 #include "async/offload.h"
 #include "base/clock.h"
 #include "base/inject.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "config/component.h"
-#include "config/configuration.h"
-#include "config/duration.h"
+#include "config/file.h"
 #include "main/conceal.h"
 #include "main/observe.h"
 #include "main/runtime.h"
@@ -55,12 +55,24 @@ struct describe_mail {
     struct buf *details;
 };
 
+static bool
+describe_configuration(const struct runtime *runtime, struct buf *details)
+{
+    const char *error = runtime->configuration_error;
+    return buf_printf(details, ",\"configuration\":{\"generation\":%u",
+                      runtime->configuration_generation) &&
+           (error == NULL || (buf_append(details, SLICE(",\"error\":")) &&
+                              json_write_string(details, slice_str(error), true))) &&
+           buf_append_byte(details, '}');
+}
+
 static void
 on_describe_mail(struct mail *mail)
 {
     struct describe_mail *request = container_of(mail, struct describe_mail, mail);
     struct host *host = request->runtime->host;
-    bool fits = host_describe(host, request->components, request->details);
+    bool fits = host_describe(host, request->components, request->details) &&
+                describe_configuration(request->runtime, request->details);
     wait_done(&request->wait, fits ? OK : ERR_TOO_LARGE);
 }
 
@@ -124,7 +136,9 @@ on_plugin(void *arg, struct plugin *plugin, enum plugin_state from)
 static void
 on_swap(void *arg, struct plugin *plugin, bool has_taken_over, const char *error)
 {
-    admin_on_swap(((struct runtime *)arg)->admin, plugin, has_taken_over, error);
+    struct runtime *runtime = arg;
+    admin_on_swap(runtime->admin, plugin, has_taken_over, error);
+    reload_on_swap(&runtime->reload, slice_str(plugin_name(plugin)), has_taken_over);
 }
 
 static void
@@ -150,6 +164,8 @@ on_hangup(struct ev_loop *loop, ev_signal *signal, int events)
     (void)loop;
     (void)events;
     struct runtime *runtime = signal->data;
+    if (runtime->options.log_file.len > 0 && !log_open_file(runtime->options.log_file.data))
+        log_error(SCOPE, "the log file cannot be opened anew (errno %d), ignoring", errno);
     log_info("dapr.signals", "Received signal 'hangup'; reading the resources again");
     reload_now(&runtime->reload);
 }
@@ -209,24 +225,6 @@ fatal(const struct diag *diag)
     return false;
 }
 
-/* A scope is easily meant for a store of another name. */
-static void
-warn_of_idle_scopes(const struct secret_scopes *scopes, const struct component_list *components)
-{
-    for (size_t i = 0; i < scopes->count; i++) {
-        struct slice store = scopes->items[i].store;
-        bool is_there = false;
-        for (size_t c = 0; c < components->count && !is_there; c++)
-            is_there = slice_eq(components->items[c].name, store) &&
-                       slice_has_prefix_nocase(components->items[c].type, SLICE("secretstores."));
-        if (!is_there)
-            log_warn(SCOPE,
-                     "Secrets configuration added for '" SLICE_FMT
-                     "', but no matching secret store was found",
-                     SLICE_ARG(store));
-    }
-}
-
 struct host_load *
 read_resources(struct runtime *runtime, bool is_reload)
 {
@@ -247,40 +245,14 @@ read_resources(struct runtime *runtime, bool is_reload)
     for (size_t i = 0; i < resources.warnings.count; i++)
         log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
     arena_fini(&scratch);
-    if (err == OK) {
-        warn_of_idle_scopes(&runtime->kernel.secret_scopes, &load->components);
+    if (err == OK)
         return load;
-    }
     if (is_reload)
         log_error(SCOPE, "the changed resources are not used: " SLICE_FMT, SLICE_ARG(diag.message));
     else
         (void)fatal(&diag); /* logs it */
     host_load_unref(load);
     return NULL;
-}
-
-static bool
-read_configuration(struct runtime *runtime)
-{
-    struct text_list ignored = { 0 };
-    struct diag diag;
-    diag_init(&diag, &runtime->arena);
-    struct configuration configuration;
-    if (configuration_read(&runtime->arena, &runtime->options.config, &configuration, &ignored,
-                           &diag) != OK)
-        return fatal(&diag);
-    if (runtime->options.config.count == 0)
-        log_info(SCOPE, "loading default configuration");
-    runtime->kernel.secret_scopes = configuration.secret_scopes;
-    observe_setup(runtime, &configuration);
-    if (tracing_settings_finish(&runtime->arena, env_of_process(), &configuration.tracing, &ignored,
-                                &diag) != OK)
-        return fatal(&diag);
-    tracing_setup(runtime, &configuration.tracing);
-    for (size_t i = 0; i < ignored.count; i++)
-        log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
-                 SLICE_ARG(ignored.items[i]));
-    return true;
 }
 
 static void
@@ -353,6 +325,7 @@ init_workers(struct runtime *runtime)
         struct runtime_worker *worker = &runtime->workers[i];
         worker->runtime = runtime;
         worker->kernel_worker.kernel = &runtime->kernel;
+        worker->kernel_worker.settings = settings_ref(runtime->settings);
         component_table_init(&worker->kernel_worker.components);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         if (worker_init(&worker->kernel_worker.worker, i) != OK) {
@@ -469,9 +442,15 @@ start(struct runtime *runtime, struct host_load **ret_load)
         log_fatal(SCOPE, "Fatal error from runtime: /proc is not mounted");
         return false;
     }
+    const char *log_file = runtime->options.log_file.data;
+    if (runtime->options.log_file.len > 0 && !log_open_file(log_file)) {
+        log_fatal(SCOPE, "Fatal error from runtime: failed to open the log file %s: %s", log_file,
+                  file_error_words(&runtime->arena, errno));
+        return false;
+    }
     raise_descriptor_limit();
     log_options(&runtime->options);
-    if (!read_configuration(runtime))
+    if (!configure(runtime))
         return false;
     log_info(SCOPE, "standalone mode configured");
     log_info(SCOPE, "app id: " SLICE_FMT, SLICE_ARG(runtime->options.app_id));
@@ -528,6 +507,7 @@ end(struct runtime *runtime)
         component_table_fini(&runtime->workers[i].kernel_worker.components);
         app_channel_fini(&runtime->workers[i].kernel_worker.app);
         worker_fini(&runtime->workers[i].kernel_worker.worker);
+        settings_unref(TAKE(runtime->workers[i].kernel_worker.settings));
     }
     admin_close(TAKE(runtime->admin));
     if (runtime->host != NULL)
@@ -540,7 +520,10 @@ end(struct runtime *runtime)
     app_free(runtime->app);
     metadata_fini(&runtime->kernel);
     tracing_end(runtime);
-    observe_end(runtime);
+    metrics_attach(NULL, 0);
+    settings_unref(TAKE(runtime->settings));
+    settings_unref(TAKE(runtime->first_settings));
+    free(TAKE(runtime->configuration_error));
 }
 
 static int
@@ -560,6 +543,7 @@ run(struct runtime *runtime)
     if (start(runtime, &load)) {
         log_info(SCOPE, "Loading components…");
         host_start(runtime->host, load);
+        warn_of_idle_scopes(runtime);
         log_info(SCOPE, "Waiting for all outstanding components to be processed…");
         reload_watch_plugins(&runtime->reload);
         ev_run(runtime->loop, 0);
@@ -634,7 +618,7 @@ main(int argc, char **argv)
     case CLI_BAD_USAGE:
         (void)print_help(argv[0], stderr);
         (void)fprintf(stderr, "%.*s\n", (int)message.len, message.data);
-        return 2;
+        return 2; /* as recorded of daprd, where Go's flag packages end with it */
     case CLI_WAIT:
         return wait_for_sidecar(runtime.options.http_port);
     case CLI_FATAL:

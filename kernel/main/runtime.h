@@ -13,6 +13,7 @@
 #include "base/version.h"
 #include "component/host.h"
 #include "config/cli.h"
+#include "config/configuration.h"
 #include "http/h1_server.h"
 #include "main/app_port.h"
 #include "main/ending.h"
@@ -30,12 +31,12 @@ struct runtime_worker {
     struct runtime *runtime;
     struct h1_server *servers[SERVERS_PER_WORKER_MAX];
     size_t server_count;
-    size_t servers_open;
     struct timer drain_timer;
     struct mail drain_mail;
     struct mail drained_mail; /* back to the main thread */
     struct mail attach_mail;
     struct exporter exporters[SPAN_FORMS];
+    struct h1_server *metrics_server; /* one of the servers; NULL: not served here */
 };
 
 struct runtime {
@@ -53,6 +54,11 @@ struct runtime {
     ev_timer ending_timer;
     struct kernel kernel;
     struct app *app; /* settings, places and health of the application */
+    struct settings *settings;          /* counted; in force */
+    struct settings *first_settings;    /* counted; tracing borrows from them */
+    struct configuration configuration; /* that they follow from; lives in their arena */
+    uint32_t configuration_generation;
+    char *configuration_error; /* owned; why the files are not in force; NULL: they are */
     struct runtime_worker *workers;
     unsigned worker_count;
     struct worker_crew crew;       /* of all workers */
@@ -63,7 +69,6 @@ struct runtime {
     struct catalogue catalogue;
     struct host *host;
     struct reload reload;
-    bool hot_reload_is_off;
     bool serves_metrics;
     struct tracing tracing;
     struct admin *admin; /* NULL before it is open, or if it could not be */
@@ -74,8 +79,19 @@ struct runtime {
 /* Reads all resources; NULL: a fatal line (or, for a reload, an error) was logged. The caller's. */
 struct host_load *read_resources(struct runtime *runtime, bool is_reload);
 
+/* Reads the Configuration files at the start. False: a fatal line was logged. */
+bool configure(struct runtime *runtime);
+/* Reads them again: what they say takes effect in place, and if they cannot be used everything
+ * stays as it is. `is_asked`: also if they have not changed. */
+void configure_again(struct runtime *runtime, bool is_asked);
+bool hot_reload_is_on(const struct configuration *configuration);
+/* Warns of secret scopes for stores that are not configured. */
+void warn_of_idle_scopes(const struct runtime *runtime);
+
 /* Binds all listening sockets. False: a fatal line was logged, or the end has begun. */
 bool servers_bind(struct runtime *runtime);
+/* Opens or closes the metrics port while the workers run; a port that cannot be had is logged. */
+void servers_set_metrics(struct runtime *runtime, bool is_on);
 /* Removes socket files. */
 void servers_unlink(struct runtime *runtime);
 

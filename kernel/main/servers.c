@@ -2,6 +2,7 @@
 /* The listening sockets of the API, on every worker. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,13 +38,13 @@ static const struct face grpc_face = { "gRPC",          "API gRPC server",
                                        "grpc",          "dapr.runtime.grpc.api",
                                        grpc_api_handle, true };
 
-/* Hands one socket to one worker. The workers do not run yet. */
+/* Hands one socket to one worker: on its thread, or while it does not run yet. False: it has too
+ * many. */
 static bool
-add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, const struct face *face)
+put_server(struct runtime *runtime, struct runtime_worker *worker, int fd, const struct face *face)
 {
     if (worker->server_count == SERVERS_PER_WORKER_MAX) {
         (void)close(fd); /* never used */
-        log_fatal("dapr.runtime", "Fatal error from runtime: too many listen addresses");
         return false;
     }
     struct h1_config config = h1_config_default();
@@ -52,8 +53,19 @@ add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, const
     config.has_h2c = face->is_grpc || !runtime->options.disable_h2c;
     worker->servers[worker->server_count++] = h1_server_new(
         &worker->kernel_worker.worker, fd, &config, face->handler, &runtime->kernel);
-    worker->servers_open++;
+    if (face == &metrics_face)
+        worker->metrics_server = worker->servers[worker->server_count - 1];
     return true;
+}
+
+/* At the start. */
+static bool
+add_server(struct runtime *runtime, struct runtime_worker *worker, int fd, const struct face *face)
+{
+    bool has_room = put_server(runtime, worker, fd, face);
+    if (!has_room)
+        log_fatal("dapr.runtime", "Fatal error from runtime: too many listen addresses");
+    return has_room;
 }
 
 /* --- TCP ---------------------------------------------------------------------------------------*/
@@ -218,25 +230,75 @@ bind_unix(struct runtime *runtime, const struct face *face)
     return true;
 }
 
-/* One socket on the first worker: whoever asks, asks seldom. */
-static bool
-bind_metrics(struct runtime *runtime)
+/* --- metrics -----------------------------------------------------------------------------------*/
+
+/* One socket on the first worker: whoever asks, asks seldom. -1: it cannot be had, which is logged.
+ */
+static int
+listen_for_metrics(struct runtime *runtime, enum log_level level, const char *prefix)
 {
     const struct options *options = &runtime->options;
     struct slice address = options->metrics_address;
     int fd = listener_bind_tcp(address, options->metrics_port, false);
-    if (fd < 0) {
-        log_fatal("dapr.runtime",
-                  "Fatal error from runtime: failed to listen on " SLICE_FMT
-                  ":%u: listen tcp " SLICE_FMT ":%u: bind: %s",
-                  SLICE_ARG(address), options->metrics_port, SLICE_ARG(address),
-                  options->metrics_port, file_error_words(&runtime->arena, errno));
-        return false;
-    }
-    log_info("dapr.runtime", "metrics server started on " SLICE_FMT ":%u/", SLICE_ARG(address),
-             listener_port(fd));
-    return add_server(runtime, &runtime->workers[0], fd, &metrics_face);
+    if (fd >= 0)
+        log_info("dapr.runtime", "metrics server started on " SLICE_FMT ":%u/", SLICE_ARG(address),
+                 listener_port(fd));
+    else
+        LOG_AT(level, "dapr.runtime",
+               "%sfailed to listen on " SLICE_FMT ":%u: listen tcp " SLICE_FMT ":%u: bind: %s",
+               prefix, SLICE_ARG(address), options->metrics_port, SLICE_ARG(address),
+               options->metrics_port, file_error_words(&runtime->arena, errno));
+    return fd;
 }
+
+static bool
+bind_metrics(struct runtime *runtime)
+{
+    int fd = listen_for_metrics(runtime, LOG_FATAL, "Fatal error from runtime: ");
+    return fd >= 0 && add_server(runtime, &runtime->workers[0], fd, &metrics_face);
+}
+
+struct metrics_mail {
+    struct mail mail;
+    struct runtime_worker *worker;
+    int fd; /* moved; -1: close what is there */
+};
+
+/* Worker. */
+static void
+on_metrics_mail(struct mail *mail)
+{
+    struct metrics_mail *order = container_of(mail, struct metrics_mail, mail);
+    struct runtime_worker *worker = order->worker;
+    struct h1_server *closed = order->fd < 0 ? TAKE(worker->metrics_server) : NULL;
+    if (order->fd >= 0 && !put_server(worker->runtime, worker, order->fd, &metrics_face))
+        log_error("dapr.runtime", "too many listen addresses, metrics are not served");
+    for (size_t i = 0; i < worker->server_count && closed != NULL; i++) {
+        if (worker->servers[i] != closed)
+            continue;
+        worker->servers[i] = worker->servers[--worker->server_count];
+        h1_server_close(TAKE(closed), NULL, NULL);
+    }
+    free(order);
+}
+
+void
+servers_set_metrics(struct runtime *runtime, bool is_on)
+{
+    if (runtime->serves_metrics == is_on)
+        return;
+    int fd = is_on ? listen_for_metrics(runtime, LOG_ERROR, "") : -1;
+    if (is_on && fd < 0)
+        return; /* the next change tries again */
+    runtime->serves_metrics = is_on;
+    struct metrics_mail *order = malloc(sizeof *order);
+    if (order == NULL)
+        abort();
+    *order = (struct metrics_mail){ .worker = &runtime->workers[0], .fd = fd };
+    worker_post(&runtime->workers[0].kernel_worker.worker, &order->mail, on_metrics_mail);
+}
+
+/* --- all ---------------------------------------------------------------------------------------*/
 
 static bool
 bind_face(struct runtime *runtime, const struct face *face, uint16_t port)

@@ -2,6 +2,7 @@
 /* Settings of tracing become a tracer and exporters; see tracing.h. */
 #include "main/tracing.h"
 
+#include "base/log.h"
 #include "http/tls.h"
 #include "main/runtime.h"
 
@@ -85,7 +86,39 @@ tracing_setup(struct runtime *runtime, const struct tracing_settings *settings)
     for (size_t i = 0; i < tracing->exporter_count; i++)
         tracing->exporters[i].delay_ms = settings->delay_ms;
     tracer->is_recording = tracer->logs_spans || tracing->exporter_count > 0;
-    runtime->kernel.tracer = tracer;
+    runtime->settings->tracer = tracer;
+}
+
+static bool
+same_collectors(const struct tracing_settings *a, const struct tracing_settings *b)
+{
+    return slice_eq(a->otel_address, b->otel_address) &&
+           slice_eq(a->otel_protocol, b->otel_protocol) &&
+           a->otel_is_insecure == b->otel_is_insecure && slice_eq(a->zipkin.host, b->zipkin.host) &&
+           a->zipkin.port == b->zipkin.port && slice_eq(a->zipkin.path, b->zipkin.path);
+}
+
+void
+tracing_setup_again(struct runtime *runtime, const struct tracing_settings *spec,
+                    struct settings *settings)
+{
+    const struct tracing *tracing = &runtime->tracing;
+    if (!same_collectors(spec, &runtime->configuration.tracing))
+        log_warn("dapr.runtime.trace",
+                 "other collectors of spans take effect at the next start, going on with those of "
+                 "this one");
+    if (!tracing_is_on(spec))
+        return;
+    struct tracer *tracer = ARENA_NEW(&settings->arena, struct tracer);
+    *tracer = (struct tracer){
+        .sampler = sampler_ratio(spec->ratio, spec->follows_parent),
+        .resource = tracing->tracer.resource,
+        .is_recording = spec->logs_spans || tracing->exporter_count > 0,
+        .logs_spans = spec->logs_spans,
+    };
+    settings->tracer = tracer;
+    log_info("dapr.runtime", "Dapr trace sampler initialized: " SLICE_FMT,
+             SLICE_ARG(words_of(&settings->arena, spec)));
 }
 
 void

@@ -9,6 +9,7 @@
 #include "telemetry/tracer.h"
 
 struct runtime;
+struct settings;
 struct runtime_worker;
 
 struct tracing {
@@ -20,6 +21,10 @@ struct tracing {
 
 /* Before the workers are made. */
 void tracing_setup(struct runtime *runtime, const struct tracing_settings *settings);
+/* A changed Configuration: sampling and spans in the log take effect with `settings`; collectors
+ * are those of the start. */
+void tracing_setup_again(struct runtime *runtime, const struct tracing_settings *spec,
+                         struct settings *settings);
 /* Before the worker starts. */
 void tracing_worker_init(struct runtime_worker *worker);
 /* Worker thread: sends what is left. */

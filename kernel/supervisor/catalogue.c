@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds manifests and indexes them by the component types they can host. Called once at start,
- * before anything is configured, so it must be quick and must not fail as a whole because one
- * plugin is broken.
+ * Finds manifests and indexes them by the component types they can host: at the start, before
+ * anything is configured, so it must be quick and must not fail as a whole because one plugin is
+ * broken; and again when plugins come, change or go.
  */
 #include "supervisor/catalogue.h"
 
@@ -24,6 +24,7 @@ void
 catalogue_init(struct catalogue *catalogue)
 {
     *catalogue = (struct catalogue){ .count = 0 };
+    arena_init(&catalogue->arena);
     map_init(&catalogue->by_type);
     map_init(&catalogue->by_name);
 }
@@ -32,8 +33,9 @@ void
 catalogue_fini(struct catalogue *catalogue)
 {
     for (size_t i = 0; i < catalogue->count; i++)
-        manifest_free(catalogue->manifests[i]);
+        manifest_unref(catalogue->manifests[i]);
     free(catalogue->manifests);
+    arena_fini(&catalogue->arena);
     map_fini(&catalogue->by_type);
     map_fini(&catalogue->by_name);
     *catalogue = (struct catalogue){ .count = 0 };
@@ -84,7 +86,7 @@ add(struct catalogue *catalogue, struct manifest *manifest)
     if (earlier != NULL || catalogue->count == LIMIT_manifests_max) {
         log_warn(SCOPE, "event=plugin_passed_over name=%s file=%s because=%s", manifest->name,
                  manifest->file, earlier == NULL ? "too many plugins" : earlier->file);
-        manifest_free(manifest);
+        manifest_unref(manifest);
         return;
     }
     struct manifest **manifests = realloc(catalogue->manifests,
@@ -98,26 +100,39 @@ add(struct catalogue *catalogue, struct manifest *manifest)
         index_type(catalogue, manifest, &manifest->types[i]);
 }
 
-/* False if there is no such file. */
-static bool
-add_file(struct catalogue *catalogue, const char *path)
+static struct manifest *
+find_file(const struct catalogue *catalogue, const char *path)
 {
-    if (access(path, F_OK) != 0)
-        return false;
+    for (size_t i = 0; i < catalogue->count; i++)
+        if (strcmp(catalogue->manifests[i]->file, path) == 0)
+            return catalogue->manifests[i];
+    return NULL;
+}
+
+/* One that says what it said before is the same object: comparing pointers tells what has changed.
+ */
+static void
+read_file(struct catalogue *catalogue, const struct catalogue *earlier, const char *path)
+{
     struct arena arena;
     struct diag diag;
     struct manifest *manifest = NULL;
+    struct manifest *before = earlier == NULL ? NULL : find_file(earlier, path);
     arena_init(&arena);
     diag_init(&diag, &arena);
-    if (manifest_load(path, &manifest, &diag) == OK) {
-        add(catalogue, manifest);
-    } else {
+    err_t err = manifest_load(path, &manifest, &diag);
+    if (err != OK) {
         catalogue->broken++;
-        log_error(SCOPE, "event=plugin_unreadable error=\"" SLICE_FMT "\"",
-                  SLICE_ARG(diag.message));
+        log_error(SCOPE, "event=plugin_unreadable error=\"" SLICE_FMT "\"%s",
+                  SLICE_ARG(diag.message), before == NULL ? "" : ", what it said before counts on");
     }
+    if (before != NULL && (err != OK || slice_eq(before->source, manifest->source))) {
+        manifest_unref(manifest);
+        manifest = manifest_ref(before);
+    }
+    if (manifest != NULL)
+        add(catalogue, manifest);
     arena_fini(&arena);
-    return true;
 }
 
 static int
@@ -126,28 +141,88 @@ is_not_hidden(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-void
-catalogue_add_folder(struct catalogue *catalogue, const char *path)
+static const char *
+manifest_path(struct arena *arena, const char *folder)
+{
+    return arena_printf(arena, "%s/plugin.yaml", folder).data;
+}
+
+static void
+each_plugin(const char *path, catalogue_folder_fn *fn, void *arg)
 {
     struct arena arena;
     struct dirent **entries = NULL;
     int count = 0;
     arena_init(&arena);
-    if (add_file(catalogue, arena_printf(&arena, "%s/plugin.yaml", path).data))
+    if (access(manifest_path(&arena, path), F_OK) == 0) {
+        fn(arg, path);
         goto out;
+    }
     count = scandir(path, &entries, is_not_hidden, alphasort);
     if (count < 0)
         log_debug(SCOPE, "event=plugin_folder_unreadable path=%s error=\"%s\"", path,
                   strerror(errno));
     for (int i = 0; i < count; i++) {
-        const char *name = entries[i]->d_name;
-        /* Most folders of a wrong path have none. */
-        (void)add_file(catalogue, arena_printf(&arena, "%s/%s/plugin.yaml", path, name).data);
+        fn(arg, arena_printf(&arena, "%s/%s", path, entries[i]->d_name).data);
         free(entries[i]);
     }
 out:
     free(entries);
     arena_fini(&arena);
+}
+
+struct reading {
+    struct catalogue *catalogue;
+    const struct catalogue *earlier; /* NULL at first */
+};
+
+/* Most folders of a wrong path have none. */
+static void
+read_plugin(void *arg, const char *folder)
+{
+    struct reading *reading = arg;
+    struct arena arena;
+    arena_init(&arena);
+    const char *path = manifest_path(&arena, folder);
+    if (access(path, F_OK) == 0)
+        read_file(reading->catalogue, reading->earlier, path);
+    arena_fini(&arena);
+}
+
+static void
+add_folder(struct catalogue *catalogue, const struct catalogue *earlier, const char *path)
+{
+    struct reading reading = { .catalogue = catalogue, .earlier = earlier };
+    text_list_add(&catalogue->arena, &catalogue->folders, slice_str(path));
+    each_plugin(path, read_plugin, &reading);
+}
+
+void
+catalogue_add_folder(struct catalogue *catalogue, const char *path)
+{
+    add_folder(catalogue, NULL, path);
+}
+
+bool
+catalogue_read_again(struct catalogue *catalogue)
+{
+    struct catalogue fresh;
+    catalogue_init(&fresh);
+    for (size_t i = 0; i < catalogue->folders.count; i++)
+        add_folder(&fresh, catalogue, catalogue->folders.items[i].data);
+    bool has_changed = fresh.count != catalogue->count;
+    for (size_t i = 0; i < fresh.count && !has_changed; i++)
+        has_changed = fresh.manifests[i] != catalogue->manifests[i];
+    catalogue_fini(catalogue);
+    *catalogue = fresh;
+    return has_changed;
+}
+
+void
+catalogue_each_folder(const struct catalogue *catalogue, catalogue_folder_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < catalogue->folders.count; i++)
+        each_plugin(catalogue->folders.items[i].data, fn, arg);
 }
 
 const struct manifest *

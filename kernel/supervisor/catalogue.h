@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which plugin hosts which component type: the manifests found in the plugin folders. Control
- * thread while it is filled, any thread afterwards.
+ * Which plugin hosts which component type: the manifests found in the plugin folders. Main thread.
  */
 #ifndef SUPERVISOR_CATALOGUE_H
 #define SUPERVISOR_CATALOGUE_H
@@ -11,10 +10,13 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "config/text_list.h"
 #include "supervisor/manifest.h"
 
 struct catalogue {
-    struct manifest **manifests; /* owned */
+    struct arena arena;
+    struct text_list folders;    /* that were added */
+    struct manifest **manifests; /* counted */
     size_t count;
     size_t broken;      /* manifests that could not be read; each was logged */
     struct map by_type; /* "state.redis/v1" → struct manifest, borrowed */
@@ -29,7 +31,14 @@ void catalogue_fini(struct catalogue *catalogue);
  * be read, are logged and passed over. A folder that does not exist adds nothing. */
 void catalogue_add_folder(struct catalogue *catalogue, const char *path);
 
-/* NULL if there is none. An empty version means v1. */
+/* Reads the folders again: what is there now is found from now on. A manifest that has become
+ * unreadable stays what it was. False if nothing has changed. */
+bool catalogue_read_again(struct catalogue *catalogue);
+/* Every folder where a plugin lies or might. */
+typedef void catalogue_folder_fn(void *arg, const char *folder);
+void catalogue_each_folder(const struct catalogue *catalogue, catalogue_folder_fn *fn, void *arg);
+
+/* NULL if there is none. An empty version means v1. Valid until the next reading. */
 const struct manifest *
 catalogue_find(const struct catalogue *catalogue, struct slice type, struct slice version);
 const struct manifest *catalogue_find_name(const struct catalogue *catalogue, struct slice name);

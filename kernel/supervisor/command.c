@@ -75,6 +75,8 @@ add_paths(struct words *argv, const struct command_args *args)
 {
     const struct manifest *m = args->manifest;
     add_path(argv, ACCESS_EXECUTE, m->folder);
+    if (m->has_other_program) /* which lies elsewhere */
+        add_path(argv, ACCESS_EXECUTE, m->program);
     for (size_t i = 0; i < m->file_count; i++)
         if (m->files[i].path != NULL)
             add_path(argv, m->files[i].access, m->files[i].path);

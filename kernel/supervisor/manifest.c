@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
 
@@ -540,7 +541,9 @@ manifest_parse(struct slice text, const char *path, struct manifest **ret_manife
     struct manifest *m = calloc(1, sizeof *m);
     if (m == NULL)
         abort();
+    m->refs = 1;
     arena_init(&m->arena);
+    m->source = arena_dup(&m->arena, text);
     m->links_max = 1;
     m->file = arena_str(&m->arena, slice_str(path));
     const char *slash = strrchr(path, '/');
@@ -551,7 +554,7 @@ manifest_parse(struct slice text, const char *path, struct manifest **ret_manife
     err_t err = parse(text, m, diag);
     if (err == OK)
         *ret_manifest = TAKE(m);
-    manifest_free(m);
+    manifest_unref(m);
     return err;
 }
 
@@ -592,12 +595,54 @@ manifest_load(const char *path, struct manifest **ret_manifest, struct diag *dia
 }
 
 void
-manifest_free(struct manifest *manifest)
+manifest_unref(struct manifest *manifest)
 {
-    if (manifest == NULL)
+    if (manifest == NULL || --manifest->refs > 0)
         return;
     arena_fini(&manifest->arena);
     free(manifest);
+}
+
+struct manifest *
+manifest_ref(const struct manifest *manifest)
+{
+    struct manifest *counted = (struct manifest *)(uintptr_t)manifest;
+    counted->refs++;
+    return counted;
+}
+
+/* NULL: nothing is wrong with it. */
+static const char *
+program_fault(const struct manifest *manifest, const struct stat *file)
+{
+    if (!S_ISREG(file->st_mode))
+        return "is no file";
+    if (file->st_uid != geteuid() && file->st_uid != 0)
+        return "belongs to another user";
+    if ((file->st_mode & S_IWOTH) != 0)
+        return "can be written by everybody";
+    if (manifest->interpreter == NULL && access(manifest->program, X_OK) != 0)
+        return "cannot be executed";
+    return NULL;
+}
+
+err_t
+manifest_set_program(struct manifest *manifest, struct slice path, struct diag *diag)
+{
+    struct stat file;
+    const char *text = arena_str(&manifest->arena, path);
+    if (path.len == 0 || path.data[0] != '/' || strlen(text) != path.len)
+        return DIAG_FAIL(diag, ERR_CONFIG, "a program is named by its absolute path");
+    char *whole = realpath(text, NULL);
+    if (whole == NULL || stat(whole, &file) != 0) {
+        free(whole);
+        return DIAG_FAIL(diag, ERR_CONFIG, "%s: %s", text, strerror(errno));
+    }
+    manifest->program = arena_str(&manifest->arena, slice_str(whole));
+    manifest->has_other_program = true;
+    free(whole);
+    const char *fault = program_fault(manifest, &file);
+    return fault == NULL ? OK : DIAG_FAIL(diag, ERR_CONFIG, "%s %s", manifest->program, fault);
 }
 
 const struct manifest_type *

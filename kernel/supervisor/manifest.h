@@ -32,7 +32,8 @@
  *
  * `write` on a directory opens all beneath it; on a file, existing or not, its directory, because
  * databases keep journals beside their file. An unknown field is an error: a typing mistake must
- * not silently take a right or a limit away. A manifest is immutable once read; any thread.
+ * not silently take a right or a limit away. A manifest is immutable once read and counted; any
+ * thread reads it.
  */
 #ifndef SUPERVISOR_MANIFEST_H
 #define SUPERVISOR_MANIFEST_H
@@ -69,12 +70,15 @@ struct manifest_file {
 };
 
 struct manifest {
-    struct arena arena; /* all below lives here */
-    const char *file;   /* path of plugin.yaml */
-    const char *folder; /* absolute */
+    unsigned refs;       /* main thread */
+    struct arena arena;  /* all below lives here */
+    struct slice source; /* the text it was read from */
+    const char *file;    /* path of plugin.yaml */
+    const char *folder;  /* absolute */
     const char *name;
     const char *version;
     const char *program;     /* absolute */
+    bool has_other_program;  /* than the file names */
     const char *interpreter; /* absolute, or a bare name; NULL: the program runs by itself */
     struct manifest_type *types;
     size_t type_count;
@@ -96,7 +100,14 @@ manifest_load(const char *path, struct manifest **ret_manifest, struct diag *dia
 /* The same from text; `path` is where it would lie. */
 err_t manifest_parse(struct slice text, const char *path, struct manifest **ret_manifest,
                      struct diag *diag) WARN_UNUSED;
-void manifest_free(struct manifest *manifest);
+/* Counts it; constant is what it says. Main thread, as the next. */
+struct manifest *manifest_ref(const struct manifest *manifest);
+void manifest_unref(struct manifest *manifest); /* NULL is nothing */
+/* Another program in the place of the one it names: a regular file that can be executed, belongs to
+ * this user or to root, and that not everybody can write. ERR_CONFIG with the words. Before anybody
+ * else has the manifest. */
+err_t
+manifest_set_program(struct manifest *manifest, struct slice path, struct diag *diag) WARN_UNUSED;
 
 /* NULL if the plugin does not host it. `type` in any case. */
 const struct manifest_type *

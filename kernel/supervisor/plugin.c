@@ -538,7 +538,7 @@ plugin_new(struct supervisor *supervisor, const struct manifest *manifest, struc
         abort();
     plugin->magic = PLUGIN_MAGIC;
     plugin->supervisor = supervisor;
-    plugin->manifest = manifest;
+    plugin->manifest = manifest_ref(manifest);
     plugin->index = index;
     plugin->name = name;
     plugin->scope = scope;
@@ -571,7 +571,19 @@ plugin_free(struct plugin *plugin)
     free(plugin->last_exit);
     free(plugin->sandbox_active);
     free(plugin->sandbox_missing);
+    manifest_unref(plugin->manifest);
     free(plugin);
+}
+
+void
+plugin_set_manifest(struct plugin *plugin, const struct manifest *manifest)
+{
+    assert(plugin->process == NULL);
+    struct manifest *old = plugin->manifest;
+    (void)pthread_mutex_lock(&plugin->lock);
+    plugin->manifest = manifest_ref(manifest);
+    (void)pthread_mutex_unlock(&plugin->lock);
+    manifest_unref(old);
 }
 
 bool
@@ -638,7 +650,7 @@ plugin_status(struct plugin *plugin, struct arena *arena)
     (void)pthread_mutex_lock(&plugin->lock);
     struct plugin_status status = {
         .name = slice_str(plugin->name),
-        .version = slice_str(plugin->manifest->version),
+        .version = arena_dup(arena, slice_str(plugin->manifest->version)),
         .build = arena_dup(arena, slice_str(plugin->build)),
         .state = plugin->state,
         .reason = arena_dup(arena, slice_str(plugin->reason)),

@@ -23,10 +23,10 @@ enum { PLUGIN_MAGIC = 0x504c5547, TOKEN_HEX_DIGITS = 64 };
 struct plugin {
     unsigned magic;
     struct supervisor *supervisor;
-    const struct manifest *manifest;
-    unsigned index; /* in socket names */
-    char *name;     /* owned, as what is a pointer to char below */
-    char *scope;    /* of its output in the log */
+    struct manifest *manifest; /* counted; changed under the lock */
+    unsigned index;            /* in socket names */
+    char *name;                /* owned, as what is a pointer to char below */
+    char *scope;               /* of its output in the log */
     void *user;
 
     bool is_wanted;
@@ -83,6 +83,8 @@ struct supervisor {
 struct plugin *plugin_new(struct supervisor *supervisor, const struct manifest *manifest,
                           struct slice isolate, unsigned index);
 void plugin_free(struct plugin *plugin);
+/* While no process runs. */
+void plugin_set_manifest(struct plugin *plugin, const struct manifest *manifest);
 /* Kills what runs without waiting for it to end by itself. */
 void plugin_kill(struct plugin *plugin);
 /* plugin.c tells when a plugin is gone. */

@@ -92,12 +92,13 @@ struct supervisor *supervisor_new(struct ev_loop *loop, const struct supervisor_
 void supervisor_free(struct supervisor *supervisor);
 
 /* The plugin of a manifest, made at the first call. `isolate` names the one component it shall host
- * ("" for the process that all components share). The manifest must outlive the supervisor. */
+ * ("" for the process that all components share). It counts the manifest, and has the one it was
+ * made with unless it is gone: then it starts with this one. */
 struct plugin *supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest,
                                  struct slice isolate);
 /* Another plugin of the same name, not started yet, whose generations count on from `plugin`'s:
  * what is to take its place. It is hidden: supervisor_plugin() does not find it. The manifest may
- * be another one, and must outlive it. */
+ * be another one; it is counted. */
 struct plugin *supervisor_successor(struct supervisor *supervisor, struct plugin *plugin,
                                     const struct manifest *manifest);
 /* From now on `successor` is found by the name, and `plugin` is not. */

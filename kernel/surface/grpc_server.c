@@ -205,7 +205,7 @@ grpc_api_handle(struct http_exchange *x)
     if (answer == grpc_health) {
         answer(&rpc); /* suspends */
     } else if (begin_trace(&rpc, answer == answer_dapr) && check_token(&rpc)) {
-        is_logged = kernel->api_log.is_enabled && log_threshold <= LOG_INFO;
+        is_logged = settings_of(x->task)->api_log.is_enabled && log_threshold <= LOG_INFO;
         answer(&rpc); /* suspends */
     }
     task_deadline_pop(x->task, outer);

@@ -126,7 +126,7 @@ answer_metadata(struct rpc *rpc, struct slice components)
     actors.placement = pb_string(rq->arena, SLICE("placement: disconnected"));
     response.id = pb_string(rq->arena, rq->kernel->app_id);
     response.runtime_version = pb_string(rq->arena, rq->kernel->version);
-    const struct text_list *features = &rq->kernel->enabled_features;
+    const struct text_list *features = &settings_of(rq->task)->enabled_features;
     response.enabled_features = ARENA_ARRAY(rq->arena, char *, features->count + 1);
     for (size_t i = 0; i < features->count; i++)
         response.enabled_features[response.n_enabled_features++] = pb_string(rq->arena,

@@ -98,7 +98,7 @@ put_extended(struct http_json_writer *writer)
 static void
 put_features(struct http_json_writer *writer)
 {
-    const struct text_list *features = &writer->call->rq.kernel->enabled_features;
+    const struct text_list *features = &settings_of(writer->call->rq.task)->enabled_features;
     if (features->count == 0)
         return;
     for (size_t i = 0; i < features->count; i++) {

@@ -26,7 +26,7 @@ decoded(struct arena *arena, struct slice path)
 static void
 count(struct http_call *call, int status, uint64_t took_ns)
 {
-    const struct path_rules *rules = &call->rq.kernel->path_rules;
+    const struct path_rules *rules = &settings_of(call->rq.task)->path_rules;
     const struct http_exchange *x = call->x;
     char digits[OBSERVE_NUMBER_BYTES];
     struct slice path = SLICE_EMPTY;
@@ -46,7 +46,7 @@ count(struct http_call *call, int status, uint64_t took_ns)
 static bool
 is_logged(const struct http_call *call)
 {
-    const struct api_log_settings *settings = &call->rq.kernel->api_log;
+    const struct api_log_settings *settings = &settings_of(call->rq.task)->api_log;
     if (!settings->is_enabled || !call->is_past_guard || log_threshold > LOG_INFO)
         return false;
     struct slice rpc = slice_str(call->rpc);
@@ -58,7 +58,7 @@ log_call(struct http_call *call, int status, uint64_t took_ns)
 {
     struct arena *arena = call->rq.arena;
     struct slice method = slice_str(call->rpc);
-    if (!call->rq.kernel->api_log.obfuscates_urls)
+    if (!settings_of(call->rq.task)->api_log.obfuscates_urls)
         method = arena_printf(arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(call->x->method),
                               SLICE_ARG(decoded(arena, call->x->path)));
     observe_log(call->x, &(struct observed_call){ .scope = "dapr.runtime.http-info",
@@ -119,8 +119,10 @@ http_metrics_handle(struct http_exchange *x)
     if (offload_run(x->task, sample_process, &samples) == ERR_OVERLOADED) /* suspends */
         process_sample(&samples);
     rq.kernel->sample(&rq, &samples); /* suspends */
-    if (http_reply_start(x, 200, &type, 1, HTTP_LENGTH_UNKNOWN) != OK)
-        return; /* nobody reads */
-    if (exposition_write(rq.kernel->metrics, &samples, rq.arena, put, x) == OK)
+    struct settings *settings = settings_ref(kernel_worker_of(x->task)->settings);
+    if (settings->metrics != NULL && /* else they have just been turned off, and we are cut off */
+        http_reply_start(x, 200, &type, 1, HTTP_LENGTH_UNKNOWN) == OK &&
+        exposition_write(settings->metrics, &samples, rq.arena, put, x) == OK)
         (void)http_reply_end(x); /* nothing follows that it could spoil */
+    settings_unref(settings);
 }

@@ -18,7 +18,7 @@ observe_number(char text[OBSERVE_NUMBER_BYTES], uint64_t value)
 void
 observe_error(const struct request *rq)
 {
-    if (!rq->kernel->records_error_codes)
+    if (!settings_of(rq->task)->records_error_codes)
         return;
     const struct slice labels[] = { error_category(rq->error.err),
                                     slice_str(err_info(rq->error.err)->code) };

@@ -70,6 +70,7 @@ struct shard {
 };
 
 struct metrics {
+    atomic_uint refs;
     struct slice app_id;
     unsigned shard_count;
     struct metric_bounds latency;
@@ -89,6 +90,7 @@ metrics_new(const struct metrics_config *config)
                                             config->shard_count * sizeof metrics->shards[0]);
     if (metrics == NULL)
         abort();
+    atomic_init(&metrics->refs, 1);
     metrics->app_id = config->app_id;
     metrics->shard_count = config->shard_count;
     if (getrandom(&metrics->seed, sizeof metrics->seed, GRND_NONBLOCK) < 0)
@@ -103,10 +105,19 @@ metrics_new(const struct metrics_config *config)
     return metrics;
 }
 
-void
-metrics_free(struct metrics *metrics)
+struct metrics *
+metrics_ref(struct metrics *metrics)
 {
-    if (metrics == NULL)
+    /* Relaxed: who counts has a reference already. */
+    atomic_fetch_add_explicit(&metrics->refs, 1, memory_order_relaxed);
+    return metrics;
+}
+
+void
+metrics_unref(struct metrics *metrics)
+{
+    /* Release what this thread counted, acquire what the others did, then free. */
+    if (metrics == NULL || atomic_fetch_sub_explicit(&metrics->refs, 1, memory_order_acq_rel) > 1)
         return;
     for (unsigned i = 0; i < metrics->shard_count; i++) {
         for (size_t group = 0; group < METRIC_GROUPS; group++) {

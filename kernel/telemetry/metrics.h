@@ -93,9 +93,12 @@ struct metrics_config {
     size_t latency_count;       /* at most METRIC_BOUNDS_MAX */
 };
 
+/* One reference. */
 struct metrics *metrics_new(const struct metrics_config *config);
-/* No thread counts any more. */
-void metrics_free(struct metrics *metrics);
+/* Any thread; returns metrics. */
+struct metrics *metrics_ref(struct metrics *metrics);
+/* Any thread; NULL is nothing. With the last reference no thread counts any more. */
+void metrics_unref(struct metrics *metrics);
 struct slice metrics_app_id(const struct metrics *metrics);
 
 /* This thread counts in that shard from now on; NULL: nowhere. */

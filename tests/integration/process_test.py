@@ -156,6 +156,56 @@ def log_form():
         need({"time", "level", "msg", "app_id", "scope", "type", "ver"} <= set(json.loads(line)), line)
 
 
+@test("lines go to a file too, which is opened anew at SIGHUP", "§1")
+def log_file():
+    folder = Folder()
+    path = folder / "sidecar.log"
+    sidecar = Sidecar(MEM, folder=folder, flags=["--log-file", path])
+
+    def text(name):
+        with open(name) as f:
+            return f.read()
+
+    eventually(lambda: text(path) == sidecar.log() != "", "the same lines")
+    os.rename(path, path + ".1")
+    sidecar.signal(signal.SIGHUP)
+    eventually(lambda: os.path.exists(path) and "hangup" in text(path), "it goes on in a new file")
+    equal(sidecar.stop(), 0)
+    equal(text(path + ".1") + text(path), sidecar.log(), "no line is lost")
+    log = fails(MEM, flags=["--log-file", "/nonexistent/sidecar.log"])
+    contains(log, "Fatal error from runtime: failed to open the log file /nonexistent/sidecar.log: no such file")
+
+
+@test("ten thousand components of one type are created, changed and served", "§5")
+def ten_thousand():
+    count = 10000
+    folder = Folder()
+    os.mkdir(folder / "yaml")
+
+    def write(metadata):
+        chosen = [f"c{i}" for i in range(count)] if metadata is not None else ["c0"]
+        text = "---\n".join(component(name, "state.in-memory", metadata or ()) for name in chosen)
+        folder.write("yaml/.all", text)
+        os.rename(folder / "yaml/.all", folder / "yaml/all.yaml")
+
+    write(())
+    sidecar = Sidecar(folder=folder, wait=False, flags=["--resources-path", folder / "yaml"])
+    sidecar.wait_ready(60)
+    need("level=error" not in sidecar.log(), sidecar.log()[-2000:])
+    for i in (0, count // 2, count - 1):
+        equal(Store(sidecar, f"c{i}").save("k", i).status, 204, f"c{i}")
+    write([("note", "changed")])
+    eventually(lambda: sidecar.log().count("Component updated: ") == count, "all are changed", 60)
+    need("level=error" not in sidecar.log(), sidecar.log()[-2000:])
+    for i in (0, count // 2, count - 1):
+        equal(Store(sidecar, f"c{i}").get("k").json, i, f"c{i}")
+    write(None)
+    eventually(lambda: sidecar.log().count("Component removed: ") == count - 1, "all but one are gone", 60)
+    equal(Store(sidecar, "c0").get("k").json, 0)
+    equal(names(sidecar), ["c0"])
+    equal(sidecar.stop(), 0)
+
+
 # --- readiness --------------------------------------------------------------------------------------------------------
 
 

@@ -220,9 +220,6 @@ def swap_fails():
     code, out, err = remora("plugin", "swap", "in-memory", *here)
     equal((code, out), (1, ""))
     need("plugin.yaml" in err, err)
-    code, out, err = remora("plugin", "swap", "in-memory", "--exe", "/bin/true", *here)
-    equal((code, out), (1, ""))
-    need("replace the file" in err, err)
     equal(sidecar.call("GET", "/v1.0/state/mem/k").body, b"7")
     need(f"\npid           {before}\n" in run("plugin", "describe", "in-memory"), "the process that was there")
 

@@ -225,7 +225,7 @@ fixture_fini(struct fixture *f)
     CHECK_EQ_INT(f->closed, f->listened);
     CHECK_EQ_INT(waitpid(-1, NULL, WNOHANG), -1); /* no child, so no zombie */
     supervisor_free(f->supervisor);
-    manifest_free(f->manifest);
+    manifest_unref(f->manifest);
     rundir_close(&f->rundir);
     arena_fini(&f->arena);
 }

@@ -3,10 +3,12 @@
  * remora, the command line for running sidecars: finds one, asks its admin socket, prints what it
  * says. Exit codes: 0 done, 1 it could not be done, 2 the command line makes no sense.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/slice.h"
 #include "client.h"
@@ -135,10 +137,27 @@ run_plugin_restart(struct invocation *in, struct client *client)
                         show_restarted);
 }
 
+/* The kernel is somewhere else, and its programs are named by absolute paths. */
+static bool
+make_absolute(struct invocation *in)
+{
+    if (in->executable == NULL)
+        return true;
+    char *path = realpath(in->executable, NULL);
+    if (path == NULL) {
+        complain("%s: %s", in->executable, strerror(errno));
+        return false;
+    }
+    in->executable = path; /* until the program ends */
+    return true;
+}
+
 /* Waits for its end: the feed is joined before the order is given. */
 static int
 run_plugin_swap(struct invocation *in, struct client *client)
 {
+    if (!make_absolute(in))
+        return EXIT_NOT_DONE;
     if (!client_subscribe(client, &in->location) ||
         ask(in, client, REMORA__ADMIN__V1__METHOD__METHOD_SWAP_PLUGIN) == NULL)
         return EXIT_NOT_DONE;
@@ -244,7 +263,7 @@ print_help(FILE *to)
                 "      --run-dir DIR      its run directory, or what it was given as --run-dir\n"
                 "  -n, --lines N          plugin logs: at most the last N lines\n"
                 "  -f, --follow           events: go on until the sidecar ends\n"
-                "      --exe PATH         plugin swap: the new program\n"
+                "      --exe PATH         plugin swap: a program other than the manifest's\n"
                 "  -h, --help             this text\n"
                 "\n"
                 "Without --socket and --run-dir the newest running sidecar of yours is meant.\n"

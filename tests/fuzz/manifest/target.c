@@ -71,7 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         use(m, slice_first(text, 100), &arena);
     else
         assert(slice_has_prefix(diag.message, SLICE("/usr/plugin.yaml:")));
-    manifest_free(m);
+    manifest_unref(m);
     output_init(&output);
     output_feed(&output, slice_first(text, size / 2), on_line, NULL);
     output_feed(&output, slice_from(text, size / 2), on_line, NULL);

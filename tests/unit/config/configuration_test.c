@@ -114,6 +114,17 @@ TEST(what_a_later_file_sets_replaces_what_an_earlier_one_set)
     CHECK_SLICE_IS(configuration.tracing.sampling_rate, "0");
 }
 
+TEST(name_and_texts_tell_one_reading_from_the_next)
+{
+    CHECK_OK(check_text("metadata: {name: mine}\nspec: {tracing: {samplingRate: '0'}}\n"));
+    CHECK_EQ_STR(configuration.name.data, "mine");
+    REQUIRE(configuration.sources.count == 1);
+    CHECK(slice_has_prefix(configuration.sources.items[0], SLICE("metadata: {name: mine}\n")));
+    CHECK_OK(check_text("spec: {}\n"));
+    CHECK_EQ_INT(configuration.name.len, 0);
+    CHECK_EQ_STR(configuration.sources.items[0].data, "spec: {}\n");
+}
+
 TEST(scopes_that_make_no_sense_end_the_start)
 {
     static const char *const texts[][2] = {

@@ -3,6 +3,7 @@
 #include "supervisor/catalogue.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -52,6 +53,63 @@ TEST(types_are_found_and_the_first_wins)
     char huge[1000];
     memset(huge, 'a', sizeof huge);
     CHECK(catalogue_find(&catalogue, slice_of(huge, sizeof huge), SLICE_EMPTY) == NULL);
+    catalogue_fini(&catalogue);
+}
+
+static void
+count_folder(void *arg, const char *folder)
+{
+    CHECK(folder[0] == '/');
+    ++*(int *)arg;
+}
+
+TEST(plugins_come_change_and_go)
+{
+    char base[256], path[300];
+    int folders = 0;
+    snprintf(base, sizeof base, "%s", test_dir());
+    put(base, "a", "one", "state.one");
+    put(base, "b", "two", "state.two");
+    struct catalogue catalogue;
+    catalogue_init(&catalogue);
+    catalogue_add_folder(&catalogue, base);
+    const struct manifest *one = catalogue_find_name(&catalogue, SLICE("one"));
+    CHECK(!catalogue_read_again(&catalogue));
+    CHECK(catalogue_find_name(&catalogue, SLICE("one")) == one); /* the same object */
+    put(base, "c", "three", "state.three");
+    struct manifest *two = manifest_ref(catalogue_find_name(&catalogue, SLICE("two")));
+    CHECK(catalogue_read_again(&catalogue));
+    CHECK(catalogue_find(&catalogue, SLICE("state.three"), SLICE("v1")) != NULL);
+    snprintf(path, sizeof path, "%s/b/plugin.yaml", base);
+    REQUIRE(unlink(path) == 0);
+    snprintf(path, sizeof path, "%s/b", base);
+    REQUIRE(rmdir(path) == 0);
+    CHECK(catalogue_read_again(&catalogue));
+    CHECK(catalogue_find_name(&catalogue, SLICE("two")) == NULL);
+    CHECK_EQ_STR(two->name, "two"); /* who has it keeps it */
+    manifest_unref(two);
+    put(base, "b", "two", "state.second");
+    CHECK(catalogue_read_again(&catalogue));
+    CHECK(catalogue_find(&catalogue, SLICE("state.second"), SLICE("v1")) != NULL);
+    catalogue_each_folder(&catalogue, count_folder, &folders);
+    CHECK_EQ_INT(folders, 3);
+    catalogue_fini(&catalogue);
+}
+
+TEST(a_manifest_that_breaks_stays_what_it_was)
+{
+    char base[256];
+    snprintf(base, sizeof base, "%s", test_dir());
+    FILE *file = fopen(put(base, "a", "one", "state.one"), "r+");
+    REQUIRE(file != NULL);
+    struct catalogue catalogue;
+    catalogue_init(&catalogue);
+    catalogue_add_folder(&catalogue, base);
+    REQUIRE(ftruncate(fileno(file), 10) == 0);
+    fclose(file);
+    CHECK(!catalogue_read_again(&catalogue));
+    CHECK_EQ_INT(catalogue.broken, 1);
+    CHECK(catalogue_find(&catalogue, SLICE("state.one"), SLICE("v1")) != NULL);
     catalogue_fini(&catalogue);
 }
 

@@ -65,7 +65,7 @@ build(const char *more, const struct command_path *paths, size_t path_count)
         .parent = 7,
     };
     struct command command = command_build(&args, &arena);
-    manifest_free(m);
+    manifest_unref(m);
     return command;
 }
 

@@ -2,6 +2,9 @@
 /* Manifests: what is read, what is refused, and in which words. */
 #include "supervisor/manifest.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "test.h"
 
 #define HEAD "apiVersion: remora.io/v1\nkind: Plugin\nname: x\nversion: 1.0\nexec: x\n"
@@ -89,7 +92,7 @@ TEST(a_full_manifest_is_read)
     CHECK_EQ_U64(m->memory_bytes, 64 << 20);
     CHECK_EQ_U64(m->open_files, 100);
     CHECK_EQ_U64(m->processes, 5);
-    manifest_free(m);
+    manifest_unref(m);
 }
 
 TEST(nothing_is_granted_by_default)
@@ -102,7 +105,7 @@ TEST(nothing_is_granted_by_default)
     CHECK(!manifest_grants(m, SLICE("state")));
     CHECK_EQ_INT(m->links_max, 1);
     CHECK_EQ_U64(m->memory_bytes, 0);
-    manifest_free(m);
+    manifest_unref(m);
 }
 
 TEST(types_are_found_in_any_case_by_version)
@@ -111,7 +114,7 @@ TEST(types_are_found_in_any_case_by_version)
     CHECK(manifest_find_type(m, SLICE("STATE.X"), SLICE("V2")) == &m->types[0]);
     CHECK(manifest_find_type(m, SLICE("state.x"), SLICE("v3")) == NULL);
     CHECK(manifest_find_type(m, SLICE("state.y"), SLICE("v1")) == NULL);
-    manifest_free(m);
+    manifest_unref(m);
 }
 
 TEST(what_is_wrong_is_said_with_its_line)
@@ -212,7 +215,7 @@ TEST(a_type_may_ask_for_the_environment_of_the_sidecar)
     CHECK(m->types[0].wants_environment);
     CHECK(!m->types[1].wants_environment);
     CHECK(!m->types[2].wants_environment);
-    manifest_free(m);
+    manifest_unref(m);
     check_refused(HEAD "types:\n- {type: a.x, environment: all}\n", 7, "none or sidecar");
 }
 
@@ -226,5 +229,59 @@ TEST(a_file_that_is_replaced_opens_its_folder)
     char *here = getcwd(NULL, 0);
     CHECK_EQ_STR(manifest_path_of(&m->files[0], SLICE("secrets.json"), &arena), here);
     free(here);
-    manifest_free(m);
+    manifest_unref(m);
+}
+
+static err_t
+set_program(struct manifest *m, const char *path, struct diag *diag)
+{
+    diag_init(diag, &arena);
+    return manifest_set_program(m, slice_str(path), diag);
+}
+
+TEST(another_program_may_take_the_place_of_the_one_that_is_named)
+{
+    char path[300], link[310];
+    struct diag diag;
+    struct manifest *m = read_ok(HEAD TYPES);
+    snprintf(path, sizeof path, "%s/program", test_dir());
+    snprintf(link, sizeof link, "%s.link", path);
+    FILE *file = fopen(path, "w");
+    REQUIRE(file != NULL && fclose(file) == 0 && symlink(path, link) == 0);
+    REQUIRE(chmod(path, 0644) == 0);
+    CHECK_EQ_INT(set_program(m, path, &diag), ERR_CONFIG);
+    CHECK(slice_has_suffix(diag.message, SLICE("cannot be executed")));
+    REQUIRE(chmod(path, 0757) == 0);
+    CHECK_EQ_INT(set_program(m, path, &diag), ERR_CONFIG);
+    CHECK(slice_has_suffix(diag.message, SLICE("can be written by everybody")));
+    CHECK_EQ_INT(set_program(m, "program", &diag), ERR_CONFIG);
+    CHECK_EQ_INT(set_program(m, "", &diag), ERR_CONFIG);
+    CHECK_EQ_INT(set_program(m, test_dir(), &diag), ERR_CONFIG);
+    CHECK(slice_has_suffix(diag.message, SLICE("is no file")));
+    CHECK_EQ_INT(set_program(m, "/nonexistent/program", &diag), ERR_CONFIG);
+    CHECK(slice_find(diag.message, SLICE("No such file")) >= 0);
+    manifest_unref(m);
+    m = read_ok(HEAD TYPES);
+    CHECK(!m->has_other_program);
+    REQUIRE(chmod(path, 0755) == 0);
+    CHECK_OK(set_program(m, link, &diag));
+    CHECK(slice_has_suffix(slice_str(m->program), SLICE("/program"))); /* not the link */
+    CHECK(m->has_other_program);
+    manifest_unref(m);
+    m = read_ok("apiVersion: remora.io/v1\nkind: Plugin\nname: x\nversion: 1.0\nexec: x.py\n"
+                "interpreter: python3\n" TYPES);
+    REQUIRE(chmod(path, 0644) == 0);
+    CHECK_OK(set_program(m, path, &diag)); /* a script is only read */
+    manifest_unref(m);
+}
+
+TEST(a_manifest_lives_as_long_as_somebody_counts_it)
+{
+    struct manifest *m = read_ok(HEAD TYPES), *same = manifest_ref(m);
+    CHECK(same == m);
+    manifest_unref(m);
+    CHECK_EQ_STR(same->name, "x");
+    CHECK(slice_has_suffix(same->source, SLICE("- type: state.x\n")));
+    manifest_unref(same);
+    manifest_unref(NULL);
 }

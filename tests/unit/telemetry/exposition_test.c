@@ -45,7 +45,7 @@ static void
 end(void)
 {
     metrics_attach(NULL, 0);
-    metrics_free(metrics);
+    metrics_unref(metrics);
     buf_fini(&out);
     arena_fini(&arena);
 }

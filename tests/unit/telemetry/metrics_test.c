@@ -22,7 +22,7 @@ static void
 end(void)
 {
     metrics_attach(NULL, 0);
-    metrics_free(metrics);
+    metrics_unref(metrics);
 }
 
 static uint64_t

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a Configuration decides and may decide anew while the sidecar works: one generation of it.
+ * Immutable once published and counted, so that nobody needs a lock: each worker has a reference of
+ * its own, which it exchanges for the next generation when a message tells it to.
+ */
+#ifndef API_SETTINGS_H
+#define API_SETTINGS_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "config/observing.h"
+#include "config/secret_scope.h"
+#include "config/text_list.h"
+#include "telemetry/metrics.h"
+#include "telemetry/path_label.h"
+#include "telemetry/tracer.h"
+
+struct kernel_worker;
+
+struct settings {
+    atomic_uint refs;
+    struct arena arena;                 /* all below lives here */
+    struct secret_scopes secret_scopes; /* what the application may read */
+    struct text_list enabled_features;
+    struct api_log_settings api_log;
+
+    const struct tracer *tracer; /* NULL: trace contexts are handed on, there are no spans */
+
+    struct metrics *metrics; /* counted; NULL: nothing is counted */
+    size_t bucket_count;     /* those of the metrics; 0: the default ones */
+    const uint64_t *buckets;
+    struct path_rules path_rules;
+    bool records_error_codes;
+};
+
+/* One reference; to be filled in. */
+struct settings *settings_new(void);
+/* Any thread; returns settings. */
+struct settings *settings_ref(struct settings *settings);
+/* Any thread; NULL is nothing. */
+void settings_unref(struct settings *settings);
+
+/* Any thread: the worker works with them from its next turn on. */
+void settings_publish(struct settings *settings, struct kernel_worker *worker);
+
+#endif
