@@ -10,14 +10,30 @@ struct attempt {
     struct component *component;
     struct link_args args;
     struct component_call *call;
+    bool was_lost; /* the attempt before, with the plugin */
 };
+
+/* What was under way when a plugin ended may be what ended it, and would do so again. One at a time
+ * is repeated, so that it takes none of the others with it once more. False: it took too long. */
+static bool
+enter_alone(struct task *t, struct component *component)
+{
+    uint64_t outer = task_deadline_push(t, LIMIT_suspect_wait_ms);
+    bool is_alone = gate_enter(t, &component->suspects, 1) == OK; /* suspends */
+    task_deadline_pop(t, outer);
+    return is_alone;
+}
 
 static err_t
 attempt(struct task *t, void *arg)
 {
     struct attempt *op = arg;
     component_call_finish(t, op->call); /* of the attempt before */
+    bool is_alone = op->was_lost && enter_alone(t, op->component);
     err_t err = component_call(t, op->component, &op->args, op->call);
+    if (is_alone)
+        gate_leave(&op->component->suspects, 1);
+    op->was_lost = err == ERR_PLUGIN_UNKNOWN;
     const struct frame_status *status = &op->call->bus.call.status;
     if (err == OK && status->code != GRPC_OK &&
         status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&

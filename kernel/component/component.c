@@ -183,6 +183,7 @@ component_publish(struct component_table *table, struct component_facts *facts, 
             abort();
         component->refs = 1;
         list_init(&component->waiters);
+        gate_init(&component->suspects, 1, LIMIT_tasks_max);
         (void)map_put(&table->by_name, facts->name, component); /* was not there */
     } else {
         table->kind_count[component->facts->kind]--;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "async/gate.h"
 #include "async/latch.h"
 #include "async/task.h"
 #include "base/list.h"
@@ -78,6 +79,7 @@ struct component {
     struct latch *writes;          /* counted by us and by writes under way; NULL: they are held */
     const char *away_reason;       /* constant text; why link is NULL */
     struct list waiters;           /* tasks waiting for the link, or to write */
+    struct gate suspects;          /* lets one at a time repeat what was lost with its plugin */
 };
 
 struct component_table {

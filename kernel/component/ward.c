@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "async/listener.h"
+#include "base/inject.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "component/dock.h"
@@ -543,7 +544,8 @@ watch_need(struct ward *ward)
     if (is_needed(ward) || ward->is_retired) {
         ev_timer_stop(loop, &ward->idle);
     } else if (!ev_is_active(&ward->idle) && plugin_state(ward->plugin) == PLUGIN_READY) {
-        ev_timer_set(&ward->idle, LIMIT_plugin_idle_ms / 1000.0, 0.);
+        unsigned idle_ms = inject(INJECT_plugin_idle) ? 10 : LIMIT_plugin_idle_ms;
+        ev_timer_set(&ward->idle, idle_ms / 1000.0, 0.);
         ev_timer_start(loop, &ward->idle);
     }
 }

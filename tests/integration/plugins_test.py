@@ -133,6 +133,45 @@ def more_types():
     bed.end()
 
 
+@test("a read that ends its plugin takes none of those beside it along when all are repeated", "EXPERIMENT-crash")
+def suspects():
+    tests = os.path.join(remora.BUILD, "tests", "plugins")
+    sidecar = remora.Sidecar(component("store", "state.hostile"), flags=["--plugins-path", os.path.join(remora.BUILD, "plugins"),
+                                                                         "--plugins-path", tests])
+    for _ in range(3):
+        plugin = sidecar.plugin_pid("hostile")
+        os.kill(plugin, signal.SIGSTOP)
+        connections = [sidecar.connect() for _ in range(9)]
+        for i, connection in enumerate(connections):
+            connection.send(remora.request_bytes("GET", f"/v1.0/state/store/{'plain' if i else 'crash'}"))
+            equal(sidecar.healthz(), 204, "it has been sent")
+        os.kill(plugin, signal.SIGCONT)
+        equal([connection.reply().status for connection in connections], [500] + [200] * 8)
+        for connection in connections:
+            connection.close()
+    sidecar.end()
+
+
+@test("a plugin that no component needs any more ends, and starts again for the next one", "ARCH-3")
+def idle():
+    bed = Bed("memory", "file", env={"PATH": os.environ["PATH"], "INJECT": "plugin_idle:1"})
+    for generation in (2, 3):
+        bed.remove("file.yaml")
+        bed.gone("file")
+        bed.eventually(lambda: not bed.generations("sqlite"), "its process ends")
+        bed.logged("no component needs it")
+        equal(bed.store("memory").save("k", 1).status, 204, "the other plugin")
+        # What was installed meanwhile is what starts.
+        version = bed.put_manifest("sqlite")
+        bed.write("file.yaml", bed.yaml("file"))
+        bed.ready("file")
+        bed.eventually(lambda: bed.plugin("sqlite")["version"] == version, version)
+        equal(bed.store("file").save("k", 1).status, 204)
+        need(bed.plugin("sqlite")["generation"] >= generation, "another process")
+    equal(len(bed.generations("in-memory")), 1)
+    bed.end()
+
+
 @test("a change that failed is tried again without another file event", "RELOAD-12")
 def tried_again():
     port = remora.free_port()

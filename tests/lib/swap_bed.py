@@ -23,7 +23,7 @@ def built(plugin):
 
 
 class Bed:
-    def __init__(self, *stores, workers=1, flags=(), wait=True, resources=None):
+    def __init__(self, *stores, workers=1, flags=(), wait=True, resources=None, env=None):
         self.folder = remora.Folder()
         self.plugins = self.folder / "plugins"
         self.resources = self.folder / "yaml"
@@ -36,7 +36,7 @@ class Bed:
             resources = {f"{store}.yaml": self.yaml(store) for store in stores}
         for name, text in resources.items():
             self.write(name, text)
-        self.sidecar = remora.Sidecar(folder=self.folder, wait=wait, flags=[
+        self.sidecar = remora.Sidecar(folder=self.folder, wait=wait, env=env, flags=[
             "--resources-path", self.resources, "--plugins-path", self.plugins, "--workers", str(workers),
             *flags])
         self.address = self.sidecar.address
