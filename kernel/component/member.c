@@ -205,6 +205,7 @@ member_assign(struct member *member, bool *ret_is_allowed)
     if (!resolve(member))
         return false;
     member->ward = ward_for(host, manifest, isolation(spec));
+    plugin_renew_manifest(member->ward->plugin, manifest);
     for (size_t i = 0; i < spec->value_count; i++)
         if (spec->values[i].secret_name.len == 0)
             *ret_is_allowed &= plugin_allow_metadata(member->ward->plugin, spec->values[i].name,

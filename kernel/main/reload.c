@@ -53,7 +53,7 @@ reload_watch_plugins(struct reload *reload)
         watch_folder(&reload->watch, runtime->catalogue.folders.items[i].data, WATCH_PLUGINS, true);
     catalogue_each_folder(&runtime->catalogue, watch_plugin_folder, &reload->watch);
     for (size_t i = 0; (plugin = host_plugin_at(runtime->host, i)) != NULL; i++)
-        watch_folder(&reload->watch, plugin_manifest(plugin)->folder, WATCH_PLUGIN, false);
+        watch_folder(&reload->watch, plugin_manifest(plugin)->folder, WATCH_PLUGIN, true);
     host_each_secret_file(runtime->host, watch_secret_file, &reload->watch);
 }
 
@@ -221,9 +221,9 @@ static void
 read_catalogue(struct reload *reload)
 {
     reload->has_new_plugins = false;
+    reload_watch_plugins(reload); /* first: what comes while we read is an event then */
     if (catalogue_read_again(&reload->runtime->catalogue))
         host_plugins_changed(reload->runtime->host);
-    reload_watch_plugins(reload);
 }
 
 /* Those of `names`, which is emptied. */
@@ -322,6 +322,8 @@ on_reconcile(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct reload *reload = timer->data;
     log_debug(SCOPE ".reconciler", "Running scheduled Component reconcile");
+    struct runtime *runtime = reload->runtime;
+    servers_set_metrics(runtime, runtime->settings->metrics != NULL); /* if it could not be had */
     struct map failed = reload->failed; /* one that fails at once is entered anew */
     map_init(&reload->failed);
     swap_plugins(reload, &failed);

@@ -325,7 +325,6 @@ init_workers(struct runtime *runtime)
         struct runtime_worker *worker = &runtime->workers[i];
         worker->runtime = runtime;
         worker->kernel_worker.kernel = &runtime->kernel;
-        worker->kernel_worker.settings = settings_ref(runtime->settings);
         component_table_init(&worker->kernel_worker.components);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         if (worker_init(&worker->kernel_worker.worker, i) != OK) {
@@ -334,6 +333,7 @@ init_workers(struct runtime *runtime)
             runtime->worker_count = i;
             return false;
         }
+        worker->kernel_worker.settings = settings_ref(runtime->settings);
         worker->kernel_worker.worker.user = &worker->kernel_worker;
         worker->kernel_worker.worker.crew = &runtime->crew;
         tracing_worker_init(worker);

@@ -576,10 +576,11 @@ plugin_free(struct plugin *plugin)
 }
 
 void
-plugin_set_manifest(struct plugin *plugin, const struct manifest *manifest)
+plugin_renew_manifest(struct plugin *plugin, const struct manifest *manifest)
 {
-    assert(plugin->process == NULL);
     struct manifest *old = plugin->manifest;
+    if (!plugin_is_gone(plugin) || old == manifest || old->has_other_program)
+        return;
     (void)pthread_mutex_lock(&plugin->lock);
     plugin->manifest = manifest_ref(manifest);
     (void)pthread_mutex_unlock(&plugin->lock);

@@ -83,8 +83,6 @@ struct supervisor {
 struct plugin *plugin_new(struct supervisor *supervisor, const struct manifest *manifest,
                           struct slice isolate, unsigned index);
 void plugin_free(struct plugin *plugin);
-/* While no process runs. */
-void plugin_set_manifest(struct plugin *plugin, const struct manifest *manifest);
 /* Kills what runs without waiting for it to end by itself. */
 void plugin_kill(struct plugin *plugin);
 /* plugin.c tells when a plugin is gone. */

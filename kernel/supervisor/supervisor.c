@@ -100,8 +100,6 @@ supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest
 {
     struct supervisor *s = supervisor;
     struct plugin *plugin = find(s, manifest, isolate);
-    if (plugin != NULL && plugin_is_gone(plugin))
-        plugin_set_manifest(plugin, manifest);
     if (plugin != NULL)
         return plugin;
     plugin = plugin_new(s, manifest, isolate, s->next_index++);

@@ -92,10 +92,12 @@ struct supervisor *supervisor_new(struct ev_loop *loop, const struct supervisor_
 void supervisor_free(struct supervisor *supervisor);
 
 /* The plugin of a manifest, made at the first call. `isolate` names the one component it shall host
- * ("" for the process that all components share). It counts the manifest, and has the one it was
- * made with unless it is gone: then it starts with this one. */
+ * ("" for the process that all components share). It counts the manifest. */
 struct plugin *supervisor_plugin(struct supervisor *supervisor, const struct manifest *manifest,
                                  struct slice isolate);
+/* A plugin that is gone starts with this manifest the next time, unless it has a program that was
+ * named by hand. */
+void plugin_renew_manifest(struct plugin *plugin, const struct manifest *manifest);
 /* Another plugin of the same name, not started yet, whose generations count on from `plugin`'s:
  * what is to take its place. It is hidden: supervisor_plugin() does not find it. The manifest may
  * be another one; it is counted. */
