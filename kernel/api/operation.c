@@ -10,7 +10,7 @@ struct attempt {
     struct component *component;
     struct link_args args;
     struct component_call *call;
-    bool was_lost; /* the attempt before, with the plugin */
+    bool was_lost; /* an attempt, with the plugin */
 };
 
 /* What was under way when a plugin ended may be what ended it, and would do so again. One at a time
@@ -33,7 +33,7 @@ attempt(struct task *t, void *arg)
     err_t err = component_call(t, op->component, &op->args, op->call);
     if (is_alone)
         gate_leave(&op->component->suspects, 1);
-    op->was_lost = err == ERR_PLUGIN_UNKNOWN;
+    op->was_lost = op->was_lost || err == ERR_PLUGIN_UNKNOWN;
     const struct frame_status *status = &op->call->bus.call.status;
     if (err == OK && status->code != GRPC_OK &&
         status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
