@@ -24,12 +24,14 @@ enum {
 };
 
 struct client {
+    struct client *next; /* of all that were opened */
     nng_socket commands;
     nng_socket events;
-    bool has_events;
     atomic_bool is_connected; /* written by NNG's threads; each fact stands alone, so relaxed */
     atomic_bool is_lost;
 };
+
+static struct client *opened;
 
 /* False, with the words for it on stderr. */
 static bool
@@ -58,29 +60,25 @@ client_open(const struct location *location)
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
         abort();
-    if (!is_fine(nng_req0_open(&client->commands), "libnng")) {
-        free(client);
+    client->next = opened;
+    opened = client;
+    if (!is_fine(nng_req0_open(&client->commands), "libnng"))
         return NULL;
-    }
     if (is_fine(nng_socket_set_ms(client->commands, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE),
                 "libnng") &&
         is_fine(nng_socket_set_ms(client->commands, NNG_OPT_SENDTIMEO, ANSWER_MS), "libnng") &&
         is_fine(nng_socket_set_ms(client->commands, NNG_OPT_RECVTIMEO, ANSWER_MS), "libnng") &&
         dial(client->commands, location->admin_path))
         return client;
-    client_close(client);
     return NULL;
 }
 
+/* Left to the end of the program, which is near: nng_close() waits for NNG's own threads, and in
+ * the version of Debian 12 some of a hundred calls wait for ever. */
 void
 client_close(struct client *client)
 {
-    if (client == NULL)
-        return;
-    (void)nng_close(client->commands); /* the program is about to end */
-    if (client->has_events)
-        (void)nng_close(client->events); /* likewise */
-    free(client);
+    (void)client;
 }
 
 /* --- requests ----------------------------------------------------------------------------------*/
@@ -139,7 +137,6 @@ client_subscribe(struct client *client, const struct location *location)
 {
     if (!is_fine(nng_sub0_open(&client->events), "libnng"))
         return false;
-    client->has_events = true;
     if (!is_fine(nng_socket_set(client->events, NNG_OPT_SUB_SUBSCRIBE, "", 0), "libnng") ||
         !is_fine(nng_socket_set_ms(client->events, NNG_OPT_RECVTIMEO, POLL_MS), "libnng") ||
         !is_fine(nng_pipe_notify(client->events, NNG_PIPE_EV_ADD_POST, on_pipe, client),
