@@ -243,7 +243,7 @@ swap_plugins(struct reload *reload, struct map *names)
         if (host_swap(reload->runtime->host, name, NULL, &diag) != OK) {
             log_error(SCOPE, "plugin " SLICE_FMT " has changed and is not exchanged: " SLICE_FMT,
                       SLICE_ARG(name), SLICE_ARG(diag.message));
-            reload_on_swap(reload, name, false);
+            (void)map_remove(&reload->tried, name); /* a file that is put right is an event */
         }
         arena_fini(&scratch);
     }
