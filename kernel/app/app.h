@@ -41,7 +41,7 @@ struct app_settings {
     int64_t concurrency_max; /* calls at a time, of all workers; <= 0: no bound */
     size_t body_bytes_max;
     size_t head_bytes_max;
-    const struct path_rules *path_rules; /* of metrics */
+    const struct path_rules *(*path_rules)(void); /* of metrics, on this worker now */
 
     bool checks_health;
     struct slice health_path;

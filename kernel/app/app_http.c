@@ -49,7 +49,7 @@ app_http_start(struct task *t, struct app_channel *channel, const struct client_
 static void
 count(const struct app_http_call *http)
 {
-    const struct path_rules *rules = app_settings(http->channel->app)->path_rules;
+    const struct path_rules *rules = app_settings(http->channel->app)->path_rules();
     int status = http->call.status == 0 ? 500 : http->call.status;
     const char digits[] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
                             (char)('0' + status % 10) };

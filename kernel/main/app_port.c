@@ -62,6 +62,14 @@ on_health(struct app_health_listener *listener, bool is_healthy)
     mailbox_post(&runtime->control, &news->mail, on_unhealthy);
 }
 
+/* Worker. */
+static const struct path_rules *
+path_rules_here(void)
+{
+    const struct kernel_worker *here = worker_current()->user;
+    return &here->settings->path_rules;
+}
+
 void
 app_port_init(struct runtime *runtime)
 {
@@ -77,7 +85,7 @@ app_port_init(struct runtime *runtime)
         .api_token = options->app_api_token,
         .concurrency_max = options->app_max_concurrency,
         .body_bytes_max = options->max_body_bytes,
-        .path_rules = &runtime->kernel.path_rules,
+        .path_rules = path_rules_here,
         .checks_health = options->enable_app_health_check && options->app_port != 0,
         .health_path = has_slash ? path
                                  : arena_printf(&runtime->arena, "/" SLICE_FMT, SLICE_ARG(path)),
