@@ -47,7 +47,7 @@ TEST(lines_go_to_a_file_as_well_and_to_its_successor)
 {
     char path[300], moved[310], text[1000];
     const char *names[] = { path, moved };
-    const char *marks[] = { "msg=second", "msg=first" };
+    const char *marks[] = { "msg=\"second\"", "msg=\"first\"" };
     snprintf(path, sizeof path, "%s/log", test_dir());
     snprintf(moved, sizeof moved, "%s.1", path);
     CHECK(!log_open_file("/nonexistent/log"));

@@ -2,6 +2,8 @@
 /* The end of the process against a clock that moves only when told to. */
 #include "main/ending.c"
 
+#include "base/macros.h"
+
 #include "test.h"
 
 enum { GRACE_MS = 5000, BLOCK_MS = 3000, START_MS = 1000000 };
