@@ -218,6 +218,7 @@ dial(struct task *t, struct h1_client *client, struct h1_client_call *call)
     client->conn_count++;
     if (client->config.tls != NULL) {
         err = ERR_PEER_UNREACHABLE;
+        call->is_shaking_hands = true;
         if (tls_start(&conn->stream, client->config.tls, task_diag(t)))
             err = shake_hands(t, conn); /* suspends */
     }
@@ -242,8 +243,11 @@ h1_client_take(struct task *t, struct h1_client *client, struct h1_client_call *
     err_t err = dial(t, client, call); /* suspends */
     task_deadline_pop(t, outer);
     if (err == ERR_DEADLINE && task_time_left_ms(t) > 0)
-        err = DIAG_FAIL(task_diag(t), ERR_PEER_UNREACHABLE, "dial tcp " SLICE_FMT ": i/o timeout",
-                        SLICE_ARG(client->config.authority));
+        err = call->is_shaking_hands
+                  ? DIAG_FAIL(task_diag(t), ERR_PEER_UNREACHABLE, "net/http: TLS handshake timeout")
+                  : DIAG_FAIL(task_diag(t), ERR_PEER_UNREACHABLE,
+                              "dial tcp " SLICE_FMT ": i/o timeout",
+                              SLICE_ARG(client->config.authority));
     return err;
 }
 

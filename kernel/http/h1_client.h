@@ -51,9 +51,10 @@ struct h1_client_call {
     struct slice method;
     struct slice again; /* the whole request, where sending it twice does no harm; else empty */
 
-    bool is_chunked;    /* the request's body */
-    uint64_t body_left; /* of a length announced */
-    bool is_sent;       /* the request has been written to its end */
+    bool is_shaking_hands; /* TLS, or has */
+    bool is_chunked;       /* the request's body */
+    uint64_t body_left;    /* of a length announced */
+    bool is_sent;          /* the request has been written to its end */
 
     size_t scanned; /* of the input, for the end of a head */
     unsigned interim_count;

@@ -146,6 +146,11 @@ class App:
             sock.close()
 
     def one(self, exchange):
+        if not exchange.pending and not exchange.more():
+            return False
+        if exchange.pending.startswith(b"\x16"):  # TLS, which real servers answer as well
+            exchange.send(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            return False
         line, headers = exchange.head()
         streamed = self.streams and not line.split(" ")[1].startswith("/dapr/")
         body, chunks = (b"", None) if streamed else exchange.body(headers)
