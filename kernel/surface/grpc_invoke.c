@@ -147,6 +147,8 @@ pass_trailers(struct rpc *rpc, const struct grpc_answer *answer)
     (void)trace_http_headers(&rpc->rq, ours);
     trailers[count++] = ours[0]; /* traceparent */
     rpc->call.ended_code = answer->code;
+    if (rpc->rq.span != NULL)
+        rpc->rq.span->failure = answer->text;
     (void)http_reply_end_with(rpc->call.x, trailers, count); /* nobody is left to be told */
 }
 

@@ -9,8 +9,11 @@
 #include "api/trace.h"
 #include "app/grpc_app.h"
 #include "async/worker.h"
+#include "base/clock.h"
 #include "http/grpc_client.h"
 #include "surface/grpc_surface.h"
+#include "telemetry/metrics.h"
+#include "telemetry/rpc_metrics.h"
 
 enum { OWN_METADATA = 8, UP_AT_ONCE_BYTES = 128 * 1024 };
 
@@ -117,8 +120,12 @@ static void
 note_status(struct proxy *p, const struct http_header *headers, size_t count)
 {
     enum grpc_code code;
-    if (grpc_status_of(headers, count, &code))
-        p->rpc->call.ended_code = code;
+    if (!grpc_status_of(headers, count, &code))
+        return;
+    p->rpc->call.ended_code = code;
+    for (size_t i = 0; i < count && p->rpc->rq.span != NULL; i++)
+        if (slice_eq(headers[i].name, SLICE("grpc-message")))
+            p->rpc->rq.span->failure = grpc_message_decode(p->rpc->rq.arena, headers[i].value);
 }
 
 /* The application answered something, but not gRPC. */
@@ -205,9 +212,21 @@ end_with(struct proxy *p, err_t err)
 /* --- the call ----------------------------------------------------------------------------------*/
 
 static void
+count_call(const struct proxy *p, uint64_t started_ns)
+{
+    const struct grpc_call *call = &p->rpc->call;
+    rpc_count_client(&(struct rpc_count){ .method = p->x->path,
+                                          .code = call->ended_code,
+                                          .sent_bytes = call->received_bytes,
+                                          .received_bytes = call->sent_bytes,
+                                          .took_ns = clock_now_ns() - started_ns });
+}
+
+static void
 call_app(struct proxy *p, struct app_channel *channel)
 {
     struct task *t = p->rpc->rq.task;
+    uint64_t started_ns = metrics_is_on() ? clock_now_ns() : 0;
     err_t err = app_enter(t, channel); /* suspends */
     if (err != OK) {
         end_with(p, err);
@@ -224,6 +243,8 @@ call_app(struct proxy *p, struct app_channel *channel)
     p->rpc->call.received_bytes = p->up_bytes;
     client_finish(&p->call);
     app_leave(channel);
+    if (started_ns != 0)
+        count_call(p, started_ns);
 }
 
 void

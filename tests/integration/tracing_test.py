@@ -11,10 +11,11 @@ import os
 import re
 import subprocess
 import time
+from concurrent import futures
 
 import grpc
 from collectors import Collector, Deaf, GrpcCollector, as_json, attributes_of
-from dapr.proto.runtime.v1 import dapr_pb2_grpc, secret_pb2, state_pb2
+from dapr.proto.runtime.v1 import dapr_pb2_grpc, invoke_pb2, secret_pb2, state_pb2
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
@@ -321,6 +322,66 @@ def invocations():
     span = collector.wait_for(before + 2, collector.otlp_spans)[-1]
     equal((span.name, span.status.message), ("CallLocal/back/fail", "Code(503): Service Unavailable"))
     sidecar.end(), collector.end(), app.end()
+
+
+def grpc_app():
+    """An application with one method of its own, OnInvoke and nothing else; returns it, its port, what it was sent."""
+    seen = []
+
+    def echo(request, context):
+        seen.append(dict(context.invocation_metadata()))
+        if request == b"fail":
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such thing, is there?")
+        return request if request == b"hello" else b""
+
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    handler = grpc.unary_unary_rpc_method_handler(echo)
+    server.add_generic_rpc_handlers(
+        [
+            grpc.method_handlers_generic_handler("own.Svc", {"Do": handler}),
+            grpc.method_handlers_generic_handler("dapr.proto.runtime.v1.AppCallback", {"OnInvoke": handler}),
+        ]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, port, seen
+
+
+@test("calls to a gRPC application have spans and are counted, its own services and InvokeService alike", "§12 §13 INV-U07")
+def grpc_invocations():
+    collector, (app, port, seen) = Collector(), grpc_app()
+    sidecar = traced(otlp(collector.port), flags=["--app-port", str(port), "--app-protocol", "grpc"])
+    with grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}") as channel:
+        do = channel.unary_unary("/own.Svc/Do")
+        metadata = [("dapr-app-id", "shop"), ("traceparent", PARENT), ("baggage", "a=1")]
+        equal(do(b"hello", metadata=metadata), b"hello")
+        try:
+            do(b"fail", metadata=metadata)
+            raise AssertionError("it does not fail")
+        except grpc.RpcError as error:
+            equal(error.code(), grpc.StatusCode.NOT_FOUND)
+        stub = dapr_pb2_grpc.DaprStub(channel)
+        invoke = {"id": "shop", "message": {"method": "buy", "http_extension": {"verb": "POST"}}}
+        _, call_ = stub.InvokeService.with_call(invoke_pb2.InvokeServiceRequest(**invoke), metadata=metadata[1:])
+    good, bad, invoked = collector.wait_for(3, collector.otlp_spans)
+    equal((good.name, good.kind, good.trace_id.hex(), good.parent_span_id.hex()), ("/own.Svc/Do", 2, TRACE, SPAN))
+    equal((bad.status.code, bad.status.message), (2, "no such thing, is there?"))
+    equal((invoked.name, attributes_of(invoked)["net.peer.name"]), ("CallLocal/shop/buy", "shop"))
+    for span, metadata in zip((good, bad, invoked), [m for m in seen if "traceparent" in m]):
+        context = f"00-{TRACE}-{span.span_id.hex()}-01"
+        equal((metadata["traceparent"], metadata["baggage"]), (context, "a=1"))
+    equal(dict(call_.initial_metadata())["traceparent"], f"00-{TRACE}-{invoked.span_id.hex()}-01")
+    text = call(sidecar.metrics_address, "GET", "/").text
+    for method, status in (
+        ("/own.Svc/Do", "OK"),
+        ("/own.Svc/Do", "NotFound"),
+        ("/dapr.proto.runtime.v1.AppCallback/OnInvoke", "OK"),
+    ):
+        labels = f'{{app_id="shop",grpc_client_method="{method}",grpc_client_status="{status}"}} 1\n'
+        need("dapr_grpc_io_client_completed_rpcs" + labels in text, f"{labels} is not in {text}")
+        need("dapr_grpc_io_client_roundtrip_latency_count" + labels in text, labels)
+    need('dapr_grpc_io_client_sent_bytes_per_rpc_count{app_id="shop",grpc_client_method="/own.Svc/Do"} 2' in text, text)
+    sidecar.end(), collector.end(), app.stop(0)
 
 
 # --- which collector --------------------------------------------------------------------------------------------------
