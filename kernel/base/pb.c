@@ -6,9 +6,19 @@
 
 #include "base/wire.h"
 
-/* Recursion is bounded by depth_left. */
+/* What the arena really spends: a message of many tiny fields pays for its padding. */
+static size_t
+spent_on(size_t bytes)
+{
+    return bytes < 16 ? 16 : bytes;
+}
+
+/* Whether bytes are a message that takes no more memory than is left, as far as that can be told
+ * without taking it: what is hostile is refused before it costs. Recursion is bounded by
+ * depth_left. */
 static bool
-is_sound(const ProtobufCMessageDescriptor *descriptor, struct slice bytes, unsigned depth_left)
+is_sound(const ProtobufCMessageDescriptor *descriptor, struct slice bytes, unsigned depth_left,
+         size_t *left)
 {
     struct wire_reader r = wire_reader(bytes);
     struct wire_field f;
@@ -21,8 +31,18 @@ is_sound(const ProtobufCMessageDescriptor *descriptor, struct slice bytes, unsig
             continue;
         if (field->type == PROTOBUF_C_TYPE_STRING && slice_find_byte(f.bytes, '\0') >= 0)
             return false;
-        if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
-            (depth_left == 0 || !is_sound(field->descriptor, f.bytes, depth_left - 1)))
+        bool is_message = field->type == PROTOBUF_C_TYPE_MESSAGE;
+        size_t bytes_in_memory = field->label == PROTOBUF_C_LABEL_REPEATED ? sizeof(void *) : 0;
+        if (is_message)
+            bytes_in_memory += spent_on(
+                ((const ProtobufCMessageDescriptor *)field->descriptor)->sizeof_message);
+        else if (field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_BYTES)
+            bytes_in_memory += spent_on(f.bytes.len);
+        if (bytes_in_memory > *left)
+            return false;
+        *left -= bytes_in_memory;
+        if (is_message &&
+            (depth_left == 0 || !is_sound(field->descriptor, f.bytes, depth_left - 1, left)))
             return false;
     }
     return !r.is_bad;
@@ -37,8 +57,7 @@ static void *
 budget_alloc(void *data, size_t bytes)
 {
     struct budget *budget = data;
-    /* What the arena really spends: a message of many tiny fields pays for its padding. */
-    size_t spent = bytes < 16 ? 16 : bytes;
+    size_t spent = spent_on(bytes);
     if (spent > budget->left)
         return NULL;
     budget->left -= spent;
@@ -56,7 +75,8 @@ void *
 pb_unpack(struct arena *arena, const ProtobufCMessageDescriptor *descriptor, struct slice bytes,
           unsigned depth_max, size_t budget_bytes)
 {
-    if (!is_sound(descriptor, bytes, depth_max))
+    size_t left = budget_bytes;
+    if (!is_sound(descriptor, bytes, depth_max, &left))
         return NULL;
     struct budget budget = { .arena = arena, .left = budget_bytes };
     ProtobufCAllocator allocator = { .alloc = budget_alloc,

@@ -3,6 +3,7 @@
  * The entry of every gRPC call: head, token, method, handler. A service that is not ours may be an
  * application's, called by proxy.
  */
+#include "async/offload.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -45,18 +46,40 @@ rpc_read_one(struct rpc *rpc, struct slice *ret_bytes)
     return is_read && has_message;
 }
 
+/* For another thread; the task waits meanwhile, so its arena is nobody else's. */
+struct unpack_job {
+    struct arena *arena;
+    const ProtobufCMessageDescriptor *descriptor;
+    struct slice bytes;
+    struct slice words;
+    const ProtobufCMessage *message;
+};
+
+static err_t
+unpack(void *arg)
+{
+    struct unpack_job *job = arg;
+    job->message = grpc_unpack(job->arena, job->descriptor, job->bytes, &job->words);
+    return OK;
+}
+
 const void *
 rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor)
 {
-    struct slice bytes, words;
-    if (!rpc_read_one(rpc, &bytes)) /* suspends */
+    struct unpack_job job = { .arena = rpc->rq.arena, .descriptor = descriptor };
+    if (!rpc_read_one(rpc, &job.bytes)) /* suspends */
         return NULL;
-    const ProtobufCMessage *message = grpc_unpack(rpc->rq.arena, descriptor, bytes, &words);
-    if (message == NULL)
-        rpc_end(rpc, GRPC_INTERNAL, words);
+    err_t err = ERR_OVERLOADED;
+    if (job.bytes.len > LIMIT_parse_here_bytes)
+        err = offload_run(rpc->rq.task, unpack, &job); /* suspends */
+    if (err ==
+        ERR_OVERLOADED)     /* small, or no thread is to be had: slower for others, never wrong */
+        (void)unpack(&job); /* which says itself how it went */
+    if (job.message == NULL)
+        rpc_end(rpc, GRPC_INTERNAL, job.words);
     else
-        grpc_trace_request(rpc, message);
-    return message;
+        grpc_trace_request(rpc, job.message);
+    return job.message;
 }
 
 void
