@@ -43,7 +43,9 @@ conn_new(struct h2_server *server, bool is_local)
         abort();
     conn->server = server;
     conn->is_local = is_local;
-    conn->controls = (struct h2_budget){ LIMIT_h2_control_burst, clock_now_ms() };
+    conn->controls = (struct h2_budget){ h2_server_is_wary(server) ? LIMIT_h2_wary_burst
+                                                                   : LIMIT_h2_control_burst,
+                                         clock_now_ms() };
     flusher_init(&conn->flusher, flush);
     h2_watch_init(conn);
     list_init(&conn->streams);
@@ -123,6 +125,15 @@ h2_conn_drain(struct h2_conn *conn)
 }
 
 void
+h2_conn_abused(struct h2_conn *conn)
+{
+    if (conn->is_closing)
+        return;
+    conn->is_closing = true; /* and is counted once */
+    (void)h2_budget_take(&conn->server->cuts, LIMIT_h2_cuts_burst, LIMIT_h2_cuts_per_s);
+}
+
+void
 h2_conn_drained(struct h2_conn *conn)
 {
     if (!conn->is_draining || conn->is_closing)
@@ -162,10 +173,13 @@ make_frames(struct h2_conn *conn)
 
 /* Nothing more will come or go: everything said, or a budget spent. */
 static bool
-is_over(const struct h2_conn *conn)
+is_over(struct h2_conn *conn)
 {
     if (stream_queued(&conn->stream) > 0 || nghttp2_session_want_write(conn->session))
         return false;
+    /* libnghttp2 reads no more: too many resets, which it does not tell. */
+    if (!nghttp2_session_want_read(conn->session) && !conn->has_left)
+        h2_conn_abused(conn);
     return !nghttp2_session_want_read(conn->session) ||
            (conn->is_closing && conn->stream_count == 0);
 }
@@ -216,7 +230,10 @@ take_input(struct h2_conn *conn, struct slice bytes)
     conn->heard_ms = conn->server->worker->now_ms;
     conn->has_asked = false;
     ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes.data, bytes.len);
-    if (taken < 0) {
+    if (taken >= 0) {
+        h2_session_start_pending(conn);
+    } else {
+        h2_conn_abused(conn);
         if (make_frames(conn)) /* a GOAWAY may be among them */
             stream_flush(&conn->stream);
         h2_conn_gone(conn);

@@ -15,6 +15,12 @@
 #include "base/list.h"
 #include "http/h2_server.h"
 
+/* A token bucket. */
+struct h2_budget {
+    uint32_t left;
+    uint64_t since_ms;
+};
+
 struct h2_server {
     struct worker *worker;
     struct h2_config config;
@@ -30,6 +36,8 @@ struct h2_server {
     size_t conn_count_high; /* the most since memory was last given back */
     size_t output;          /* answer bytes of all connections that are not framed yet */
     size_t waiters;         /* handlers that wait for room to answer */
+    struct h2_budget cuts;  /* of connections of which abuse is put up with */
+    bool has_pressed;       /* a connection that held much has been cut off */
     struct buf scratch;     /* input of the connection just read */
     struct h2_head *spare_head;
     struct http_date date;
@@ -51,14 +59,9 @@ struct h2_head {
     int64_t content_length;
 };
 
-/* A token bucket. */
-struct h2_budget {
-    uint32_t left;
-    uint64_t since_ms;
-};
-
 /* Blocks of a session that an idle connection does not need; see h2_memory.c. */
 struct h2_memory {
+    char *pages;   /* what both are in */
     void *frames;  /* room for frames being made */
     void *streams; /* table of streams, which is zeros while there are none */
 };
@@ -72,7 +75,9 @@ struct h2_conn {
     nghttp2_session *session; /* NULL: the socket is closed, tasks still work */
     struct list streams;      /* of ours, whether libnghttp2 knows them still or not */
     size_t stream_count;
-    struct h2_head *head; /* being received */
+    struct h2_head *head; /* being received, or of the request that waits to be started */
+    int32_t pending_id;   /* of that request, 0: none waits */
+    bool is_pending_ended;
     struct h2_budget controls;
     size_t unread;     /* request bytes no handler has read */
     size_t owed;       /* of those not given back to the connection's window */
@@ -93,6 +98,7 @@ struct h2_conn {
     bool is_local;
     bool is_draining; /* the client has been told to open no more streams */
     bool is_closing;  /* goes when its output has gone */
+    bool has_left;    /* the client has said that it opens no more streams */
     bool is_small;    /* has given back what an idle connection does not need */
     struct h2_memory memory;
 };
@@ -128,6 +134,8 @@ struct h2_exchange {
 /* --- h2_server.c -------------------------------------------------------------------------------*/
 
 void h2_server_lost_conn(struct h2_server *server);
+/* Several connections had to be cut off lately. */
+bool h2_server_is_wary(struct h2_server *server);
 
 /* --- h2_conn.c ---------------------------------------------------------------------------------*/
 
@@ -142,6 +150,9 @@ void h2_conn_drained(struct h2_conn *conn);
 /* Closes the socket at once and tells the tasks. May free the connection; not from callbacks of
  * libnghttp2. */
 void h2_conn_gone(struct h2_conn *conn);
+/* The client has spent a budget: it loses its connection, and if that happens often, new ones get
+ * smaller budgets for a while. */
+void h2_conn_abused(struct h2_conn *conn);
 /* A stream of ours has been freed. May free the connection. */
 void h2_conn_lost_stream(struct h2_conn *conn);
 
@@ -174,6 +185,9 @@ void h2_memory_lost_conn(struct h2_server *server);
 
 /* With the server's settings submitted. */
 nghttp2_session *h2_session_new(struct h2_conn *conn);
+/* Starts the request whose head is complete; called before anything follows it. One that is reset
+ * by what follows at once never gets a task. */
+void h2_session_start_pending(struct h2_conn *conn);
 /* Takes one of the bucket; false: it is empty. */
 bool h2_budget_take(struct h2_budget *budget, uint32_t burst, uint32_t per_s);
 

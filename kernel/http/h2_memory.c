@@ -15,16 +15,11 @@
 
 enum {
     PAGE_BYTES = 4096,
-    FRAMES_BYTES_MIN = 16 * 1024, /* nothing else of a session is as large */
-    STREAMS_BYTES = 4096,         /* as libnghttp2 makes the table at first */
-    TRIM_CONNS = 256,             /* fewer are not worth looking for their memory */
+    FRAMES_BYTES_MIN = 16 * 1024,      /* nothing else of a session is as large */
+    FRAMES_BYTES_MAX = 5 * PAGE_BYTES, /* a frame's payload and head */
+    STREAMS_BYTES = 4096,              /* as libnghttp2 makes the table at first */
+    TRIM_CONNS = 256,                  /* fewer are not worth looking for their memory */
 };
-
-static size_t
-whole_pages(size_t bytes)
-{
-    return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-}
 
 static void *
 on_malloc(size_t bytes, void *arg)
@@ -36,37 +31,59 @@ on_malloc(size_t bytes, void *arg)
 static void
 on_free(void *block, void *arg)
 {
-    struct h2_conn *conn = arg;
-    if (block != NULL && block == conn->memory.frames)
-        conn->memory.frames = NULL;
-    if (block != NULL && block == conn->memory.streams)
-        conn->memory.streams = NULL;
-    free(block);
+    struct h2_memory *memory = &((struct h2_conn *)arg)->memory;
+    bool is_ours = block != NULL && (block == memory->frames || block == memory->streams);
+    if (!is_ours) {
+        free(block);
+        return;
+    }
+    if (block == memory->frames)
+        memory->frames = NULL;
+    else
+        memory->streams = NULL;
+    if (memory->frames == NULL && memory->streams == NULL)
+        free(TAKE(memory->pages));
 }
 
+/* The table comes first; the room for frames is made behind it. */
 static void *
 on_calloc(size_t count, size_t bytes, void *arg)
 {
-    struct h2_conn *conn = arg;
-    if (conn->memory.streams != NULL || count == 1 || count * bytes != STREAMS_BYTES)
+    struct h2_memory *memory = &((struct h2_conn *)arg)->memory;
+    if (memory->pages != NULL || count == 1 || count * bytes != STREAMS_BYTES)
         return calloc(count, bytes);
-    void *block = aligned_alloc(PAGE_BYTES, STREAMS_BYTES);
-    if (block != NULL)
-        memset(block, 0, STREAMS_BYTES);
-    conn->memory.streams = block;
-    return block;
+    memory->pages = aligned_alloc(PAGE_BYTES, STREAMS_BYTES + FRAMES_BYTES_MAX);
+    if (memory->pages != NULL)
+        memset(memory->pages, 0, STREAMS_BYTES);
+    memory->streams = memory->pages;
+    return memory->streams;
+}
+
+/* One that has to grow is copied to where malloc has room. */
+static void *
+move_out(void *block, size_t bytes, void *arg)
+{
+    size_t have = block == ((struct h2_conn *)arg)->memory.frames ? FRAMES_BYTES_MAX
+                                                                  : STREAMS_BYTES;
+    void *larger = malloc(bytes);
+    if (larger == NULL)
+        return NULL;
+    memcpy(larger, block, have < bytes ? have : bytes);
+    on_free(block, arg);
+    return larger;
 }
 
 static void *
 on_realloc(void *block, size_t bytes, void *arg)
 {
-    struct h2_conn *conn = arg;
-    if (block == NULL && bytes >= FRAMES_BYTES_MIN && conn->memory.frames == NULL) {
-        conn->memory.frames = aligned_alloc(PAGE_BYTES, whole_pages(bytes));
-        return conn->memory.frames;
+    struct h2_memory *memory = &((struct h2_conn *)arg)->memory;
+    if (block == NULL && memory->pages != NULL && memory->frames == NULL &&
+        bytes >= FRAMES_BYTES_MIN && bytes <= FRAMES_BYTES_MAX) {
+        memory->frames = memory->pages + STREAMS_BYTES;
+        return memory->frames;
     }
-    if (block != NULL && block == conn->memory.frames)
-        conn->memory.frames = NULL; /* one that has grown is kept as it is */
+    if (block != NULL && (block == memory->frames || block == memory->streams))
+        return move_out(block, bytes, arg);
     return realloc(block, bytes);
 }
 
@@ -94,7 +111,7 @@ h2_memory_shrink(struct h2_conn *conn)
     buf_release(&conn->stream.out);
     /* They fail for pages that are locked, which then just stay. */
     if (memory->frames != NULL)
-        (void)madvise(memory->frames, whole_pages(FRAMES_BYTES_MIN), MADV_DONTNEED);
+        (void)madvise(memory->frames, FRAMES_BYTES_MAX, MADV_DONTNEED);
     if (memory->streams != NULL && is_zeros(memory->streams, STREAMS_BYTES))
         (void)madvise(memory->streams, STREAMS_BYTES, MADV_DONTNEED);
 }
@@ -102,8 +119,11 @@ h2_memory_shrink(struct h2_conn *conn)
 void
 h2_memory_lost_conn(struct h2_server *server)
 {
-    if (server->conn_count_high < TRIM_CONNS || server->conn_count > server->conn_count_high / 2)
+    bool are_fewer = server->conn_count_high >= TRIM_CONNS &&
+                     server->conn_count <= server->conn_count_high / 2;
+    if (!are_fewer && !server->has_pressed)
         return;
     server->conn_count_high = server->conn_count;
+    server->has_pressed = false;
     (void)malloc_trim(0); /* whether there was something does not matter */
 }

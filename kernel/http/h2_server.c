@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "http/h2_conn.h"
 
 struct h2_config
@@ -31,6 +32,7 @@ h2_server_new(struct worker *worker, const struct h2_config *config, http_handle
     server->config = *config;
     server->handler = handler;
     server->arg = arg;
+    server->cuts = (struct h2_budget){ LIMIT_h2_cuts_burst, clock_now_ms() };
     list_init(&server->conns);
     buf_init(&server->scratch, LIMIT_h2_read_bytes);
     return server;

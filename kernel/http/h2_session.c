@@ -15,27 +15,42 @@ slice_u8(const uint8_t *data, size_t len)
     return slice_of((const char *)data, len);
 }
 
-bool
-h2_budget_take(struct h2_budget *budget, uint32_t burst, uint32_t per_s)
+static void
+refill(struct h2_budget *budget, uint32_t burst, uint32_t per_s)
 {
     uint64_t now_ms = clock_now_ms();
     uint64_t more = (now_ms - budget->since_ms) * per_s / 1000;
-    if (more > 0) {
-        budget->left = more > burst - budget->left ? burst : budget->left + (uint32_t)more;
-        budget->since_ms = now_ms;
-    }
+    if (more == 0)
+        return;
+    budget->left = more > burst - budget->left ? burst : budget->left + (uint32_t)more;
+    budget->since_ms = now_ms;
+}
+
+bool
+h2_budget_take(struct h2_budget *budget, uint32_t burst, uint32_t per_s)
+{
+    refill(budget, burst, per_s);
     if (budget->left == 0)
         return false;
     budget->left--;
     return true;
 }
 
+bool
+h2_server_is_wary(struct h2_server *server)
+{
+    refill(&server->cuts, LIMIT_h2_cuts_burst, LIMIT_h2_cuts_per_s);
+    return server->cuts.left == 0;
+}
+
 /* A frame that costs us and gives the client nothing, unless it is one of few. */
 static void
 charge(struct h2_conn *conn)
 {
-    if (!h2_budget_take(&conn->controls, LIMIT_h2_control_burst, LIMIT_h2_controls_per_s))
-        (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (h2_budget_take(&conn->controls, LIMIT_h2_control_burst, LIMIT_h2_controls_per_s))
+        return;
+    h2_conn_abused(conn);
+    (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 /* --- heads -------------------------------------------------------------------------------------*/
@@ -53,11 +68,23 @@ drop_head(struct h2_conn *conn)
         h2_head_put(conn->server, TAKE(conn->head));
 }
 
+void
+h2_session_start_pending(struct h2_conn *conn)
+{
+    int32_t id = conn->pending_id;
+    if (id == 0)
+        return;
+    conn->pending_id = 0;
+    h2_stream_start(conn, id, conn->head, conn->is_pending_ended);
+    drop_head(conn);
+}
+
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     (void)session;
     struct h2_conn *conn = arg;
+    h2_session_start_pending(conn);
     if (!is_request(frame))
         return 0;
     drop_head(conn);
@@ -88,9 +115,8 @@ on_stream_frame(struct h2_conn *conn, const nghttp2_frame *frame)
 {
     bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (is_request(frame)) {
-        if (conn->head != NULL)
-            h2_stream_start(conn, frame->hd.stream_id, conn->head, is_end);
-        drop_head(conn);
+        conn->pending_id = conn->head == NULL ? 0 : frame->hd.stream_id;
+        conn->is_pending_ended = is_end;
         return;
     }
     if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !is_end)
@@ -118,6 +144,8 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
     struct h2_conn *conn = arg;
     if (!conn->has_begun)
         h2_conn_begun(conn);
+    if (frame->hd.type != NGHTTP2_RST_STREAM)
+        h2_session_start_pending(conn);
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
@@ -130,6 +158,9 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
     case NGHTTP2_PRIORITY:
         charge(conn);
         break;
+    case NGHTTP2_GOAWAY:
+        conn->has_left = true;
+        break;
     default: /* resets have a limit of libnghttp2's own */
         break;
     }
@@ -141,7 +172,7 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t
               void *arg)
 {
     (void)flags;
-    (void)arg;
+    h2_session_start_pending(arg);
     struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
     if (s != NULL)
         h2_stream_data(s, slice_u8(data, len));
@@ -154,10 +185,14 @@ static int
 on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
 {
     (void)code;
-    (void)arg;
+    struct h2_conn *conn = arg;
     struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
     if (s != NULL)
         h2_stream_closed(s);
+    if (id == conn->pending_id) {
+        conn->pending_id = 0;
+        drop_head(conn);
+    }
     return 0;
 }
 
@@ -225,7 +260,9 @@ new_session(struct h2_conn *conn)
     nghttp2_option_set_max_outbound_ack(option, LIMIT_h2_acks_max);
     nghttp2_option_set_max_settings(option, LIMIT_h2_settings_max);
     nghttp2_option_set_max_continuations(option, LIMIT_h2_continuations_max);
-    nghttp2_option_set_stream_reset_rate_limit(option, LIMIT_h2_reset_burst, LIMIT_h2_resets_per_s);
+    bool is_wary = h2_server_is_wary(conn->server);
+    nghttp2_option_set_stream_reset_rate_limit(
+        option, is_wary ? LIMIT_h2_wary_burst : LIMIT_h2_reset_burst, LIMIT_h2_resets_per_s);
     nghttp2_mem memory = h2_memory_of(conn);
     if (nghttp2_session_server_new3(&session, callbacks, conn, option, &memory) != 0)
         abort(); /* out of memory */

@@ -190,8 +190,7 @@ wait_for_input(struct h2_exchange *e)
     const struct h2_server *server = e->stream->conn->server;
     uint64_t slice_ms = LIMIT_http_drain_silence_ms;
     bool may_pause = e->base.is_passed_on || e->base.body_may_pause;
-    uint64_t until_ms = may_pause ? UINT64_MAX
-                                             : clock_now_ms() + server->config.body_stall_ms;
+    uint64_t until_ms = may_pause ? UINT64_MAX : clock_now_ms() + server->config.body_stall_ms;
     for (;;) {
         struct wait wait;
         wait_init(&wait, t, NULL);

@@ -151,6 +151,8 @@ do_due(struct h2_conn *conn)
 static void
 press_out(struct h2_conn *conn)
 {
+    conn->server->has_pressed = true;
+    h2_conn_abused(conn);
     (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_ENHANCE_YOUR_CALM);
     if (stream_queued(&conn->stream) > 0)
         h2_conn_gone(conn);
@@ -211,6 +213,7 @@ h2_watch_pinged(struct h2_conn *conn)
     conn->ping_ms = now_ms;
     if (conn->strikes <= LIMIT_grpc_ping_strikes_max)
         return;
+    h2_conn_abused(conn);
     static const uint8_t words[] = "too_many_pings"; /* clients look for them and ping less often */
     int32_t last = nghttp2_session_get_last_proc_stream_id(conn->session);
     /* They fail only without memory, or for one that is on its way out already. */

@@ -4,11 +4,11 @@
  * and behave, and those that mean harm, each attack again and again on new connections, as fast as
  * it goes. Frames are made by hand, for libraries refuse to make most of them.
  *
- * h2_hostile --port P --attack NAME [--count N] [--seconds S] [--turns N] [--key K]
+ * h2_hostile --port P --attack NAME [--count N] [--seconds S] [--turns N] [--rate R] [--key K]
  *
  * `connections` and `streams` say "ready", answer pings until their input ends, and then tell how
- * many have been kept. Everything else runs for so many seconds or turns, a connection each. One
- * line of JSON at the end.
+ * many have been kept. Everything else runs for so many seconds or turns, a connection each, as
+ * fast as it goes or at so many a second. One line of JSON at the end.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,7 +45,7 @@ enum {
 };
 
 static struct {
-    uint64_t port, count, seconds, turns;
+    uint64_t port, count, seconds, turns, rate;
     const char *attack, *key;
 } options = { .count = 1000, .seconds = 1, .turns = UINT64_MAX, .key = "k" };
 
@@ -489,6 +489,14 @@ hold_streams(int epoll)
 /* --- start -------------------------------------------------------------------------------------*/
 
 static void
+wait_until_ns(uint64_t at_ns)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns < at_ns)
+        (void)usleep((useconds_t)((at_ns - now_ns) / 1000)); /* a pace, not a promise */
+}
+
+static void
 run(void)
 {
     static const struct {
@@ -499,10 +507,12 @@ run(void)
                    { "settings", settings },
                    { "pings", pings },
                    { "empty-data", empty_data } };
-    uint64_t until_ms = clock_now_ms() + options.seconds * 1000;
+    uint64_t began_ns = clock_now_ns(), until_ms = clock_now_ms() + options.seconds * 1000;
     struct slice attack = slice_str(options.attack);
     bool is_known = false;
     for (unsigned turn = 0; clock_now_ms() < until_ms && turn < options.turns; turn++) {
+        if (options.rate > 0)
+            wait_until_ns(began_ns + turn * UINT64_C(1000000000) / options.rate);
         for (size_t i = 0; i < sizeof floods / sizeof *floods; i++) {
             if (!slice_eq(attack, slice_str(floods[i].name)))
                 continue;
@@ -534,6 +544,8 @@ read_options(int argc, char **argv)
             ok = slice_to_u64(value, &options.seconds);
         else if (slice_eq(name, SLICE("--turns")))
             ok = slice_to_u64(value, &options.turns);
+        else if (slice_eq(name, SLICE("--rate")))
+            ok = slice_to_u64(value, &options.rate);
         else if (slice_eq(name, SLICE("--attack")))
             options.attack = argv[i + 1];
         else if (slice_eq(name, SLICE("--key")))
