@@ -157,6 +157,7 @@ http_invoke(struct http_call *call)
         return;
     }
     call->rpc = "InvokeService";
+    call->target = invocation.app_id;
     x->body_may_pause = true;
     if (invoke_start(&call->rq, &invocation) == OK) /* suspends */
         pass_answer(call, &invocation);

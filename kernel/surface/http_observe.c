@@ -53,11 +53,20 @@ is_logged(const struct http_call *call)
     return !settings->omits_health_checks || !slice_has_prefix(rpc, SLICE("Healthz"));
 }
 
+/* "GetState"; of an invocation also whom it is for. */
+static struct slice
+name_of(const struct http_call *call)
+{
+    if (call->target.len == 0)
+        return slice_str(call->rpc);
+    return arena_printf(call->rq.arena, "%s/" SLICE_FMT, call->rpc, SLICE_ARG(call->target));
+}
+
 static void
 log_call(struct http_call *call, int status, uint64_t took_ns)
 {
     struct arena *arena = call->rq.arena;
-    struct slice method = slice_str(call->rpc);
+    struct slice method = name_of(call);
     if (!settings_of(call->rq.task)->api_log.obfuscates_urls)
         method = arena_printf(arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(call->x->method),
                               SLICE_ARG(decoded(arena, call->x->path)));

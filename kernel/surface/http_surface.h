@@ -30,6 +30,7 @@ struct http_call {
     struct slice params[HTTP_PARAMS_MAX]; /* decoded */
     size_t param_count;
     const char *rpc;     /* name of the API method, once a route is found; else NULL */
+    struct slice target; /* app id of an invocation, once it is known */
     uint64_t started_ns; /* of clock_now_ns() */
     bool is_past_guard;
     /* Sent with every answer to this request. */

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 
+from http_app import App
 from remora import (
     Folder,
     Sidecar,
@@ -123,6 +124,25 @@ def as_recorded():
             labels = tuple((k, "shop" if k == "app_id" else v) for k, v in labels)
             if ("component", "pubsub.in-memory") not in labels:
                 need((name, labels) in ours.values, f"{name} {labels} is not there")
+
+
+@test("so are those of calls to an application", "§12")
+def of_calls():
+    with open(shared("recordings", "metrics.txt")) as f:
+        part = f.read().split("## scrape of ")[2]
+    recorded = Metrics("\n".join(line for line in part.splitlines()[1:]))
+    sidecar = observed(app_id="back", flags=["--app-port", str(App().port)])
+    for method, target in (("GET", "/o/2"), ("POST", "/o/1")):
+        sidecar.call(method, "/v1.0/invoke/back/method" + target, b"{}" if method == "POST" else None)
+    ours = scrape(sidecar)
+    wanted = [name for name in recorded.names if name.startswith("dapr_http_client")]
+    equal(len(wanted), 4)
+    for name in wanted:
+        equal((ours.help.get(name), ours.type.get(name)), (recorded.help[name], recorded.type[name]), name)
+        equal(ours.shape(name), recorded.shape(name), name)
+    for name, labels in recorded.values:
+        if name.startswith(tuple(wanted)) and re.search("/o/|/dapr/config", str(labels)):
+            need((name, labels) in ours.values, f"{name} {labels} is not there")
 
 
 @test("head, any path and any way of asking", "§3")
@@ -356,7 +376,10 @@ def configured():
         flags=["--log-as-json"],
     )
     use(sidecar)
-    equal([re.search('"method":"([^"]*)"', line)[1] for line in calls(sidecar)], ["SaveState", "GetState", "GetState"])
+    sidecar.call("GET", "/v1.0/invoke/back/method/secret/path")
+    sidecar.call("GET", "/secret/path", headers=[("dapr-app-id", "back")])
+    names = [re.search('"method":"([^"]*)"', line)[1] for line in calls(sidecar)]
+    equal(names, ["SaveState", "GetState", "GetState", "InvokeService/back", "InvokeService/back"])
     sidecar = observed(
         MEM,
         configuration="  logging: {apiLogging: {enabled: true}}\n",
