@@ -6,6 +6,7 @@
 #ifndef TESTS_HTTP_H2_CLIENT_H
 #define TESTS_HTTP_H2_CLIENT_H
 
+#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 
@@ -31,7 +32,6 @@ struct h2_client {
     bool has_ended; /* the server closed */
     bool is_paused; /* reads nothing */
     bool got_goaway;
-    unsigned goaways;
     uint32_t goaway_code;
     char goaway_text[64];
     unsigned pings; /* not answers to ours */
@@ -93,7 +93,6 @@ h2_client_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *a
     if (frame->hd.type == NGHTTP2_GOAWAY) {
         client->got_goaway = true;
         client->goaway_code = frame->goaway.error_code;
-        client->goaways++;
         if (frame->goaway.opaque_data_len > 0)
             (void)snprintf(client->goaway_text, sizeof client->goaway_text, "%.*s",
                            (int)frame->goaway.opaque_data_len,
@@ -123,7 +122,9 @@ h2_client_on_close(nghttp2_session *session, int32_t id, uint32_t code, void *ar
 static inline void
 h2_client_init(struct h2_client *client, struct rig *rig, int fd, bool says_preface)
 {
+    const int on = 1;
     *client = (struct h2_client){ .rig = rig, .fd = fd };
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* slower without */
     client->answers = calloc(H2_ANSWERS_MAX, sizeof *client->answers);
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
