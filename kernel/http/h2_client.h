@@ -76,6 +76,7 @@ struct h2_client_conn {
     uint64_t paused_ms;   /* takes no call before: the peer has refused one that it had room for */
     size_t queued;        /* output when the timer last looked */
     bool is_broken;       /* a flood, or nonsense: to be closed after this callback */
+    bool has_sent;        /* a part of a call went out since the peer's last ping */
 };
 
 enum h2_call_state { H2_CALL_WAITING, H2_CALL_OPEN, H2_CALL_OVER };

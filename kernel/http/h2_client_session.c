@@ -96,10 +96,20 @@ on_settings(struct h2_client_conn *conn, const nghttp2_frame *frame)
     h2_client_kick(conn->client);
 }
 
+/* Servers measure the way with a ping for each message they get. */
+static void
+on_ping(struct h2_client_conn *conn, const nghttp2_ping *ping)
+{
+    if ((ping->hd.flags & NGHTTP2_FLAG_ACK) != 0)
+        conn->pinged_ms = 0;
+    if ((ping->hd.flags & NGHTTP2_FLAG_ACK) != 0 || !conn->has_sent)
+        charge(conn);
+    conn->has_sent = false;
+}
+
 static int
 on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
-    (void)session;
     struct h2_client_conn *conn = arg;
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
@@ -110,13 +120,14 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
         on_settings(conn, frame);
         break;
     case NGHTTP2_PING:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
-            conn->pinged_ms = 0;
-        charge(conn);
+        on_ping(conn, &frame->ping);
         break;
     case NGHTTP2_PRIORITY:
-    case NGHTTP2_RST_STREAM:
         charge(conn);
+        break;
+    case NGHTTP2_RST_STREAM: /* of a call it costs no more than the call */
+        if (call_of(session, frame->hd.stream_id) == NULL)
+            charge(conn);
         break;
     case NGHTTP2_GOAWAY: /* streams beyond its last one have been closed as refused */
         conn->state = H2_LEAVING;
@@ -155,9 +166,11 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
 static int
 on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
-    (void)arg;
-    if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) ||
-        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+    struct h2_client_conn *conn = arg;
+    if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)
+        return 0;
+    conn->has_sent = true;
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
         return 0;
     struct h2_call *c = call_of(session, frame->hd.stream_id);
     if (c != NULL)

@@ -92,7 +92,7 @@ struct h2_conn {
     size_t queued;     /* output when the timer last looked */
     uint64_t ping_ms;  /* the client's last ping came */
     unsigned strikes;  /* of its pings that came too soon */
-    bool has_answered; /* an answer went out since the last one */
+    bool has_answered; /* an answer went out since its last ping */
     bool has_asked;    /* whether the client is there, and heard nothing since */
     bool has_begun;    /* the preface has come */
     bool is_local;

@@ -130,8 +130,10 @@ static void
 on_ping(struct h2_conn *conn, const nghttp2_ping *ping)
 {
     if ((ping->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
-        charge(conn);
+        if (!conn->has_answered) /* clients measure the way with a ping for each answer */
+            charge(conn);
         h2_watch_pinged(conn);
+        conn->has_answered = false;
     } else if (memcmp(ping->opaque_data, H2_DRAIN_PING, sizeof ping->opaque_data) == 0) {
         h2_conn_drained(conn);
     }

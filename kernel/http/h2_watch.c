@@ -209,7 +209,6 @@ h2_watch_pinged(struct h2_conn *conn)
         conn->strikes = 0;
     else if (now_ms < conn->ping_ms + LIMIT_grpc_ping_gap_ms)
         conn->strikes++;
-    conn->has_answered = false;
     conn->ping_ms = now_ms;
     if (conn->strikes <= LIMIT_grpc_ping_strikes_max)
         return;

@@ -539,6 +539,30 @@ TEST(a_flood_of_pings_costs_the_peer_its_connection)
     stop();
 }
 
+/* As grpc-go does to measure the way. */
+TEST(a_ping_for_each_message_is_no_flood)
+{
+    start();
+    for (int i = 0; i < LIMIT_h2_control_burst + 500; i++) {
+        struct asker *a = asker("/e", 10);
+        PEER_UNTIL(&peer, a->is_done);
+        REQUIRE(nghttp2_submit_ping(peer.conns[0].session, NGHTTP2_FLAG_NONE, NULL) == 0);
+    }
+    CHECK_EQ_U64(peer.conn_count, 1);
+    stop();
+}
+
+TEST(calls_that_the_peer_resets_are_no_flood)
+{
+    start();
+    for (int i = 0; i < LIMIT_h2_control_burst + 500; i++) {
+        struct asker *a = asker("/reset", 10);
+        PEER_UNTIL(&peer, a->is_done);
+    }
+    CHECK_EQ_U64(peer.conn_count, 1);
+    stop();
+}
+
 TEST(a_deadline_ends_a_call_and_the_connection_stays)
 {
     start();

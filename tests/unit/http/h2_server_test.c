@@ -562,8 +562,8 @@ TEST(a_client_that_asks_too_often_is_told_to_be_calm)
 TEST(a_client_may_ask_now_and_then_or_while_it_is_answered)
 {
     start_with_keepalive();
-    for (int i = 0; i < 10; i++) {
-        ping();
+    for (int i = 0; i < LIMIT_h2_control_burst + 500; i++) { /* grpc-go measures the way so */
+        REQUIRE(nghttp2_submit_ping(client.session, NGHTTP2_FLAG_NONE, NULL) == 0);
         CHECK_EQ_INT(h2_client_get(&client, "/")->status, 200);
     }
     for (int i = 0; i < 10; i++) {
