@@ -13,6 +13,7 @@ from _prove import by_length
 CALLS = by_length(20000, 1000000, 5000000)
 ABORTED = by_length(2000, 10000, 100000)
 STREAMS_A_TURN = 20  # of one client that vanishes
+CLIENTS_PER_S = 500  # all at once would show what a peak leaves in the allocator
 CALLERS = 64
 GROWTH_KIB_MAX = 1024
 claims = _prove.Claims()
@@ -39,7 +40,8 @@ def call(count):
 
 def vanish(count):
     turns = -(-count // STREAMS_A_TURN)
-    result = _grpc.finish(_grpc.start_attack(product.grpc_port, "vanish", turns=turns, seconds=100, key="key-000001"))
+    result = _grpc.finish(_grpc.start_attack(product.grpc_port, "vanish", turns=turns, seconds=600, rate=CLIENTS_PER_S,
+                                         key="key-000001"))
     claims.holds(f"{turns} clients vanished", result["opened"] == turns, str(result))
     return turns * STREAMS_A_TURN
 
@@ -66,7 +68,7 @@ def judge(name, before):
 
 # What a process that has worked for a while holds: caches are filled, stacks were used.
 call(CALLS // 10)
-vanish(ABORTED // 10)
+vanish(ABORTED)
 before = held()
 calls = call(CALLS)
 grown = judge(f"{calls} calls", before)
