@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "api/settings.h"
 #include "async/worker.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -273,6 +274,7 @@ set_up(void)
     assert(err == OK);
     kernel_worker.kernel = &kernel;
     kernel_worker.worker.user = &kernel_worker;
+    kernel_worker.settings = settings_new();
     component_table_init(&kernel_worker.components);
     kernel.shutdown = do_shutdown;
     kernel.describe = describe;
