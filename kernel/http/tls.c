@@ -420,7 +420,7 @@ static const struct stream_filter tls_filter = {
 static bool
 expect_name(SSL *ssl, const struct tls_context *context)
 {
-    const char *name = context->server_name;
+    char *name = context->server_name; /* the macro below wants it so */
     if (name == NULL)
         return true;
     if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1)
