@@ -46,6 +46,10 @@ struct tracing_settings {
     struct tracing_pairs otel_headers; /* values are secret */
     uint64_t otel_timeout_ms;          /* 0: the default */
 
+    struct slice otel_authorities; /* PEM, of the environment: who vouches for the collector, … */
+    struct slice otel_certificate; /* … what we prove ourselves with, … */
+    struct slice otel_key;         /* … and its key, which is secret */
+
     struct tracing_endpoint otel;
     enum otlp_protocol protocol;
 

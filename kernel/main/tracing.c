@@ -17,13 +17,17 @@ add_exporter(struct runtime *runtime, enum exporter_kind kind,
                                           .port = endpoint->port,
                                           .path = endpoint->path,
                                           .resource = &tracing->tracer.resource };
-    if (endpoint->is_secure)
-        exporter->tls = tls_context_new(&(struct tls_config){
-            .verifies = true,
-            .server_name = endpoint->host,
-            .alpn = kind == EXPORTER_OTLP_GRPC ? SLICE("h2") : SLICE("http/1.1"),
-        });
     return exporter;
+}
+
+/* A collector that is asked for securely must prove itself. */
+static struct tls_context *
+tls_of(const struct tracing_endpoint *endpoint, const struct tls_config *from)
+{
+    struct tls_config config = *from;
+    config.verifies = true;
+    config.server_name = endpoint->host;
+    return endpoint->is_secure ? tls_context_new(&config) : NULL;
 }
 
 static const struct http_header *
@@ -80,9 +84,18 @@ tracing_setup(struct runtime *runtime, const struct tracing_settings *settings)
         otlp->headers = headers_of(&runtime->arena, &settings->otel_headers);
         otlp->header_count = settings->otel_headers.count;
         otlp->timeout_ms = settings->otel_timeout_ms;
+        otlp->tls = tls_of(&settings->otel,
+                           &(struct tls_config){ .ca = settings->otel_authorities,
+                                                 .cert = settings->otel_certificate,
+                                                 .key = settings->otel_key,
+                                                 .alpn = settings->protocol == OTLP_GRPC
+                                                             ? SLICE("h2")
+                                                             : SLICE("http/1.1") });
     }
-    if (settings->zipkin.is_set)
-        (void)add_exporter(runtime, EXPORTER_ZIPKIN, &settings->zipkin); /* needs nothing more */
+    if (settings->zipkin.is_set) {
+        struct exporter_config *zipkin = add_exporter(runtime, EXPORTER_ZIPKIN, &settings->zipkin);
+        zipkin->tls = tls_of(&settings->zipkin, &(struct tls_config){ .alpn = SLICE("http/1.1") });
+    }
     for (size_t i = 0; i < tracing->exporter_count; i++)
         tracing->exporters[i].delay_ms = settings->delay_ms;
     tracer->is_recording = tracer->logs_spans || tracing->exporter_count > 0;

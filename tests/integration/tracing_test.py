@@ -465,6 +465,19 @@ def tls():
     eventually(lambda: "spans cannot be sent" in sidecar.log(), "a warning")
     equal(len(collector.requests), seen, "nothing is told to a stranger")
     sidecar.end(), collector.end()
+    # The environment names the authority, and a certificate of ours for a collector that asks for one.
+    collector = Collector(tls=(pem, key), asks_for=pem)
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://127.0.0.1:{collector.port}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(pem),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(pem),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(key),
+    }
+    sidecar = traced(None, env=env)
+    sidecar.call("GET", "/v1.0/state/mem/a")
+    collector.wait_for(1, collector.otlp_spans)
+    sidecar.end(), collector.end()
 
 
 # --- collectors in trouble --------------------------------------------------------------------------------------------

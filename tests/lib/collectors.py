@@ -38,7 +38,7 @@ class Request:
 class Collector:
     """HTTP; serves as an application, too. `answers` are taken one a request, the last one stays: (status, headers, body), or "hang" or "cut"."""
 
-    def __init__(self, *answers, tls=None, port=0):
+    def __init__(self, *answers, tls=None, asks_for=None, port=0):
         self.requests, self.answers = [], list(answers) or [(200, [], b"")]
         self.lock, self.is_over = threading.Lock(), threading.Event()
         collector = self
@@ -72,6 +72,9 @@ class Collector:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
+            if asks_for:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(asks_for)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings of tracing: what is read, which of Configuration and environment counts. §13 is the
- * behaviour that is matched. */
+/* tracing.c and tracing_env.c: what is read, which of Configuration and environment counts. §13 is
+ * the behaviour that is matched. */
 #include "config/tracing.h"
 
 #include "base/limits.h"
@@ -210,6 +210,23 @@ TEST(variables_that_cannot_be_used_are_named)
     CHECK_OK(read_text(NULL));
     CHECK_EQ_INT(ignored.count, 5);
     CHECK_SLICE_IS(settings.sampler_words, "TraceIDRatioBased{0.0001}");
+}
+
+TEST(certificates_are_read_from_files)
+{
+    static char path[4200];
+    snprintf(path, sizeof path, "%s/ca.pem", test_dir());
+    FILE *f = fopen(path, "w");
+    REQUIRE(f != NULL && fputs("PEM", f) >= 0 && fclose(f) == 0);
+    const char *const list[][2] = { { "OTEL_EXPORTER_OTLP_ENDPOINT", "a:1" },
+                                    { "OTEL_EXPORTER_OTLP_CERTIFICATE", path },
+                                    { "OTEL_EXPORTER_OTLP_CLIENT_KEY", "/nonexistent" } };
+    set_variables(list, ARRAY_LEN(list));
+    CHECK_OK(read_text(NULL));
+    CHECK_SLICE_IS(settings.otel_authorities, "PEM");
+    CHECK_EQ_INT(settings.otel_key.len, 0);
+    REQUIRE(ignored.count == 1);
+    CHECK_SLICE_IS(ignored.items[0], "OTEL_EXPORTER_OTLP_CLIENT_KEY");
 }
 
 TEST(samplers_have_names)
