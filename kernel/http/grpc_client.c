@@ -8,7 +8,13 @@
 #include "http/chars.h"
 #include "http/gzip.h"
 
-enum { PREFIX_BYTES = 5, OWN_HEADERS = 5, TIMEOUT_DIGITS_MAX = 99999999, FIRST_BYTES = 4096 };
+enum {
+    PREFIX_BYTES = 5,
+    OWN_HEADERS = 5,
+    TIMEOUT_DIGITS_MAX = 99999999,
+    FIRST_BYTES = 4096,
+    CLOCKS_APART_MS = 5,
+};
 
 /* --- status ------------------------------------------------------------------------------------*/
 
@@ -53,11 +59,22 @@ code_of_reset(uint32_t reset_code)
 }
 
 enum grpc_code
-grpc_code_of_failure(const struct client_call *call, err_t err)
+grpc_failure(struct task *t, const struct client_call *call, err_t err, struct slice *ret_text)
 {
+    const struct diag *diag = task_diag(t);
+    enum grpc_code code = err_info(err)->grpc;
+    *ret_text = err == ERR_CANCELLED ? SLICE("context canceled")
+                : diag->err == err   ? diag->message
+                                     : slice_str(err_info(err)->code);
     if (err == ERR_PEER_LOST && call->was_reset)
-        return code_of_reset(call->reset_code);
-    return err_info(err)->grpc;
+        code = code_of_reset(call->reset_code);
+    /* The peer has been told the deadline, and may be the first to act on it. */
+    if (err == ERR_DEADLINE || (code == GRPC_CANCELLED && err == ERR_PEER_LOST &&
+                                task_time_left_ms(t) <= CLOCKS_APART_MS)) {
+        *ret_text = SLICE("context deadline exceeded");
+        code = GRPC_DEADLINE_EXCEEDED;
+    }
+    return code;
 }
 
 enum grpc_code
@@ -322,13 +339,8 @@ grpc_ask(struct task *t, struct client *client, const struct grpc_question *ques
         err = receive(t, &call, question, ret_answer); /* suspends */
     ret_answer->was_sent = call.was_sent;
     if (err != OK) {
-        const struct diag *diag = task_diag(t);
         ret_answer->is_peers = false;
-        ret_answer->code = grpc_code_of_failure(&call, err);
-        ret_answer->text = err == ERR_DEADLINE    ? SLICE("context deadline exceeded")
-                           : err == ERR_CANCELLED ? SLICE("context canceled")
-                           : diag->err == err     ? diag->message
-                                                  : slice_str(err_info(err)->code);
+        ret_answer->code = grpc_failure(t, &call, err, &ret_answer->text);
     }
     client_finish(&call);
     return err;

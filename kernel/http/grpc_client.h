@@ -43,8 +43,9 @@ struct slice grpc_message_decode(struct arena *arena, struct slice text);
 /* The status that these headers name; false: they name none. */
 bool grpc_status_of(const struct http_header *headers, size_t count,
                     enum grpc_code *ret_code) WARN_UNUSED;
-/* What the end of a call without a status amounts to. */
-enum grpc_code grpc_code_of_failure(const struct client_call *call, err_t err);
+/* What the end of a call of this task without a status amounts to, and its words. */
+enum grpc_code
+grpc_failure(struct task *t, const struct client_call *call, err_t err, struct slice *ret_text);
 enum grpc_code grpc_code_of_http(int status);
 /* Headers that gRPC itself has put there, as opposed to metadata. */
 bool grpc_is_reserved(struct slice name);

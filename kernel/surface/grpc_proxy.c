@@ -199,14 +199,11 @@ static void
 end_with(struct proxy *p, err_t err)
 {
     struct rpc *rpc = p->rpc;
-    const struct diag *diag = task_diag(rpc->rq.task);
+    struct slice text;
     if (p->x->reply_ended || p->x->client_gone)
         return;
-    rpc_end(rpc, grpc_code_of_failure(&p->call, err),
-            err == ERR_DEADLINE    ? SLICE("context deadline exceeded")
-            : err == ERR_CANCELLED ? SLICE("context canceled")
-            : diag->err == err     ? diag->message
-                                   : slice_str(err_info(err)->code));
+    enum grpc_code code = grpc_failure(rpc->rq.task, &p->call, err, &text);
+    rpc_end(rpc, code, text);
 }
 
 /* --- the call ----------------------------------------------------------------------------------*/
