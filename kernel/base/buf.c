@@ -7,7 +7,60 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FIRST_BYTES = 256 };
+#include "base/sanitize.h"
+
+enum {
+    FIRST_BYTES = 256,
+    POOL_FIRST_BYTES = 16 * 1024, /* smaller blocks are malloc's strength */
+    POOL_CLASSES = 4,             /* up to 128 KiB, each twice the one before */
+    POOL_CLASS_BYTES = 256 * 1024,
+    POOL_BLOCKS_MAX = POOL_CLASS_BYTES / POOL_FIRST_BYTES,
+};
+
+/* Large blocks that this thread has let go of: malloc would give their pages back to the system and
+ * fault them in again for the next message. Not under sanitizers, which want to see them freed. */
+struct pool {
+    void *blocks[POOL_BLOCKS_MAX];
+    unsigned count;
+};
+static _Thread_local struct pool pools[POOL_CLASSES];
+
+/* NULL: blocks of this size are not pooled. */
+static struct pool *
+pool_of(size_t capacity)
+{
+#if !defined(HAS_ASAN) && !defined(HAS_TSAN)
+    for (size_t i = 0; i < POOL_CLASSES; i++)
+        if (capacity == (size_t)POOL_FIRST_BYTES << i)
+            return &pools[i];
+#else
+    (void)capacity;
+    (void)pools;
+#endif
+    return NULL;
+}
+
+static void *
+block_take(size_t capacity)
+{
+    struct pool *pool = capacity < POOL_FIRST_BYTES ? NULL : pool_of(capacity);
+    if (pool != NULL && pool->count > 0)
+        return pool->blocks[--pool->count];
+    void *block = malloc(capacity + 1); /* buf_printf() needs room for a NUL behind the end */
+    if (block == NULL)
+        abort();
+    return block;
+}
+
+static void
+block_put(void *block, size_t capacity)
+{
+    struct pool *pool = capacity < POOL_FIRST_BYTES ? NULL : pool_of(capacity);
+    if (block != NULL && pool != NULL && pool->count < POOL_CLASS_BYTES / capacity)
+        pool->blocks[pool->count++] = block;
+    else
+        free(block);
+}
 
 void
 buf_init(struct buf *buf, size_t max)
@@ -18,7 +71,7 @@ buf_init(struct buf *buf, size_t max)
 void
 buf_fini(struct buf *buf)
 {
-    free(buf->data);
+    block_put(buf->data, buf->capacity);
     *buf = (struct buf){ .max = buf->max };
 }
 
@@ -52,12 +105,10 @@ make_room(struct buf *buf, size_t bytes)
         capacity *= 2;
     if (capacity > buf->max && needed <= buf->max)
         capacity = buf->max;
-    char *data = malloc(capacity + 1); /* buf_printf() needs room for a NUL behind the end */
-    if (data == NULL)
-        abort();
+    char *data = block_take(capacity);
     if (buf->data != NULL && buf->len > 0)
         memcpy(data, buf->data + buf->start, buf->len);
-    free(buf->data);
+    block_put(buf->data, buf->capacity);
     buf->data = data;
     buf->start = 0;
     buf->capacity = capacity;
