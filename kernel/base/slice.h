@@ -81,6 +81,17 @@ bool slice_to_i64(struct slice s, int64_t *ret_value) WARN_UNUSED;
 /* "true", "false", "1", "0", "t", "f", "T", "F", "TRUE", "True", ...: as Go's strconv.ParseBool. */
 bool slice_to_bool(struct slice s, bool *ret_value) WARN_UNUSED;
 
+/* Value of a hex digit of either case, -1 for any other byte. */
+static inline int
+hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* Well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool slice_is_utf8(struct slice s);
 /* Length of the well-formed sequence at the front, 0 if there is none. */

@@ -50,7 +50,7 @@ tell(struct exporter *exporter, const struct attempt *attempt)
 {
     const struct exporter_config *config = exporter->config;
     if (!attempt->is_ok && !exporter->has_failed)
-        log_warn(SCOPE, "spans cannot be sent to " SLICE_FMT ":%u, dropping them: " SLICE_FMT,
+        log_warn(SCOPE, "spans cannot be sent to " SLICE_FMT ":%u: " SLICE_FMT,
                  SLICE_ARG(config->host), config->port, SLICE_ARG(attempt->words));
     else if (attempt->is_ok && exporter->has_failed)
         log_info(SCOPE, "spans are sent to " SLICE_FMT ":%u again", SLICE_ARG(config->host),

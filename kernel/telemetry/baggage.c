@@ -26,12 +26,6 @@ is_token(struct slice text)
     return text.len > 0;
 }
 
-static bool
-is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* Printable ASCII without quotes, comma, semicolon and backslash; escapes are complete. */
 static bool
 is_value(struct slice text)
@@ -40,8 +34,8 @@ is_value(struct slice text)
         char c = text.data[i];
         if (c <= ' ' || c >= 0x7f || strchr("\",;\\", c) != NULL)
             return false;
-        if (c == '%' &&
-            (i + 2 >= text.len || !is_hex(text.data[i + 1]) || !is_hex(text.data[i + 2])))
+        if (c == '%' && (i + 2 >= text.len || hex_value(text.data[i + 1]) < 0 ||
+                         hex_value(text.data[i + 2]) < 0))
             return false;
     }
     return true;

@@ -6,23 +6,13 @@ enum { KEY_BYTES_MAX = 256, TENANT_BYTES_MAX = 241, SYSTEM_BYTES_MAX = 14, VALUE
 
 /* --- traceparent -------------------------------------------------------------------------------*/
 
-static int
-digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool
 read_hex(struct slice text, uint8_t *ret_bytes, size_t count)
 {
     if (text.len != count * 2)
         return false;
     for (size_t i = 0; i < count; i++) {
-        int high = digit(text.data[2 * i]), low = digit(text.data[2 * i + 1]);
+        int high = hex_value(text.data[2 * i]), low = hex_value(text.data[2 * i + 1]);
         if (high < 0 || low < 0)
             return false;
         ret_bytes[i] = (uint8_t)(high << 4 | low);
