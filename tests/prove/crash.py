@@ -34,7 +34,7 @@ def holdings(sidecar):
     """What the kernel holds: descriptors, memory maps (a task's stack is two), private KiB."""
     with open(f"/proc/{sidecar.pid}/maps") as f:
         maps = len(f.read().splitlines())
-    return {"descriptors": measure.fd_count(sidecar.pid), "memory maps": maps, "KiB": measure.private_kib(sidecar.pid)}
+    return {"descriptors": measure.fd_count(sidecar.pid), "memory maps": maps, "KiB": measure.private_dirty_kib(sidecar.pid)}
 
 
 def alive(pid):
