@@ -143,12 +143,13 @@ make_absolute(struct invocation *in)
 {
     if (in->executable == NULL)
         return true;
-    char *path = realpath(in->executable, NULL);
+    static char *path; /* until the program ends */
+    path = realpath(in->executable, NULL);
     if (path == NULL) {
         complain("%s: %s", in->executable, strerror(errno));
         return false;
     }
-    in->executable = path; /* until the program ends */
+    in->executable = path;
     return true;
 }
 
