@@ -143,13 +143,13 @@ make_absolute(struct invocation *in)
 {
     if (in->executable == NULL)
         return true;
-    static char *path; /* until the program ends */
-    path = realpath(in->executable, NULL);
+    char *path = realpath(in->executable, NULL);
     if (path == NULL) {
         complain("%s: %s", in->executable, strerror(errno));
         return false;
     }
-    in->executable = path;
+    in->executable = arena_str(&in->arena, slice_str(path)); /* until it has been asked */
+    free(path);
     return true;
 }
 
