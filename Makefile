@@ -68,7 +68,7 @@ LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 LIBS_base   := -lcjson -lprotobuf-c -lyaml
 LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lz -lm
 LIBS_PLUGIN := -lev $(LIBS_base) -lm
-LIBS_REMORA := -lnng $(LIBS_base)
+LIBS_REMORA := -lnng -lev $(LIBS_base)
 LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
 
 # By folder, on top of ALLFLAGS and WARN.

@@ -25,6 +25,7 @@ enum {
 
 struct client {
     struct client *next; /* of all that were opened */
+    struct location location;
     nng_socket commands;
     nng_socket events;
     atomic_bool is_connected; /* written by NNG's threads; each fact stands alone, so relaxed */
@@ -61,13 +62,14 @@ client_open(const struct location *location)
     if (client == NULL)
         abort();
     client->next = opened;
+    client->location = *location;
     opened = client;
     if (!is_fine(nng_req0_open(&client->commands), "libnng"))
         return NULL;
     if (is_fine(nng_socket_set_ms(client->commands, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE),
                 "libnng") &&
         is_fine(nng_socket_set_ms(client->commands, NNG_OPT_SENDTIMEO, ANSWER_MS), "libnng") &&
-        is_fine(nng_socket_set_ms(client->commands, NNG_OPT_RECVTIMEO, ANSWER_MS), "libnng") &&
+        is_fine(nng_socket_set_ms(client->commands, NNG_OPT_RECVTIMEO, POLL_MS), "libnng") &&
         dial(client->commands, location->admin_path))
         return client;
     return NULL;
@@ -100,22 +102,39 @@ receive(nng_socket socket, struct arena *arena, const ProtobufCMessageDescriptor
 }
 
 const Remora__Admin__V1__Reply *
-client_ask(struct client *client, struct arena *arena, const Remora__Admin__V1__Request *request)
+client_try(struct client *client, struct arena *arena, const Remora__Admin__V1__Request *request,
+           const char **ret_error)
 {
     struct slice packed = pb_pack(arena, &request->base);
     /* nng_send() copies, but lacks the const. */
     int result = nng_send(client->commands, (void *)(uintptr_t)packed.data, packed.len, 0);
     const Remora__Admin__V1__Reply *reply = NULL;
     if (result == 0)
+        result = NNG_ETIMEDOUT;
+    for (int waited_ms = 0; waited_ms < ANSWER_MS && result == NNG_ETIMEDOUT;
+         waited_ms += POLL_MS) {
         reply = receive(client->commands, arena, &remora__admin__v1__reply__descriptor, &result);
-    if (reply == NULL) {
-        complain("the sidecar does not answer: %s", nng_strerror(result));
-        return NULL;
+        if (result == NNG_ETIMEDOUT && !location_is_alive(&client->location))
+            result = NNG_ECONNRESET; /* NNG would wait for another one to come */
     }
-    if (reply->code == REMORA__ADMIN__V1__CODE__CODE_OK)
+    if (reply == NULL)
+        *ret_error =
+            arena_printf(arena, "the sidecar does not answer: %s", nng_strerror(result)).data;
+    else if (reply->code != REMORA__ADMIN__V1__CODE__CODE_OK)
+        *ret_error = reply->message;
+    else
         return reply;
-    complain("%s", reply->message);
     return NULL;
+}
+
+const Remora__Admin__V1__Reply *
+client_ask(struct client *client, struct arena *arena, const Remora__Admin__V1__Request *request)
+{
+    const char *error;
+    const Remora__Admin__V1__Reply *reply = client_try(client, arena, request, &error);
+    if (reply == NULL)
+        complain("%s", error);
+    return reply;
 }
 
 /* --- events ------------------------------------------------------------------------------------*/

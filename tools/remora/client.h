@@ -19,6 +19,11 @@ void client_close(struct client *client);
 const Remora__Admin__V1__Reply *
 client_ask(struct client *client, struct arena *arena, const Remora__Admin__V1__Request *request);
 
+/* The same, but what is wrong is left to the caller to be said. */
+const Remora__Admin__V1__Reply *
+client_try(struct client *client, struct arena *arena, const Remora__Admin__V1__Request *request,
+           const char **ret_error);
+
 /* The event feed. False: said why on stderr. */
 bool client_subscribe(struct client *client, const struct location *location);
 /* Waits for the next event. NULL: the kernel is gone, and that was said. */

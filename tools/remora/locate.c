@@ -41,6 +41,12 @@ knock(const char *path)
     return result;
 }
 
+bool
+location_is_alive(const struct location *location)
+{
+    return knock(location->admin_path) == 0;
+}
+
 /* "<folder><name>"; false if that is too long. */
 static bool
 join(const char *folder, size_t folder_len, const char *name, char ret_path[LOCATION_PATH_BYTES])
@@ -59,7 +65,54 @@ set_folder(const char *folder, struct location *ret_location)
            join(folder, len, EVENTS_NAME, ret_location->events_path);
 }
 
-/* --- the newest in a folder --------------------------------------------------------------------*/
+/* --- all in a folder ---------------------------------------------------------------------------*/
+
+/* The lock is made first and never written, so its age is the kernel's. */
+static void
+consider(const char *base, const char *name, located_fn *each, void *arg)
+{
+    char folder[LOCATION_PATH_BYTES], lock[LOCATION_PATH_BYTES];
+    struct location location;
+    struct stat folder_info, lock_info;
+    int len = snprintf(folder, sizeof folder, "%s/%s", base, name);
+    if (len < 0 || (size_t)len >= sizeof folder || lstat(folder, &folder_info) != 0 ||
+        !S_ISDIR(folder_info.st_mode) || folder_info.st_uid != geteuid())
+        return;
+    if (!join(folder, (size_t)len, LOCK_NAME, lock) || lstat(lock, &lock_info) != 0 ||
+        !set_folder(folder, &location) || knock(location.admin_path) != 0)
+        return;
+    each(arg, &location, lock_info.st_mtim);
+}
+
+static void
+search(const char *base, located_fn *each, void *arg)
+{
+    DIR *dir = base == NULL || base[0] != '/' ? NULL : opendir(base);
+    if (dir == NULL)
+        return;
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL)
+        if (strncmp(entry->d_name, FOLDER_PREFIX, sizeof FOLDER_PREFIX - 1) == 0)
+            consider(base, entry->d_name, each, arg);
+    (void)closedir(dir); /* only read from */
+}
+
+void
+locate_all(const char *run_dir, located_fn *each, void *arg)
+{
+    if (run_dir != NULL) {
+        char *path = realpath(run_dir, NULL);
+        search(path, each, arg);
+        free(path);
+        return;
+    }
+    const char *own = getenv("XDG_RUNTIME_DIR");
+    search(own, each, arg);
+    if (own == NULL || strcmp(own, "/run/remora") != 0)
+        search("/run/remora", each, arg);
+    if (own == NULL || strcmp(own, "/tmp") != 0)
+        search("/tmp", each, arg);
+}
 
 struct newest {
     struct timespec made;
@@ -73,36 +126,12 @@ is_newer(struct timespec a, struct timespec b)
     return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
 }
 
-/* The lock is made first and never written, so its age is the kernel's. */
 static void
-consider(const char *base, const char *name, struct newest *newest)
+keep_newest(void *arg, const struct location *location, struct timespec made)
 {
-    char folder[LOCATION_PATH_BYTES], lock[LOCATION_PATH_BYTES];
-    struct location location;
-    struct stat folder_info, lock_info;
-    int len = snprintf(folder, sizeof folder, "%s/%s", base, name);
-    if (len < 0 || (size_t)len >= sizeof folder || lstat(folder, &folder_info) != 0 ||
-        !S_ISDIR(folder_info.st_mode) || folder_info.st_uid != geteuid())
-        return;
-    if (!join(folder, (size_t)len, LOCK_NAME, lock) || lstat(lock, &lock_info) != 0 ||
-        (newest->is_found && !is_newer(lock_info.st_mtim, newest->made)))
-        return;
-    if (!set_folder(folder, &location) || knock(location.admin_path) != 0)
-        return;
-    *newest = (struct newest){ .made = lock_info.st_mtim, .location = location, .is_found = true };
-}
-
-static void
-search(const char *base, struct newest *newest)
-{
-    DIR *dir = base == NULL || base[0] != '/' ? NULL : opendir(base);
-    if (dir == NULL)
-        return;
-    struct dirent *entry;
-    while ((entry = readdir(dir)) != NULL)
-        if (strncmp(entry->d_name, FOLDER_PREFIX, sizeof FOLDER_PREFIX - 1) == 0)
-            consider(base, entry->d_name, newest);
-    (void)closedir(dir); /* only read from */
+    struct newest *newest = arg;
+    if (!newest->is_found || is_newer(made, newest->made))
+        *newest = (struct newest){ .made = made, .location = *location, .is_found = true };
 }
 
 /* --- what was named ----------------------------------------------------------------------------*/
@@ -140,7 +169,7 @@ in_run_dir(const char *given, struct location *ret_location)
         found = at_socket(ret_location->admin_path, ret_location);
         goto out;
     }
-    search(path, &newest);
+    search(path, keep_newest, &newest);
     if (newest.is_found) {
         *ret_location = newest.location;
         found = FOUND;
@@ -160,9 +189,7 @@ locate(const char *socket, const char *run_dir, struct location *ret_location)
     if (run_dir != NULL)
         return in_run_dir(run_dir, ret_location);
     struct newest newest = { .is_found = false };
-    search(getenv("XDG_RUNTIME_DIR"), &newest);
-    search("/run/remora", &newest);
-    search("/tmp", &newest);
+    locate_all(NULL, keep_newest, &newest);
     *ret_location = newest.location;
     return newest.is_found ? FOUND : FOUND_NONE;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * remora, the command line for running sidecars: finds one, asks its admin socket, prints what it
- * says. Exit codes: 0 done, 1 it could not be done, 2 the command line makes no sense.
+ * remora, the command line. Its commands are of two kinds: those that start sidecars with
+ * applications, find and call them (run.h, sidecars.h), and those that ask the admin socket of one
+ * sidecar and print what it says, here. Exit codes: 0 done, 1 it could not be done, 2 the command
+ * line makes no sense; `run` ends as its application does.
  */
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,10 @@
 #include "base/slice.h"
 #include "client.h"
 #include "locate.h"
+#include "run.h"
 #include "say.h"
 #include "show.h"
-
-enum { EXIT_DONE = 0, EXIT_NOT_DONE = 1, EXIT_USAGE = 2 };
+#include "sidecars.h"
 
 /* Options that only some commands take, as bits. */
 enum { TAKES_LINES = 1, TAKES_FOLLOW = 2, TAKES_EXE = 4 };
@@ -43,18 +44,6 @@ struct command {
     command_fn *run;
     const char *help;
 };
-
-void
-complain(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)fflush(stdout); /* so that both appear in their order */
-    (void)fputs("remora: ", stderr);
-    (void)vfprintf(stderr, format, args); /* nowhere else to say it */
-    (void)fputc('\n', stderr);
-    va_end(args);
-}
 
 /* --- commands ----------------------------------------------------------------------------------*/
 
@@ -243,11 +232,28 @@ static const struct command commands[] = {
     { { "events", NULL }, false, TAKES_FOLLOW, run_events, "what happened lately, or happens" },
 };
 
+/* Commands that read their own flags. */
+static const struct launcher_command {
+    const char *word;
+    int (*run)(struct arena *arena, char **argv);
+    const char *help;
+} launcher_commands[] = {
+    { "run", run_command, "start a sidecar and an application beside it, or several" },
+    { "init", init_command, "write the resources that run falls back to" },
+    { "list", list_command, "your running sidecars" },
+    { "stop", stop_command, "end them, and what runs beside them" },
+    { "invoke", invoke_command, "call a method of an application" },
+    { "publish", publish_command, "publish a message" },
+};
+
 static void
 print_help(FILE *to)
 {
     (void)fputs("Usage: remora COMMAND [OPTIONS]\n\nCommands:\n", to); /* as all below: no use in
                                                                          complaining */
+    for (size_t i = 0; i < ARRAY_LEN(launcher_commands); i++)
+        (void)fprintf(to, "  %-22s %s\n", launcher_commands[i].word, launcher_commands[i].help);
+    (void)fputs("\nThese take --help and have options of their own. Of one sidecar:\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         const struct command *command = &commands[i];
         const char *second = command->words[1] == NULL ? "" : command->words[1];
@@ -270,17 +276,6 @@ print_help(FILE *to)
                 "Without --socket and --run-dir the newest running sidecar of yours is meant.\n"
                 "Exit codes: 0 done, 1 it could not be done, 2 the command line makes no sense.\n",
                 to);
-}
-
-static int PRINTF_LIKE(1, 2) misused(const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args); /* cut if too long */
-    va_end(args);
-    complain("%s; `remora help` tells what there is", text);
-    return EXIT_USAGE;
 }
 
 static bool
@@ -428,12 +423,68 @@ run(struct invocation *in, const struct command *command)
     return code;
 }
 
+/* Whether an option that stands before the command brings its value with it in the next word. */
+static bool
+takes_next(const char *option, const char *next)
+{
+    static const struct arg_flag own[] = {
+        { "socket", true }, { "lines", true }, { "exe", true }, { "output", true }
+    };
+    const struct arg_syntax syntax = { .flags = own, .flag_count = ARRAY_LEN(own) };
+    struct slice name = slice_from(slice_str(option), option[1] == '-' ? 2 : 1);
+    if (slice_find_byte(name, '=') >= 0)
+        return false;
+    if (option[1] != '-' && name.len != 1)
+        return false;
+    if (slice_eq(name, SLICE("f"))) /* a file for run, nothing for events */
+        return next != NULL && !slice_eq(slice_str(next), SLICE("events"));
+    const struct arg_flag *flag = option[1] == '-' ? args_flag(&run_syntax, name)
+                                                   : args_letter(&run_syntax, option[1]);
+    if (flag == NULL && option[1] == '-')
+        flag = args_flag(&syntax, name);
+    return flag != NULL ? flag->takes_value : slice_find_byte(SLICE("on"), option[1]) >= 0;
+}
+
+/* The first word that is no option, which may stand anywhere; NULL if there is none. */
+static char **
+find_word(char **argv)
+{
+    char **at = argv + 1;
+    while (*at != NULL && (*at)[0] == '-' && (*at)[1] != '\0') {
+        bool skips = takes_next(at[0], at[1]);
+        at++;
+        if (skips && *at != NULL)
+            at++;
+    }
+    return *at == NULL ? NULL : at;
+}
+
+/* -1 if that is none of them. */
+static int
+run_launcher(struct invocation *in, int argc, char **argv)
+{
+    char **word = find_word(argv);
+    for (size_t i = 0; word != NULL && i < ARRAY_LEN(launcher_commands); i++) {
+        if (!slice_eq(slice_str(*word), slice_str(launcher_commands[i].word)))
+            continue;
+        /* Without the word the flags before and after it are in one piece. */
+        memmove(word, word + 1, (size_t)(argv + argc - word) * sizeof *word);
+        return launcher_commands[i].run(&in->arena, argv + 1);
+    }
+    return -1;
+}
+
 int
 main(int argc, char **argv)
 {
     struct invocation in = { .socket = NULL };
+    static char version[] = "version";
     arena_init(&in.arena);
-    int code = take_options(&in, argc, argv);
+    if (argc == 2 && slice_eq(slice_str(argv[1]), SLICE("--version")))
+        argv[1] = version;
+    int code = run_launcher(&in, argc, argv);
+    if (code < 0)
+        code = take_options(&in, argc, argv);
     if (code < 0) {
         const struct command *command = take_words(&in, argv + optind, argc - optind, &code);
         if (command != NULL)

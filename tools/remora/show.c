@@ -51,9 +51,8 @@ print_message(const ProtobufCMessage *message)
 
 /* --- for people --------------------------------------------------------------------------------*/
 
-/* "42s", "5m", "3h", "12d": how long ago. */
-static void
-age(int64_t unix_ms, char ret_text[24])
+void
+show_age(int64_t unix_ms, char ret_text[24])
 {
     int64_t seconds = (clock_unix_ms() - unix_ms) / 1000;
     if (seconds < 0)
@@ -131,7 +130,7 @@ show_status(const Remora__Admin__V1__Reply *reply, bool as_json)
     add_pair(&table, "version", reply->version->version);
     table_add(&table, "pid");
     add_pid(&table, status->pid);
-    age(status->started_unix_ms, text);
+    show_age(status->started_unix_ms, text);
     add_pair(&table, "up", text);
     table_add(&table, "http port");
     table_addf(&table, "%" PRIu32, status->http_port);
@@ -202,7 +201,7 @@ show_plugins(const Remora__Admin__V1__Reply *reply, bool as_json)
         add_pid(&table, plugin->pid);
         table_addf(&table, "%" PRIu32, plugin->generation);
         table_addf(&table, "%" PRIu64, plugin->restarts);
-        age(plugin->since_unix_ms, text);
+        show_age(plugin->since_unix_ms, text);
         table_add(&table, text);
     }
     table_print(&table);
@@ -231,7 +230,7 @@ print_plugin(const Remora__Admin__V1__Plugin *plugin)
     add_pair(&table, "name", plugin->name);
     add_pair(&table, "version", plugin->version);
     add_pair(&table, "state", plugin->state);
-    age(plugin->since_unix_ms, text);
+    show_age(plugin->since_unix_ms, text);
     add_pair(&table, "since", text);
     add_pair(&table, "reason", plugin->reason);
     table_add(&table, "pid");

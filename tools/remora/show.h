@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "remora/admin/v1/admin.pb-c.h"
 
@@ -19,6 +20,8 @@ void show_lines(const Remora__Admin__V1__Reply *reply, bool as_json);
 void show_restarted(const Remora__Admin__V1__Reply *reply, bool as_json);
 /* A swap that is done. */
 void show_swapped(const Remora__Admin__V1__Event *event, bool as_json);
+/* "42s", "5m", "3h", "12d": how long ago. */
+void show_age(int64_t unix_ms, char ret_text[24]);
 /* One line. */
 void show_event(const Remora__Admin__V1__Event *event, bool as_json);
 

@@ -7,7 +7,7 @@
 
 #include "base/macros.h"
 
-enum { TABLE_COLUMNS_MAX = 8 };
+enum { TABLE_COLUMNS_MAX = 10 };
 
 struct table {
     size_t columns;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data directory; see home.h. */
+#include "home.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "say.h"
+
+enum { FILE_BYTES_MAX = 16 * 1024 };
+
+/* --- paths -------------------------------------------------------------------------------------*/
+
+bool
+path_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+const char *
+path_from(struct arena *arena, const char *folder, const char *path)
+{
+    const char *own = getenv("HOME");
+    if (path[0] == '~' && (path[1] == '/' || path[1] == '\0') && own != NULL)
+        return arena_printf(arena, "%s%s", own, path + 1).data;
+    if (path[0] == '/')
+        return arena_str(arena, slice_str(path));
+    return arena_printf(arena, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, path).data;
+}
+
+const char *
+path_absolute(struct arena *arena, const char *path)
+{
+    char *real = realpath(path, NULL);
+    const char *result = NULL;
+    if (real != NULL) {
+        result = arena_str(arena, slice_str(real));
+    } else {
+        char *here = getcwd(NULL, 0);
+        if (here == NULL)
+            complain("the current folder: %s", strerror(errno));
+        else
+            result = path_from(arena, here, path);
+        free(here);
+    }
+    free(real);
+    return result;
+}
+
+/* `path` and its parents. */
+static bool
+make_folders(const char *path)
+{
+    char *part = strdup(path);
+    if (part == NULL)
+        abort();
+    for (char *p = part + 1; *p != '\0'; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        (void)mkdir(part, 0700); /* most exist; the last one tells */
+        *p = '/';
+    }
+    bool ok = mkdir(part, 0700) == 0 || path_is_folder(path);
+    if (!ok)
+        complain("%s: %s", path, strerror(errno));
+    free(part);
+    return ok;
+}
+
+bool
+home_find(struct arena *arena, const char *dir, struct home *ret_home)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *own = getenv("HOME");
+    if (dir == NULL && data != NULL && data[0] == '/')
+        dir = arena_printf(arena, "%s/remora", data).data;
+    else if (dir == NULL && own != NULL && own[0] == '/')
+        dir = arena_printf(arena, "%s/.local/share/remora", own).data;
+    if (dir == NULL) {
+        complain("there is no place for your data: neither HOME nor XDG_DATA_HOME is set; --dir "
+                 "names one");
+        return false;
+    }
+    const char *path = path_absolute(arena, dir);
+    if (path == NULL)
+        return false;
+    const char *config = arena_printf(arena, "%s/config.yaml", path).data;
+    *ret_home = (struct home){
+        .path = path,
+        .components = arena_printf(arena, "%s/components", path).data,
+        .config = access(config, F_OK) == 0 ? config : NULL,
+    };
+    return true;
+}
+
+/* --- what is written ---------------------------------------------------------------------------*/
+
+/* The database as a connection string has it: like a URI, whose special characters are escaped. */
+static bool
+put_connection(struct buf *out, const struct home *home)
+{
+    struct buf text;
+    buf_init(&text, FILE_BYTES_MAX);
+    bool ok = true;
+    for (const char *p = home->path; *p != '\0' && ok; p++)
+        ok = strchr("%?#", *p) != NULL ? buf_printf(&text, "%%%02X", (unsigned char)*p)
+                                       : buf_append_byte(&text, *p);
+    ok = ok && buf_append(&text, SLICE("/data/state.db")) &&
+         json_write_string(out, buf_slice(&text), false); /* a JSON string is a YAML one */
+    buf_fini(&text);
+    return ok;
+}
+
+static bool
+put_state_store(struct buf *out, const struct home *home)
+{
+    return buf_append(out, SLICE("# Durable state without a server: one SQLite file. Every "
+                                 "acknowledged write has reached the disk.\n"
+                                 "apiVersion: dapr.io/v1alpha1\n"
+                                 "kind: Component\n"
+                                 "metadata:\n"
+                                 "  name: statestore\n"
+                                 "spec:\n"
+                                 "  type: state.sqlite\n"
+                                 "  version: v1\n"
+                                 "  metadata:\n"
+                                 "    - name: connectionString\n"
+                                 "      value: ")) &&
+           put_connection(out, home) && buf_append_byte(out, '\n');
+}
+
+/* More kinds join as plugins come to serve them. */
+static const struct default_file {
+    const char *name;
+    bool (*put)(struct buf *out, const struct home *home);
+} default_files[] = {
+    { "statestore.yaml", put_state_store },
+};
+
+/* Whole or not at all, and never in place of what is there. */
+static bool
+write_new(const char *path, struct slice content, bool *ret_is_new)
+{
+    char temporary[3072];
+    int len = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    int fd = len > 0 && (size_t)len < sizeof temporary ? mkostemp(temporary, O_CLOEXEC) : -1;
+    if (fd < 0) {
+        complain("%s: %s", path, strerror(errno));
+        return false;
+    }
+    bool ok = write(fd, content.data, content.len) == (ssize_t)content.len && fsync(fd) == 0;
+    ok = close(fd) == 0 && ok;
+    *ret_is_new = ok && link(temporary, path) == 0;
+    ok = *ret_is_new || (ok && errno == EEXIST);
+    if (!ok)
+        complain("%s: %s", path, strerror(errno));
+    (void)unlink(temporary); /* a leftover is no resource file */
+    return ok;
+}
+
+bool
+home_init(struct arena *arena, const struct home *home, void (*say)(void *arg, const char *path),
+          void *arg)
+{
+    const char *data = arena_printf(arena, "%s/data", home->path).data;
+    if (!make_folders(home->components) || !make_folders(data))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(default_files); i++) {
+        const char *path =
+            arena_printf(arena, "%s/%s", home->components, default_files[i].name).data;
+        struct buf content;
+        bool is_new = false;
+        if (access(path, F_OK) == 0)
+            continue;
+        buf_init(&content, FILE_BYTES_MAX);
+        bool ok = default_files[i].put(&content, home);
+        if (!ok)
+            complain("%s: its path is too long", path);
+        ok = ok && write_new(path, buf_slice(&content), &is_new);
+        buf_fini(&content);
+        if (!ok)
+            return false;
+        if (is_new)
+            say(arg, path);
+    }
+    return true;
+}
