@@ -8,7 +8,9 @@ from sdk_programs import Application, ends_well, environment, start
 
 CLIENTS = [
     ("js/invoke.js", "http"),
+    ("js/invoke.js", "grpc"),
     ("python/invoke.py", "http"),
+    ("python/invoke.py", "grpc"),
 ]
 
 
@@ -25,6 +27,8 @@ def called_by_all(program, words, kind):
 
 for name, program, words, kind in (
     ("a JavaScript application over HTTP", "js/app.js", ["http"], "http"),
+    ("a JavaScript application over gRPC", "js/app.js", ["grpc"], "grpc-js"),
+    ("a Python application over gRPC", "python/app_grpc.py", [], "grpc-python"),
     ("a FastAPI application", "python/app_fastapi.py", [], "http"),
     ("a Flask application", "python/app_flask.py", [], "http"),
 ):

@@ -30,6 +30,17 @@ def refused(function, *args, **named):
     raise AssertionError("it was not refused")
 
 
+# What a caller gets for a method that is not there, and for one that fails.
+ERRORS = {
+    "http": {"none": {"http": 404, "grpc": "NOT_FOUND"}},
+    "grpc-js": {},
+    "grpc-python": {
+        "none": {"http": 501, "grpc": "UNIMPLEMENTED"},
+        "fail": {"http": 500, "grpc": "UNKNOWN"},
+    },
+}
+
+
 def ask(d, method, body, verb="POST", **named):
     answer = d.invoke_method(app, method, json.dumps(body), content_type="application/json", http_verb=verb, **named)
     return answer.json()
@@ -42,10 +53,9 @@ with DaprClient() as d:
         equal(ask(d, "item", {}, "PUT")["method"], "put")
         equal(ask(d, "item", {}, "DELETE")["method"], "delete")
         equal(d.invoke_method(app, "item", b"", http_verb="GET").json()["method"], "get")
-    if kind != "grpc-js":
-        error = refused(ask, d, "none", {})
-        if kind == "http" and protocol == "http":
-            equal(error.status_code, 404)
+    for method, wanted in ERRORS[kind].items():
+        error = refused(ask, d, method, {})
+        equal(error.status_code if protocol == "http" else error.code().name, wanted[protocol])
     assert "nobody" in str(refused(d.invoke_method, "nobody", "hello", b"{}", http_verb="POST"))
     for i in range(100):
         equal(ask(d, "hello", {"name": f"n{i}"}), {"hello": f"n{i}"})
