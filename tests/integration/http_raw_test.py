@@ -9,6 +9,8 @@ import struct
 import subprocess
 import time
 
+import remora
+
 BUILD = os.environ.get("REMORA_BUILD", "build")
 NO_TARGET = (b'{"errorCode":"ERR_DIRECT_INVOKE","message":"failed getting app id either from the URL path or the header '
              b'dapr-app-id"}')
@@ -25,26 +27,10 @@ def check(name, held, why=""):
         print(f"failed: {name} {why}")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Sidecar:
     def __init__(self):
-        self.port = free_port()
-        self.process = subprocess.Popen(
-            [f"{BUILD}/bin/remorad", "--app-id", "shop", "--dapr-http-port", str(self.port),
-             "--dapr-listen-addresses", "127.0.0.1", "--metrics-port", "0", "--dapr-grpc-port", "0"], stdout=subprocess.DEVNULL)
-        give_up = time.monotonic() + 20
-        while time.monotonic() < give_up:
-            try:
-                self.connect().close()
-                return
-            except OSError:
-                time.sleep(0.01)  # not there yet; bounded by the deadline above
-        raise SystemExit("remorad does not listen")
+        self.sidecar = remora.Sidecar()
+        self.port, self.process = self.sidecar.port, self.sidecar.popen
 
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)

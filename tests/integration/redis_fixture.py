@@ -9,13 +9,9 @@ import subprocess
 import tempfile
 import time
 
+from remora import free_port
+
 BUILD = os.environ.get("REMORA_BUILD", "build")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(port, deadline=20):

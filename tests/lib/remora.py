@@ -8,6 +8,7 @@ is registered and killed at the end of the program, in whatever way it ends."""
 import atexit
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -123,18 +124,24 @@ def shared(*path):
 
 # --- ports and folders ------------------------------------------------------------------------------------------------
 
-_given = set()
+_claims = []
 
 
 def free_port(host="127.0.0.1"):
-    """A port that nothing listens on, never the same one twice in a program."""
+    """A port that nothing listens on and that no other test program is given while this one runs. Below the range that
+    the system takes ports of clients from, so that none of those is in the way either."""
     while True:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-            s.bind((host, 0))
-            port = s.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
-            return port
+        port = random.randrange(10000, 32000)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0remora-test-port-{port}")  # goes when the program ends, however it ends
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+                s.bind((host, port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
 
 
 class Folder:
