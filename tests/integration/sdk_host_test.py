@@ -40,6 +40,8 @@ class Host:
         """A host call with all of its payload; data frames are collected and credited."""
         frame = self.next_request()
         payload = bytearray(frame.payload)
+        if len(payload) < frame.payload_bytes:
+            self.link.send(pb.Frame(kind=pb.KIND_CREDIT, call=frame.call, credit_bytes=len(payload)))
         while len(payload) < frame.payload_bytes:
             more = self.link.frame()
             need(more is not None, "the rest of a host call")
