@@ -196,6 +196,7 @@ h2_call_submit(struct h2_call *c, struct h2_client_conn *conn)
     conn->output += c->out.len;
     list_append(&conn->calls, &c->link);
     conn->call_count++;
+    conn->has_served = true;
     wake(c->start_wait);
     return true;
 }

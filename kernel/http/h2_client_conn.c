@@ -15,7 +15,11 @@
 #include "http/h2_client.h"
 #include "http/tls.h"
 
-enum { FRAME_ROOM_BYTES = LIMIT_h2_client_frame_bytes + 80 * 1024, RESET_PAUSE_MS = 50 };
+enum {
+    FRAME_ROOM_BYTES = LIMIT_h2_client_frame_bytes + 80 * 1024,
+    RESET_PAUSE_MS = 50,
+    BARREN_MAX = 3
+};
 
 static void on_readable(struct stream *stream);
 static void on_drained(struct stream *stream);
@@ -191,8 +195,12 @@ h2_client_conn_gone(struct h2_client_conn *conn, struct slice reason)
     }
     while ((node = list_take_first(&conn->calls)) != NULL)
         LIST_ENTRY(node, struct h2_call, link)->conn = NULL; /* they keep what they hold */
-    if (was_greeting)
+    /* A server that is about to end may end a connection before its first call; once or twice. */
+    client->barren = conn->has_served ? 0 : client->barren + 1;
+    if (was_greeting || client->barren >= BARREN_MAX) {
+        client->barren = 0;
         h2_client_dial_failed(client, ERR_PEER_UNREACHABLE, reason);
+    }
     h2_client_kick(client);
     h2_client_lost_conn(conn);
 }

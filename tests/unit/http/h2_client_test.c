@@ -663,3 +663,14 @@ TEST(a_full_queue_refuses_at_once)
     PEER_UNTIL(&peer, done_count == 8);
     stop();
 }
+
+TEST(a_server_that_leaves_at_once_again_and_again_fails_the_call)
+{
+    start();
+    peer.leaves_at_once = true;
+    struct asker *a = asker("/e", 10);
+    PEER_UNTIL(&peer, a->is_done);
+    CHECK_EQ_INT(a->err, ERR_PEER_UNREACHABLE);
+    CHECK(!a->was_sent && peer.conn_count <= 3);
+    stop();
+}

@@ -46,8 +46,9 @@ struct peer {
     uint32_t window;      /* 0: the default */
     bool is_silent;       /* accepts, says nothing */
     bool reads_nothing;
-    unsigned refusals; /* streams to refuse */
-    unsigned goaways;  /* requests to answer by a GOAWAY that does not count them */
+    unsigned refusals;   /* streams to refuse */
+    bool leaves_at_once; /* says goodbye with its settings */
+    unsigned goaways;    /* requests to answer by a GOAWAY that does not count them */
     struct peer_conn conns[PEER_CONNS_MAX];
     size_t conn_count;
     unsigned requests, resets, pings;
@@ -275,6 +276,9 @@ peer_accept(struct peer *peer)
         settings[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
                                                       peer->window };
     REQUIRE(nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, settings, count) == 0);
+    if (peer->leaves_at_once)
+        REQUIRE(nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL,
+                                      0) == 0);
 }
 
 static inline void
