@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/pb.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
+#include "telemetry/trace_context.h"
 
 enum { MESSAGE_BUDGET_BYTES = 1024 * 1024 };
 
@@ -141,12 +142,25 @@ static const struct service {
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_DELETE, "state", delete_state },
 };
 
+/* A plugin works for somebody, whose trace goes on in what it asks for. */
+static void
+take_trace(struct request *rq, const struct host_call *call)
+{
+    struct trace_context context;
+    if (!trace_context_parse(call->traceparent, &context))
+        return;
+    rq->traceparent = call->traceparent;
+    if (tracestate_is_valid(call->tracestate))
+        rq->tracestate = call->tracestate;
+}
+
 void
 host_service(struct task *t, struct host_call *call)
 {
     struct request rq;
     request_init(&rq, t);
     rq.depth = call->depth + 1;
+    take_trace(&rq, call);
     for (size_t i = 0; i < ARRAY_LEN(services); i++) {
         if (services[i].method != call->method)
             continue;

@@ -218,6 +218,8 @@ struct host_call {
     uint64_t id;
     uint32_t method;
     uint32_t depth;
+    struct slice traceparent; /* as the plugin has it from the call it works for; empty if none */
+    struct slice tracestate;
     uint64_t timeout_ms;
     size_t message_bytes;
     uint64_t payload_bytes;
@@ -225,6 +227,7 @@ struct host_call {
     struct flow flow;
     struct intake intake;
     bool has_replied;
+    char texts[]; /* of the trace context */
 };
 
 struct slice host_call_message(const struct host_call *call);

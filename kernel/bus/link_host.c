@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/wire.h"
 #include "bus/link.h"
 #include "bus/link_internal.h"
 
@@ -215,10 +216,13 @@ link_on_request(struct link *link, const struct frame *frame)
         reply_at_once(link, frame->call, code, refusal);
         return NULL;
     }
-    struct host_call *call = malloc(sizeof *call);
+    size_t parent_len = frame->traceparent.len, state_len = frame->tracestate.len;
+    struct host_call *call = malloc(sizeof *call + parent_len + state_len);
     if (call == NULL)
         abort();
     *call = (struct host_call){ .link = link_ref(link),
+                                .traceparent = slice_of(call->texts, parent_len),
+                                .tracestate = slice_of(call->texts + parent_len, state_len),
                                 .id = frame->call,
                                 .method = frame->method,
                                 .depth = frame->depth,
@@ -227,6 +231,7 @@ link_on_request(struct link *link, const struct frame *frame)
                                 .payload_bytes = frame->payload_bytes,
                                 .flow = { .credit_bytes = LIMIT_call_credit_bytes },
                                 .intake = { .window_bytes = LIMIT_call_credit_bytes } };
+    (void)wire_put_raw(wire_put_raw(call->texts, frame->traceparent), frame->tracestate);
     buf_init(&call->payload, LIMIT_message_bytes_max);
     list_append(&link->host_calls, &call->node);
     link->host_call_count++;

@@ -10,6 +10,7 @@ static int served;
 static uint64_t served_id, served_left_ms;
 static uint32_t served_method, served_depth;
 static struct buf served_message, served_body;
+static char served_trace[FRAME_TRACEPARENT_MAX + FRAME_TRACESTATE_MAX + 2];
 
 static void
 note(struct task *t, struct host_call *call)
@@ -19,6 +20,8 @@ note(struct task *t, struct host_call *call)
     served_method = call->method;
     served_depth = call->depth;
     served_left_ms = task_time_left_ms(t);
+    snprintf(served_trace, sizeof served_trace, SLICE_FMT " " SLICE_FMT,
+             SLICE_ARG(call->traceparent), SLICE_ARG(call->tracestate));
     buf_init(&served_message, 16 * MIB);
     buf_init(&served_body, 16 * MIB);
     CHECK(buf_append(&served_message, host_call_message(call)));
@@ -100,6 +103,8 @@ TEST(a_host_call_is_served_and_answered)
                               .method = 257,
                               .depth = 3,
                               .timeout_ms = 400,
+                              .traceparent = SLICE("parent"),
+                              .tracestate = SLICE("a=1"),
                               .message_bytes = 4,
                               .payload_bytes = 7,
                               .payload = SLICE("askbody") });
@@ -112,6 +117,7 @@ TEST(a_host_call_is_served_and_answered)
     CHECK_EQ_INT(served, 1);
     CHECK_EQ_INT(served_method, 257);
     CHECK_EQ_INT(served_depth, 3);
+    CHECK_EQ_STR(served_trace, "parent a=1");
     CHECK_EQ_U64(served_left_ms, 400);
     stop();
 }
