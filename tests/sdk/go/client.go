@@ -116,7 +116,7 @@ func received(stream grpc.ClientStream) [][]byte {
 }
 
 func testStreams(p *peer) {
-	for _, c := range []struct{ number, size int }{{2000, 100}, {16, 1_000_000}, {0, 0}} {
+	for _, c := range []struct{ number, size int }{{10000, 100}, {16, 1_000_000}, {0, 0}} {
 		ctx, cancel := p.context(time.Minute)
 		stream := p.open(ctx, "Count")
 		request := fmt.Appendf(nil, "%d %d", c.number, c.size)
@@ -145,8 +145,8 @@ func testChat(p *peer) {
 	ctx, cancel := p.context(time.Minute)
 	defer cancel()
 	stream := p.open(ctx, "Chat")
-	for i := range 200 {
-		said := bytes.Repeat([]byte(strconv.Itoa(i)), 1+i)
+	for i := range 3000 { // each is measured by a ping, from both sides
+		said := bytes.Repeat([]byte(strconv.Itoa(i)), 1+i%200)
 		need(stream.SendMsg(&said) == nil, "message %d is sent", i)
 		var heard []byte
 		need(stream.RecvMsg(&heard) == nil && bytes.Equal(heard, said), "message %d comes back", i)

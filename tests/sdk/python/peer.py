@@ -169,11 +169,11 @@ def errors(p):
 
 def streams(p):
     count = p.call("unary_stream", "Count")
-    equal([len(m) for m in count(b"2000 100")], [100] * 2000)
+    equal([len(m) for m in count(b"10000 100")], [100] * 10000)
     equal([len(m) for m in count(b"16 1000000")], [1000000] * 16)
     equal(list(count(b"0 0")), [])
     total = p.call("stream_unary", "Sum")
-    equal(total(iter([b"x" * 100] * 2000)), b"2000 200000")
+    equal(total(iter([b"x" * 100] * 10000)), b"10000 1000000")
     equal(total(iter([b"x" * 1000000] * 16)), b"16 16000000")
     equal(total(iter([])), b"0 0")
 
@@ -216,12 +216,25 @@ def many(p):
     equal([call.result() for call in calls], [b"%d" % i for i in range(200)])
 
 
+def who(p, app):
+    """Who calls is told by the sidecar, whatever the client says; what is the client's own passes."""
+    came, _ = p.echo(b"", ("x-who", "yes"), ("x-own", "kept"), ("dapr-caller-app-id", "evil"))
+    told = {}
+    for line in came.decode().splitlines():
+        name, _, value = line.partition(": ")
+        told.setdefault(name, []).append(value)
+    wanted = {"dapr-caller-app-id": [app], "dapr-callee-app-id": [app], "x-own": ["kept"], "dapr-app-id": None}
+    equal({name: told.get(name) for name in wanted}, wanted)
+
+
 def call(target, app):
     p = Peer(target, app)
     for part in (unary, metadata, errors, streams, chat, leaving, many):
         part(p)
         print(f"ok {part.__name__}", flush=True)
     compression(p, target, app)
+    if app != "-":
+        who(p, app)
     print("all is well")
 
 
