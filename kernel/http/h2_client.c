@@ -108,20 +108,27 @@ h2_client_call_put(struct h2_call *c)
 /* --- dialling ----------------------------------------------------------------------------------*/
 
 void
-h2_client_dial_failed(struct h2_client *client, err_t err, struct slice text)
+h2_client_fail_waiting(struct h2_client *client, err_t err, struct slice text)
 {
     struct list *node;
     client->dial_err = err == ERR_OVERLOADED ? err : ERR_PEER_UNREACHABLE;
     buf_clear(&client->dial_text);
     bool fits = buf_append(&client->dial_text, slice_first(text, DIAL_TEXT_MAX));
     assert(fits);
-    LIST_FOREACH (node, &client->conns)
-        if (LIST_ENTRY(node, struct h2_client_conn, link)->state != H2_LEAVING)
-            return; /* there is another, or will be */
     while ((node = list_take_first(&client->waiting)) != NULL) {
         client->waiting_count--;
         h2_call_fail(LIST_ENTRY(node, struct h2_call, link), client->dial_err);
     }
+}
+
+void
+h2_client_dial_failed(struct h2_client *client, err_t err, struct slice text)
+{
+    struct list *node;
+    LIST_FOREACH (node, &client->conns)
+        if (LIST_ENTRY(node, struct h2_client_conn, link)->state != H2_LEAVING)
+            return; /* there is another, or will be */
+    h2_client_fail_waiting(client, err, text);
 }
 
 static void

@@ -33,10 +33,10 @@ struct h2_client {
     size_t waiting_count;
     size_t call_count; /* all that exist */
     bool is_closing;
-    unsigned barren;      /* connections in a row that ended before they took a call */
-    err_t dial_err;       /* of the last connection that did not come to be */
-    struct buf dial_text; /* why, for people */
-    struct buf scratch;   /* input of the connection just read */
+    unsigned barren;                         /* connections in a row that ended without an answer */
+    err_t dial_err;                          /* of the last connection that did not come to be */
+    struct buf dial_text;                    /* why, for people */
+    struct buf scratch;                      /* input of the connection just read */
     nghttp2_nv fields[H2_CLIENT_FIELDS_MAX]; /* of the request just made a stream */
     struct list spare_calls;
     size_t spare_count;
@@ -76,7 +76,7 @@ struct h2_client_conn {
     uint64_t pinged_ms;   /* 0: no ping is out */
     uint64_t paused_ms;   /* takes no call before: the peer has refused one that it had room for */
     size_t queued;        /* output when the timer last looked */
-    bool has_served;      /* it has taken a call */
+    bool has_served;      /* it has answered a call */
     bool is_broken;       /* a flood, or nonsense: to be closed after this callback */
     bool has_sent;        /* a part of a call went out since the peer's last ping */
 };
@@ -130,6 +130,8 @@ size_t h2_client_room(struct h2_client *client);
 /* The connection could not be made. Ends the calls that wait for one, unless another will come.
  * The connection must be freed by the caller afterwards. */
 void h2_client_dial_failed(struct h2_client *client, err_t err, struct slice text);
+/* Ends them whatever will come. */
+void h2_client_fail_waiting(struct h2_client *client, err_t err, struct slice text);
 void h2_client_lost_conn(struct h2_client_conn *conn);
 struct h2_call *h2_client_call_take(struct h2_client *client);
 void h2_client_call_put(struct h2_call *c);

@@ -196,7 +196,6 @@ h2_call_submit(struct h2_call *c, struct h2_client_conn *conn)
     conn->output += c->out.len;
     list_append(&conn->calls, &c->link);
     conn->call_count++;
-    conn->has_served = true;
     wake(c->start_wait);
     return true;
 }
@@ -560,6 +559,7 @@ h2_call_head_ended(struct h2_call *c)
         return true;
     }
     c->has_head = true;
+    c->conn->has_served = true;
     c->owner->status = c->status;
     c->owner->headers = c->fields;
     c->owner->header_count = c->count;

@@ -195,12 +195,12 @@ h2_client_conn_gone(struct h2_client_conn *conn, struct slice reason)
     }
     while ((node = list_take_first(&conn->calls)) != NULL)
         LIST_ENTRY(node, struct h2_call, link)->conn = NULL; /* they keep what they hold */
-    /* A server that is about to end may end a connection before its first call; once or twice. */
+    /* A server that is about to end may end a connection before its first answer; once or twice. */
     client->barren = conn->has_served ? 0 : client->barren + 1;
-    if (was_greeting || client->barren >= BARREN_MAX) {
-        client->barren = 0;
+    if (client->barren >= BARREN_MAX)
+        h2_client_fail_waiting(client, ERR_PEER_UNREACHABLE, reason);
+    else if (was_greeting)
         h2_client_dial_failed(client, ERR_PEER_UNREACHABLE, reason);
-    }
     h2_client_kick(client);
     h2_client_lost_conn(conn);
 }
