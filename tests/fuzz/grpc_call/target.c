@@ -264,6 +264,12 @@ describe(struct request *rq, struct buf *components, struct buf *details)
 }
 
 static void
+end(void)
+{
+    worker_fini(&kernel_worker.worker);
+}
+
+static void
 set_up(void)
 {
     static bool is_set_up;
@@ -280,6 +286,7 @@ set_up(void)
     kernel.describe = describe;
     map_init(&kernel.extended);
     int failed = pthread_mutex_init(&kernel.extended_lock, NULL);
+    failed |= atexit(end);
     assert(failed == 0);
     is_set_up = true;
 }
