@@ -88,6 +88,7 @@ h2_conn_gone(struct h2_conn *conn)
     if (conn->session == NULL)
         return;
     timer_stop(&conn->server->worker->timers, &conn->timer);
+    conn->server->has_dropped |= conn->output > LIMIT_h2_stream_output_bytes;
     list_remove(&conn->flusher.link);
     stream_close(&conn->stream);
     if (conn->head != NULL)

@@ -37,7 +37,7 @@ struct h2_server {
     size_t output;          /* answer bytes of all connections that are not framed yet */
     size_t waiters;         /* handlers that wait for room to answer */
     struct h2_budget cuts;  /* of connections of which abuse is put up with */
-    bool has_pressed;       /* a connection that held much has been cut off */
+    bool has_dropped;       /* a connection has gone that held much */
     struct buf scratch;     /* input of the connection just read */
     struct h2_head *spare_head;
     struct http_date date;

@@ -121,9 +121,9 @@ h2_memory_lost_conn(struct h2_server *server)
 {
     bool are_fewer = server->conn_count_high >= TRIM_CONNS &&
                      server->conn_count <= server->conn_count_high / 2;
-    if (!are_fewer && !server->has_pressed)
+    if (!are_fewer && !server->has_dropped)
         return;
     server->conn_count_high = server->conn_count;
-    server->has_pressed = false;
+    server->has_dropped = false;
     (void)malloc_trim(0); /* whether there was something does not matter */
 }

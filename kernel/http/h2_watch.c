@@ -151,7 +151,6 @@ do_due(struct h2_conn *conn)
 static void
 press_out(struct h2_conn *conn)
 {
-    conn->server->has_pressed = true;
     h2_conn_abused(conn);
     (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_ENHANCE_YOUR_CALM);
     if (stream_queued(&conn->stream) > 0)
