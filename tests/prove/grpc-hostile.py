@@ -153,7 +153,7 @@ def run_attack(attack):
         idle = innocent.run(INNOCENTS, SECONDS)["rps"]
         result, attacked = beside(attack)
         claims.holds(f"{attack.name}: the innocent's calls succeed", result["failures"] == 0)
-        shares.append(result["rps"] / idle)
+        shares.append(result["rps"] / max(idle, 1))
         notes = attack.judge(attacked)
     grown = mib(_grpc.status_kib(product.pid, "VmHWM") - resident)
     share = sorted(shares)[len(shares) // 2]
