@@ -3,11 +3,20 @@
  * One HTTP exchange from the asking side, whatever the version, and the pool of connections behind
  * it: one worker's connections to one target.
  *
- *     err = client_start(t, client, &head, &call);          // a connection, and the head is on its
- * way if (err == OK) err = client_write(t, &call, bytes);              // as often as there is
- * something if (err == OK) err = client_end(t, &call); if (err == OK) err = client_head(t, &call);
- * // status and headers while (err == OK && (err = client_read(t, &call, &chunk)) == OK &&
- * chunk.len > 0) … client_finish(&call);                                 // whatever happened, once
+ *     err = client_start(t, client, &head, &call);
+ *     if (err == OK)
+ *         err = client_write(t, &call, bytes);
+ *     if (err == OK)
+ *         err = client_end(t, &call);
+ *     if (err == OK)
+ *         err = client_head(t, &call);
+ *     while (err == OK && (err = client_read(t, &call, &chunk)) == OK && chunk.len > 0)
+ *         …
+ *     client_finish(&call);
+ *
+ * client_start() finds a connection and sends the head; client_write() may be called as often as
+ * there is something; client_head() waits for status and headers; client_finish() is called once,
+ * whatever happened.
  *
  * Two tasks of the worker may use one call at once, one writing and one reading; the call and the
  * arena of the task that started it must outlive both. A function whose task is cancelled or out of
