@@ -466,6 +466,9 @@ start(struct runtime *runtime, struct host_load **ret_load)
         return false;
     make_host(runtime, folder);
     open_admin(runtime);
+    if (runtime->options.app_port == 0)
+        log_warn("dapr.runtime.channels",
+                 "App channel is not initialized. Did you configure an app-port?");
     if (!servers_bind(runtime) || !start_workers(runtime))
         return false;
     runtime->is_serving = true;

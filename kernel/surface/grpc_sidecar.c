@@ -2,6 +2,7 @@
 /* Metadata and shutdown over gRPC. */
 #include "api/metadata.h"
 #include "base/json.h"
+#include "config/duration.h"
 #include "dapr/proto/runtime/v1/dapr.pb-c.h"
 #include "dapr/proto/runtime/v1/metadata.pb-c.h"
 #include "surface/grpc_surface.h"
@@ -110,6 +111,33 @@ put_extended(struct request *rq, response_t *response)
     response->n_extended_metadata = count;
 }
 
+static char *
+duration_text(struct arena *arena, uint64_t ms)
+{
+    char text[DURATION_TEXT_BYTES];
+    return pb_string(arena, duration_print((int64_t)ms * DURATION_MS_NS, text));
+}
+
+static void
+put_app(struct request *rq, Dapr__Proto__Runtime__V1__AppConnectionProperties *app,
+        Dapr__Proto__Runtime__V1__AppConnectionHealthProperties *health)
+{
+    const struct app_settings *settings = app_settings(kernel_worker_of(rq->task)->app.app);
+    app->port = rq->kernel->app.port;
+    app->protocol = pb_string(rq->arena, rq->kernel->app.protocol);
+    app->channel_address = pb_string(rq->arena, rq->kernel->app.channel_address);
+    if (settings->concurrency_max > 0)
+        app->max_concurrency = (int32_t)settings->concurrency_max;
+    if (!settings->checks_health)
+        return;
+    app->health = health;
+    if (!app_is_grpc(settings->protocol))
+        health->health_check_path = pb_string(rq->arena, settings->health_path);
+    health->health_probe_interval = duration_text(rq->arena, settings->health_interval_ms);
+    health->health_probe_timeout = duration_text(rq->arena, settings->health_timeout_ms);
+    health->health_threshold = (int32_t)settings->health_threshold;
+}
+
 static void
 answer_metadata(struct rpc *rpc, struct slice components)
 {
@@ -119,9 +147,9 @@ answer_metadata(struct rpc *rpc, struct slice components)
     Dapr__Proto__Runtime__V1__AppConnectionProperties app =
         DAPR__PROTO__RUNTIME__V1__APP_CONNECTION_PROPERTIES__INIT;
     Dapr__Proto__Runtime__V1__ActorRuntime actors = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__INIT;
-    app.port = rq->kernel->app.port;
-    app.protocol = pb_string(rq->arena, rq->kernel->app.protocol);
-    app.channel_address = pb_string(rq->arena, rq->kernel->app.channel_address);
+    Dapr__Proto__Runtime__V1__AppConnectionHealthProperties health =
+        DAPR__PROTO__RUNTIME__V1__APP_CONNECTION_HEALTH_PROPERTIES__INIT;
+    put_app(rq, &app, &health);
     actors.runtime_status = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__ACTOR_RUNTIME_STATUS__DISABLED;
     actors.placement = pb_string(rq->arena, SLICE("placement: disconnected"));
     response.id = pb_string(rq->arena, rq->kernel->app_id);

@@ -2,6 +2,7 @@
 /* Health, metadata and shutdown over HTTP. */
 #include "api/metadata.h"
 #include "base/limits.h"
+#include "config/duration.h"
 #include "http/query.h"
 #include "surface/http_surface.h"
 
@@ -109,6 +110,27 @@ put_features(struct http_json_writer *writer)
 }
 
 static void
+put_app_health(struct http_json_writer *writer, const struct app_settings *settings)
+{
+    char interval[DURATION_TEXT_BYTES], timeout[DURATION_TEXT_BYTES];
+    int64_t interval_ns = (int64_t)settings->health_interval_ms * DURATION_MS_NS;
+    int64_t timeout_ns = (int64_t)settings->health_timeout_ms * DURATION_MS_NS;
+    http_json_put(writer, SLICE(",\"health\":{"));
+    if (!app_is_grpc(settings->protocol)) {
+        http_json_put(writer, SLICE("\"healthCheckPath\":"));
+        http_json_put_string(writer, settings->health_path);
+        http_json_put(writer, SLICE(","));
+    }
+    http_json_put(writer, arena_printf(writer->call->rq.arena,
+                                       "\"healthProbeInterval\":\"" SLICE_FMT
+                                       "\",\"healthProbeTimeout\":\"" SLICE_FMT
+                                       "\",\"healthThreshold\":%u}",
+                                       SLICE_ARG(duration_print(interval_ns, interval)),
+                                       SLICE_ARG(duration_print(timeout_ns, timeout)),
+                                       settings->health_threshold));
+}
+
+static void
 put_app(struct http_json_writer *writer)
 {
     const struct app_properties *app = &writer->call->rq.kernel->app;
@@ -119,6 +141,13 @@ put_app(struct http_json_writer *writer)
     http_json_put_string(writer, app->protocol);
     http_json_put(writer, SLICE(",\"channelAddress\":"));
     http_json_put_string(writer, app->channel_address);
+    const struct app_settings *settings = app_settings(
+        kernel_worker_of(writer->call->rq.task)->app.app);
+    if (settings->concurrency_max > 0)
+        http_json_put(writer, arena_printf(writer->call->rq.arena, ",\"maxConcurrency\":%lld",
+                                           (long long)settings->concurrency_max));
+    if (settings->checks_health)
+        put_app_health(writer, settings);
     http_json_put(writer, SLICE("}"));
 }
 

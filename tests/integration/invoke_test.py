@@ -463,6 +463,22 @@ def health_path():
     patient.app.stop()
 
 
+@test("the metadata tell how the application is called and probed", "§6")
+def metadata():
+    app = App()
+    sidecar = sidecar_of(app, *HEALTH, "--app-max-concurrency", "7", "--app-health-check-path", "/alive")
+    health = {
+        "healthCheckPath": "/alive",
+        "healthProbeInterval": "1s",
+        "healthProbeTimeout": "200ms",
+        "healthThreshold": 3,
+    }
+    equal(
+        sidecar.metadata()["appConnectionProperties"],
+        {"port": app.port, "protocol": "http", "channelAddress": "127.0.0.1", "maxConcurrency": 7, "health": health},
+    )
+
+
 @test("a block shutdown ends early when the application says that it is not well", "§10")
 def block_shutdown():
     patient = Patient()
