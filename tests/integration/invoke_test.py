@@ -277,6 +277,23 @@ def http2():
     need(done.startswith(b"HTTP/2 201") and done.endswith(b"hello") and b"x-a: 1" in done, done)
 
 
+@test("an application may speak HTTP/2 without TLS", "§3 §7 XC-01")
+def h2c():
+    app = Sidecar(app_id="inner")  # its API is such an application
+    flags = ["--app-port", str(app.port), "--app-protocol", "h2c"]
+    sidecar = Sidecar(app_id="back", flags=flags)
+    equal(sidecar.call("GET", INVOKE + "/v1.0/metadata").json["id"], "inner")
+    equal(sidecar.call("PUT", INVOKE + "/v1.0/metadata/colour", b"red " * 20_000).status, 400, "larger than a value may be")
+    equal(sidecar.call("PUT", INVOKE + "/v1.0/metadata/colour", b"red").status, 204)
+    equal(app.metadata()["extended"]["colour"], "red")
+    equal(sidecar.call("GET", INVOKE + "/nowhere").json["errorCode"], "ERR_DIRECT_INVOKE")
+    equal(sidecar.call("HEAD", INVOKE + "/v1.0/healthz").status, 404)
+    app.kill()
+    reply = sidecar.call("GET", INVOKE + "/v1.0/metadata", timeout=60)
+    equal(reply.status, 500)
+    need("failed to invoke, id: back, err: Get " in message(reply), message(reply))
+
+
 @test("the JDK's offer of HTTP/2 is no hindrance", "INV-61")
 def upgrade():
     app = App(lambda request, exchange: answer(200, request.body))
