@@ -90,6 +90,9 @@ check_ports(struct arena *arena, struct options *options, struct slice *ret_mess
                 "Fatal error from runtime: error parsing %s: strconv.Atoi: parsing \"%s\": "
                 "invalid syntax",
                 ports[i].what, text.data);
+        /* The reference's command line says -1 for a port that nobody is to open. */
+        if (port == -1 && ports[i].port_offset == offsetof(struct options, profile_port))
+            port = 0;
         if (port < 0 || port > UINT16_MAX)
             return FATAL("Fatal error from runtime: error parsing %s: port %s is out of range",
                          ports[i].what, text.data);

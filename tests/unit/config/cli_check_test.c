@@ -89,6 +89,13 @@ TEST(ports_are_checked)
                 "'app-port'");
 }
 
+TEST(a_profile_port_of_minus_one_is_none)
+{
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--profile-port", "-1", "--app-port", "0"), CLI_RUN);
+    CHECK_EQ_INT(options.profile_port, 0);
+    CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--profile-port", "-2"), CLI_FATAL);
+}
+
 TEST(addresses_are_split_and_lose_their_brackets)
 {
     CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--dapr-listen-addresses=127.0.0.1, [::1]"), CLI_RUN);
