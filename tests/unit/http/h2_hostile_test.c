@@ -78,6 +78,20 @@ TEST(a_flood_of_resets_is_cut_off)
         add(NGHTTP2_RST_STREAM, 0, 2 * i + 1, cancel, sizeof cancel);
     }
     stop();
+    CHECK(begun < 10); /* what is reset at once is not begun */
+}
+
+TEST(resets_that_follow_later_are_cut_off_too)
+{
+    start();
+    static const char cancel[] = { 0, 0, 0, NGHTTP2_CANCEL };
+    for (uint32_t i = 0; i < 20000; i++) {
+        add(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 2 * i + 1, head,
+            sizeof head - 1);
+        if (i >= 10)
+            add(NGHTTP2_RST_STREAM, 0, 2 * i - 19, cancel, sizeof cancel);
+    }
+    stop();
     CHECK(begun < 5000);
 }
 
@@ -188,6 +202,28 @@ TEST(frames_that_are_too_long_are_cut_off)
     static char data[40000];
     add(NGHTTP2_DATA, 0, 1, data, sizeof data);
     stop();
+}
+
+/* A client that comes back, again and again. */
+TEST(after_several_cuts_new_connections_are_allowed_less)
+{
+    start();
+    for (int i = 0; i < 1000; i++)
+        add(NGHTTP2_PING, 0, 0, "12345678", 8);
+    size_t modest_len = flood_len;
+    CHECK(!h2_flood(&rig, fd, flood, flood_len)); /* as things are, that many are fine */
+    for (int i = 0; i < 2000; i++)
+        add(NGHTTP2_PING, 0, 0, "12345678", 8);
+    for (unsigned i = 0; i <= LIMIT_h2_cuts_burst; i++) {
+        (void)close(fd);
+        fd = rig_connect(&rig);
+        if (!h2_flood(&rig, fd, flood, flood_len))
+            RIG_UNTIL(&rig, h1_server_connections(rig.server) == 1);
+    }
+    (void)close(fd);
+    fd = rig_connect(&rig);
+    flood_len = modest_len;
+    stop(); /* which sees it cut */
 }
 
 TEST(a_client_that_reads_nothing_holds_little)
