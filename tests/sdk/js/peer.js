@@ -250,7 +250,9 @@ async function leaving(p) {
   await p.untilHung(before + 1);
   const late = p.client.Hang(Buffer.alloc(0), p.metadata(), soon(300));
   late.on("data", () => {});
-  assert.equal((await new Promise((resolve) => late.on("error", resolve))).code, grpc.status.DEADLINE_EXCEEDED);
+  const { code } = await new Promise((resolve) => late.on("error", resolve));
+  // grpc-go resets the call when its clock is the first; between it and us stands then nobody who knows better.
+  assert.ok(code === grpc.status.DEADLINE_EXCEEDED || (p.app === "-" && code === grpc.status.CANCELLED), String(code));
   await p.untilHung(before + 2);
 }
 

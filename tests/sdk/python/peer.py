@@ -204,7 +204,9 @@ def leaving(p):
     try:
         list(p.call("unary_stream", "Hang")(b"", timeout=0.3))
     except grpc.RpcError as error:
-        equal(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        # grpc-go resets the call when its clock is the first; between it and us stands then nobody who knows better.
+        is_cancelled = error.code() == grpc.StatusCode.CANCELLED and not p.metadata
+        assert is_cancelled or error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
     else:
         raise AssertionError("no deadline")
     p.until_hung(before + 2)
