@@ -122,6 +122,80 @@ TEST(without_a_bound_everybody_is_let_in)
     close_app();
 }
 
+/* --- several workers ---------------------------------------------------------------------------*/
+
+enum { CROWD_WORKERS = 3, CROWD_TASKS = 40, CROWD_ROUNDS = 50, CROWD_PLACES = 4 };
+
+static struct crowd {
+    struct worker workers[CROWD_WORKERS];
+    struct app_channel channels[CROWD_WORKERS];
+    atomic_int inside;
+    atomic_int most;
+    atomic_uint entered;
+    atomic_uint gone; /* gave up waiting */
+} crowd;
+
+static void
+enter_and_leave(struct task *t, void *arg)
+{
+    struct app_channel *here = arg;
+    for (int i = 0; i < CROWD_ROUNDS; i++) {
+        uint64_t outer = task_deadline_push(t, i % 5 == 0 ? 1 : 20000);
+        err_t err = app_enter(t, here);
+        task_deadline_pop(t, outer);
+        if (err != OK) {
+            (void)atomic_fetch_add(&crowd.gone, 1);
+            continue;
+        }
+        int inside = atomic_fetch_add(&crowd.inside, 1) + 1, most = atomic_load(&crowd.most);
+        while (inside > most && !atomic_compare_exchange_weak(&crowd.most, &most, inside))
+            ;
+        (void)atomic_fetch_add(&crowd.entered, 1);
+        if (i % 3 == 0)
+            task_yield(t);
+        (void)atomic_fetch_sub(&crowd.inside, 1);
+        app_leave(here);
+    }
+}
+
+static void
+spawn_crowd(struct mail *mail)
+{
+    struct worker *here = worker_current();
+    for (int i = 0; i < CROWD_TASKS; i++)
+        REQUIRE(task_spawn(here, "crowd", enter_and_leave, &crowd.channels[here->index]) != NULL);
+    free(mail);
+}
+
+TEST(places_hold_for_all_workers_together)
+{
+    struct app *busy = app_new(
+        &(struct app_settings){ .port = 1, .concurrency_max = CROWD_PLACES });
+    for (unsigned i = 0; i < CROWD_WORKERS; i++) {
+        REQUIRE_OK(worker_init(&crowd.workers[i], i));
+        app_channel_init(&crowd.channels[i], busy, &crowd.workers[i]);
+        REQUIRE_OK(worker_start(&crowd.workers[i]));
+    }
+    for (unsigned i = 0; i < CROWD_WORKERS; i++) {
+        struct mail *mail = malloc(sizeof *mail);
+        REQUIRE(mail != NULL);
+        worker_post(&crowd.workers[i], mail, spawn_crowd);
+    }
+    for (unsigned i = 0; i < CROWD_WORKERS; i++) /* ends when its tasks have */
+        worker_stop(&crowd.workers[i]);
+    for (unsigned i = 0; i < CROWD_WORKERS; i++)
+        worker_join(&crowd.workers[i]);
+    CHECK_EQ_U64(atomic_load(&crowd.entered) + atomic_load(&crowd.gone),
+                 CROWD_WORKERS * CROWD_TASKS * CROWD_ROUNDS);
+    CHECK(atomic_load(&crowd.most) <= CROWD_PLACES);
+    CHECK_EQ_INT(atomic_load(&crowd.inside), 0);
+    for (unsigned i = 0; i < CROWD_WORKERS; i++) {
+        app_channel_fini(&crowd.channels[i]);
+        worker_fini(&crowd.workers[i]);
+    }
+    app_free(busy);
+}
+
 /* --- health ------------------------------------------------------------------------------------*/
 
 struct news {
