@@ -53,7 +53,7 @@ struct runtime {
     ev_signal on_interrupt, on_terminate, on_hangup;
     ev_timer ending_timer;
     struct kernel kernel;
-    struct app *app; /* settings, places and health of the application */
+    struct app *app;                    /* settings, places and health of the application */
     struct settings *settings;          /* counted; in force */
     struct settings *first_settings;    /* counted; tracing borrows from them */
     struct configuration configuration; /* that they follow from; lives in their arena */
