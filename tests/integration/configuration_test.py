@@ -195,7 +195,7 @@ def links():
     bed.end()
 
 
-@test("a hundred changes leave nothing behind", "RELOAD-10")
+@test("80 changes leave nothing behind", "RELOAD-10")
 def leaks():
     sys.path.append(os.path.join(remora.TOP, "tests", "bench"))
     import measure
@@ -208,9 +208,9 @@ def leaks():
             bed.in_force(i + 2)
 
     with bed.load("memory", seconds=1 * remora.SLOW):
-        change(0, 60)
+        change(0, 40)
     held = measure.fd_count(bed.sidecar.pid), measure.private_dirty_kib(bed.sidecar.pid)
-    change(60, 120)
+    change(40, 80)
     bed.eventually(lambda: measure.fd_count(bed.sidecar.pid) <= held[0], "no descriptor more")
     bed.eventually(lambda: measure.private_dirty_kib(bed.sidecar.pid) <= held[1] + 400 or remora.SLOW > 1, f"{held[1]} KiB")
     bed.end()
