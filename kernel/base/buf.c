@@ -176,6 +176,21 @@ buf_printf(struct buf *buf, const char *format, ...)
     return at != NULL;
 }
 
+void
+buf_swap(struct buf *a, struct buf *b)
+{
+    const struct buf was = *a;
+    assert(a->len <= b->max && b->len <= a->max);
+    *a = (struct buf){
+        .data = b->data, .start = b->start, .len = b->len, .capacity = b->capacity, .max = was.max
+    };
+    *b = (struct buf){ .data = was.data,
+                       .start = was.start,
+                       .len = was.len,
+                       .capacity = was.capacity,
+                       .max = b->max };
+}
+
 char *
 buf_take(struct buf *buf, size_t *ret_len)
 {

@@ -45,6 +45,8 @@ bool buf_append(struct buf *buf, struct slice s) WARN_UNUSED;
 bool buf_append_byte(struct buf *buf, char byte) WARN_UNUSED;
 bool buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3) WARN_UNUSED;
 
+/* Exchanges contents and memory; each keeps its maximum, which the other's content must fit. */
+void buf_swap(struct buf *a, struct buf *b);
 /* Moves the content out as one malloc'ed block (the caller frees it); the buffer is empty after. */
 char *buf_take(struct buf *buf, size_t *ret_len);
 

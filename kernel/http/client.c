@@ -120,6 +120,26 @@ client_write(struct task *t, struct client_call *call, struct slice bytes)
 }
 
 err_t
+client_write_move(struct task *t, struct client_call *call, struct buf *from)
+{
+    err_t err = from->len == 0                        ? OK
+                : call->transport->write_move != NULL ? call->transport->write_move(t, call, from)
+                                                      : client_write(t, call, buf_slice(from));
+    buf_clear(from);
+    return err;
+}
+
+err_t
+client_read_move(struct task *t, struct client_call *call, struct buf *to)
+{
+    struct slice piece;
+    if (call->transport->read_move != NULL)
+        return call->transport->read_move(t, call, to);
+    err_t err = client_read(t, call, &piece); /* suspends */
+    return err != OK || buf_append(to, piece) ? err : ERR_TOO_LARGE;
+}
+
+err_t
 client_end(struct task *t, struct client_call *call)
 {
     return call->transport->end(t, call);

@@ -87,6 +87,9 @@ struct client_transport {
     err_t (*end)(struct task *t, struct client_call *call);
     err_t (*head)(struct task *t, struct client_call *call);
     err_t (*read)(struct task *t, struct client_call *call, struct slice *ret_chunk);
+    /* Bytes change hands instead of being copied; NULL: they are copied. */
+    err_t (*write_move)(struct task *t, struct client_call *call, struct buf *from);
+    err_t (*read_move)(struct task *t, struct client_call *call, struct buf *to);
     void (*finish)(struct client_call *call);
 };
 
@@ -131,6 +134,8 @@ err_t client_start(struct task *t, struct client *client, const struct client_he
 /* Bytes of the body, copied or sent when it returns. Suspends while the peer does not keep up.
  * ERR_PEER_LOST also when the peer has answered and takes no more: the answer can still be had. */
 err_t client_write(struct task *t, struct client_call *call, struct slice bytes) WARN_UNUSED;
+/* The same; the buffer is empty afterwards. */
+err_t client_write_move(struct task *t, struct client_call *call, struct buf *from) WARN_UNUSED;
 /* The end of the body; to be called for an empty one too. */
 err_t client_end(struct task *t, struct client_call *call) WARN_UNUSED;
 
@@ -139,6 +144,8 @@ err_t client_end(struct task *t, struct client_call *call) WARN_UNUSED;
 err_t client_head(struct task *t, struct client_call *call) WARN_UNUSED;
 /* The next piece of the body, valid until the next call; an empty one at its end. Suspends. */
 err_t client_read(struct task *t, struct client_call *call, struct slice *ret_chunk) WARN_UNUSED;
+/* The same into an empty buffer of the caller's, whose maximum takes any piece. */
+err_t client_read_move(struct task *t, struct client_call *call, struct buf *to) WARN_UNUSED;
 /* Ends the call: one that is not over on both sides is reset. Never suspends; twice is once. */
 void client_finish(struct client_call *call);
 

@@ -499,6 +499,24 @@ write_body(struct task *t, struct client_call *call, struct slice bytes)
     return c->state == H2_CALL_OVER ? over(t, c) : OK;
 }
 
+/* Whole, where nothing waits to be framed; what is held is what was held before. */
+static err_t
+write_move(struct task *t, struct client_call *call, struct buf *from)
+{
+    struct h2_call *c = call_of(call);
+    size_t bytes = from->len;
+    if (c->state == H2_CALL_OVER || c->out.len > 0 || bytes > c->out.max || bytes > c->body_left)
+        return write_body(t, call, buf_slice(from)); /* suspends if not all of it fits */
+    assert(!c->is_out_ended);
+    if (c->body_left != UINT64_MAX)
+        c->body_left -= bytes;
+    buf_swap(&c->out, from);
+    if (c->state == H2_CALL_OPEN)
+        c->conn->output += bytes;
+    resume(c);
+    return OK;
+}
+
 static err_t
 end_body(struct task *t, struct client_call *call)
 {
@@ -619,30 +637,45 @@ read_head(struct task *t, struct client_call *call)
     return OK;
 }
 
+/* Until there is some, or the end of it. */
+static err_t
+await_input(struct task *t, struct h2_call *c)
+{
+    err_t err = OK;
+    while (err == OK && c->in.len == 0 && !(c->is_in_ended && c->err == OK))
+        err = c->state == H2_CALL_OVER ? over(t, c)
+                                       : wait_at(t, &c->in_wait, c->client->config.stall_ms);
+    return err;
+}
+
 static err_t
 read_body(struct task *t, struct client_call *call, struct slice *ret_chunk)
 {
     struct h2_call *c = call_of(call);
-    for (;;) {
-        if (c->in.len > 0) {
-            struct buf emptied = c->piece;
-            c->piece = c->in;
-            c->in = emptied;
-            buf_clear(&c->in);
-            *ret_chunk = buf_slice(&c->piece);
-            give_back(c, ret_chunk->len);
-            return OK;
-        }
-        if (c->is_in_ended && c->err == OK) {
-            *ret_chunk = SLICE_EMPTY;
-            return OK;
-        }
-        if (c->state == H2_CALL_OVER)
-            return over(t, c);
-        err_t err = wait_at(t, &c->in_wait, c->client->config.stall_ms);
-        if (err != OK)
-            return err;
+    err_t err = await_input(t, c); /* suspends */
+    if (err != OK)
+        return err;
+    if (c->in.len > 0) {
+        buf_clear(&c->piece);
+        buf_swap(&c->piece, &c->in);
+        give_back(c, c->piece.len);
+        *ret_chunk = buf_slice(&c->piece);
+    } else {
+        *ret_chunk = SLICE_EMPTY;
     }
+    return OK;
+}
+
+static err_t
+read_move(struct task *t, struct client_call *call, struct buf *to)
+{
+    struct h2_call *c = call_of(call);
+    err_t err = await_input(t, c); /* suspends */
+    if (err == OK && c->in.len > 0) {
+        buf_swap(to, &c->in);
+        give_back(c, to->len);
+    }
+    return err;
 }
 
 const struct client_transport h2_client_transport = {
@@ -650,5 +683,7 @@ const struct client_transport h2_client_transport = {
     .end = end_body,
     .head = read_head,
     .read = read_body,
+    .write_move = write_move,
+    .read_move = read_move,
     .finish = finish,
 };

@@ -212,6 +212,7 @@ void h2_stream_in_ended(struct h2_stream *s);
 /* libnghttp2 forgets it, or the connection is gone. May free the stream. */
 void h2_stream_closed(struct h2_stream *s);
 err_t h2_body_read(struct http_exchange *x, struct slice *ret_chunk);
+err_t h2_body_move(struct http_exchange *x, struct buf *to);
 bool h2_body_is_here(const struct http_exchange *x);
 void h2_stream_wake(struct wait *wait, err_t result);
 

@@ -257,6 +257,25 @@ reply_write(struct http_exchange *x, struct slice bytes)
     return s->is_open ? OK : ERR_CLOSED;
 }
 
+/* Whole, where nothing waits to be framed; what is held is what was held before. */
+static err_t
+reply_move(struct http_exchange *x, struct buf *from)
+{
+    struct h2_exchange *e = h2_exchange_of(x);
+    struct h2_stream *s = e->stream;
+    size_t bytes = from->len;
+    if (s->out.len > 0 || bytes > s->out.max || e->is_bodiless || bytes > e->reply_left ||
+        !s->is_open)
+        return reply_write(x, buf_slice(from)); /* suspends if not all of it fits */
+    assert(x->reply_started && !x->reply_ended);
+    if (e->reply_left != UINT64_MAX)
+        e->reply_left -= bytes;
+    buf_swap(&s->out, from);
+    output_added(s, bytes);
+    h2_reply_resume(s);
+    return OK;
+}
+
 /* One block: the array, then the texts. */
 static void
 keep_trailers(struct h2_stream *s, const struct http_header *trailers, size_t count)
@@ -310,6 +329,8 @@ reply_end(struct http_exchange *x)
 
 const struct http_transport h2_transport = {
     .body_read = h2_body_read,
+    .body_move = h2_body_move,
+    .reply_move = reply_move,
     .body_is_here = h2_body_is_here,
     .reply_start = reply_start,
     .reply_write = reply_write,

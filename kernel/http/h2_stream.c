@@ -213,29 +213,45 @@ h2_body_is_here(const struct http_exchange *x)
     return e->stream->in.len > 0 || e->stream->is_in_ended || !e->stream->is_open;
 }
 
+/* Until there is some, or the end of it. */
+static err_t
+await_input(struct h2_exchange *e)
+{
+    const struct h2_stream *s = e->stream;
+    err_t err = OK;
+    while (err == OK && s->in.len == 0 && !s->is_in_ended)
+        err = s->is_open ? wait_for_input(e) : ERR_CLOSED; /* suspends */
+    return err;
+}
+
 err_t
 h2_body_read(struct http_exchange *x, struct slice *ret_chunk)
 {
     struct h2_exchange *e = h2_exchange_of(x);
     struct h2_stream *s = e->stream;
-    for (;;) {
-        if (s->in.len > 0) {
-            struct buf emptied = e->piece;
-            e->piece = s->in;
-            s->in = emptied;
-            buf_clear(&s->in);
-            *ret_chunk = buf_slice(&e->piece);
-            give_back(s, ret_chunk->len);
-            return OK;
-        }
-        if (s->is_in_ended) {
-            *ret_chunk = SLICE_EMPTY;
-            return OK;
-        }
-        if (!s->is_open)
-            return ERR_CLOSED;
-        err_t err = wait_for_input(e); /* suspends */
-        if (err != OK)
-            return err;
+    err_t err = await_input(e); /* suspends */
+    if (err != OK)
+        return err;
+    if (s->in.len > 0) {
+        buf_clear(&e->piece);
+        buf_swap(&e->piece, &s->in);
+        give_back(s, e->piece.len);
+        *ret_chunk = buf_slice(&e->piece);
+    } else {
+        *ret_chunk = SLICE_EMPTY;
     }
+    return OK;
+}
+
+err_t
+h2_body_move(struct http_exchange *x, struct buf *to)
+{
+    struct h2_exchange *e = h2_exchange_of(x);
+    struct h2_stream *s = e->stream;
+    err_t err = await_input(e); /* suspends */
+    if (err == OK && s->in.len > 0) {
+        buf_swap(to, &s->in);
+        give_back(s, to->len);
+    }
+    return err;
 }

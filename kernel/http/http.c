@@ -27,6 +27,16 @@ http_body_read(struct http_exchange *x, struct slice *ret_chunk)
     return x->transport->body_read(x, ret_chunk);
 }
 
+err_t
+http_body_move(struct http_exchange *x, struct buf *to)
+{
+    struct slice piece;
+    if (x->transport->body_move != NULL)
+        return x->transport->body_move(x, to);
+    err_t err = http_body_read(x, &piece); /* suspends */
+    return err != OK || buf_append(to, piece) ? err : ERR_TOO_LARGE;
+}
+
 bool
 http_body_is_here(const struct http_exchange *x)
 {
@@ -102,6 +112,16 @@ http_reply_write(struct http_exchange *x, struct slice bytes)
 {
     x->reply_bytes += bytes.len;
     return x->transport->reply_write(x, bytes);
+}
+
+err_t
+http_reply_move(struct http_exchange *x, struct buf *from)
+{
+    x->reply_bytes += from->len;
+    err_t err = x->transport->reply_move != NULL ? x->transport->reply_move(x, from)
+                                                 : x->transport->reply_write(x, buf_slice(from));
+    buf_clear(from);
+    return err;
 }
 
 err_t

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "async/task.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -35,6 +36,9 @@ struct http_exchange;
 /* How a protocol version does the work; see h1_reply.c and h2_reply.c. */
 struct http_transport {
     err_t (*body_read)(struct http_exchange *x, struct slice *ret_chunk);
+    /* Bytes change hands instead of being copied; NULL: they are copied. */
+    err_t (*body_move)(struct http_exchange *x, struct buf *to);
+    err_t (*reply_move)(struct http_exchange *x, struct buf *from);
     /* NULL: never known. */
     bool (*body_is_here)(const struct http_exchange *x);
     err_t (*reply_start)(struct http_exchange *x, int status, const struct http_header *headers,
@@ -62,7 +66,7 @@ struct http_exchange {
     size_t header_count;
     int64_t content_length; /* 0 without a body, HTTP_LENGTH_UNKNOWN when chunked */
     bool is_local;          /* came over a Unix socket */
-    bool body_may_pause; /* set by a handler: the body may pause as long as the client likes */
+    bool body_may_pause;    /* set by a handler: the body may pause as long as the client likes */
     bool is_passed_on; /* set by a handler: neither date nor length are added to the answer, and
                           the body may pause as long as the client likes */
 
@@ -86,6 +90,9 @@ struct slice http_header_get(const struct http_exchange *x, struct slice name);
  * call answers `Expect: 100-continue`. ERR_MALFORMED for broken framing, ERR_CLOSED if the client
  * left in the middle, ERR_DEADLINE if it stalled. */
 err_t http_body_read(struct http_exchange *x, struct slice *ret_chunk) WARN_UNUSED;
+
+/* The same into an empty buffer of the caller's, whose maximum takes any piece. */
+err_t http_body_move(struct http_exchange *x, struct buf *to) WARN_UNUSED;
 
 /* Whether a read would return at once. */
 bool http_body_is_here(const struct http_exchange *x);
@@ -111,6 +118,8 @@ err_t http_reply(struct http_exchange *x, int status, const struct http_header *
 err_t http_reply_start(struct http_exchange *x, int status, const struct http_header *headers,
                        size_t header_count, int64_t length) WARN_UNUSED;
 err_t http_reply_write(struct http_exchange *x, struct slice bytes) WARN_UNUSED;
+/* The same; the buffer is empty afterwards. */
+err_t http_reply_move(struct http_exchange *x, struct buf *from) WARN_UNUSED;
 err_t http_reply_end(struct http_exchange *x);
 
 /* The same with trailers behind the body, which HTTP/1.1 leaves out. */

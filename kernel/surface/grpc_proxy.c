@@ -9,13 +9,18 @@
 #include "api/trace.h"
 #include "app/grpc_app.h"
 #include "async/worker.h"
+#include "base/limits.h"
 #include "base/clock.h"
 #include "http/grpc_client.h"
 #include "surface/grpc_surface.h"
 #include "telemetry/metrics.h"
 #include "telemetry/rpc_metrics.h"
 
-enum { OWN_METADATA = 8, UP_AT_ONCE_BYTES = 128 * 1024 };
+enum {
+    OWN_METADATA = 8,
+    UP_AT_ONCE_BYTES = 128 * 1024,
+    PIECE_BYTES_MAX = LIMIT_h2_client_window_bytes * 2, /* as much as comes at once */
+};
 
 struct proxy {
     struct rpc *rpc;
@@ -24,6 +29,8 @@ struct proxy {
     struct task *up; /* NULL: not begun, or over */
     struct wait *up_wait;
     size_t up_bytes;
+    struct buf up_piece;
+    struct buf down_piece;
 };
 
 /* --- the head ----------------------------------------------------------------------------------*/
@@ -56,13 +63,12 @@ start(struct proxy *p, struct client *client, const struct app_settings *setting
 static err_t
 pass_up(struct task *t, struct proxy *p, bool *ret_is_end)
 {
-    struct slice piece;
-    err_t err = http_body_read(p->x, &piece); /* suspends */
-    *ret_is_end = err == OK && piece.len == 0;
+    err_t err = http_body_move(p->x, &p->up_piece); /* suspends */
+    *ret_is_end = err == OK && p->up_piece.len == 0;
     if (err != OK)
         return err;
-    p->up_bytes += piece.len;
-    return *ret_is_end ? client_end(t, &p->call) : client_write(t, &p->call, piece);
+    p->up_bytes += p->up_piece.len;
+    return *ret_is_end ? client_end(t, &p->call) : client_write_move(t, &p->call, &p->up_piece);
 }
 
 static void
@@ -147,14 +153,21 @@ is_grpc(const struct client_call *call)
 }
 
 static err_t
-pass_body(struct proxy *p, struct slice piece)
+next_down(struct proxy *p)
+{
+    return client_read_move(p->rpc->rq.task, &p->call, &p->down_piece); /* suspends */
+}
+
+/* The rest of the body; its first piece is here. */
+static err_t
+pass_body(struct proxy *p)
 {
     err_t err = OK;
-    while (err == OK && piece.len > 0) {
-        p->rpc->call.sent_bytes += piece.len;
-        err = http_reply_write(p->x, piece); /* suspends */
+    while (err == OK && p->down_piece.len > 0) {
+        p->rpc->call.sent_bytes += p->down_piece.len;
+        err = http_reply_move(p->x, &p->down_piece); /* suspends */
         if (err == OK)
-            err = client_read(p->rpc->rq.task, &p->call, &piece); /* suspends */
+            err = next_down(p);
     }
     return err;
 }
@@ -165,7 +178,6 @@ pass_down(struct proxy *p)
 {
     struct task *t = p->rpc->rq.task;
     struct client_call *call = &p->call;
-    struct slice piece = SLICE_EMPTY;
     enum grpc_code code;
     err_t err = client_head(t, call); /* suspends */
     if (err != OK)
@@ -175,9 +187,9 @@ pass_down(struct proxy *p)
         return OK;
     }
     bool is_head_only = grpc_status_of(call->headers, call->header_count, &code);
-    if (is_head_only && (err = client_read(t, call, &piece)) != OK)
+    if (is_head_only && (err = next_down(p)) != OK)
         return err;
-    is_head_only = is_head_only && piece.len == 0;
+    is_head_only = is_head_only && p->down_piece.len == 0;
     if (is_head_only)
         note_status(p, call->headers, call->header_count);
     p->rpc->call.has_started = true;
@@ -185,10 +197,10 @@ pass_down(struct proxy *p)
                            is_head_only ? 0 : HTTP_LENGTH_UNKNOWN);
     if (err != OK || is_head_only)
         return err == OK ? http_reply_end(p->x) : err;
-    if (piece.len == 0)
-        err = client_read(t, call, &piece); /* suspends */
+    if (p->down_piece.len == 0)
+        err = next_down(p);
     if (err == OK)
-        err = pass_body(p, piece);
+        err = pass_body(p);
     if (err != OK)
         return err;
     note_status(p, call->trailers, call->trailer_count);
@@ -229,6 +241,8 @@ call_app(struct proxy *p, struct app_channel *channel)
         end_with(p, err);
         return;
     }
+    buf_init(&p->up_piece, PIECE_BYTES_MAX);
+    buf_init(&p->down_piece, PIECE_BYTES_MAX);
     err = start(p, app_grpc_client(channel), app_settings(channel->app)); /* suspends */
     if (err == OK)
         err = begin_up(p); /* suspends if the peer takes little */
@@ -240,6 +254,8 @@ call_app(struct proxy *p, struct app_channel *channel)
     p->rpc->call.received_bytes = p->up_bytes;
     client_finish(&p->call);
     app_leave(channel);
+    buf_fini(&p->up_piece);
+    buf_fini(&p->down_piece);
     if (started_ns != 0)
         count_call(p, started_ns);
 }
