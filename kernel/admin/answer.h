@@ -6,7 +6,7 @@
 #include "admin/admin.h"
 #include "admin/feed.h"
 
-enum { ADMIN_MAJOR = 1, ADMIN_MINOR = 0 };
+enum { ADMIN_MAJOR = 1, ADMIN_MINOR = 1 };
 
 /* In the arena. Any bytes are answered. */
 struct slice answer(const struct admin_config *config, const struct feed *feed,

@@ -8,6 +8,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 
 #define SCOPE "dapr.runtime.hotreload"
@@ -47,9 +48,15 @@ find(const struct watch *watch, int id)
     return NULL;
 }
 
+/* A folder of plugins may be any folder, with any number of others in it. */
 static void
-add(struct watch *watch, int id, unsigned kinds)
+add(struct watch *watch, int id, unsigned kinds, const char *folder)
 {
+    if (watch->count == LIMIT_watched_folders_max) {
+        log_warn(SCOPE, "cannot watch %s: there are too many folders", folder);
+        (void)inotify_rm_watch(watch->fd, id); /* it was added a moment ago */
+        return;
+    }
     watch->items = realloc(watch->items, (watch->count + 1) * sizeof *watch->items);
     if (watch->items == NULL)
         abort();
@@ -70,7 +77,7 @@ watch_folder(struct watch *watch, const char *folder, unsigned kinds, bool is_op
     if (known != NULL)
         known->kinds |= kinds;
     else
-        add(watch, id, kinds);
+        add(watch, id, kinds, folder);
 }
 
 /* Linux knows which folder a path leads to now: adding it once more gives the number it has. */

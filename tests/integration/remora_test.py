@@ -98,7 +98,7 @@ def as_json():
     def ask(*words):
         return json.loads(run(*words, "-o", "json"))
 
-    equal(ask("version"), {"client": "edge", "kernel": {"version": "edge", "major": 1, "minor": 0}})
+    equal(ask("version"), {"client": "edge", "kernel": {"version": "edge", "major": 1, "minor": 1}})
     status = ask("status")
     equal({key: status[key] for key in ("appId", "ready", "pid", "stage", "plugins", "componentsReady", "workers")},
           {"appId": "shop", "ready": True, "pid": sidecar.pid, "stage": "running", "plugins": 1, "componentsReady": 1,
