@@ -118,3 +118,34 @@ TEST(a_buffer_of_no_bytes_takes_none)
     CHECK(buf_printf(&buf, "%s", ""));
     buf_fini(&buf);
 }
+
+TEST(swapped_buffers_keep_their_maximum)
+{
+    struct buf a, b;
+    buf_init(&a, 100);
+    buf_init(&b, 10);
+    REQUIRE(buf_append(&a, SLICE("xabc")));
+    buf_consume(&a, 1);
+    buf_swap(&a, &b);
+    CHECK_EQ_U64(a.len, 0);
+    CHECK_SLICE_IS(buf_slice(&b), "abc");
+    CHECK(!buf_append(&b, SLICE("12345678")));
+    CHECK(buf_append(&a, SLICE("12345678901234567890")));
+    buf_fini(&a);
+    buf_fini(&b);
+}
+
+TEST(large_blocks_are_used_again_with_any_content)
+{
+    struct buf buf;
+    static char bytes[70000];
+    for (int i = 0; i < 100; i++) {
+        memset(bytes, i, sizeof bytes);
+        buf_init(&buf, 1 << 20);
+        for (int k = 0; k < 5; k++)
+            REQUIRE(buf_append(&buf, slice_of(bytes, sizeof bytes)));
+        CHECK_EQ_U64(buf.len, 5 * sizeof bytes);
+        CHECK_EQ_MEM(buf.data + 4 * sizeof bytes, sizeof bytes, bytes, sizeof bytes);
+        buf_fini(&buf);
+    }
+}
