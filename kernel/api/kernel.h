@@ -17,8 +17,8 @@
 #include "base/map.h"
 #include "base/slice.h"
 #include "component/component.h"
+#include "export/collectors.h"
 #include "telemetry/exposition.h"
-#include "telemetry/span_queue.h"
 
 struct request;
 
@@ -61,10 +61,9 @@ struct kernel_worker {
     struct kernel *kernel;
     struct worker worker;
     struct component_table components;
-    struct app_channel app;                     /* of no use without app.app */
-    struct span_queue *span_queues[SPAN_FORMS]; /* one an exporter; set before the worker starts */
-    size_t span_queue_count;
-    struct settings *settings; /* counted; exchanged by settings_publish() */
+    struct app_channel app;        /* of no use without app.app */
+    struct settings *settings;     /* counted; exchanged by settings_publish() */
+    struct exporter_set exporters; /* to the collectors of the settings */
 };
 
 static inline struct kernel_worker *

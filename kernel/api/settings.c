@@ -32,6 +32,7 @@ settings_unref(struct settings *settings)
     if (settings == NULL || atomic_fetch_sub_explicit(&settings->refs, 1, memory_order_acq_rel) > 1)
         return;
     metrics_unref(settings->metrics);
+    collectors_unref(settings->collectors);
     arena_fini(&settings->arena);
     free(settings);
 }
@@ -52,6 +53,7 @@ on_settings(struct mail *mail)
     worker->settings = letter->settings;
     free(letter);
     metrics_attach(worker->settings->metrics, worker->worker.index);
+    exporter_set_use(&worker->exporters, worker->settings->collectors);
     settings_unref(old);
 }
 

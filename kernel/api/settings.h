@@ -17,6 +17,7 @@
 #include "telemetry/path_label.h"
 #include "telemetry/tracer.h"
 
+struct collectors;
 struct kernel_worker;
 
 struct settings {
@@ -26,7 +27,9 @@ struct settings {
     struct text_list enabled_features;
     struct api_log_settings api_log;
 
-    const struct tracer *tracer; /* NULL: trace contexts are handed on, there are no spans */
+    const struct tracer *tracer;   /* NULL: trace contexts are handed on, there are no spans */
+    struct collectors *collectors; /* counted; NULL: nobody is sent any */
+    struct slice sampler_words;    /* for the log */
 
     struct metrics *metrics; /* counted; NULL: nothing is counted */
     size_t bucket_count;     /* those of the metrics; 0: the default ones */

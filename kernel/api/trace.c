@@ -5,7 +5,6 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "telemetry/metrics.h"
 
 #define GRPC_TRACE SLICE("grpc-trace-bin")
 #define TRACEPARENT SLICE("traceparent")
@@ -82,12 +81,7 @@ trace_end(struct request *rq, uint64_t took_ns)
     const struct tracer *tracer = settings_of(rq->task)->tracer; /* another one than at the begin */
     if (tracer != NULL && tracer->logs_spans)
         log_span(span);
-    for (size_t i = 0; i < here->span_queue_count; i++) {
-        const struct slice labels[] = { span_form_name(here->span_queues[i]->form),
-                                        SLICE("dropped") };
-        if (!span_queue_put(here->span_queues[i], span))
-            metrics_record(metrics_series(METRICS_spans, labels), 0);
-    }
+    exporter_set_put(&here->exporters, span);
 }
 
 void

@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "base/version.h"
 #include "base/wire.h"
-#include "export/exporter.h"
+#include "export/attempt.h"
 #include "http/grpc_client.h"
 #include "telemetry/otlp.h"
 

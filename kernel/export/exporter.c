@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When batches are sent and what becomes of them; see exporter.h. */
-#include "export/exporter.h"
+#include "export/attempt.h"
+
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -16,21 +18,21 @@ static void start(struct exporter *exporter);
 static void on_timer(struct timer *timer);
 static void on_span(struct span_queue *queue, bool is_full);
 
-void
-exporter_init(struct exporter *exporter, struct worker *worker,
-              const struct exporter_config *config)
+struct exporter *
+exporter_new(struct worker *worker, const struct exporter_config *config, void (*on_end)(void *arg),
+             void *arg)
 {
-    *exporter = (struct exporter){ .config = config, .worker = worker };
+    struct exporter *exporter = calloc(1, sizeof *exporter);
+    if (exporter == NULL)
+        abort();
+    *exporter = (struct exporter){
+        .config = config, .worker = worker, .on_end = on_end, .arg = arg
+    };
     span_queue_init(&exporter->queue, config->kind == EXPORTER_ZIPKIN ? SPAN_ZIPKIN : SPAN_OTLP,
                     config->resource);
     exporter->queue.on_span = on_span;
     timer_init(&exporter->timer, on_timer);
-}
-
-void
-exporter_fini(struct exporter *exporter)
-{
-    span_queue_fini(&exporter->queue);
+    return exporter;
 }
 
 /* --- sending -----------------------------------------------------------------------------------*/
@@ -109,11 +111,16 @@ arm(struct exporter *exporter)
               clock_now_ms() + (delay_ms == 0 ? LIMIT_trace_delay_ms : delay_ms));
 }
 
+/* There is no task, and there will be none. */
 static void
-close_client(struct exporter *exporter)
+end(struct exporter *exporter)
 {
+    count(exporter, SLICE("failed"), exporter->queue.span_count);
     timer_stop(&exporter->worker->timers, &exporter->timer);
-    client_close(TAKE(exporter->client));
+    client_close(exporter->client);
+    span_queue_fini(&exporter->queue);
+    exporter->on_end(exporter->arg);
+    free(exporter);
 }
 
 /* What is there when it is its turn; all there is once it is to stop. */
@@ -140,8 +147,7 @@ run(struct task *t, void *arg)
     send_batches(t, exporter); /* suspends */
     exporter->task = NULL;
     if (exporter->is_stopping) {
-        count(exporter, SLICE("failed"), exporter->queue.span_count);
-        close_client(exporter);
+        end(exporter);
     } else if (exporter->queue.span_count >= exporter->queue.batch_max) {
         start(exporter); /* with an arena of its own */
     } else if (exporter->queue.span_count > 0) {
@@ -185,14 +191,11 @@ on_span(struct span_queue *queue, bool is_full)
 void
 exporter_stop(struct exporter *exporter)
 {
-    if (exporter->is_stopping)
-        return;
     if (exporter->task == NULL && exporter->queue.span_count > 0)
         start(exporter);
     exporter->is_stopping = true;
     if (exporter->task == NULL) {
-        count(exporter, SLICE("failed"), exporter->queue.span_count);
-        close_client(exporter);
+        end(exporter);
         return;
     }
     timer_set(&exporter->worker->timers, &exporter->timer, clock_now_ms() + LIMIT_trace_flush_ms);

@@ -5,8 +5,8 @@
  * connection. What a collector cannot take now is sent again for a while, what it does not take at
  * all is counted and dropped: requests never wait for any of it.
  *
- * One exporter for each worker and collector; its configuration is shared. Worker thread only,
- * except where it is said.
+ * One exporter for each worker and collector; its configuration is shared. Worker thread only, or
+ * before it starts.
  */
 #ifndef EXPORT_EXPORTER_H
 #define EXPORT_EXPORTER_H
@@ -17,7 +17,7 @@
 
 enum exporter_kind { EXPORTER_OTLP_HTTP, EXPORTER_OTLP_GRPC, EXPORTER_ZIPKIN };
 
-/* Borrowed as long as the exporters. */
+/* Borrowed as long as the exporter. */
 struct exporter_config {
     enum exporter_kind kind;
     struct slice host;
@@ -42,36 +42,15 @@ struct exporter {
     bool is_pausing;
     bool is_stopping;
     bool has_failed; /* and the log says so */
+    void (*on_end)(void *arg);
+    void *arg;
 };
 
-/* Before the worker starts. */
-void exporter_init(struct exporter *exporter, struct worker *worker,
-                   const struct exporter_config *config);
-/* Sends what is left, for LIMIT_trace_flush_ms at most, and nothing afterwards. A task is left
- * until then, which keeps the worker running. */
+/* `on_end(arg)` is called when it is gone: the configuration is of no use to it any more. */
+struct exporter *exporter_new(struct worker *worker, const struct exporter_config *config,
+                              void (*on_end)(void *arg), void *arg);
+/* Sends what is left, for LIMIT_trace_flush_ms at most, and is gone. A task is left until then,
+ * which keeps the worker running. */
 void exporter_stop(struct exporter *exporter);
-/* After the worker has ended. */
-void exporter_fini(struct exporter *exporter);
-
-/* --- between exporter.c and attempt.c ----------------------------------------------------------*/
-
-struct attempt {
-    bool is_ok;
-    bool may_repeat;
-    uint64_t pause_ms;  /* asked for by the collector; 0: it did not say */
-    uint64_t refused;   /* of the spans, for good, by one that is ok */
-    struct slice words; /* of a failure, in the task's arena */
-};
-
-/* The body of a request: what stands around a batch is put there. */
-struct slice exporter_body(const struct exporter_config *config, struct arena *arena,
-                           const struct span_batch *batch);
-/* Suspends. */
-struct attempt exporter_attempt(struct task *t, struct exporter *exporter, struct slice body);
-
-/* Seconds of Retry-After; 0 for a date, or for nonsense. */
-uint64_t retry_after_ms(struct slice value);
-/* The delay of a google.rpc.RetryInfo in packed details; false: there is none. */
-bool retry_info_ms(struct slice details, uint64_t *ret_ms) WARN_UNUSED;
 
 #endif

@@ -37,8 +37,9 @@ put_in_force(struct runtime *runtime, struct settings *settings,
              const struct configuration *configuration, const struct text_list *ignored)
 {
     settings->secret_scopes = configuration->secret_scopes;
+    tracing_setup(runtime, &configuration->tracing, settings);
     if (runtime->settings != NULL)
-        tracing_setup_again(runtime, &configuration->tracing, settings);
+        tracing_log(settings);
     observe_setup(runtime, configuration, settings);
     for (size_t i = 0; i < ignored->count; i++)
         log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
@@ -92,8 +93,6 @@ configure(struct runtime *runtime)
     if (runtime->options.config.count == 0)
         log_info(SCOPE, "loading default configuration");
     put_in_force(runtime, settings, &configuration, &ignored);
-    runtime->first_settings = settings_ref(settings);
-    tracing_setup(runtime, &runtime->configuration.tracing);
     runtime->serves_metrics = settings->metrics != NULL;
     return true;
 }

@@ -336,7 +336,8 @@ init_workers(struct runtime *runtime)
         worker->kernel_worker.settings = settings_ref(runtime->settings);
         worker->kernel_worker.worker.user = &worker->kernel_worker;
         worker->kernel_worker.worker.crew = &runtime->crew;
-        tracing_worker_init(worker);
+        exporter_set_init(&worker->kernel_worker.exporters, &worker->kernel_worker.worker);
+        exporter_set_use(&worker->kernel_worker.exporters, runtime->settings->collectors);
     }
     return true;
 }
@@ -454,8 +455,7 @@ start(struct runtime *runtime, struct host_load **ret_load)
         return false;
     log_info(SCOPE, "standalone mode configured");
     log_info(SCOPE, "app id: " SLICE_FMT, SLICE_ARG(runtime->options.app_id));
-    log_info(SCOPE, "Dapr trace sampler initialized: " SLICE_FMT,
-             SLICE_ARG(runtime->tracing.sampler_words));
+    tracing_log(runtime->settings);
     reload_open(&runtime->reload, runtime); /* before they are read: no change is missed */
     if ((*ret_load = read_resources(runtime, false)) == NULL)
         return false;
@@ -485,7 +485,7 @@ on_close_servers(struct mail *mail)
     timer_stop(&worker->kernel_worker.worker.timers, &worker->drain_timer);
     for (size_t i = 0; i < worker->server_count; i++)
         h1_server_close(worker->servers[i], NULL, NULL);
-    tracing_worker_stop(worker);
+    exporter_set_use(&worker->kernel_worker.exporters, NULL); /* sends what is left */
 }
 
 static void
@@ -506,10 +506,10 @@ end(struct runtime *runtime)
     offload_fini();                       /* its threads may be waking a worker still */
     (void)mailbox_run(&runtime->control); /* what workers said last */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
-        tracing_worker_fini(&runtime->workers[i]);
         component_table_fini(&runtime->workers[i].kernel_worker.components);
         app_channel_fini(&runtime->workers[i].kernel_worker.app);
-        worker_fini(&runtime->workers[i].kernel_worker.worker);
+        worker_fini(&runtime->workers[i].kernel_worker.worker); /* runs what mail is left */
+        exporter_set_use(&runtime->workers[i].kernel_worker.exporters, NULL);
         settings_unref(TAKE(runtime->workers[i].kernel_worker.settings));
     }
     admin_close(TAKE(runtime->admin));
@@ -522,10 +522,8 @@ end(struct runtime *runtime)
     free(runtime->workers);
     app_free(runtime->app);
     metadata_fini(&runtime->kernel);
-    tracing_end(runtime);
     metrics_attach(NULL, 0);
     settings_unref(TAKE(runtime->settings));
-    settings_unref(TAKE(runtime->first_settings));
     free(TAKE(runtime->configuration_error));
 }
 

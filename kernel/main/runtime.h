@@ -35,7 +35,6 @@ struct runtime_worker {
     struct mail drain_mail;
     struct mail drained_mail; /* back to the main thread */
     struct mail attach_mail;
-    struct exporter exporters[SPAN_FORMS];
     struct h1_server *metrics_server; /* one of the servers; NULL: not served here */
 };
 
@@ -55,7 +54,6 @@ struct runtime {
     struct kernel kernel;
     struct app *app;                    /* settings, places and health of the application */
     struct settings *settings;          /* counted; in force */
-    struct settings *first_settings;    /* counted; tracing borrows from them */
     struct configuration configuration; /* that they follow from; lives in their arena */
     uint32_t configuration_generation;
     char *configuration_error; /* owned; why the files are not in force; NULL: they are */
@@ -70,7 +68,6 @@ struct runtime {
     struct host *host;
     struct reload reload;
     bool serves_metrics;
-    struct tracing tracing;
     struct admin *admin; /* NULL before it is open, or if it could not be */
     int64_t started_unix_ms;
     uint64_t started_ms; /* of clock_now_ms() */

@@ -1,33 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings of tracing become a tracer and exporters; see tracing.h. */
+/* Settings of tracing become a tracer and collectors; see tracing.h. */
 #include "main/tracing.h"
 
 #include "base/log.h"
 #include "http/tls.h"
 #include "main/runtime.h"
 
-static struct exporter_config *
-add_exporter(struct runtime *runtime, enum exporter_kind kind,
-             const struct tracing_endpoint *endpoint)
-{
-    struct tracing *tracing = &runtime->tracing;
-    struct exporter_config *exporter = &tracing->exporters[tracing->exporter_count++];
-    *exporter = (struct exporter_config){ .kind = kind,
-                                          .host = endpoint->host,
-                                          .port = endpoint->port,
-                                          .path = endpoint->path,
-                                          .resource = &tracing->tracer.resource };
-    return exporter;
-}
+/* --- collectors --------------------------------------------------------------------------------*/
 
-/* A collector that is asked for securely must prove itself. */
-static struct tls_context *
-tls_of(const struct tracing_endpoint *endpoint, const struct tls_config *from)
+static struct exporter_config *
+add_collector(struct collectors *collectors, enum exporter_kind kind,
+              const struct tracing_endpoint *endpoint, const struct tls_config *from)
 {
-    struct tls_config config = *from;
-    config.verifies = true;
-    config.server_name = endpoint->host;
-    return endpoint->is_secure ? tls_context_new(&config) : NULL;
+    struct exporter_config *item = &collectors->items[collectors->count++];
+    struct tls_config tls = *from;
+    tls.verifies = true; /* who is asked for securely must prove itself */
+    tls.server_name = endpoint->host;
+    *item = (struct exporter_config){
+        .kind = kind,
+        .host = arena_dup(&collectors->arena, endpoint->host),
+        .port = endpoint->port,
+        .path = arena_dup(&collectors->arena, endpoint->path),
+        .tls = endpoint->is_secure ? tls_context_new(&tls) : NULL,
+        .resource = &collectors->resource,
+    };
+    return item;
 }
 
 static const struct http_header *
@@ -35,7 +32,8 @@ headers_of(struct arena *arena, const struct tracing_pairs *pairs)
 {
     struct http_header *headers = ARENA_ARRAY(arena, struct http_header, pairs->count + 1);
     for (size_t i = 0; i < pairs->count; i++)
-        headers[i] = (struct http_header){ pairs->items[i].name, pairs->items[i].value };
+        headers[i] = (struct http_header){ arena_dup(arena, pairs->items[i].name),
+                                           arena_dup(arena, pairs->items[i].value) };
     return headers;
 }
 
@@ -44,126 +42,130 @@ attributes_of(struct arena *arena, const struct tracing_pairs *pairs)
 {
     struct span_attribute *attributes = ARENA_ARRAY(arena, struct span_attribute, pairs->count + 1);
     for (size_t i = 0; i < pairs->count; i++)
-        attributes[i] = (struct span_attribute){ pairs->items[i].name, pairs->items[i].value };
+        attributes[i] = (struct span_attribute){ arena_dup(arena, pairs->items[i].name),
+                                                 arena_dup(arena, pairs->items[i].value) };
     return attributes;
 }
 
-static struct slice
-words_of(struct arena *arena, const struct tracing_settings *settings)
+static void
+add_otlp(struct collectors *collectors, const struct tracing_settings *spec)
 {
-    if (!settings->follows_parent)
-        return settings->sampler_words;
+    bool is_grpc = spec->protocol == OTLP_GRPC;
+    const struct tls_config tls = { .ca = spec->otel_authorities,
+                                    .cert = spec->otel_certificate,
+                                    .key = spec->otel_key,
+                                    .alpn = is_grpc ? SLICE("h2") : SLICE("http/1.1") };
+    struct exporter_config *otlp = add_collector(
+        collectors, is_grpc ? EXPORTER_OTLP_GRPC : EXPORTER_OTLP_HTTP, &spec->otel, &tls);
+    otlp->headers = headers_of(&collectors->arena, &spec->otel_headers);
+    otlp->header_count = spec->otel_headers.count;
+    otlp->timeout_ms = spec->otel_timeout_ms;
+}
+
+/* NULL: there are none. */
+static struct collectors *
+make_collectors(const struct runtime *runtime, const struct tracing_settings *spec)
+{
+    if (!spec->otel.is_set && !spec->zipkin.is_set)
+        return NULL;
+    struct collectors *collectors = collectors_new();
+    struct slice service = spec->service_name.len > 0 ? spec->service_name : runtime->kernel.app_id;
+    collectors->resource = (struct trace_resource){
+        .service_name = arena_dup(&collectors->arena, service),
+        .attributes = attributes_of(&collectors->arena, &spec->resource),
+        .attribute_count = spec->resource.count,
+    };
+    if (spec->otel.is_set)
+        add_otlp(collectors, spec);
+    if (spec->zipkin.is_set)
+        (void)add_collector(collectors, EXPORTER_ZIPKIN, &spec->zipkin, /* needs nothing more */
+                            &(struct tls_config){ .alpn = SLICE("http/1.1") });
+    for (size_t i = 0; i < collectors->count; i++)
+        collectors->items[i].delay_ms = spec->delay_ms;
+    return collectors;
+}
+
+/* --- what has changed --------------------------------------------------------------------------*/
+
+static bool
+same_endpoint(const struct tracing_endpoint *a, const struct tracing_endpoint *b)
+{
+    return a->is_set == b->is_set &&
+           (!a->is_set || (a->is_secure == b->is_secure && a->port == b->port &&
+                           slice_eq(a->host, b->host) && slice_eq(a->path, b->path)));
+}
+
+static bool
+same_pairs(const struct tracing_pairs *a, const struct tracing_pairs *b)
+{
+    bool is_same = a->count == b->count;
+    for (size_t i = 0; is_same && i < a->count; i++)
+        is_same = slice_eq(a->items[i].name, b->items[i].name) &&
+                  slice_eq(a->items[i].value, b->items[i].value);
+    return is_same;
+}
+
+/* Certificates, the resource and the delay are the environment's, which stays as it is, unless the
+ * one OTLP endpoint is the environment's and the other is not: then certificates count. */
+static bool
+same_collectors(const struct tracing_settings *a, const struct tracing_settings *b)
+{
+    return same_endpoint(&a->otel, &b->otel) && same_endpoint(&a->zipkin, &b->zipkin) &&
+           a->protocol == b->protocol && a->otel_timeout_ms == b->otel_timeout_ms &&
+           same_pairs(&a->otel_headers, &b->otel_headers) &&
+           slice_eq(a->otel_authorities, b->otel_authorities) &&
+           slice_eq(a->otel_certificate, b->otel_certificate) && slice_eq(a->otel_key, b->otel_key);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------*/
+
+static struct slice
+words_of(struct arena *arena, const struct tracing_settings *spec)
+{
+    if (!spec->follows_parent)
+        return spec->sampler_words;
     return arena_printf(
         arena,
         "ParentBased{root:" SLICE_FMT
         ",remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,"
         "localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}",
-        SLICE_ARG(settings->sampler_words));
+        SLICE_ARG(spec->sampler_words));
 }
 
-void
-tracing_setup(struct runtime *runtime, const struct tracing_settings *settings)
+static void
+set_collectors(const struct runtime *runtime, const struct tracing_settings *spec,
+               struct settings *settings)
 {
-    struct tracing *tracing = &runtime->tracing;
-    struct tracer *tracer = &tracing->tracer;
-    tracing->sampler_words = words_of(&runtime->arena, settings);
-    if (!tracing_is_on(settings))
+    const struct settings *present = runtime->settings;
+    if (present != NULL && same_collectors(spec, &runtime->configuration.tracing)) {
+        settings->collectors = collectors_ref(present->collectors);
         return;
-    *tracer = (struct tracer){
-        .sampler = sampler_ratio(settings->ratio, settings->follows_parent),
-        .resource = { .service_name = settings->service_name.len > 0 ? settings->service_name
-                                                                     : runtime->kernel.app_id,
-                      .attributes = attributes_of(&runtime->arena, &settings->resource),
-                      .attribute_count = settings->resource.count },
-        .logs_spans = settings->logs_spans,
-    };
-    if (settings->otel.is_set) {
-        struct exporter_config *otlp = add_exporter(
-            runtime, settings->protocol == OTLP_GRPC ? EXPORTER_OTLP_GRPC : EXPORTER_OTLP_HTTP,
-            &settings->otel);
-        otlp->headers = headers_of(&runtime->arena, &settings->otel_headers);
-        otlp->header_count = settings->otel_headers.count;
-        otlp->timeout_ms = settings->otel_timeout_ms;
-        otlp->tls = tls_of(&settings->otel,
-                           &(struct tls_config){ .ca = settings->otel_authorities,
-                                                 .cert = settings->otel_certificate,
-                                                 .key = settings->otel_key,
-                                                 .alpn = settings->protocol == OTLP_GRPC
-                                                             ? SLICE("h2")
-                                                             : SLICE("http/1.1") });
     }
-    if (settings->zipkin.is_set) {
-        struct exporter_config *zipkin = add_exporter(runtime, EXPORTER_ZIPKIN, &settings->zipkin);
-        zipkin->tls = tls_of(&settings->zipkin, &(struct tls_config){ .alpn = SLICE("http/1.1") });
-    }
-    for (size_t i = 0; i < tracing->exporter_count; i++)
-        tracing->exporters[i].delay_ms = settings->delay_ms;
-    tracer->is_recording = tracer->logs_spans || tracing->exporter_count > 0;
-    runtime->settings->tracer = tracer;
-}
-
-static bool
-same_collectors(const struct tracing_settings *a, const struct tracing_settings *b)
-{
-    return slice_eq(a->otel_address, b->otel_address) &&
-           slice_eq(a->otel_protocol, b->otel_protocol) &&
-           a->otel_is_insecure == b->otel_is_insecure && slice_eq(a->zipkin.host, b->zipkin.host) &&
-           a->zipkin.port == b->zipkin.port && slice_eq(a->zipkin.path, b->zipkin.path);
+    settings->collectors = make_collectors(runtime, spec);
+    if (present != NULL)
+        log_info("dapr.runtime.trace", "spans go to other collectors from now on");
 }
 
 void
-tracing_setup_again(struct runtime *runtime, const struct tracing_settings *spec,
-                    struct settings *settings)
+tracing_setup(const struct runtime *runtime, const struct tracing_settings *spec,
+              struct settings *settings)
 {
-    const struct tracing *tracing = &runtime->tracing;
-    if (!same_collectors(spec, &runtime->configuration.tracing))
-        log_warn("dapr.runtime.trace",
-                 "other collectors of spans take effect at the next start, going on with those of "
-                 "this one");
+    settings->sampler_words = words_of(&settings->arena, spec);
+    set_collectors(runtime, spec, settings);
     if (!tracing_is_on(spec))
         return;
     struct tracer *tracer = ARENA_NEW(&settings->arena, struct tracer);
     *tracer = (struct tracer){
         .sampler = sampler_ratio(spec->ratio, spec->follows_parent),
-        .resource = tracing->tracer.resource,
-        .is_recording = spec->logs_spans || tracing->exporter_count > 0,
+        .is_recording = spec->logs_spans || settings->collectors != NULL,
         .logs_spans = spec->logs_spans,
     };
     settings->tracer = tracer;
+}
+
+void
+tracing_log(const struct settings *settings)
+{
     log_info("dapr.runtime", "Dapr trace sampler initialized: " SLICE_FMT,
-             SLICE_ARG(words_of(&settings->arena, spec)));
-}
-
-void
-tracing_worker_init(struct runtime_worker *worker)
-{
-    const struct tracing *tracing = &worker->runtime->tracing;
-    struct kernel_worker *here = &worker->kernel_worker;
-    for (size_t i = 0; i < tracing->exporter_count; i++) {
-        exporter_init(&worker->exporters[i], &here->worker, &tracing->exporters[i]);
-        here->span_queues[i] = &worker->exporters[i].queue;
-    }
-    here->span_queue_count = tracing->exporter_count;
-}
-
-void
-tracing_worker_stop(struct runtime_worker *worker)
-{
-    for (size_t i = 0; i < worker->kernel_worker.span_queue_count; i++)
-        exporter_stop(&worker->exporters[i]);
-}
-
-void
-tracing_worker_fini(struct runtime_worker *worker)
-{
-    for (size_t i = 0; i < worker->kernel_worker.span_queue_count; i++)
-        exporter_fini(&worker->exporters[i]);
-}
-
-void
-tracing_end(struct runtime *runtime)
-{
-    struct tracing *tracing = &runtime->tracing;
-    for (size_t i = 0; i < tracing->exporter_count; i++)
-        tls_context_unref(tracing->exporters[i].tls);
+             SLICE_ARG(settings->sampler_words));
 }

@@ -18,7 +18,6 @@ struct trace_resource {
 
 struct tracer {
     struct sampler sampler;
-    struct trace_resource resource;
     bool is_recording; /* somebody wants spans; else only contexts are made */
     bool logs_spans;   /* a line of the log for each */
 };

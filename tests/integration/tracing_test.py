@@ -9,6 +9,7 @@ import sdk  # noqa: F401  isort: skip
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from concurrent import futures
@@ -478,6 +479,43 @@ def tls():
     sidecar.call("GET", "/v1.0/state/mem/a")
     collector.wait_for(1, collector.otlp_spans)
     sidecar.end(), collector.end()
+
+
+@test("a changed Configuration sends spans elsewhere, and what waited to where it belongs", "§9 §13")
+def exchanged():
+    first, second = Collector(), Collector()
+    sidecar = traced(otlp(first.port), flags=["--workers", "3"], delay_ms=600000)
+
+    def change(tracing, words):
+        said = sidecar.log().count(words)
+        sidecar.folder.write("config.yaml", f"kind: Configuration\nspec:\n  tracing: {tracing}\n")
+        sidecar.signal(signal.SIGHUP)
+        eventually(lambda: sidecar.log().count(words) > said, words)
+
+    def context():
+        contexts.append(sidecar.call("GET", "/v1.0/state/mem/a").header("Traceparent"))
+        return contexts[-1]
+
+    def spans(*collectors):
+        return sorted(span.span_id.hex() for collector in collectors for span in collector.otlp_spans())
+
+    contexts = []
+    for _ in range(30):
+        context()
+    change(otlp(second.port), "spans go to other collectors from now on")
+    eventually(lambda: len(spans(first)) == 30, "what waited has been sent")
+    for _ in range(30):
+        context()
+    change(otlp(second.port, rate="0"), "TraceIDRatioBased{0}")
+    eventually(lambda: all(context().endswith("-00") for _ in range(10)), "nothing is sampled")
+    need(len(second.requests) == 0, "the same collector goes on as it was")
+    change("{}", "spans go to other collectors from now on")
+    eventually(lambda: all(context() == ZERO for _ in range(10)), "no tracing any more")
+    sampled = sorted(text.split("-")[2] for text in contexts if text.endswith("-01"))
+    eventually(lambda: spans(first, second) == sampled, "each span has arrived once")
+    need(spans(second), "at both")
+    equal(sidecar.stop(), 0)
+    first.end(), second.end()
 
 
 # --- collectors in trouble --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "base/arena.h"
-#include "export/exporter.h"
+#include "export/attempt.h"
 #include "telemetry/baggage.h"
 #include "telemetry/otlp.h"
 #include "telemetry/trace_context.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of requests to collectors and what their answers ask for. The exporter at work is tested in
- * tests/integration/tracing_test.py. */
+/* Bodies of requests to collectors and what their answers ask for. The exporter at work is tested
+ * in tests/integration/tracing_test.py. */
 #include "base/json.h"
-#include "export/exporter.h"
+#include "export/attempt.h"
 #include "telemetry/otlp.h"
 #include "test.h"
 
@@ -63,9 +63,8 @@ TEST(a_delay_among_grpcs_details_is_found)
 {
     uint64_t ms = 0;
     /* Any { type_url, value: RetryInfo { Duration { seconds = 3, nanos = 500,000,000 } } } */
-    CHECK(retry_info_ms(SLICE("\x08\x08\x1a\x36" TYPE
-                              "\x12\x0a\x0a\x08\x08\x03\x10\x80\xca\xb5\xee\x01"),
-                        &ms));
+    CHECK(retry_info_ms(
+        SLICE("\x08\x08\x1a\x36" TYPE "\x12\x0a\x0a\x08\x08\x03\x10\x80\xca\xb5\xee\x01"), &ms));
     CHECK_EQ_U64(ms, 3500);
     CHECK(!retry_info_ms(SLICE("\x08\x08"), &ms));
     CHECK(!retry_info_ms(SLICE_EMPTY, &ms));
