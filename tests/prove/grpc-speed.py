@@ -129,9 +129,10 @@ sidecar = measure.Product(measure.store_yaml("in-memory"), "store", app_id="own"
                           flags=["--app-port", str(echo_app.port), "--app-protocol", "grpc"])
 floor_case = Case("bare echo", echo_app.port, OWN, b"x" * SMALL_BYTES, {"echo": [echo_app.pid]})
 get_ratio, proxy_rate = small(sidecar, floor_case)
-large_rates = large(sidecar, floor_case)
 pss_mib = measure.pss_kib([sidecar.pid]) / 1024
 claims.at_most("kernel PSS with gRPC in use, MiB", pss_mib, 7)
+large_rates = large(sidecar, floor_case)
+_prove.say(f"kernel PSS after large messages: {measure.pss_kib([sidecar.pid]) / 1024:.1f} MiB")
 _prove.stop(sidecar)
 claims.end(f"GetState at 64 is {get_ratio:.2f} of the bare echo, proxy {proxy_rate:.0f}/s, 64 KiB {large_rates[0]:.0f}/s, "
            f"1 MiB {large_rates[1]:.0f}/s, PSS {pss_mib:.1f} MiB")
