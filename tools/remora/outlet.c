@@ -60,16 +60,18 @@ on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 
 /* A description of our own, which we may make non-blocking without others who use the same terminal
  * or pipe noticing; for files and sockets, and where that is not allowed, what was inherited. */
-static int
-own_output(bool *ret_is_own)
+static void
+open_output(struct outlet *outlet)
 {
     struct stat info;
-    *ret_is_own = false;
+    outlet->fd = STDOUT_FILENO;
     if (fstat(STDOUT_FILENO, &info) != 0 || (!S_ISFIFO(info.st_mode) && !S_ISCHR(info.st_mode)))
-        return STDOUT_FILENO;
+        return;
     int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    *ret_is_own = fd >= 0;
-    return fd >= 0 ? fd : STDOUT_FILENO;
+    if (fd < 0)
+        return;
+    outlet->fd = fd;
+    outlet->is_own_fd = true;
 }
 
 void
@@ -78,7 +80,7 @@ outlet_init(struct outlet *outlet, struct ev_loop *loop,
 {
     const char *no_colour = getenv("NO_COLOR"), *kind = getenv("TERM");
     *outlet = (struct outlet){ .loop = loop, .on_event = on_event, .arg = arg };
-    outlet->fd = own_output(&outlet->is_own_fd);
+    open_output(outlet);
     outlet->is_terminal = isatty(STDOUT_FILENO) == 1 &&
                           (no_colour == NULL || no_colour[0] == '\0') &&
                           (kind == NULL || strcmp(kind, "dumb") != 0);

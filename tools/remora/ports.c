@@ -47,7 +47,7 @@ bind_any(uint16_t port)
 static uint16_t
 port_of(int fd)
 {
-    struct sockaddr_in6 address; /* both families have the port in one place */
+    struct sockaddr_in6 address = { 0 }; /* both families have the port in one place */
     socklen_t len = sizeof address;
     return getsockname(fd, (struct sockaddr *)&address, &len) == 0 ? ntohs(address.sin6_port) : 0;
 }
