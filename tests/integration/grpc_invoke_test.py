@@ -5,12 +5,11 @@ answers; the exchanges of recordings/grpc.json that one sidecar can show; health
 
 import sdk  # noqa: F401  isort: skip
 
-import http.server
 import json
-import threading
 
 import grpc
 import grpc_app
+import http_app
 from dapr.proto.common.v1 import common_pb2
 from dapr.proto.runtime.v1 import dapr_pb2_grpc, invoke_pb2
 from google.protobuf import any_pb2
@@ -24,43 +23,18 @@ HEALTH = "/dapr.proto.runtime.v1.AppCallbackHealthCheck/HealthCheck"
 GET, POST = common_pb2.HTTPExtension.GET, common_pb2.HTTPExtension.POST
 
 
-class HttpApp:
-    """Answers by path: /st/N a status, everything else what it got."""
-
-    def __init__(self):
-        self.requests = []
-        app = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                app.requests.append((self.command, self.path, list(self.headers.items()), body))
-                path = self.path.partition("?")[0]
-                status = int(path[4:]) if path.startswith("/st/") else 200
-                data = b"body of " + path.encode() if status != 200 else body
-                self.send_response(status)
-                self.send_header("Content-Type", "text/own")
-                self.send_header("X-App", "callee")
-                self.send_header("Cache-Control", "no-store")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = answer
-
-            def log_message(self, *words):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+def answer_http(request, exchange):
+    """By path: /st/N a status, everything else what came."""
+    path = request.target.partition("?")[0]
+    status = int(path[4:]) if path.startswith("/st/") else 200
+    body = b"body of " + path.encode() if status != 200 else request.body
+    headers = [("Content-Type", "text/own"), ("X-App", "callee"), ("Cache-Control", "no-store")]
+    return http_app.answer(status, body, headers)
 
 
 APP = grpc_app.App()
 SIDECAR = Sidecar(app_id="gs", flags=["--app-port", str(APP.port), "--app-protocol", "grpc"])
-HTTP_APP = HttpApp()
+HTTP_APP = http_app.App(answer_http)
 HTTP_SIDECAR = Sidecar(app_id="hs", flags=["--app-port", str(HTTP_APP.port)])
 LONE = Sidecar(app_id="gf")
 
@@ -181,9 +155,9 @@ def _():
     reply, call = invoke(HTTP_SIDECAR, "hs", "orders/1", b"hello", "text/plain", POST, "x=1&y=a%20b",
                          metadata=(("x-me", "1"), ("x-b-bin", b"\1"), ("dapr-caller-app-id", "evil")))
     equal((reply.data.value, reply.content_type), (b"hello", "text/own"))
-    verb, path, headers, body = HTTP_APP.requests[-1]
-    equal((verb, path, body), ("POST", "/orders/1?x=1&y=a%20b", b"hello"))
-    seen = {name.lower(): value for name, value in headers}
+    request = HTTP_APP.requests[-1]
+    equal((request.method, request.target, request.body), ("POST", "/orders/1?x=1&y=a%20b", b"hello"))
+    seen = {name.lower(): value for name, value in request.headers}
     equal((seen["content-type"], seen["x-me"], seen["dapr-caller-app-id"]), ("text/plain", "1", "hs"))
     need("x-b-bin" not in seen and "dapr-api-token" not in seen and "te" not in seen, seen)
     initial = call.initial_metadata()

@@ -11,6 +11,7 @@ import time
 
 import grpc
 import grpc_app
+import http_app
 from remora import DEADLINE_S, SLOW, Sidecar, equal, eventually, main, need, test
 
 APP = grpc_app.App()
@@ -221,6 +222,17 @@ def _():
     own = channel(sidecar)
     equal(do(on=own), b"m")
     equal(sidecar.stop(), 0)
+
+
+@test("an application with TLS is reached, whatever its certificate", "INV-42 INV-43 GRPC-PROXY")
+def _():
+    app = grpc_app.App(tls=http_app.certificate())
+    sidecar = Sidecar(app_id="own", flags=["--app-port", str(app.port), "--app-protocol", "grpcs"])
+    own = channel(sidecar)
+    equal(do(on=own, message=b"t" * 300000), b"t" * 300000)
+    equal(list(own.stream_stream(SVC + "Chat")(iter([b"1", b"2"]), metadata=TO_OWN, timeout=PATIENCE_S)), [b"1!", b"2!"])
+    equal(sidecar.stop(), 0)
+    app.stop()
 
 
 @test("tokens: the application's is sent, the caller's is not", "INV-U07 GRPC-PROXY")

@@ -36,9 +36,10 @@ class Received:
 class App:
     """`/own.Svc/*` and the callbacks. `invoke` is called with OnInvoke's request and context."""
 
-    def __init__(self, port=None, options=(), workers=64, start=True):
+    def __init__(self, port=None, options=(), workers=64, start=True, tls=None):
         self.port = port or free_port()
         self.options, self.workers = list(options), workers
+        self.tls = tls  # paths of certificate and key
         self.received = []
         self.is_healthy = True
         self.has_health = True
@@ -60,13 +61,19 @@ class App:
         deadline = time.monotonic() + DEADLINE_S
         while True:  # a server that has just ended may still hold the port
             try:
-                if self.server.add_insecure_port(f"127.0.0.1:{self.port}"):
+                if self.bind(f"127.0.0.1:{self.port}"):
                     break
             except RuntimeError:
                 if time.monotonic() > deadline:
                     raise
         self.server.start()
         return self
+
+    def bind(self, address):
+        if not self.tls:
+            return self.server.add_insecure_port(address)
+        cert, key = (open(path, "rb").read() for path in self.tls)
+        return self.server.add_secure_port(address, grpc.ssl_server_credentials([(key, cert)]))
 
     def stop(self, grace=None):
         self.server.stop(grace).wait()

@@ -176,8 +176,8 @@ class App:
         return taken
 
 
-def server_context(alpn=None):
-    """TLS with a certificate of its own that nobody knows."""
+def certificate():
+    """Paths of a certificate that nobody knows and of its key."""
     folder = Folder()
     key, cert = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
@@ -187,6 +187,12 @@ def server_context(alpn=None):
         capture_output=True,
         timeout=DEADLINE_S,
     )
+    return cert, key
+
+
+def server_context(alpn=None):
+    """TLS with such a certificate."""
+    cert, key = certificate()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     if alpn:
