@@ -79,6 +79,9 @@ struct client_head {
     const struct http_header *headers;
     size_t header_count;
     int64_t body_length; /* HTTP_LENGTH_UNKNOWN: as much as will be written */
+    /* Of whoever the call is made for, 0 at first: calls of one that wait for a connection take
+     * turns with those of others, however many they are. NULL: nobody in particular. */
+    uint64_t *turn;
 };
 
 /* How a protocol version does it; called through the functions below only. */

@@ -29,8 +29,9 @@ struct h2_client {
     struct client_config config; /* with texts of our own */
     struct list conns;
     size_t conn_count;   /* dialling ones included */
-    struct list waiting; /* calls without a stream, in order */
+    struct list waiting; /* calls without a stream, by turn */
     size_t waiting_count;
+    uint64_t turn;     /* of the call that got a stream last */
     size_t call_count; /* all that exist */
     bool is_closing;
     unsigned barren;                         /* connections in a row that ended without an answer */
@@ -91,6 +92,7 @@ struct h2_call {
     struct list link;            /* of client->waiting or conn->calls */
     struct list doom_link;
     enum h2_call_state state;
+    uint64_t turn;
     int32_t id;
     unsigned attempts;
     struct wait *start_wait, *in_wait, *out_wait;

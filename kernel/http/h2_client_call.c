@@ -190,6 +190,8 @@ h2_call_submit(struct h2_call *c, struct h2_client_conn *conn)
     c->id = id;
     c->conn = conn;
     c->state = H2_CALL_OPEN;
+    if (c->turn > c->client->turn)
+        c->client->turn = c->turn;
     c->attempts++;
     c->is_deferred = false;
     c->owner->was_sent = true;
@@ -203,10 +205,25 @@ h2_call_submit(struct h2_call *c, struct h2_client_conn *conn)
 static void
 enqueue(struct h2_call *c)
 {
+    struct h2_client *client = c->client;
+    struct list *at = &client->waiting;
     c->state = H2_CALL_WAITING;
-    list_append(&c->client->waiting, &c->link);
-    c->client->waiting_count++;
-    h2_client_kick(c->client);
+    while (at->prev != &client->waiting &&
+           LIST_ENTRY(at->prev, struct h2_call, link)->turn > c->turn)
+        at = at->prev;
+    list_append(at, &c->link);
+    client->waiting_count++;
+    h2_client_kick(client);
+}
+
+/* The next of whoever it is made for, but none that has gone by. */
+static uint64_t
+turn_of(const struct h2_client *client, uint64_t *turn)
+{
+    uint64_t next = turn == NULL || *turn < client->turn ? client->turn : *turn + 1;
+    if (turn != NULL)
+        *turn = next;
+    return next;
 }
 
 /* Gives a call up that has no stream. */
@@ -234,6 +251,7 @@ h2_client_call_start(struct task *t, struct h2_client *client, const struct clie
         return DIAG_FAIL(task_diag(t), ERR_MALFORMED, "the request's head cannot be sent");
     }
     c->owner = ret_call;
+    c->turn = turn_of(client, head->turn);
     c->keeps_output = true;
     c->content_length = HTTP_LENGTH_UNKNOWN;
     c->ended_ms = clock_coarse_ms();
@@ -322,7 +340,7 @@ h2_call_closed(struct h2_call *c, uint32_t code, struct slice reason)
         c->is_out_sent = false;
         c->owner->was_sent = false;
         c->count = c->bytes = 0;
-        enqueue(c); /* behind those that wait already: it had its turn */
+        enqueue(c);
         return;
     }
     c->owner->was_sent = code != NGHTTP2_REFUSED_STREAM;

@@ -94,6 +94,7 @@ struct h2_conn {
     unsigned strikes;  /* of its pings that came too soon */
     bool has_answered; /* an answer went out since its last ping */
     bool has_asked;    /* whether the client is there, and heard nothing since */
+    uint64_t turn;     /* of its calls to others */
     bool has_begun;    /* the preface has come */
     bool is_local;
     bool is_draining; /* the client has been told to open no more streams */

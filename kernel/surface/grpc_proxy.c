@@ -53,7 +53,8 @@ start(struct proxy *p, struct client *client, const struct app_settings *setting
                                       .target = x->target,
                                       .headers = headers,
                                       .header_count = count,
-                                      .body_length = HTTP_LENGTH_UNKNOWN };
+                                      .body_length = HTTP_LENGTH_UNKNOWN,
+                                      .turn = x->turn };
     return client_start(rq->task, client, &head, &p->call); /* suspends */
 }
 

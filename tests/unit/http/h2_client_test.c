@@ -11,8 +11,9 @@ struct asker {
     const char *path;
     size_t body_bytes;
     uint64_t timeout_ms; /* 0: none */
-    bool stops_reading;  /* finishes after the first piece */
-    bool waits;          /* for `proceed` before it reads on */
+    uint64_t *turn;
+    bool stops_reading; /* finishes after the first piece */
+    bool waits;         /* for `proceed` before it reads on */
     struct wait *proceed;
     struct task *task;
     err_t err;
@@ -86,7 +87,8 @@ ask(struct task *t, void *arg)
                                       .target = slice_str(a->path),
                                       .headers = headers,
                                       .header_count = ARRAY_LEN(headers),
-                                      .body_length = HTTP_LENGTH_UNKNOWN };
+                                      .body_length = HTTP_LENGTH_UNKNOWN,
+                                      .turn = a->turn };
     struct client_call call;
     uint64_t outer = task_deadline_push(t, a->timeout_ms == 0 ? UINT64_MAX : a->timeout_ms);
     a->err = client_start(t, client, &head, &call);
@@ -672,5 +674,29 @@ TEST(a_server_that_leaves_at_once_again_and_again_fails_the_call)
     PEER_UNTIL(&peer, a->is_done);
     CHECK_EQ_INT(a->err, ERR_PEER_UNREACHABLE);
     CHECK(!a->was_sent && peer.conn_count <= 4);
+    stop();
+}
+
+TEST(one_who_asks_much_does_not_go_before_all_others)
+{
+    start();
+    uint64_t turns[2] = { 0, 0 };
+    peer.streams_max = 1;
+    struct asker *first = asker("/hold", 10);
+    PEER_UNTIL(&peer, peer.held != NULL);
+    for (int i = 0; i < 100; i++)
+        asker("/e", 10)->turn = &turns[0];
+    for (int i = 0; i < 10; i++)
+        worker_turn(&worker, 0);
+    struct asker *other = asker("/e", 10);
+    other->turn = &turns[1];
+    for (int i = 0; i < 10; i++)
+        worker_turn(&worker, 0);
+    cancel(0, 1);
+    PEER_UNTIL(&peer, other->is_done);
+    CHECK(first->is_done && done_count < 10);
+    PEER_UNTIL(&peer, done_count == 102);
+    for (int i = 1; i < 102; i++)
+        CHECK_OK(askers[i].err);
     stop();
 }
