@@ -18,6 +18,7 @@
 enum {
     FRAME_ROOM_BYTES = 80 * 1024, /* one more frame, or a head with its CONTINUATIONs */
     SETTINGS_TEXT_MAX = 1024,
+    MANY_STREAMS = 256, /* whose memory is worth looking for when they go */
 };
 
 static void on_readable(struct stream *stream);
@@ -49,6 +50,8 @@ conn_new(struct h2_server *server, bool is_local)
     flusher_init(&conn->flusher, flush);
     h2_watch_init(conn);
     list_init(&conn->streams);
+    list_init(&conn->admit_queue);
+    conn->admit_max = LIMIT_h2_admit_first;
     list_init(&conn->link);
     list_append(&server->conns, &conn->link);
     server->conn_count++;
@@ -88,7 +91,8 @@ h2_conn_gone(struct h2_conn *conn)
     if (conn->session == NULL)
         return;
     timer_stop(&conn->server->worker->timers, &conn->timer);
-    conn->server->has_dropped |= conn->output > LIMIT_h2_stream_output_bytes;
+    conn->server->has_dropped |= conn->output > LIMIT_h2_stream_output_bytes ||
+                                 conn->stream_count > MANY_STREAMS;
     list_remove(&conn->flusher.link);
     stream_close(&conn->stream);
     if (conn->head != NULL)

@@ -79,23 +79,26 @@ struct h2_conn {
     int32_t pending_id;   /* of that request, 0: none waits */
     bool is_pending_ended;
     struct h2_budget controls;
-    size_t unread;     /* request bytes no handler has read */
-    size_t owed;       /* of those not given back to the connection's window */
-    size_t output;     /* answer bytes of all streams that are not framed yet */
-    size_t waiters;    /* handlers that wait until there is room for more of it */
-    uint64_t took_ms;  /* some of it became a frame, or began to wait */
-    uint64_t since_ms; /* opened; last stream ended; head begun; socket took something */
-    uint64_t idle_ms;  /* opened; last stream ended */
-    uint64_t heard_ms; /* something came */
-    uint64_t drain_ms; /* it was told that the connection is to end */
-    uint64_t now_ms;   /* of the last look at what is due */
-    size_t queued;     /* output when the timer last looked */
-    uint64_t ping_ms;  /* the client's last ping came */
-    unsigned strikes;  /* of its pings that came too soon */
-    bool has_answered; /* an answer went out since its last ping */
-    bool has_asked;    /* whether the client is there, and heard nothing since */
-    uint64_t turn;     /* of its calls to others */
-    bool has_begun;    /* the preface has come */
+    size_t unread;           /* request bytes no handler has read */
+    size_t owed;             /* of those not given back to the connection's window */
+    size_t output;           /* answer bytes of all streams that are not framed yet */
+    size_t waiters;          /* handlers that wait until there is room for more of it */
+    size_t admitted;         /* answers that may take memory, and have not gone yet */
+    size_t admit_max;        /* so many may at a time; grows with each that is taken */
+    struct list admit_queue; /* of exchanges that wait for that */
+    uint64_t took_ms;        /* some of it became a frame, or began to wait */
+    uint64_t since_ms;       /* opened; last stream ended; head begun; socket took something */
+    uint64_t idle_ms;        /* opened; last stream ended */
+    uint64_t heard_ms;       /* something came */
+    uint64_t drain_ms;       /* it was told that the connection is to end */
+    uint64_t now_ms;         /* of the last look at what is due */
+    size_t queued;           /* output when the timer last looked */
+    uint64_t ping_ms;        /* the client's last ping came */
+    unsigned strikes;        /* of its pings that came too soon */
+    bool has_answered;       /* an answer went out since its last ping */
+    bool has_asked;          /* whether the client is there, and heard nothing since */
+    uint64_t turn;           /* of its calls to others */
+    bool has_begun;          /* the preface has come */
     bool is_local;
     bool is_draining; /* the client has been told to open no more streams */
     bool is_closing;  /* goes when its output has gone */
@@ -113,6 +116,7 @@ struct h2_stream {
     bool is_in_ended;             /* END_STREAM came */
     bool is_out_ended;            /* the whole answer is in `out` */
     bool is_out_sent;             /* END_STREAM went */
+    bool is_admitted;             /* counted by the connection */
     bool is_deferred;             /* libnghttp2 waits to be told of more output */
     struct h2_exchange *exchange; /* in the arena of its task; NULL: the handler is done */
     struct buf in;
@@ -128,6 +132,8 @@ struct h2_exchange {
     struct buf piece; /* input the handler's slice points into */
     struct wait *body_wait;
     struct wait *out_wait;
+    struct wait *admit_wait;
+    struct list admit_link;
     bool is_bodiless; /* answer to HEAD, 204, 304, or empty: the head ends the stream */
     uint64_t reply_left;
 };
@@ -212,6 +218,9 @@ void h2_stream_data(struct h2_stream *s, struct slice bytes);
 void h2_stream_in_ended(struct h2_stream *s);
 /* libnghttp2 forgets it, or the connection is gone. May free the stream. */
 void h2_stream_closed(struct h2_stream *s);
+err_t h2_admit(struct http_exchange *x);
+/* An admitted answer has gone, taken as a whole or not; or never was admitted. */
+void h2_admit_end(struct h2_stream *s, bool is_taken);
 err_t h2_body_read(struct http_exchange *x, struct slice *ret_chunk);
 err_t h2_body_move(struct http_exchange *x, struct buf *to);
 bool h2_body_is_here(const struct http_exchange *x);

@@ -332,6 +332,7 @@ const struct http_transport h2_transport = {
     .body_move = h2_body_move,
     .reply_move = reply_move,
     .body_is_here = h2_body_is_here,
+    .admit = h2_admit,
     .reply_start = reply_start,
     .reply_write = reply_write,
     .reply_end = reply_end,

@@ -212,8 +212,10 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
         return 0;
     int32_t id = frame->hd.stream_id;
     struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (s != NULL)
+    if (s != NULL) {
         s->is_out_sent = true;
+        h2_admit_end(s, true);
+    }
     /* The client need not send the rest of a body that nobody reads. */
     if ((s == NULL || s->exchange == NULL) &&
         nghttp2_session_get_stream_remote_close(session, id) == 0)

@@ -73,6 +73,8 @@ request_main(struct task *t, void *arg)
     buf_fini(&e->piece);
     s->exchange = NULL;
     s->since_ms = clock_now_ms();
+    if (s->out.len == 0)
+        h2_admit_end(s, true); /* nothing is left to be taken */
     drop_input(s);
     if (!s->is_open) {
         stream_free(s);
@@ -103,6 +105,7 @@ exchange_new(struct h2_stream *s, struct task *t, const struct h2_head *head)
         e->base.target = SLICE_EMPTY;
     if (s->is_in_ended && e->base.content_length == HTTP_LENGTH_UNKNOWN)
         e->base.content_length = 0;
+    list_init(&e->admit_link);
     buf_init(&e->piece, s->in.max);
     return e;
 }
@@ -143,6 +146,7 @@ h2_stream_closed(struct h2_stream *s)
 {
     struct h2_exchange *e = s->exchange;
     s->is_open = false;
+    h2_admit_end(s, s->is_out_sent);
     h2_output_dropped(s, s->out.len);
     buf_fini(&s->out);
     if (e == NULL) {
@@ -155,6 +159,77 @@ h2_stream_closed(struct h2_stream *s)
     }
     h2_stream_wake(e->body_wait, ERR_CLOSED);
     h2_stream_wake(e->out_wait, ERR_CLOSED);
+    h2_stream_wake(e->admit_wait, ERR_CLOSED);
+}
+
+/* --- admission ---------------------------------------------------------------------------------*/
+
+/* Few when the server holds much already for clients that do not take it. */
+static bool
+may_admit(const struct h2_conn *conn)
+{
+    bool is_pressed = conn->server->waiters > LIMIT_h2_waiters_max &&
+                      conn->admit_max == LIMIT_h2_admit_first;
+    return conn->admitted < (is_pressed ? LIMIT_h2_admit_pressed : conn->admit_max);
+}
+
+static void
+wake_next(struct h2_conn *conn)
+{
+    if (list_is_empty(&conn->admit_queue) || !may_admit(conn))
+        return;
+    h2_stream_wake(LIST_ENTRY(conn->admit_queue.next, struct h2_exchange, admit_link)->admit_wait,
+                   OK);
+}
+
+void
+h2_admit_end(struct h2_stream *s, bool is_taken)
+{
+    struct h2_conn *conn = s->conn;
+    if (!s->is_admitted)
+        return;
+    s->is_admitted = false;
+    conn->admitted--;
+    if (is_taken && conn->admit_max < LIMIT_h2_streams_max)
+        conn->admit_max += 2;
+    wake_next(conn);
+}
+
+static err_t
+wait_to_be_admitted(struct h2_exchange *e)
+{
+    struct h2_stream *s = e->stream;
+    struct task *t = e->base.task;
+    err_t err = OK;
+    uint64_t outer = task_deadline_push(t, LIMIT_http_body_total_ms);
+    do {
+        struct wait wait;
+        wait_init(&wait, t, NULL);
+        e->admit_wait = &wait;
+        list_append(&s->conn->admit_queue, &e->admit_link);
+        err = TASK_WAIT(t, &wait);
+        list_remove(&e->admit_link);
+        e->admit_wait = NULL;
+    } while (err == OK && s->is_open && !may_admit(s->conn));
+    task_deadline_pop(t, outer);
+    return err == OK && !s->is_open ? ERR_CLOSED : err;
+}
+
+err_t
+h2_admit(struct http_exchange *x)
+{
+    struct h2_exchange *e = h2_exchange_of(x);
+    struct h2_stream *s = e->stream;
+    struct h2_conn *conn = s->conn;
+    err_t err = OK;
+    if (!list_is_empty(&conn->admit_queue) || !may_admit(conn))
+        err = wait_to_be_admitted(e); /* suspends */
+    if (err == OK) {
+        s->is_admitted = true;
+        conn->admitted++;
+    }
+    wake_next(conn); /* there may be room for another, or for one in our place */
+    return err;
 }
 
 /* --- the body ----------------------------------------------------------------------------------*/

@@ -43,6 +43,12 @@ http_body_is_here(const struct http_exchange *x)
     return x->transport->body_is_here != NULL && x->transport->body_is_here(x);
 }
 
+err_t
+http_admit(struct http_exchange *x)
+{
+    return x->transport->admit == NULL ? OK : x->transport->admit(x); /* may suspend */
+}
+
 /* A body being put together in the arena. */
 struct whole {
     char *data;

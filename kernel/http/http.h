@@ -41,6 +41,8 @@ struct http_transport {
     err_t (*reply_move)(struct http_exchange *x, struct buf *from);
     /* NULL: never known. */
     bool (*body_is_here)(const struct http_exchange *x);
+    /* NULL: there is no need. */
+    err_t (*admit)(struct http_exchange *x);
     err_t (*reply_start)(struct http_exchange *x, int status, const struct http_header *headers,
                          size_t header_count, int64_t length);
     err_t (*reply_write)(struct http_exchange *x, struct slice bytes);
@@ -102,6 +104,11 @@ bool http_body_is_here(const struct http_exchange *x);
  * Suspends. */
 err_t
 http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_body) WARN_UNUSED;
+
+/* Before a handler takes memory for an answer: waits while the client has many answers on the way
+ * that it does not take. A connection that does take them is soon allowed any number. Suspends. An
+ * error means that there is nobody to answer, or no time left. */
+err_t http_admit(struct http_exchange *x) WARN_UNUSED;
 
 /* --- answering ---------------------------------------------------------------------------------*/
 

@@ -82,6 +82,16 @@ rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor)
     return job.message;
 }
 
+bool
+rpc_admit(struct rpc *rpc)
+{
+    err_t err = http_admit(rpc->call.x); /* suspends */
+    if (err != OK)
+        rpc_end(rpc, err == ERR_DEADLINE ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELLED,
+                SLICE("earlier answers have not been taken"));
+    return err == OK;
+}
+
 void
 rpc_reply(struct rpc *rpc, const ProtobufCMessage *message)
 {

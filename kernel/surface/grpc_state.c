@@ -192,7 +192,7 @@ grpc_state_get(struct rpc *rpc)
     struct component *store;
     struct state_value value;
     struct state_body body;
-    if (in == NULL || !find_store(rpc, in->store_name, &store))
+    if (in == NULL || !find_store(rpc, in->store_name, &store) || !rpc_admit(rpc))
         return;
     struct state_get get = { .key = slice_str(in->key),
                              .consistency = consistency_of((int)in->consistency),
@@ -325,7 +325,7 @@ grpc_state_bulk_get(struct rpc *rpc)
     struct state_bulk_item *items = NULL;
     struct state_body body;
     const struct pair *metadata;
-    if (in == NULL || !find_store(rpc, in->store_name, &store))
+    if (in == NULL || !find_store(rpc, in->store_name, &store) || !rpc_admit(rpc))
         return;
     RPC_PAIRS(rpc->rq.arena, in->metadata, in->n_metadata, &metadata);
     struct state_get *gets = ARENA_ARRAY(rpc->rq.arena, struct state_get, in->n_keys + 1);
@@ -368,7 +368,7 @@ grpc_state_query(struct rpc *rpc)
     struct state_query_result result;
     struct state_body body;
     const struct pair *metadata;
-    if (in == NULL || !find_store(rpc, in->store_name, &store))
+    if (in == NULL || !find_store(rpc, in->store_name, &store) || !rpc_admit(rpc))
         return;
     RPC_PAIRS(rpc->rq.arena, in->metadata, in->n_metadata, &metadata);
     if (state_query(&rpc->rq, store, slice_str(in->query), metadata, in->n_metadata, &result,

@@ -34,6 +34,10 @@ grpc_method_fn grpc_reflection;
 /* The request's one message, in the arena. NULL: the call has been ended. Suspends. */
 const void *rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor) WARN_UNUSED;
 
+/* Before an answer that may be large takes memory; see http_admit(). False: the call has been ended.
+ * Suspends. */
+bool rpc_admit(struct rpc *rpc) WARN_UNUSED;
+
 /* The same without looking inside. False: the call has been ended. Suspends. */
 bool rpc_read_one(struct rpc *rpc, struct slice *ret_bytes) WARN_UNUSED;
 

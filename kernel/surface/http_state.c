@@ -79,7 +79,7 @@ http_state_get(struct http_call *call)
     struct component *store;
     struct state_value value;
     struct state_body body;
-    if (!find_store(call, &store))
+    if (!find_store(call, &store) || http_admit(call->x) != OK)
         return;
     struct state_get get = { .key = call->params[1] };
     /* An unknown word is ignored here, as the reference does. */
@@ -283,7 +283,8 @@ http_state_bulk_get(struct http_call *call)
     struct state_body body;
     const struct pair *metadata;
     size_t metadata_count;
-    if (!find_store(call, &store) || !http_parse(call, parse_bulk, &bulk))
+    if (!find_store(call, &store) || !http_parse(call, parse_bulk, &bulk) ||
+        http_admit(call->x) != OK)
         return;
     const struct pair *own = bulk.metadata;
     http_query_metadata(call, &metadata, &metadata_count);
@@ -344,7 +345,7 @@ http_state_query(struct http_call *call)
         http_fail(call);
         return;
     }
-    if (!http_read_body(call, &query))
+    if (!http_read_body(call, &query) || http_admit(call->x) != OK)
         return;
     http_query_metadata(call, &metadata, &metadata_count);
     if (state_query(&call->rq, store, query, metadata, metadata_count, &result, &body) != OK)

@@ -197,7 +197,14 @@ def _():
     path = folder / "dapr-u-grpc.socket"
     eventually(lambda: os.path.exists(path) and os.path.exists(folder / "dapr-u-http.socket"), "the sockets appear")
     s = stub(f"unix:{path}")
-    eventually(lambda: call(folder / "dapr-u-http.socket", "GET", "/v1.0/healthz").status == 204, "it is healthy")
+
+    def is_healthy():
+        try:
+            return call(folder / "dapr-u-http.socket", "GET", "/v1.0/healthz").status == 204
+        except ConnectionRefusedError:  # the file is there a moment before anybody listens
+            return False
+
+    eventually(is_healthy, "it is healthy")
     save(s, "k", b"v")
     equal(get(s, "k").data, b"v")
     s.Shutdown(dapr_pb2.ShutdownRequest(), timeout=10)

@@ -8,6 +8,7 @@ enum { BOTH_BYTES = 2 * 1024 * 1024 };
 /* What the handler saw. */
 static struct {
     unsigned begun;
+    unsigned admitted;
     unsigned ended;
     unsigned gone;
     unsigned version_major;
@@ -88,6 +89,10 @@ handle(struct http_exchange *x)
 {
     seen.begun++;
     seen.version_major = x->version_major;
+    if (slice_eq(x->path, SLICE("/admitted"))) {
+        seen.err = http_admit(x);
+        seen.admitted += seen.err == OK;
+    }
     if (slice_eq(x->path, SLICE("/large")))
         answer_large(x);
     else if (slice_eq(x->path, SLICE("/trailers")))
@@ -504,6 +509,37 @@ TEST(a_client_that_takes_nothing_of_little_is_waited_for)
     h2_client_pump(&client);
     CHECK(!client.got_goaway && !client.has_ended);
     CHECK_EQ_U64(seen.ended, 0);
+    stop();
+}
+
+static void
+set_window(uint32_t bytes)
+{
+    const nghttp2_settings_entry window = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, bytes };
+    REQUIRE(nghttp2_submit_settings(client.session, NGHTTP2_FLAG_NONE, &window, 1) == 0);
+}
+
+TEST(a_client_that_takes_no_answer_gets_few_on_the_way)
+{
+    enum { STREAMS = 200 };
+    int32_t ids[STREAMS];
+    start();
+    set_window(0);
+    H2_UNTIL(&client, client.server_streams_max != 0);
+    for (unsigned i = 0; i < STREAMS; i++)
+        ids[i] = h2_client_ask(&client, "GET", "/admitted", NULL, NULL, 0);
+    H2_UNTIL(&client, seen.begun == STREAMS);
+    rig_turn(&rig);
+    CHECK_EQ_U64(seen.admitted, LIMIT_h2_admit_first);
+    for (unsigned i = LIMIT_h2_admit_first; i < LIMIT_h2_admit_first + 50; i++) /* that wait */
+        REQUIRE(nghttp2_submit_rst_stream(client.session, 0, ids[i], NGHTTP2_CANCEL) == 0);
+    H2_UNTIL(&client, seen.gone == 50);
+    CHECK_EQ_U64(seen.admitted, LIMIT_h2_admit_first);
+    set_window(65535);
+    H2_UNTIL(&client, seen.ended == STREAMS);
+    CHECK_EQ_U64(seen.admitted, STREAMS - 50);
+    for (unsigned i = 0; i < STREAMS; i++)
+        H2_UNTIL(&client, h2_answer_of(&client, ids[i])->is_closed);
     stop();
 }
 
