@@ -34,8 +34,8 @@ grpc_method_fn grpc_reflection;
 /* The request's one message, in the arena. NULL: the call has been ended. Suspends. */
 const void *rpc_request(struct rpc *rpc, const ProtobufCMessageDescriptor *descriptor) WARN_UNUSED;
 
-/* Before an answer that may be large takes memory; see http_admit(). False: the call has been ended.
- * Suspends. */
+/* Before an answer that may be large takes memory; see http_admit(). False: the call has been
+ * ended. Suspends. */
 bool rpc_admit(struct rpc *rpc) WARN_UNUSED;
 
 /* The same without looking inside. False: the call has been ended. Suspends. */
