@@ -248,6 +248,7 @@ stop_upload(struct request *rq, struct invoke_upload *upload)
     err_t err = TASK_WAIT(rq->task, &wait);
     task_deadline_pop(rq->task, outer);
     task_shield_end(rq->task);
+    upload->wait = NULL;
     (void)err; /* nothing else ends it */
 }
 

@@ -151,40 +151,34 @@ resolve(struct task *t, const struct connect_target *target, struct lookup **ret
 
 /* --- one address -------------------------------------------------------------------------------*/
 
-/* A descriptor that is about to be connected, on the loop. */
-struct dialing {
-    h2o_socket_t *socket;
-    struct wait wait;
-};
-
 static void
 on_writable(h2o_socket_t *sock, const char *err)
 {
     (void)err; /* SO_ERROR says it better */
-    struct dialing *dialing = sock->data;
-    wait_done(&dialing->wait, OK);
+    wait_done(sock->data, OK);
 }
 
 /* Suspends until the descriptor can be written to, which it keeps on success only. */
 static err_t
 wait_until_writable(struct task *t, int fd)
 {
-    struct dialing dialing = { 0 };
+    struct wait wait;
     struct pollfd ready = { .fd = fd, .events = POLLOUT };
     if (poll(&ready, 1, 0) == 1)
         return OK; /* as ever on the same machine */
-    wait_init(&dialing.wait, t, NULL);
-    dialing.socket = h2o_evloop_socket_create(task_worker(t)->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-    dialing.socket->data = &dialing;
-    h2o_socket_notify_write(dialing.socket, on_writable);
-    err_t err = TASK_WAIT(t, &dialing.wait);
+    wait_init(&wait, t, NULL);
+    h2o_socket_t *sock = h2o_evloop_socket_create(task_worker(t)->loop, fd,
+                                                  H2O_SOCKET_FLAG_DONT_READ);
+    sock->data = &wait;
+    h2o_socket_notify_write(sock, on_writable);
+    err_t err = TASK_WAIT(t, &wait);
     if (err != OK) {
-        dialing.socket->_cb.write = NULL; /* h2o asserts that none is pending when it closes */
-        h2o_socket_close(dialing.socket);
+        sock->_cb.write = NULL; /* h2o asserts that none is pending when it closes */
+        h2o_socket_close(sock);
         return err;
     }
-    h2o_socket_export_t exported;
-    int failed = h2o_socket_export(dialing.socket, &exported);
+    h2o_socket_export_t exported = { 0 };
+    int failed = h2o_socket_export(sock, &exported);
     assert(failed == 0); /* it fails for sockets with TLS only */
     h2o_buffer_dispose(&exported.input);
     assert(exported.fd == fd);
@@ -280,14 +274,14 @@ try_address(struct task *t, const struct address *address, bool has_next, int *r
 err_t
 connect_to(struct task *t, const struct connect_target *target, int *ret_fd)
 {
-    struct address address;
+    struct address address = { .len = 0 };
     struct lookup *lookup = NULL;
     if (target->unix_path.len > 0)
         return connect_unix(t, target->unix_path, ret_fd);
     if (parse_literal(target, &address))
         return connect_address(t, &address, ret_fd);
     err_t err = resolve(t, target, &lookup); /* suspends */
-    if (err != OK)
+    if (err != OK || lookup == NULL)
         return err;
     err = ERR_PEER_UNREACHABLE;
     for (const struct addrinfo *a = lookup->found; a != NULL && err == ERR_PEER_UNREACHABLE;

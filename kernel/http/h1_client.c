@@ -1,120 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The pool of HTTP/1.1 connections to one target. An unused connection is watched: one that the
- * server ends, or on which something comes that nobody has asked for, goes.
- */
+/* The pool of HTTP/1.1 connections to one target; h1_client_conn.c has the connections. */
 #include "http/h1_client.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "async/connect.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "http/tls.h"
-
-#define SCOPE "remora.client"
-
-static void on_readable(struct stream *stream);
-static void on_drained(struct stream *stream);
-static void on_broken(struct stream *stream);
-
-static const struct stream_events events = { on_readable, on_drained, on_broken };
-
-static struct h1_client_conn *
-conn_of(struct stream *stream)
-{
-    return container_of(stream, struct h1_client_conn, stream);
-}
-
-size_t
-h1_client_in_bytes_max(const struct h1_client *client)
-{
-    size_t most = client->config.head_bytes_max;
-    if (most < LIMIT_client_read_ahead_bytes)
-        most = LIMIT_client_read_ahead_bytes;
-    return most + LIMIT_client_read_bytes;
-}
-
-/* --- one connection ----------------------------------------------------------------------------*/
-
-static void
-conn_free(struct h1_client_conn *conn)
-{
-    list_remove(&conn->link);
-    stream_close(&conn->stream);
-    buf_fini(&conn->in);
-    conn->client->conn_count--;
-    free(conn);
-}
-
-void
-h1_client_resume(struct h1_client_conn *conn)
-{
-    if (!conn->is_ended && !conn->is_lost)
-        stream_resume(&conn->stream);
-}
-
-static void
-on_unasked(struct h1_client_conn *conn, enum stream_got got)
-{
-    if (got == STREAM_NOTHING)
-        return;
-    if (got == STREAM_BYTES)
-        log_debug(SCOPE, "connection %d: unasked bytes of the server, closing it", conn->stream.fd);
-    conn_free(conn);
-}
-
-static void
-on_readable(struct stream *stream)
-{
-    struct h1_client_conn *conn = conn_of(stream);
-    enum stream_got got = stream_read(stream, &conn->in, LIMIT_client_read_bytes);
-    if (conn->call == NULL) {
-        on_unasked(conn, got);
-        return;
-    }
-    switch (got) {
-    case STREAM_BYTES:
-        if (conn->in.max - conn->in.len < LIMIT_client_read_bytes)
-            stream_pause(stream);
-        break;
-    case STREAM_NOTHING: /* a step of TLS, perhaps the last */
-        break;
-    case STREAM_END:
-        conn->is_ended = true;
-        stream_pause(stream);
-        break;
-    case STREAM_ERROR:
-        conn->is_lost = conn->is_closed = true;
-        stream_pause(stream);
-        h1_client_on_output(conn->call);
-        break;
-    }
-    h1_client_on_input(conn->call);
-}
-
-static void
-on_drained(struct stream *stream)
-{
-    struct h1_client_conn *conn = conn_of(stream);
-    if (conn->call != NULL)
-        h1_client_on_output(conn->call);
-}
-
-/* What the server had sent before it left is still to be read. */
-static void
-on_broken(struct stream *stream)
-{
-    struct h1_client_conn *conn = conn_of(stream);
-    conn->is_closed = true;
-    if (conn->call != NULL)
-        h1_client_on_output(conn->call);
-    else
-        conn_free(conn);
-}
 
 /* --- unused connections ------------------------------------------------------------------------*/
 
@@ -140,7 +32,7 @@ on_idle(struct timer *timer)
         struct h1_client_conn *oldest = LIST_ENTRY(client->idle.prev, struct h1_client_conn, link);
         if (oldest->idle_since_ms + client->config.idle_ms > now_ms)
             break;
-        conn_free(oldest);
+        h1_client_conn_free(oldest);
     }
     arm(client);
 }
@@ -167,67 +59,13 @@ take_idle(struct h1_client *client)
             arm(client);
             return conn;
         }
-        conn_free(conn);
+        h1_client_conn_free(conn);
     }
     arm(client);
     return NULL;
 }
 
-/* --- new connections ---------------------------------------------------------------------------*/
-
-/* Suspends until TLS is agreed on. */
-static err_t
-shake_hands(struct task *t, struct h1_client_conn *conn)
-{
-    struct h1_client_call *call = conn->call;
-    while (!tls_is_established(&conn->stream)) {
-        if (conn->is_lost || conn->is_ended) {
-            struct slice why = tls_error(&conn->stream);
-            return DIAG_FAIL(task_diag(t), ERR_PEER_UNREACHABLE, SLICE_FMT,
-                             SLICE_ARG(why.len > 0 ? why : SLICE("EOF")));
-        }
-        struct wait wait;
-        wait_init(&wait, t, NULL);
-        call->in_wait = &wait;
-        err_t err = TASK_WAIT(t, &wait);
-        call->in_wait = NULL;
-        if (err != OK)
-            return err;
-    }
-    return OK;
-}
-
-static err_t
-dial(struct task *t, struct h1_client *client, struct h1_client_call *call)
-{
-    const struct connect_target target = { .host = client->config.host,
-                                           .port = client->config.port,
-                                           .unix_path = client->config.unix_path };
-    int fd;
-    err_t err = connect_to(t, &target, &fd); /* suspends */
-    if (err != OK)
-        return err;
-    struct h1_client_conn *conn = calloc(1, sizeof *conn);
-    if (conn == NULL)
-        abort();
-    conn->client = client;
-    conn->call = call;
-    list_init(&conn->link);
-    buf_init(&conn->in, h1_client_in_bytes_max(client));
-    stream_open(&conn->stream, client->worker, fd, &events, LIMIT_client_output_bytes);
-    client->conn_count++;
-    if (client->config.tls != NULL) {
-        err = ERR_PEER_UNREACHABLE;
-        call->is_shaking_hands = true;
-        if (tls_start(&conn->stream, client->config.tls, task_diag(t)))
-            err = shake_hands(t, conn); /* suspends */
-    }
-    if (err != OK)
-        conn_free(conn);
-    else
-        call->conn = conn;
-    return err;
-}
+/* --- taken and given back ----------------------------------------------------------------------*/
 
 err_t
 h1_client_take(struct task *t, struct h1_client *client, struct h1_client_call *call,
@@ -240,7 +78,7 @@ h1_client_take(struct task *t, struct h1_client *client, struct h1_client_call *
         return OK;
     }
     uint64_t outer = task_deadline_push(t, client->config.connect_ms);
-    err_t err = dial(t, client, call); /* suspends */
+    err_t err = h1_client_dial(t, client, call); /* suspends */
     task_deadline_pop(t, outer);
     if (err == ERR_DEADLINE && task_time_left_ms(t) > 0)
         err = call->is_shaking_hands
@@ -257,7 +95,7 @@ h1_client_give_back(struct h1_client_conn *conn, bool is_reusable)
     struct h1_client *client = conn->client;
     conn->call = NULL;
     if (!is_reusable || client->is_closing || conn->in.len > 0) {
-        conn_free(conn);
+        h1_client_conn_free(conn);
         return;
     }
     buf_release(&conn->in);
@@ -271,12 +109,18 @@ h1_client_give_back(struct h1_client_conn *conn, bool is_reusable)
 /* --- the pool ----------------------------------------------------------------------------------*/
 
 static void
+free_idle(struct h1_client *client)
+{
+    struct list *node;
+    while ((node = list_take_first(&client->idle)) != NULL)
+        h1_client_conn_free(LIST_ENTRY(node, struct h1_client_conn, link));
+}
+
+static void
 client_free(struct h1_client *client)
 {
     assert(client->call_count == 0);
-    struct list *node;
-    while ((node = client->idle.next) != &client->idle)
-        conn_free(LIST_ENTRY(node, struct h1_client_conn, link));
+    free_idle(client);
     timer_stop(&client->worker->timers, &client->idle_timer);
     client_config_fini(&client->config);
     free(client);
@@ -300,9 +144,7 @@ close_client(struct client *base)
         client_free(client);
         return;
     }
-    struct list *node;
-    while ((node = client->idle.next) != &client->idle)
-        conn_free(LIST_ENTRY(node, struct h1_client_conn, link));
+    free_idle(client);
     arm(client);
 }
 

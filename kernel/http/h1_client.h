@@ -80,6 +80,14 @@ err_t h1_client_take(struct task *t, struct h1_client *client, struct h1_client_
 void h1_client_give_back(struct h1_client_conn *conn, bool is_reusable);
 /* A call is over, and gives its place back if it had one. May free the client. */
 void h1_client_left(struct h1_client *client, bool had_place);
+
+/* --- h1_client_conn.c --------------------------------------------------------------------------*/
+
+/* Suspends: a new connection for the call, TLS agreed on. */
+err_t
+h1_client_dial(struct task *t, struct h1_client *client, struct h1_client_call *call) WARN_UNUSED;
+/* Takes it out of the list of unused ones as well. */
+void h1_client_conn_free(struct h1_client_conn *conn);
 /* Reading goes on if it had paused. */
 void h1_client_resume(struct h1_client_conn *conn);
 size_t h1_client_in_bytes_max(const struct h1_client *client);

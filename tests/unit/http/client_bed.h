@@ -7,6 +7,7 @@
 #define TESTS_HTTP_CLIENT_BED_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "async/listener.h"
@@ -33,7 +34,9 @@ bed_open(struct bed *bed, const struct client_config *like)
     bed->listening = listener_bind_tcp(SLICE("127.0.0.1"), 0, false);
     REQUIRE(bed->listening >= 0);
     bed->port = listener_port(bed->listening);
-    struct client_config config = like == NULL ? (struct client_config){ 0 } : *like;
+    struct client_config config = { 0 };
+    if (like != NULL)
+        config = *like;
     config.host = SLICE("127.0.0.1");
     config.port = bed->port;
     if (like == NULL || like->protocol == CLIENT_H1)
@@ -170,12 +173,21 @@ bed_cancel(struct bed *bed, struct ask *ask)
 
 /* --- the server's side -------------------------------------------------------------------------*/
 
+/* -1: nobody has come. */
+static inline int
+bed_accept_now(struct bed *bed)
+{
+    int fd = accept(bed->listening, NULL, NULL);
+    if (fd >= 0)
+        REQUIRE(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    return fd;
+}
+
 static inline int
 bed_accept(struct bed *bed)
 {
     int fd = -1;
-    DRIVE_UNTIL(&bed->worker,
-                (fd = accept4(bed->listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0);
+    DRIVE_UNTIL(&bed->worker, (fd = bed_accept_now(bed)) >= 0);
     return fd;
 }
 

@@ -311,7 +311,7 @@ TEST(calls_at_once_have_connections_of_their_own_up_to_a_bound)
         bed_ask(&bed, &asks[i]);
     int first = bed_accept(&bed), second = bed_accept(&bed);
     turns(&bed.worker, 5);
-    CHECK(accept4(bed.listening, NULL, NULL, SOCK_NONBLOCK) < 0);
+    CHECK(bed_accept_now(&bed) < 0);
     CHECK_EQ_U64(client_connections(bed.client), 2);
     bed_expect(&bed, second, plain_get(&bed));
     bed_send(&bed, second, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -426,7 +426,7 @@ TEST(it_is_sent_again_once)
     (void)close(fd);
     BED_WAIT(&bed, &ask);
     CHECK_EQ_INT(ask.err, ERR_PEER_LOST);
-    CHECK(accept4(bed.listening, NULL, NULL, SOCK_NONBLOCK) < 0);
+    CHECK(bed_accept_now(&bed) < 0);
     bed_close(&bed);
 }
 
@@ -444,7 +444,7 @@ TEST(a_request_that_may_have_had_an_effect_is_not_sent_again)
         BED_WAIT(&bed, &ask);
         CHECK_EQ_INT(ask.err, ERR_PEER_LOST);
         CHECK(ask.was_sent);
-        CHECK(accept4(bed.listening, NULL, NULL, SOCK_NONBLOCK) < 0);
+        CHECK(bed_accept_now(&bed) < 0);
         bed_close(&bed);
     }
 }
