@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "http/client_kind.h"
+#include "http/h2_common.h"
 
 enum { H2_CLIENT_FIELDS_MAX = 2 * LIMIT_http_headers_max };
 
@@ -65,21 +66,19 @@ struct h2_client_conn {
     uint32_t streams_max;
     struct list doomed; /* given up, to be reset when that is due */
     size_t doomed_count;
-    uint32_t resets_left;
-    uint64_t resets_since_ms;
-    uint32_t controls_left; /* frames of the peer that only cost */
-    uint64_t controls_since_ms;
-    size_t unread;        /* answer bytes that no task has read */
-    size_t owed;          /* of those not given back to the connection's window */
-    size_t output;        /* request bytes of all calls that are not framed yet */
-    uint64_t since_ms;    /* began; last call over; socket took something */
-    uint64_t received_ms; /* anything */
-    uint64_t pinged_ms;   /* 0: no ping is out */
-    uint64_t paused_ms;   /* takes no call before: the peer has refused one that it had room for */
-    size_t queued;        /* output when the timer last looked */
-    bool has_served;      /* it has answered a call */
-    bool is_broken;       /* a flood, or nonsense: to be closed after this callback */
-    bool has_sent;        /* a part of a call went out since the peer's last ping */
+    struct h2_budget resets;
+    struct h2_budget controls; /* frames of the peer that only cost */
+    size_t unread;             /* answer bytes that no task has read */
+    size_t owed;               /* of those not given back to the connection's window */
+    size_t output;             /* request bytes of all calls that are not framed yet */
+    uint64_t since_ms;         /* began; last call over; socket took something */
+    uint64_t received_ms;      /* anything */
+    uint64_t pinged_ms;        /* 0: no ping is out */
+    uint64_t paused_ms; /* takes no call before: the peer has refused one that it had room for */
+    size_t queued;      /* output when the timer last looked */
+    bool has_served;    /* it has answered a call */
+    bool is_broken;     /* a flood, or nonsense: to be closed after this callback */
+    bool has_sent;      /* a part of a call went out since the peer's last ping */
 };
 
 enum h2_call_state { H2_CALL_WAITING, H2_CALL_OPEN, H2_CALL_OVER };

@@ -354,31 +354,15 @@ h2_call_closed(struct h2_call *c, uint32_t code, struct slice reason)
         h2_client_kick(client);
 }
 
-/* Takes one of the resets that may be sent now. */
-static bool
-may_reset(struct h2_client_conn *conn)
-{
-    uint64_t now_ms = clock_coarse_ms();
-    uint64_t more = (now_ms - conn->resets_since_ms) * LIMIT_h2_client_resets_per_s / 1000;
-    if (more > 0) {
-        uint64_t left = conn->resets_left + more;
-        conn->resets_left = left > LIMIT_h2_client_reset_burst ? LIMIT_h2_client_reset_burst
-                                                               : (uint32_t)left;
-        conn->resets_since_ms = now_ms;
-    }
-    if (conn->resets_left == 0)
-        return false;
-    conn->resets_left--;
-    return true;
-}
-
 /* Where more is to be reset than is due, the connection takes no new calls: peers count by
  * connection. It ends, and with it what is to be reset, when nobody needs it any more. */
 void
 h2_client_doom(struct h2_client_conn *conn)
 {
     struct h2_client *client = conn->client;
-    while (!list_is_empty(&conn->doomed) && may_reset(conn)) {
+    while (
+        !list_is_empty(&conn->doomed) &&
+        h2_budget_take(&conn->resets, LIMIT_h2_client_reset_burst, LIMIT_h2_client_resets_per_s)) {
         struct h2_call *c = LIST_ENTRY(conn->doomed.next, struct h2_call, doom_link);
         undoom(c);
         (void)nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE, c->id,

@@ -15,11 +15,7 @@
 #include "http/h2_client.h"
 #include "http/tls.h"
 
-enum {
-    FRAME_ROOM_BYTES = LIMIT_h2_client_frame_bytes + 80 * 1024,
-    RESET_PAUSE_MS = 50,
-    BARREN_MAX = 3
-};
+enum { FRAME_ROOM_BYTES = LIMIT_h2_frame_bytes + 80 * 1024, RESET_PAUSE_MS = 50, BARREN_MAX = 3 };
 
 static void on_readable(struct stream *stream);
 static void on_drained(struct stream *stream);
@@ -128,9 +124,8 @@ h2_client_conn_new(struct h2_client *client)
         abort();
     conn->client = client;
     conn->since_ms = clock_now_ms();
-    conn->resets_left = LIMIT_h2_client_reset_burst;
-    conn->controls_left = LIMIT_h2_control_burst;
-    conn->resets_since_ms = conn->controls_since_ms = conn->since_ms;
+    conn->resets = (struct h2_budget){ LIMIT_h2_client_reset_burst, conn->since_ms };
+    conn->controls = (struct h2_budget){ LIMIT_h2_control_burst, conn->since_ms };
     flusher_init(&conn->flusher, flush);
     timer_init(&conn->timer, on_timer);
     list_init(&conn->link);
@@ -258,22 +253,6 @@ submit_waiting(struct h2_client_conn *conn)
     }
 }
 
-/* False: the session is beyond repair. */
-static bool
-make_frames(struct h2_client_conn *conn)
-{
-    struct buf *out = &conn->stream.out;
-    while (out->len < LIMIT_h2_flush_bytes) {
-        const uint8_t *data;
-        ssize_t len = nghttp2_session_mem_send(conn->session, &data);
-        if (len <= 0)
-            return len == 0;
-        if (!buf_append(out, slice_of((const char *)data, (size_t)len)))
-            return false; /* a frame larger than any of ours */
-    }
-    return true;
-}
-
 static bool
 is_over(const struct h2_client_conn *conn)
 {
@@ -302,7 +281,8 @@ flush(struct flusher *flusher)
     if (conn->client->is_closing && conn->client->waiting_count == 0)
         conn->state = H2_LEAVING;
     h2_client_doom(conn);
-    if (conn->stream.is_broken || conn->is_broken || !make_frames(conn)) {
+    if (conn->stream.is_broken || conn->is_broken ||
+        !h2_make_frames(conn->session, &conn->stream.out)) {
         h2_client_conn_gone(conn, break_reason(conn));
         return;
     }
@@ -340,7 +320,8 @@ take_input(struct h2_client_conn *conn, struct slice bytes)
     ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes.data, bytes.len);
     conn->received_ms = clock_coarse_ms();
     if (taken < 0 || conn->is_broken) {
-        if (taken < 0 && make_frames(conn)) /* a GOAWAY may be among them */
+        if (taken < 0 &&
+            h2_make_frames(conn->session, &conn->stream.out)) /* a GOAWAY may be among them */
             stream_flush(&conn->stream);
         h2_client_conn_gone(conn, SLICE("the peer broke the rules of HTTP/2"));
         return false;

@@ -9,28 +9,12 @@
 #include "base/clock.h"
 #include "http/h2_client.h"
 
-static struct slice
-slice_u8(const uint8_t *data, size_t len)
-{
-    return slice_of((const char *)data, len);
-}
-
 /* A frame that costs us and brings nothing, unless it is one of few. */
 static void
 charge(struct h2_client_conn *conn)
 {
-    uint64_t now_ms = clock_coarse_ms();
-    uint64_t more = (now_ms - conn->controls_since_ms) * LIMIT_h2_controls_per_s / 1000;
-    if (more > 0) {
-        uint64_t left = conn->controls_left + more;
-        conn->controls_left = left > LIMIT_h2_control_burst ? LIMIT_h2_control_burst
-                                                            : (uint32_t)left;
-        conn->controls_since_ms = now_ms;
-    }
-    if (conn->controls_left == 0)
+    if (!h2_budget_take(&conn->controls, LIMIT_h2_control_burst, LIMIT_h2_controls_per_s))
         conn->is_broken = true;
-    else
-        conn->controls_left--;
 }
 
 static struct h2_call *
@@ -57,7 +41,7 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
         c->reason = SLICE("the answer has more headers than are taken");
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
     }
-    h2_call_field(c, slice_u8(name, name_len), slice_u8(value, value_len));
+    h2_call_field(c, h2_slice(name, name_len), h2_slice(value, value_len));
     return 0;
 }
 
@@ -147,7 +131,7 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t
     (void)arg;
     struct h2_call *c = call_of(session, id);
     if (c != NULL && c->owner != NULL)
-        h2_call_data(c, slice_u8(data, len));
+        h2_call_data(c, h2_slice(data, len));
     else /* nobody reads it: the stream's window stays closed, the others go on */
         (void)nghttp2_session_consume_connection(session, len);
     return 0;
@@ -185,32 +169,14 @@ static int
 send_output(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t len,
             nghttp2_data_source *source, void *arg)
 {
-    enum { FRAME_HEAD_BYTES = 9 };
     (void)session;
     struct h2_client_conn *conn = arg;
     struct h2_call *c = source->ptr;
-    struct buf *out = &conn->stream.out;
-    if (out->len >= LIMIT_h2_flush_bytes)
-        return NGHTTP2_ERR_WOULDBLOCK;
-    if (frame->data.padlen > 0 || !buf_append(out, slice_u8(head, FRAME_HEAD_BYTES)) ||
-        !buf_append(out, slice_first(slice_from(buf_slice(&c->out), c->out_framed), len)))
-        return NGHTTP2_ERR_CALLBACK_FAILURE; /* we pad nothing, and there is room */
-    h2_call_output_taken(c, len);
-    return 0;
-}
-
-static ssize_t
-frame_length(nghttp2_session *session, uint8_t frame_type, int32_t id, int32_t conn_window,
-             int32_t stream_window, uint32_t frame_bytes_max, void *arg)
-{
-    (void)session;
-    (void)frame_type;
-    (void)id;
-    (void)arg;
-    int32_t window = conn_window < stream_window ? conn_window : stream_window;
-    uint32_t max = frame_bytes_max < LIMIT_h2_client_frame_bytes ? frame_bytes_max
-                                                                 : LIMIT_h2_client_frame_bytes;
-    return window < (int32_t)max ? window : (int32_t)max;
+    struct slice left = slice_from(buf_slice(&c->out), c->out_framed);
+    int result = h2_put_data(&conn->stream.out, frame, head, slice_first(left, len));
+    if (result == 0)
+        h2_call_output_taken(c, len);
+    return result;
 }
 
 /* --- start -------------------------------------------------------------------------------------*/
@@ -229,7 +195,7 @@ new_session(struct h2_client_conn *conn)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_output);
-    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, frame_length);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, h2_frame_length);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_outbound_ack(option, LIMIT_h2_acks_max);
@@ -251,7 +217,7 @@ h2_client_session_new(struct h2_client_conn *conn)
         { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LIMIT_h2_client_window_bytes },
         { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, LIMIT_h2_hpack_bytes },
-        { NGHTTP2_SETTINGS_MAX_FRAME_SIZE, LIMIT_h2_client_frame_bytes },
+        { NGHTTP2_SETTINGS_MAX_FRAME_SIZE, LIMIT_h2_frame_bytes },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)conn->client->config.head_bytes_max },
     };
     /* These fail only without memory, which ends the process elsewhere. */

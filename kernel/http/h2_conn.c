@@ -160,22 +160,6 @@ h2_conn_flush_later(struct h2_conn *conn)
         worker_flush_later(conn->server->worker, &conn->flusher);
 }
 
-/* False: the session is beyond repair. */
-static bool
-make_frames(struct h2_conn *conn)
-{
-    struct buf *out = &conn->stream.out;
-    while (out->len < LIMIT_h2_flush_bytes) {
-        const uint8_t *data;
-        ssize_t len = nghttp2_session_mem_send(conn->session, &data);
-        if (len <= 0)
-            return len == 0;
-        if (!buf_append(out, slice_of((const char *)data, (size_t)len)))
-            return false; /* a frame larger than any of ours */
-    }
-    return true;
-}
-
 /* Nothing more will come or go: everything said, or a budget spent. */
 static bool
 is_over(struct h2_conn *conn)
@@ -194,7 +178,7 @@ flush(struct flusher *flusher)
 {
     struct h2_conn *conn = container_of(flusher, struct h2_conn, flusher);
     bool had_output = stream_queued(&conn->stream) > 0;
-    if (conn->stream.is_broken || !make_frames(conn)) {
+    if (conn->stream.is_broken || !h2_make_frames(conn->session, &conn->stream.out)) {
         h2_conn_gone(conn);
         return;
     }
@@ -239,7 +223,7 @@ take_input(struct h2_conn *conn, struct slice bytes)
         h2_session_start_pending(conn);
     } else {
         h2_conn_abused(conn);
-        if (make_frames(conn)) /* a GOAWAY may be among them */
+        if (h2_make_frames(conn->session, &conn->stream.out)) /* a GOAWAY may be among them */
             stream_flush(&conn->stream);
         h2_conn_gone(conn);
         return false;

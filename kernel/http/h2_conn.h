@@ -13,13 +13,8 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "http/h2_common.h"
 #include "http/h2_server.h"
-
-/* A token bucket. */
-struct h2_budget {
-    uint32_t left;
-    uint64_t since_ms;
-};
 
 struct h2_server {
     struct worker *worker;
@@ -195,8 +190,6 @@ nghttp2_session *h2_session_new(struct h2_conn *conn);
 /* Starts the request whose head is complete; called before anything follows it. One that is reset
  * by what follows at once never gets a task. */
 void h2_session_start_pending(struct h2_conn *conn);
-/* Takes one of the bucket; false: it is empty. */
-bool h2_budget_take(struct h2_budget *budget, uint32_t burst, uint32_t per_s);
 
 /* --- h2_head.c ---------------------------------------------------------------------------------*/
 

@@ -9,37 +9,10 @@
 #include "base/clock.h"
 #include "http/h2_conn.h"
 
-static struct slice
-slice_u8(const uint8_t *data, size_t len)
-{
-    return slice_of((const char *)data, len);
-}
-
-static void
-refill(struct h2_budget *budget, uint32_t burst, uint32_t per_s)
-{
-    uint64_t now_ms = clock_now_ms();
-    uint64_t more = (now_ms - budget->since_ms) * per_s / 1000;
-    if (more == 0)
-        return;
-    budget->left = more > burst - budget->left ? burst : budget->left + (uint32_t)more;
-    budget->since_ms = now_ms;
-}
-
-bool
-h2_budget_take(struct h2_budget *budget, uint32_t burst, uint32_t per_s)
-{
-    refill(budget, burst, per_s);
-    if (budget->left == 0)
-        return false;
-    budget->left--;
-    return true;
-}
-
 bool
 h2_server_is_wary(struct h2_server *server)
 {
-    refill(&server->cuts, LIMIT_h2_cuts_burst, LIMIT_h2_cuts_per_s);
+    h2_budget_refill(&server->cuts, LIMIT_h2_cuts_burst, LIMIT_h2_cuts_per_s);
     return server->cuts.left == 0;
 }
 
@@ -102,7 +75,7 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
     size_t bytes_max = conn->server->config.head_bytes_max + LIMIT_http_head_slack_bytes;
     if (!is_request(frame) || conn->head == NULL)
         return 0; /* trailers of a request mean nothing to us */
-    if (h2_head_add(conn->head, slice_u8(name, name_len), slice_u8(value, value_len), bytes_max))
+    if (h2_head_add(conn->head, h2_slice(name, name_len), h2_slice(value, value_len), bytes_max))
         return 0;
     charge(conn);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -177,7 +150,7 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t
     h2_session_start_pending(arg);
     struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
     if (s != NULL)
-        h2_stream_data(s, slice_u8(data, len));
+        h2_stream_data(s, h2_slice(data, len));
     else
         (void)nghttp2_session_consume(session, id, len); /* only the window would notice */
     return 0;
@@ -228,32 +201,13 @@ static int
 send_output(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t len,
             nghttp2_data_source *source, void *arg)
 {
-    enum { FRAME_HEAD_BYTES = 9 };
     (void)session;
     struct h2_conn *conn = arg;
     struct h2_stream *s = source->ptr;
-    struct buf *out = &conn->stream.out;
-    if (out->len >= LIMIT_h2_flush_bytes)
-        return NGHTTP2_ERR_WOULDBLOCK;
-    if (frame->data.padlen > 0 || !buf_append(out, slice_u8(head, FRAME_HEAD_BYTES)) ||
-        !buf_append(out, slice_first(buf_slice(&s->out), len)))
-        return NGHTTP2_ERR_CALLBACK_FAILURE; /* we pad nothing, and there is room */
-    h2_output_taken(s, len);
-    return 0;
-}
-
-/* Larger than the protocol's 16 KiB where the client takes them: each frame costs the same. */
-static ssize_t
-frame_length(nghttp2_session *session, uint8_t frame_type, int32_t id, int32_t conn_window,
-             int32_t stream_window, uint32_t frame_bytes_max, void *arg)
-{
-    (void)session;
-    (void)frame_type;
-    (void)id;
-    (void)arg;
-    int32_t window = conn_window < stream_window ? conn_window : stream_window;
-    uint32_t max = frame_bytes_max < LIMIT_h2_frame_bytes ? frame_bytes_max : LIMIT_h2_frame_bytes;
-    return window < (int32_t)max ? window : (int32_t)max;
+    int result = h2_put_data(&conn->stream.out, frame, head, slice_first(buf_slice(&s->out), len));
+    if (result == 0)
+        h2_output_taken(s, len);
+    return result;
 }
 
 /* --- start -------------------------------------------------------------------------------------*/
@@ -273,7 +227,7 @@ new_session(struct h2_conn *conn)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_output);
-    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, frame_length);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, h2_frame_length);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_outbound_ack(option, LIMIT_h2_acks_max);
