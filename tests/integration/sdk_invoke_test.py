@@ -6,7 +6,7 @@ and of the Python SDK's extensions, called through its sidecar by each client.""
 import json
 import signal
 
-from remora import equal, eventually, main, need, test
+from remora import component, equal, eventually, main, need, test
 from sdk_programs import Application, ends_well, environment, start
 
 CLIENTS = [
@@ -19,7 +19,8 @@ CLIENTS = [
 
 def called_by_all(program, words, kind):
     """The clients run beside each other."""
-    app = Application(program, *words, protocol=kind.partition("-")[0])
+    memory = component("mem", "state.in-memory")
+    app = Application(program, *words, protocol=kind.partition("-")[0], resources=[memory])
     env = environment(app.sidecar)
     clients = [start(app.sidecar.folder, env, client, protocol, "reef", kind) for client, protocol in CLIENTS]
     for client in clients:

@@ -14,6 +14,13 @@ async function main() {
   await server.invoker.listen("length", async ({ body }) => ({ length: JSON.parse(body).text.length }), {
     method: HttpMethod.POST,
   });
+  // Stores through the sidecar that has called it.
+  const remember = async ({ body }) => {
+    const { key, value } = JSON.parse(body);
+    await server.client.state.save("mem", [{ key, value }]);
+    return { value: await server.client.state.get("mem", key) };
+  };
+  await server.invoker.listen("remember", remember, { method: HttpMethod.POST });
   for (const method of ["get", "put", "delete"]) {
     await server.invoker.listen("item", async () => ({ method }), { method });
   }

@@ -19,6 +19,8 @@ async function main() {
   }
   const text = "x".repeat(1_000_000);
   assert.deepEqual(await client.invoker.invoke(app, "length", HttpMethod.POST, { text }), { length: 1_000_000 });
+  const kept = { key: `js-${protocol}`, value: { deep: [1, "ü"] } };
+  assert.deepEqual(await client.invoker.invoke(app, "remember", HttpMethod.POST, kept), { value: kept.value });
   const names = Array.from({ length: 100 }, (_, i) => `n${i}`);
   assert.deepEqual(
     await Promise.all(names.map((name) => client.invoker.invoke(app, "hello", HttpMethod.POST, { name }))),

@@ -2,9 +2,11 @@
 """An application with FastAPI and the extension of the official Python SDK. It listens on APP_PORT, as a launcher sets
 it, for what invoke.py and invoke.js call."""
 
+import json
 import os
 
 import uvicorn
+from dapr.aio.clients import DaprClient
 from dapr.ext.fastapi import DaprApp
 from fastapi import Body, FastAPI, HTTPException, Request
 
@@ -25,6 +27,14 @@ def hello(body: dict = Body()):
 @app.post("/length")
 def length(body: dict = Body()):
     return {"length": len(body["text"])}
+
+
+@app.post("/remember")
+async def remember(body: dict = Body()):
+    """Stores through the sidecar that has called it."""
+    async with DaprClient() as d:
+        await d.save_state("mem", body["key"], json.dumps(body["value"]))
+        return {"value": (await d.get_state("mem", body["key"])).json()}
 
 
 @app.api_route("/item", methods=["GET", "PUT", "DELETE"])

@@ -2,8 +2,10 @@
 """An application with Flask and the extension of the official Python SDK. It listens on APP_PORT, as a launcher sets it,
 for what invoke.py and invoke.js call."""
 
+import json
 import os
 
+from dapr.clients import DaprClient
 from dapr.ext.flask import DaprApp
 from flask import Flask, jsonify, request
 
@@ -24,6 +26,14 @@ def hello():
 @app.post("/length")
 def length():
     return jsonify({"length": len(request.json["text"])})
+
+
+@app.post("/remember")
+def remember():
+    """Stores through the sidecar that has called it."""
+    with DaprClient() as d:
+        d.save_state("mem", request.json["key"], json.dumps(request.json["value"]))
+        return jsonify({"value": d.get_state("mem", request.json["key"]).json()})
 
 
 @app.route("/item", methods=["GET", "PUT", "DELETE"])

@@ -5,6 +5,7 @@ what invoke.py and invoke.js call."""
 import json
 import os
 
+from dapr.clients import DaprClient
 from dapr.ext.grpc import App, InvokeMethodRequest, InvokeMethodResponse
 
 app = App()
@@ -18,6 +19,15 @@ def hello(request: InvokeMethodRequest):
 @app.method("length")
 def length(request: InvokeMethodRequest):
     return json.dumps({"length": len(json.loads(request.text())["text"])})
+
+
+@app.method("remember")
+def remember(request: InvokeMethodRequest):
+    """Stores through the sidecar that has called it."""
+    body = json.loads(request.text())
+    with DaprClient() as d:
+        d.save_state("mem", body["key"], json.dumps(body["value"]))
+        return json.dumps({"value": d.get_state("mem", body["key"]).json()})
 
 
 @app.method("fail")

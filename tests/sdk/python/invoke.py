@@ -49,6 +49,8 @@ def ask(d, method, body, verb="POST", **named):
 with DaprClient() as d:
     equal(ask(d, "hello", {"name": "réef ✓"}), {"hello": "réef ✓"})
     equal(ask(d, "length", {"text": "x" * 1_000_000}), {"length": 1_000_000})
+    kept = {"deep": [1, "ü"]}
+    equal(ask(d, "remember", {"key": f"python-{protocol}", "value": kept}), {"value": kept})
     if kind != "grpc-python":
         equal(ask(d, "item", {}, "PUT")["method"], "put")
         equal(ask(d, "item", {}, "DELETE")["method"], "delete")
