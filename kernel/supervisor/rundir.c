@@ -66,9 +66,12 @@ lock_of(int folder, int flags)
     int fd = openat(folder, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600);
     if (fd < 0)
         return -1;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    struct stat info;
+    bool is_locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (is_locked && fstat(fd, &info) == 0 && info.st_nlink > 0)
         return fd;
-    int saved = errno;
+    /* Between opening and locking it somebody else may have locked, removed and left it. */
+    int saved = is_locked ? ESTALE : errno;
     (void)close(fd); /* nothing was written */
     errno = saved;
     return -1;

@@ -75,6 +75,33 @@ TEST(two_processes_do_not_meet)
     rundir_close(&b);
 }
 
+/* Each looks for what is stale while the others make and remove theirs. */
+TEST(those_that_start_together_leave_each_other_their_folders)
+{
+    enum { PROCESSES = 4, ROUNDS = 300 };
+    char base[256];
+    struct stat info;
+    struct rundir r;
+    pid_t children[PROCESSES];
+    snprintf(base, sizeof base, "%s", test_dir());
+    for (int i = 0; i < PROCESSES; i++) {
+        if ((children[i] = fork()) != 0)
+            continue;
+        int bad = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            bad += open_in(base, &r) != OK || stat(r.path, &info) != 0;
+            rundir_close(&r);
+        }
+        _exit(bad == 0 ? 0 : 1);
+    }
+    for (int i = 0; i < PROCESSES; i++) {
+        int status = -1;
+        CHECK_EQ_INT(waitpid(children[i], &status, 0), children[i]);
+        CHECK_EQ_INT(status, 0);
+    }
+    CHECK_EQ_INT(count_in(base), 0);
+}
+
 TEST(what_a_dead_process_left_is_removed)
 {
     char base[256];
