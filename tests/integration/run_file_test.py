@@ -111,8 +111,9 @@ def folder():
 version: 1
 apps:
   - {appID: short, appDirPath: ".", command: [sh, -c, "exit 4"], appLogDestination: console}
-  - {appID: long, appDirPath: ".", command: [sh, -c, "while ! [ -e stop ]; do sleep 0.05; done"]}
+  - {appID: long, appDirPath: ".", command: [bin/wait, stop]}
 """)
+    os.chmod(write(bed, "app/bin/wait", "#!/bin/sh\nwhile ! [ -e $1 ]; do sleep 0.05; done\n"), 0o755)
     launcher = bed.start("run", "-f", "app").up("App of short ended: exit code 4").up("long is up and running.")
     eventually(lambda: [one["appId"] for one in bed.list()] == ["long"], "its sidecar is gone")
     write(bed, "app/stop", "")
@@ -278,6 +279,36 @@ def calls():
     equal(bed.do(*publish, "-m", "[1]", *here)[0], 2)
     server.shutdown()
     server.server_close()
+
+
+APP = """
+import http.server, os
+class App(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        text = f"{os.environ['APP_ID']} {self.path} ".encode() + body
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    def log_message(self, *args):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(os.environ["APP_PORT"])), App).serve_forever()
+"""
+
+
+@test("an application is invoked through its sidecar, from the command line", "INV-25 T-INV-3")
+def invoked():
+    bed = Bed()
+    write(bed, "app.py", APP)
+    port = free_port()
+    launcher = bed.start("run", *QUIET, "-a", "shop", "-p", str(port), "--", sys.executable, "app.py").up()
+    address = ("127.0.0.1", bed.sidecar("shop")["httpPort"])
+    eventually(lambda: call(address, "GET", "/v1.0/healthz").status == 204, "ready")
+    equal(bed.look("invoke", "-a", "shop", "-m", "checkout/100?basket=1234&key=abc", "-d", "hello"),
+          (0, "shop /checkout/100?basket=1234&key=abc hello\n", "✅  App invoked successfully\n"))
+    launcher.signal(signal.SIGTERM)
+    equal(launcher.wait(), 0)
 
 
 @test("calls reach the sidecar of that app id", "INV-25 XC-04")
