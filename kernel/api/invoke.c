@@ -131,6 +131,26 @@ own_namespace(const struct kernel *kernel)
     return kernel->namespace_.len > 0 ? kernel->namespace_ : SLICE("default");
 }
 
+/* HTTP/2 clients send cookies one a header; whoever reads HTTP/1.1 expects one header (RFC 9113
+ * section 8.2.3). True if it has been added to one that is there. */
+static bool
+join_cookie(struct arena *arena, struct http_header *headers, size_t count,
+            const struct http_header *cookie)
+{
+    size_t at = 0;
+    while (at < count && !slice_eq_nocase(headers[at].name, SLICE("cookie")))
+        at++;
+    if (at == count || !slice_eq_nocase(cookie->name, SLICE("cookie")))
+        return false;
+    struct slice first = headers[at].value, second = cookie->value;
+    char *joined = arena_alloc(arena, first.len + 2 + second.len);
+    memcpy(joined, first.data, first.len);
+    memcpy(joined + first.len, "; ", 2);
+    memcpy(joined + first.len + 2, second.data, second.len);
+    headers[at].value = slice_of(joined, first.len + 2 + second.len);
+    return true;
+}
+
 /* What of the client's headers goes on, with room for ours behind. */
 static struct http_header *
 passed_headers(struct request *rq, const struct invoke_call *call, size_t *ret_count)
@@ -139,7 +159,9 @@ passed_headers(struct request *rq, const struct invoke_call *call, size_t *ret_c
     struct http_header *headers = ARENA_ARRAY(rq->arena, struct http_header, most);
     for (size_t i = 0; i < call->header_count; i++) {
         const struct http_header *h = &call->headers[i];
-        if (!is_replaced(h->name) && is_passed(call->headers, call->header_count, h->name))
+        if (is_replaced(h->name) || !is_passed(call->headers, call->header_count, h->name))
+            continue;
+        if (!join_cookie(rq->arena, headers, count, h))
             headers[count++] = *h;
     }
     *ret_count = count;

@@ -6,12 +6,12 @@ headers, what happens when the application is away, slow, or not well, how many 
 import hashlib
 import http.client
 import os
-import socket
+import subprocess
 import threading
 import time
 
 from http_app import App, answer, server_context
-from remora import BUILD, SLOW, Connection, Cut, Sidecar, equal, eventually, free_port, main, need, request_bytes, test
+from remora import SLOW, Connection, Cut, Sidecar, equal, eventually, free_port, main, need, request_bytes, test
 
 INVOKE = "/v1.0/invoke/back/method"
 
@@ -266,15 +266,15 @@ def tokens():
 def http2():
     app = App(lambda request, exchange: answer(201, request.body, [("X-A", "1")]))
     sidecar = sidecar_of(app)
-    import subprocess
-
     done = subprocess.run(
-        ["curl", "-s", "-i", "--http2-prior-knowledge", "-d", "hello", f"http://127.0.0.1:{sidecar.port}{INVOKE}/x"],
+        ["curl", "-s", "-i", "--http2-prior-knowledge", "-d", "hello", "-H", "cookie: a=1", "-H", "cookie: b=2"]
+        + [f"http://127.0.0.1:{sidecar.port}{INVOKE}/x"],
         capture_output=True,
         timeout=30,
         check=True,
     ).stdout
     need(done.startswith(b"HTTP/2 201") and done.endswith(b"hello") and b"x-a: 1" in done, done)
+    equal(app.requests[0].all("cookie"), ["a=1; b=2"])
 
 
 @test("an application may speak HTTP/2 without TLS", "§3 §7 XC-01")
@@ -386,9 +386,8 @@ def places():
         gate = Gate()
         sidecar = sidecar_of(gate.app, "--app-max-concurrency", "3", "--workers", str(workers))
         statuses = []
-        threads = [
-            threading.Thread(target=lambda: statuses.append(sidecar.call("GET", INVOKE + "/x").status)) for _ in range(12)
-        ]
+        call = lambda: statuses.append(sidecar.call("GET", INVOKE + "/x").status)  # noqa: E731
+        threads = [threading.Thread(target=call) for _ in range(12)]
         for thread in threads:
             thread.start()
         eventually(lambda: gate.inside == 3, "three are inside")
