@@ -119,6 +119,7 @@ task_free(struct task *t)
     t->magic = 0;
     /* A sanitizer has marked the frames it never left; who is mapped here next must not see that.
      */
+    memory_roots_end(t, sizeof *t);
     memory_allow(t->base, LIMIT_task_stack_bytes);
     (void)munmap(t->base, LIMIT_task_stack_bytes); /* fails only for wrong arguments */
     atomic_fetch_sub_explicit(&stack_count, 1, memory_order_relaxed);
@@ -162,6 +163,7 @@ task_new(void)
     uintptr_t top = (uintptr_t)base + LIMIT_task_stack_bytes - sizeof(struct task);
     struct task *t = (struct task *)(top & ~(uintptr_t)63);
     *t = (struct task){ .magic = TASK_MAGIC, .base = base };
+    memory_roots_begin(t, sizeof *t);
     arena_init(&t->arena);
     list_init(&t->ready_link);
 #ifdef HAS_TSAN

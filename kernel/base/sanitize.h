@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which sanitizer this build runs under, gcc's and clang's ways of saying so made one, and marking
- * memory of our own allocators as off limits. Costs nothing in other builds. Any thread.
+ * Which sanitizer this build runs under, gcc's and clang's ways of saying so made one, marking
+ * memory of our own allocators as off limits, and showing leak checks memory that they would not
+ * search for pointers. Costs nothing in other builds. Any thread.
  */
 #ifndef BASE_SANITIZE_H
 #define BASE_SANITIZE_H
@@ -25,6 +26,7 @@
 
 #ifdef HAS_ASAN
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
 #endif
 
 /* Whoever touches these bytes from now on is reported. */
@@ -45,6 +47,29 @@ memory_allow(void *at, size_t bytes)
 {
 #ifdef HAS_ASAN
     __asan_unpoison_memory_region(at, bytes);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
+/* Pointers in these bytes, which are of mmap(), keep what they point to from being a leak. */
+static inline void
+memory_roots_begin(void *at, size_t bytes)
+{
+#ifdef HAS_ASAN
+    __lsan_register_root_region(at, bytes);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
+static inline void
+memory_roots_end(void *at, size_t bytes)
+{
+#ifdef HAS_ASAN
+    __lsan_unregister_root_region(at, bytes);
 #else
     (void)at;
     (void)bytes;
