@@ -120,6 +120,7 @@ static const char *const methods[] = {
 enum { BODY_MAX = 64 * 1024, TURNS_MAX = 64 };
 
 static struct kernel_worker kernel_worker;
+static struct app *app; /* there is none behind it */
 static struct kernel kernel = { .body_bytes_max = BODY_MAX };
 
 static struct {
@@ -266,7 +267,9 @@ describe(struct request *rq, struct buf *components, struct buf *details)
 static void
 end(void)
 {
+    app_channel_fini(&kernel_worker.app);
     worker_fini(&kernel_worker.worker);
+    app_free(app);
 }
 
 static void
@@ -282,6 +285,8 @@ set_up(void)
     kernel_worker.worker.user = &kernel_worker;
     kernel_worker.settings = settings_new();
     component_table_init(&kernel_worker.components);
+    app = app_new(&(struct app_settings){ .app_id = SLICE("a") });
+    app_channel_init(&kernel_worker.app, app, &kernel_worker.worker);
     kernel.shutdown = do_shutdown;
     kernel.describe = describe;
     map_init(&kernel.extended);
