@@ -206,8 +206,8 @@ uint64_t remora_call_time_left_ms(const remora_call *call);
 bool remora_call_is_cancelled(const remora_call *call);
 /* Called (once, plugin thread) when the caller gives up or the deadline passes. */
 void remora_call_on_cancel(remora_call *call, void (*fn)(remora_call *call, void *arg), void *arg);
-/* Bytes of the call for as long as the plugin wants: *ret holds the same bytes and the function that
- * gives them up. Of a large request it is the memory that they came in, otherwise a copy. To
+/* Bytes of the call for as long as the plugin wants: *ret holds the same bytes and the function
+ * that gives them up. Of a large request it is the memory that they came in, otherwise a copy. To
  * be given up after the reply at the earliest. False if memory is out. */
 bool remora_call_keep(remora_call *call, struct remora_slice bytes, struct remora_bytes *ret);
 /* Memory that lives until the reply; aborts if memory is out. */

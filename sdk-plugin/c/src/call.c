@@ -555,7 +555,7 @@ remora_call_on_cancel(remora_call *call, void (*fn)(remora_call *call, void *arg
     }
 }
 
-/* What the call still points to stays where it is: the plugin does not give it up before the reply. */
+/* What the call still points to stays where it is: the plugin gives nothing up before the reply. */
 bool
 remora_call_keep(remora_call *call, struct remora_slice bytes, struct remora_bytes *ret)
 {
