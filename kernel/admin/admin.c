@@ -162,3 +162,21 @@ admin_on_swap(struct admin *admin, struct plugin *plugin, bool has_taken_over, c
     feed_publish(&admin->feed, &event);
     arena_fini(&arena);
 }
+
+void
+admin_on_configuration(struct admin *admin, struct slice name, uint32_t generation,
+                       const char *error)
+{
+    if (admin == NULL)
+        return;
+    struct arena arena;
+    arena_init(&arena);
+    Remora__Admin__V1__Event event = REMORA__ADMIN__V1__EVENT__INIT;
+    event.kind = REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_CONFIGURATION;
+    event.name = message_text(&arena, name);
+    event.state = message_text(&arena, error == NULL ? SLICE("done") : SLICE("failed"));
+    event.generation = generation;
+    event.reason = message_text(&arena, slice_str(error));
+    feed_publish(&admin->feed, &event);
+    arena_fini(&arena);
+}

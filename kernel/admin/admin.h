@@ -47,6 +47,9 @@ void admin_close(struct admin *admin);
 void admin_on_plugin(struct admin *admin, struct plugin *plugin, enum plugin_state from);
 void
 admin_on_swap(struct admin *admin, struct plugin *plugin, bool has_taken_over, const char *error);
+/* The Configuration has changed. `error` says why it is not used; NULL if it is. */
+void admin_on_configuration(struct admin *admin, struct slice name, uint32_t generation,
+                            const char *error);
 void
 admin_on_component(struct admin *admin, const struct host_component *component, const char *was);
 

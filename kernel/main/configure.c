@@ -116,6 +116,8 @@ stay(struct runtime *runtime, struct slice cause)
     free(runtime->configuration_error);
     runtime->configuration_error = slice_dup_str(cause);
     metrics_record(metrics_series(METRICS_configuration_change, &SLICE("false")), 0);
+    admin_on_configuration(runtime->admin, runtime->configuration.name,
+                           runtime->configuration_generation, runtime->configuration_error);
 }
 
 /* Every worker goes over at its next turn; requests that have passed a rule are not asked again. */
@@ -165,6 +167,8 @@ configure_again(struct runtime *runtime, bool is_asked)
         publish(runtime);
         warn_of_idle_scopes(runtime);
         metrics_record(metrics_series(METRICS_configuration_change, &SLICE("true")), 0);
+        admin_on_configuration(runtime->admin, configuration.name,
+                               runtime->configuration_generation, NULL);
         if (was_hot != hot_reload_is_on(&configuration))
             reload_switch(&runtime->reload);
     }

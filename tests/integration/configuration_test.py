@@ -6,6 +6,7 @@ one request failing; what cannot be used changes nothing and is said."""
 import json
 import os
 import signal
+import subprocess
 import sys
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")]
@@ -147,6 +148,9 @@ def broken():
     os.unlink(bed.configuration / "config.yaml")
     bed.eventually(lambda: "no such file" in bed.state().get("error", ""), "a file that is gone changes nothing")
     equal(bed.secret("a"), 403)
+    done = subprocess.run([os.path.join(remora.BUILD, "bin", "remora"), "events", "--run-dir", bed.folder / "run"],
+                          capture_output=True, text=True, timeout=30 * remora.SLOW)
+    need("  configuration mine  failed  generation 1  error loading configuration: " in done.stdout, done)
     need('remora_configuration_changes_total{app_id="shop",success="false"} 5' in bed.exposition(), bed.exposition()[-3000:])
     bed.end()
 

@@ -325,6 +325,8 @@ kind_word(Remora__Admin__V1__EventKind kind)
         return "plugin";
     if (kind == REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_COMPONENT)
         return "component";
+    if (kind == REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_CONFIGURATION)
+        return "configuration";
     return kind == REMORA__ADMIN__V1__EVENT_KIND__EVENT_KIND_SWAP ? "swap of" : "event of";
 }
 
