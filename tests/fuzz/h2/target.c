@@ -73,7 +73,8 @@ handle(struct http_exchange *x)
         echo_body(x);
         break;
     case 1:
-        (void)http_reply(x, 200, NULL, 0, slice_of(large, sizeof large));
+        if (http_admit(x) == OK)
+            (void)http_reply(x, 200, NULL, 0, slice_of(large, sizeof large));
         break;
     case 2:
         (void)http_reply(x, 204, &header, 1, SLICE_EMPTY); /* refused if the path breaks it */
@@ -242,7 +243,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     set_up();
     clock_fake(UINT64_C(1000000000000), INT64_C(1795625229000));
-    const struct h2_config config = h2_config_default();
+    struct h2_config config = h2_config_default();
+    config.has_keepalive = size % 2 != 0;
     struct input in = { data, data + size };
     is_closed = false;
     server = h2_server_new(&worker, &config, handle, NULL);
