@@ -76,7 +76,7 @@ ask_plain(struct task *t, struct app_channel *channel, struct slice path,
 err_t
 app_grpc_probe(struct task *t, struct app_channel *channel)
 {
-    struct grpc_answer answer;
+    struct grpc_answer answer = { 0 };
     err_t err = ask_plain(t, channel, PROBE, &answer);
     if (err == OK && answer.code != GRPC_OK)
         err = DIAG_FAIL(task_diag(t), ERR_PEER_LOST, "rpc error: code = %s desc = " SLICE_FMT,
@@ -88,7 +88,7 @@ app_grpc_probe(struct task *t, struct app_channel *channel)
 static err_t
 ask_list(struct task *t, struct app_channel *channel, struct slice path, struct slice *ret_answer)
 {
-    struct grpc_answer answer;
+    struct grpc_answer answer = { 0 };
     err_t err = ask_plain(t, channel, path, &answer);
     if (err != OK)
         return err;

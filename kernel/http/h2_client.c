@@ -63,9 +63,9 @@ static void
 on_free(struct mail *mail)
 {
     struct h2_client *client = container_of(mail, struct h2_client, free_mail);
-    struct list *node;
-    while ((node = list_take_first(&client->spare_calls)) != NULL)
-        call_free(LIST_ENTRY(node, struct h2_call, link));
+    struct list *node, *next;
+    LIST_FOREACH_SAFE(node, next, &client->spare_calls)
+    call_free(LIST_ENTRY(node, struct h2_call, link));
     buf_fini(&client->scratch);
     buf_fini(&client->dial_text);
     client_config_fini(&client->config);

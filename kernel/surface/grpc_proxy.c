@@ -27,7 +27,8 @@ struct proxy {
     struct http_exchange *x;
     struct client_call call;
     struct task *up; /* NULL: not begun, or over */
-    struct wait *up_wait;
+    bool awaits_up;
+    struct wait up_wait;
     size_t up_bytes;
     struct buf up_piece;
     struct buf down_piece;
@@ -80,8 +81,8 @@ up_main(struct task *t, void *arg)
     while (!is_end && pass_up(t, p, &is_end) == OK)
         ;
     p->up = NULL;
-    if (p->up_wait != NULL)
-        wait_done(p->up_wait, OK);
+    if (p->awaits_up)
+        wait_done(&p->up_wait, OK);
 }
 
 /* What has come with the head; then the rest gets a task of its own. */
@@ -106,16 +107,15 @@ static void
 end_up(struct proxy *p)
 {
     struct task *t = p->rpc->rq.task;
-    struct wait wait;
     if (p->up == NULL)
         return;
     task_cancel(p->up);
-    wait_init(&wait, t, NULL);
-    p->up_wait = &wait;
+    wait_init(&p->up_wait, t, NULL);
+    p->awaits_up = true;
     uint64_t outer = task_deadline_ms(t);
     task_deadline_pop(t, UINT64_MAX); /* it ends at once, and uses this stack until then */
     task_shield_begin(t);
-    err_t err = TASK_WAIT(t, &wait);
+    err_t err = TASK_WAIT(t, &p->up_wait);
     task_shield_end(t);
     task_deadline_pop(t, outer);
     (void)err; /* without deadline and cancelling there is only OK */

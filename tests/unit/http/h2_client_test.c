@@ -71,6 +71,8 @@ read_body(struct task *t, struct client_call *call, struct asker *a)
             err = TASK_WAIT(t, &wait);
             a->proceed = NULL;
             a->waits = false;
+            if (err != OK)
+                break;
         }
     }
     return err;
@@ -172,7 +174,9 @@ start_with(const struct client_config *more)
     clock_fake(UINT64_C(1000000000000), INT64_C(1795625229000));
     REQUIRE_OK(worker_init(&worker, 0));
     peer_open(&peer, &worker);
-    struct client_config config = more == NULL ? (struct client_config){ 0 } : *more;
+    struct client_config config = { 0 };
+    if (more != NULL)
+        config = *more;
     config.protocol = CLIENT_H2;
     config.host = SLICE("127.0.0.1");
     config.port = peer.port;
