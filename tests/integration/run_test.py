@@ -366,6 +366,39 @@ def colours():
         need("\n== APP == hello\n" in plain and "\033" not in plain, plain)
 
 
+@test("Ctrl-C at a terminal reaches the launcher alone, which passes it on once")
+def control_c():
+    bed = Bed()
+    app = python(bed, "heard.py", """
+import signal, sys
+wanted = {signal.SIGINT}
+signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+print("here")
+signal.sigwait(wanted)
+count = 1 if signal.sigtimedwait(wanted, 0.2) is None else 2
+print("heard", count)
+sys.exit(7)
+""")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(bed.work)
+        os.execve(REMORA, [REMORA, "run", *QUIET, "--", *app], bed.env(TERM="dumb"))
+    shown = b""
+    while True:
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:
+            break
+        if b"== APP == here" in shown and b"^C" not in shown:
+            os.write(terminal, b"\x03")
+            while b"^C" not in shown:
+                shown += os.read(terminal, 65536)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    need(b"== APP == heard 1\r\n" in shown, shown.decode())
+    equal(os.waitstatus_to_exitcode(status), 7)
+
+
 # --- resources --------------------------------------------------------------------------------------------------------
 
 
