@@ -311,8 +311,8 @@ on_input(struct h1_conn *conn, struct buf *in)
         break;
     case H1_LINGER:
         conn->dropped += in->len;
-        if (conn->dropped > LIMIT_http_linger_bytes)
-            conn_free(conn);
+        if (conn->dropped > LIMIT_http_linger_bytes) /* it finds no room, and time to read */
+            stream_pause(&conn->stream);
         break;
     case H1_CLOSING:
     case H1_CLOSED:

@@ -319,6 +319,32 @@ TEST(timeouts_end_idle_slow_and_lingering_connections)
     rig_stop(&rig);
 }
 
+/* Closing while input comes in would reset the connection, and the answer with it. */
+TEST(a_client_that_sends_on_after_the_answer_can_read_it)
+{
+    static char more[64 * 1024];
+    char answer[256] = "";
+    size_t sent = 0;
+    start();
+    int fd = rig_connect(&rig);
+    rig_send(&rig, fd, "HELLO\r\n\r\n");
+    for (int idle_turns = 0; idle_turns < 20 && sent < 64 * sizeof more;) {
+        ssize_t n = send(fd, more, sizeof more, MSG_DONTWAIT | MSG_NOSIGNAL);
+        REQUIRE(n > 0 || errno == EAGAIN);
+        idle_turns = n > 0 ? 0 : idle_turns + 1;
+        sent += n > 0 ? (size_t)n : 0;
+        rig_turn(&rig);
+    }
+    CHECK(sent > LIMIT_http_linger_bytes);
+    CHECK(recv(fd, answer, sizeof answer - 1, 0) > 0);
+    CHECK(slice_has_prefix(slice_str(answer), SLICE("HTTP/1.1 400 Bad Request\r\n")));
+    clock_advance_ms(LIMIT_http_linger_ms);
+    rig_turn(&rig);
+    CHECK_EQ_U64(h1_server_connections(rig.server), 0);
+    (void)close(fd);
+    rig_stop(&rig);
+}
+
 TEST(a_request_renews_the_time_to_be_idle)
 {
     start();
