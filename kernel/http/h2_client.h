@@ -69,7 +69,7 @@ struct h2_client_conn {
     struct h2_budget resets;
     struct h2_budget controls; /* frames of the peer that only cost */
     size_t unread;             /* answer bytes that no task has read */
-    size_t owed;               /* of those not given back to the connection's window */
+    bool is_tight;             /* they are many: all calls have small windows */
     size_t output;             /* request bytes of all calls that are not framed yet */
     uint64_t since_ms;         /* began; last call over; socket took something */
     uint64_t received_ms;      /* anything */
@@ -156,6 +156,9 @@ size_t h2_client_conn_room(const struct h2_client_conn *conn);
 /* --- h2_client_session.c -----------------------------------------------------------------------*/
 
 nghttp2_session *h2_client_session_new(struct h2_client_conn *conn);
+
+/* What of an answer may be on its way, in each call that is and will be. */
+void h2_client_set_window(struct h2_client_conn *conn, bool is_tight);
 
 /* --- h2_client_call.c --------------------------------------------------------------------------*/
 

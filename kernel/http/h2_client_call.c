@@ -385,10 +385,8 @@ give_back(struct h2_call *c, size_t bytes)
     conn->unread -= bytes;
     if (c->owner != NULL && c->state == H2_CALL_OPEN && !c->is_in_ended)
         (void)nghttp2_session_consume_stream(conn->session, c->id, bytes); /* only fails late */
-    if (conn->owed > 0 && conn->unread <= LIMIT_h2_client_read_ahead_bytes / 2) {
-        (void)nghttp2_session_consume_connection(conn->session, conn->owed);
-        conn->owed = 0;
-    }
+    if (conn->is_tight && conn->unread <= LIMIT_h2_client_read_ahead_bytes / 2)
+        h2_client_set_window(conn, false);
     if (nghttp2_session_want_write(conn->session))
         h2_client_conn_flush_later(conn);
 }
@@ -607,11 +605,11 @@ h2_call_data(struct h2_call *c, struct slice bytes)
         (void)nghttp2_session_consume_connection(conn->session, bytes.len); /* it goes on wrong */
         return;
     }
+    /* The connection's window stays open whatever single calls do: it is everybody's. */
     conn->unread += bytes.len;
-    if (conn->unread <= LIMIT_h2_client_read_ahead_bytes)
-        (void)nghttp2_session_consume_connection(conn->session, bytes.len);
-    else
-        conn->owed += bytes.len;
+    (void)nghttp2_session_consume_connection(conn->session, bytes.len);
+    if (!conn->is_tight && conn->unread > LIMIT_h2_client_read_ahead_bytes)
+        h2_client_set_window(conn, true);
     wake(c->in_wait);
 }
 

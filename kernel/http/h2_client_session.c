@@ -226,3 +226,14 @@ h2_client_session_new(struct h2_client_conn *conn)
                                                 LIMIT_h2_client_connection_window_bytes);
     return session;
 }
+
+void
+h2_client_set_window(struct h2_client_conn *conn, bool is_tight)
+{
+    const nghttp2_settings_entry window = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
+                                            is_tight ? LIMIT_h2_client_tight_window_bytes
+                                                     : LIMIT_h2_client_window_bytes };
+    conn->is_tight = is_tight;
+    (void)nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, &window, 1); /* no memory */
+    h2_client_conn_flush_later(conn);
+}

@@ -205,9 +205,11 @@ wait_for_room(struct h2_exchange *e)
     struct task *t = task_current(); /* of the two that share a stream, the one that writes */
     err_t err = OK;
     uint64_t outer = task_deadline_ms(t);
+    /* What is passed on waits on behalf of somebody else, who is held up in turn. */
+    int counted = e->base.is_passed_on ? 0 : 1;
     if (!s->is_open || room_for(s, 1) > 0)
         return s->is_open ? OK : ERR_CLOSED;
-    h2_watch_waiter(s->conn, 1);
+    h2_watch_waiter(s->conn, counted);
     task_shield_begin(t);
     while (err == OK && s->is_open && room_for(s, 1) == 0) {
         struct wait wait;
@@ -220,7 +222,7 @@ wait_for_room(struct h2_exchange *e)
     }
     task_deadline_pop(t, outer);
     task_shield_end(t);
-    h2_watch_waiter(s->conn, -1);
+    h2_watch_waiter(s->conn, -counted);
     return err == OK && s->is_open ? OK : ERR_CLOSED;
 }
 
@@ -265,7 +267,7 @@ reply_move(struct http_exchange *x, struct buf *from)
     struct h2_stream *s = e->stream;
     size_t bytes = from->len;
     if (s->out.len > 0 || bytes > s->out.max || e->is_bodiless || bytes > e->reply_left ||
-        !s->is_open)
+        !s->is_open || s->conn->output + bytes > LIMIT_h2_output_bytes)
         return reply_write(x, buf_slice(from)); /* suspends if not all of it fits */
     assert(x->reply_started && !x->reply_ended);
     if (e->reply_left != UINT64_MAX)

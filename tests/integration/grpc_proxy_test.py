@@ -5,6 +5,7 @@ calls, metadata, deadlines, cancelling, errors, large messages, an application t
 
 import sdk  # noqa: F401  isort: skip
 
+import re
 import signal
 import threading
 import time
@@ -159,6 +160,38 @@ def _():
     pieces = [bytes([i]) * (1 << 20) for i in range(16)]
     equal(list(CHANNEL.stream_stream(SVC + "Chat")(iter(pieces), metadata=TO_OWN, timeout=PATIENCE_S)) ==
           [piece + b"!" for piece in pieces], True)
+
+
+def resident_kib(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", f.read(), re.M).group(1))
+
+
+@test("clients that do not read hold the application up, and little memory", "GRPC-PROXY")
+def _():
+    before = resident_kib(SIDECAR.pid)
+    slow = channel()
+    streams = [slow.unary_stream(SVC + "Endless")(b"", metadata=TO_OWN) for _ in range(20)]
+    for stream in streams:
+        next(stream)
+    seen = [0]
+
+    def stands_still():
+        was, seen[0] = seen[0], APP.produced
+        if was != seen[0]:
+            seen[1:] = []
+        seen.append(None)
+        return len(seen) > 60
+
+    eventually(stands_still, "the application is held up")
+    equal(do(), b"m")
+    grown = resident_kib(SIDECAR.pid) - before
+    need(SLOW > 1 or grown < 32 * 1024, f"{grown} KiB more")
+    for stream in streams:
+        for _ in range(200):
+            next(stream)
+        stream.cancel()
+    equal(do(), b"m")
 
 
 @test("many calls of many clients at a time", "GRPC-PROXY")

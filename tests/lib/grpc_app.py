@@ -41,6 +41,7 @@ class App:
         self.options, self.workers = list(options), workers
         self.tls = tls  # paths of certificate and key
         self.received = []
+        self.produced = 0  # bytes of endless answers
         self.is_healthy = True
         self.has_health = True
         self.invoke = lambda request, context: common_pb2.InvokeResponse(
@@ -125,7 +126,8 @@ class App:
 
     def endless(self, request, context):
         while context.is_active():
-            yield b"x" * 1000
+            self.produced += 10000
+            yield b"x" * 10000
 
     def early(self, requests, context):
         """Answers without having read."""

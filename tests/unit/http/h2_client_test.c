@@ -704,3 +704,28 @@ TEST(one_who_asks_much_does_not_go_before_all_others)
         CHECK_OK(askers[i].err);
     stop();
 }
+
+TEST(many_readers_that_stop_hold_up_nobody_else_and_little_memory)
+{
+    start();
+    for (int i = 0; i < 100; i++)
+        asker("/endless", 0)->waits = true;
+    PEER_UNTIL(&peer, done_count == 0 && askers[99].proceed != NULL);
+    size_t before = 0, sent = 1;
+    while (sent != before) { /* until the peer is held up */
+        before = sent;
+        for (int i = 0; i < 20; i++) {
+            worker_turn(&worker, 0);
+            peer_pump(&peer);
+        }
+        sent = peer.endless_bytes;
+    }
+    CHECK(sent < 3 * LIMIT_h2_client_read_ahead_bytes);
+    struct asker *quick = asker("/e", 100000);
+    PEER_UNTIL(&peer, quick->is_done);
+    CHECK(quick->err == OK && quick->is_echo);
+    CHECK_EQ_U64(peer.conn_count, 1);
+    cancel(0, 100);
+    PEER_UNTIL(&peer, done_count == 101);
+    stop();
+}

@@ -52,6 +52,7 @@ struct peer {
     struct peer_conn conns[PEER_CONNS_MAX];
     size_t conn_count;
     unsigned requests, resets, pings;
+    size_t endless_bytes;
     struct peer_stream *held; /* the last one of /hold */
     char last_headers[2048];
 };
@@ -113,9 +114,11 @@ peer_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint32_
     (void)arg;
     struct peer_stream *s = source->ptr;
     size_t left = s->is_endless ? len : s->body.len - s->sent, bytes = left < len ? left : len;
-    if (s->is_endless)
+    if (s->is_endless) {
         memset(to, 'e', bytes);
-    else if (bytes > 0)
+        s->conn->peer->endless_bytes += bytes;
+    }
+    if (!s->is_endless && bytes > 0)
         memcpy(to, buf_slice(&s->body).data + s->sent, bytes);
     s->sent += bytes;
     if (!s->is_endless && s->sent == s->body.len) {
