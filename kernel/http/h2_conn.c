@@ -18,7 +18,6 @@
 enum {
     FRAME_ROOM_BYTES = 80 * 1024, /* one more frame, or a head with its CONTINUATIONs */
     SETTINGS_TEXT_MAX = 1024,
-    MANY_STREAMS = 256, /* whose memory is worth looking for when they go */
 };
 
 static void on_readable(struct stream *stream);
@@ -91,8 +90,7 @@ h2_conn_gone(struct h2_conn *conn)
     if (conn->session == NULL)
         return;
     timer_stop(&conn->server->worker->timers, &conn->timer);
-    conn->server->has_dropped |= conn->output > LIMIT_h2_stream_output_bytes ||
-                                 conn->stream_count > MANY_STREAMS;
+    conn->server->has_dropped |= conn->output > LIMIT_h2_stream_output_bytes;
     list_remove(&conn->flusher.link);
     stream_close(&conn->stream);
     if (conn->head != NULL)

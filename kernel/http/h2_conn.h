@@ -29,11 +29,14 @@ struct h2_server {
     struct list conns;
     size_t conn_count;
     size_t conn_count_high; /* the most since memory was last given back */
-    size_t output;          /* answer bytes of all connections that are not framed yet */
-    size_t waiters;         /* handlers that wait for room to answer */
-    struct h2_budget cuts;  /* of connections of which abuse is put up with */
-    bool has_dropped;       /* a connection has gone that held much */
-    struct buf scratch;     /* input of the connection just read */
+    size_t stream_count;
+    size_t stream_count_high; /* likewise */
+    struct timer trim_timer;
+    size_t output;         /* answer bytes of all connections that are not framed yet */
+    size_t waiters;        /* handlers that wait for room to answer */
+    struct h2_budget cuts; /* of connections of which abuse is put up with */
+    bool has_dropped;      /* a connection has gone that held much */
+    struct buf scratch;    /* input of the connection just read */
     struct h2_head *spare_head;
     struct http_date date;
 };
@@ -180,6 +183,7 @@ void h2_watch_pinged(struct h2_conn *conn);
 nghttp2_mem h2_memory_of(struct h2_conn *conn);
 /* Gives back what only a busy connection needs. It must have no streams and nothing to send. */
 void h2_memory_shrink(struct h2_conn *conn);
+void h2_memory_init(struct h2_server *server);
 /* Connections have gone: their memory goes back to the system now and then. */
 void h2_memory_lost_conn(struct h2_server *server);
 

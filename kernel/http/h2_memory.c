@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "async/worker.h"
+#include "base/clock.h"
 #include "http/h2_conn.h"
 
 enum {
@@ -18,7 +20,7 @@ enum {
     FRAMES_BYTES_MIN = 16 * 1024,      /* nothing else of a session is as large */
     FRAMES_BYTES_MAX = 5 * PAGE_BYTES, /* a frame's payload and head */
     STREAMS_BYTES = 4096,              /* as libnghttp2 makes the table at first */
-    TRIM_CONNS = 256,                  /* fewer are not worth looking for their memory */
+    MANY = 256,                        /* fewer are not worth looking for their memory */
 };
 
 static void *
@@ -116,14 +118,36 @@ h2_memory_shrink(struct h2_conn *conn)
         (void)madvise(memory->streams, STREAMS_BYTES, MADV_DONTNEED);
 }
 
+/* Whether a count has fallen far from where it once was. */
+static bool
+has_fallen(size_t now, size_t high, size_t parts)
+{
+    return high >= MANY && now <= high / parts;
+}
+
+static void
+on_trim(struct timer *timer)
+{
+    struct h2_server *server = container_of(timer, struct h2_server, trim_timer);
+    server->conn_count_high = server->conn_count;
+    server->stream_count_high = server->stream_count;
+    server->has_dropped = false;
+    (void)malloc_trim(0); /* whether there was something does not matter */
+}
+
+void
+h2_memory_init(struct h2_server *server)
+{
+    timer_init(&server->trim_timer, on_trim);
+}
+
+/* A little later, when others have gone too. */
 void
 h2_memory_lost_conn(struct h2_server *server)
 {
-    bool are_fewer = server->conn_count_high >= TRIM_CONNS &&
-                     server->conn_count <= server->conn_count_high / 2;
-    if (!are_fewer && !server->has_dropped)
-        return;
-    server->conn_count_high = server->conn_count;
-    server->has_dropped = false;
-    (void)malloc_trim(0); /* whether there was something does not matter */
+    bool is_worth_it = server->has_dropped ||
+                       has_fallen(server->conn_count, server->conn_count_high, 2) ||
+                       has_fallen(server->stream_count, server->stream_count_high, 8);
+    if (is_worth_it && !timer_is_set(&server->trim_timer))
+        timer_set(&server->worker->timers, &server->trim_timer, clock_now_ms() + LIMIT_h2_trim_ms);
 }

@@ -34,6 +34,7 @@ h2_server_new(struct worker *worker, const struct h2_config *config, http_handle
     server->arg = arg;
     server->cuts = (struct h2_budget){ LIMIT_h2_cuts_burst, clock_now_ms() };
     list_init(&server->conns);
+    h2_memory_init(server);
     buf_init(&server->scratch, LIMIT_h2_read_bytes);
     return server;
 }
@@ -59,6 +60,7 @@ on_free(struct mail *mail)
     struct h2_server *server = container_of(mail, struct h2_server, free_mail);
     void (*on_closed)(void *arg) = server->on_closed;
     void *arg = server->on_closed_arg;
+    timer_stop(&server->worker->timers, &server->trim_timer);
     buf_fini(&server->scratch);
     if (server->spare_head != NULL)
         buf_fini(&server->spare_head->bytes);

@@ -22,6 +22,7 @@ stream_free(struct h2_stream *s)
     buf_fini(&s->out);
     free(s->trailers);
     free(s);
+    conn->server->stream_count--;
     h2_conn_lost_stream(conn);
 }
 
@@ -137,6 +138,9 @@ h2_stream_start(struct h2_conn *conn, int32_t id, const struct h2_head *head, bo
     list_init(&s->link);
     list_append(&conn->streams, &s->link);
     conn->stream_count++;
+    struct h2_server *server = conn->server;
+    if (++server->stream_count > server->stream_count_high)
+        server->stream_count_high = server->stream_count;
     s->exchange = exchange_new(s, t, head);
     (void)nghttp2_session_set_stream_user_data(conn->session, id, s); /* the stream exists */
 }
