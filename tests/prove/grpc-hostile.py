@@ -22,7 +22,8 @@ SHARE_MIN = by_length(0.02, 0.5, 0.5)
 CONNECTIONS = by_length(500, 10000, 10000)
 STREAMS = 1000
 INNOCENTS = 4
-CALLERS = 2  # of an attacker whose every call is refused; more would only be more load
+CALLERS = 1  # of an attacker whose every call is refused; more would only be more load
+FLOODS_PER_S = 1000  # connections of an attacker that floods each until it is cut off
 IDLE_MIB_MAX = 80
 GROWTH_MIB_MAX = 16
 DEPTH = 10000
@@ -99,6 +100,8 @@ class Attack:
 
     def __init__(self, name, attack, is_flood=False, **options):
         self.name, self.attack, self.is_flood, self.options = name, attack, is_flood, options
+        if is_flood:
+            self.options["rate"] = FLOODS_PER_S
 
     def start(self, seconds):
         return _grpc.start_attack(product.grpc_port, self.attack, seconds=seconds, **self.options)
