@@ -58,6 +58,13 @@ for store in STORES:
         run(shared_sidecar(), "python/state_async.py", store)
 
 
+@test("large values pass up to the limit, and beyond it are refused in words, over HTTP and gRPC", "SDK-JS")
+def _():
+    one = sidecar(flags=["--max-body-size", "8Mi"])
+    for protocol in ("http", "grpc"):
+        run(one, "js/large.js", protocol, "mem", "8")
+
+
 @test("each SDK shows the token that its environment has, and is refused without", "SDK-JS SDK-PYTHON")
 def _():
     one = sidecar(env={"PATH": os.environ["PATH"], "DAPR_API_TOKEN": "open sesame"})

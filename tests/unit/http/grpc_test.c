@@ -134,6 +134,18 @@ TEST(a_message_that_is_cut_is_never_followed_by_a_status)
     stop();
 }
 
+/* Clients on Node hang otherwise: they read no answer before that. */
+TEST(a_message_that_is_too_large_is_taken_to_its_end)
+{
+    static char body[5 + 0x400000] = "\0\0\x40\0";
+    start();
+    struct h2_answer *answer = call("/a.B/Echo", slice_of(body, sizeof body), NO_METADATA);
+    CHECK(strstr(answer->headers, "grpc-status: 8\n") != NULL);
+    CHECK_EQ_U64(client.body_sent, sizeof body);
+    CHECK_EQ_U64(answer->code, NGHTTP2_NO_ERROR);
+    stop();
+}
+
 TEST(what_is_too_large_or_malformed_is_refused_by_name)
 {
     start();
