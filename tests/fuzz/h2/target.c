@@ -16,12 +16,13 @@
 #include "http/grpc.h"
 #include "http/h2_server.h"
 
+#include "fuzz_peer.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MESSAGE_MAX = 65536, TURNS_AT_END = 4 };
 
 static struct worker worker;
-static int peer;
 static bool is_closed;
 
 /* --- handlers ----------------------------------------------------------------------------------*/
@@ -91,62 +92,6 @@ handle(struct http_exchange *x)
 
 /* --- the client --------------------------------------------------------------------------------*/
 
-struct input {
-    const uint8_t *at;
-    const uint8_t *end;
-};
-
-static unsigned
-take(struct input *in)
-{
-    return in->at < in->end ? *in->at++ : 0;
-}
-
-static void
-give(const void *bytes, size_t len)
-{
-    ssize_t sent = send(peer, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)sent; /* what does not fit is lost, which makes a frame cut short */
-}
-
-static void
-give_rest(struct input *in, size_t len)
-{
-    size_t left = (size_t)(in->end - in->at);
-    len = len < left ? len : left;
-    give(in->at, len);
-    in->at += len;
-}
-
-static void
-give_frame(struct input *in)
-{
-    unsigned type = take(in) % 12, flags = take(in), id = take(in);
-    size_t len = take(in) | (take(in) & 3) << 8, left = (size_t)(in->end - in->at);
-    len = len < left ? len : left;
-    const unsigned char head[9] = {
-        0,
-        (unsigned char)(len >> 8),
-        (unsigned char)len,
-        (unsigned char)type,
-        (unsigned char)flags,
-        0,
-        0,
-        0,
-        (unsigned char)id,
-    };
-    give(head, sizeof head);
-    give_rest(in, len);
-}
-
-static void
-read_answers(void)
-{
-    static char bytes[65536];
-    ssize_t got = recv(peer, bytes, sizeof bytes, MSG_DONTWAIT);
-    (void)got; /* whatever it is */
-}
-
 static void
 step(struct input *in)
 {
@@ -164,7 +109,7 @@ step(struct input *in)
         worker_turn(&worker, 0);
         break;
     case 5:
-        read_answers();
+        hear();
         break;
     default:
         worker_turn(&worker, 0);

@@ -18,13 +18,15 @@
 #include "base/log.h"
 #include "http/grpc_client.h"
 
+#include "fuzz_peer.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { CALLS = 5, TURNS = 8, ANSWER_MAX = 65536 };
 
 static struct worker worker;
 static struct client *client;
-static int listener, peer = -1;
+static int listener;
 static char folder[] = "/tmp/h2-answer-XXXXXX", path[64];
 static unsigned begun;
 
@@ -93,54 +95,6 @@ call_main(struct task *t, void *arg)
 
 /* --- the application ---------------------------------------------------------------------------*/
 
-struct input {
-    const uint8_t *at;
-    const uint8_t *end;
-};
-
-static unsigned
-take(struct input *in)
-{
-    return in->at < in->end ? *in->at++ : 0;
-}
-
-static void
-give(const void *bytes, size_t len)
-{
-    ssize_t sent = send(peer, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)sent; /* what does not fit is lost, which makes a frame cut short */
-}
-
-static void
-give_rest(struct input *in, size_t len)
-{
-    size_t left = (size_t)(in->end - in->at);
-    len = len < left ? len : left;
-    give(in->at, len);
-    in->at += len;
-}
-
-static void
-give_frame(struct input *in)
-{
-    unsigned type = take(in) % 12, flags = take(in), id = take(in);
-    size_t len = take(in) | (take(in) & 3) << 8, left = (size_t)(in->end - in->at);
-    len = len < left ? len : left;
-    const unsigned char head[9] = {
-        0,
-        (unsigned char)(len >> 8),
-        (unsigned char)len,
-        (unsigned char)type,
-        (unsigned char)flags,
-        0,
-        0,
-        0,
-        (unsigned char)id,
-    };
-    give(head, sizeof head);
-    give_rest(in, len);
-}
-
 static void
 turn(void)
 {
@@ -175,8 +129,6 @@ run(void (*fn)(struct mail *mail))
 static void
 step(struct input *in)
 {
-    static char bytes[65536];
-    ssize_t got;
     switch (take(in) % 10) {
     case 0:
     case 1:
@@ -191,8 +143,7 @@ step(struct input *in)
         turn();
         break;
     case 5:
-        got = recv(peer, bytes, sizeof bytes, MSG_DONTWAIT);
-        (void)got; /* whatever it is */
+        hear();
         break;
     case 6:
         if (worker.tasks.count < 100)
