@@ -65,7 +65,7 @@ def hold_connections():
     before = measure.private_kib(product.pid)
     limit_mib = IDLE_MIB_MAX * CONNECTIONS / 10000 + by_length(2, 0, 0)  # few do not fill what all of them share
     with _grpc.held(product.grpc_port, "connections", CONNECTIONS) as kept:
-        grown = mib(settles(before + limit_mib * 1024 * 0.9) - before)
+        grown = mib(settles(before + limit_mib * 1024 * 0.85) - before)
         result = innocent.run(INNOCENTS, 1)
         claims.holds("calls beside them are answered", result["failures"] == 0 and result["calls"] > 0)
     judge_memory(f"{CONNECTIONS} idle connections, MiB", grown, limit_mib)

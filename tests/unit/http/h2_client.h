@@ -126,8 +126,8 @@ h2_client_init(struct h2_client *client, struct rig *rig, int fd, bool says_pref
     *client = (struct h2_client){ .rig = rig, .fd = fd };
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* slower without */
     client->answers = calloc(H2_ANSWERS_MAX, sizeof *client->answers);
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
     REQUIRE(client->answers != NULL && nghttp2_session_callbacks_new(&callbacks) == 0 &&
             nghttp2_option_new(&option) == 0);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, h2_client_on_header);
