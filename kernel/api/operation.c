@@ -79,6 +79,24 @@ has_failed(const struct operation *operation, err_t err, const struct component_
             call->bus.call.message.len > 0);
 }
 
+static void
+unref_component(void *component)
+{
+    component_unref(component);
+}
+
+struct component *
+operation_component(struct request *rq, enum component_kind kind, struct slice name)
+{
+    struct component *component = rq->depth > 0 ? component_find(rq->components, kind, name)
+                                                : component_await(rq->task, rq->components, kind,
+                                                                  name); /* suspends */
+    if (component == NULL)
+        return NULL;
+    arena_on_dispose(rq->arena, unref_component, component_ref(component));
+    return component;
+}
+
 err_t
 operation_run(struct request *rq, struct component *component, const struct operation *operation,
               struct component_call *ret_call)

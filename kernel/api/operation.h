@@ -17,6 +17,11 @@ struct operation {
     size_t part_count;
 };
 
+/* The component of that kind and name, or NULL, counted until the request ends. While the sidecar
+ * starts its components this waits for them, unless a plugin asks, which may be one of theirs. */
+struct component *
+operation_component(struct request *rq, enum component_kind kind, struct slice name);
+
 /* Suspends. `ret_call` must be finished whatever comes back; a failure the plugin decided is in its
  * status, not in the err_t. */
 err_t operation_run(struct request *rq, struct component *component,

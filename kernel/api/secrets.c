@@ -7,23 +7,15 @@
 #include "api/operation.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
 
-static void
-unref_store(void *store)
-{
-    component_unref(store);
-}
-
 err_t
 secret_store_find(struct request *rq, struct slice name, struct component **ret_store)
 {
-    struct component *store = component_find(rq->components, COMPONENT_SECRETS, name);
-    if (store == NULL)
+    *ret_store = operation_component(rq, COMPONENT_SECRETS, name); /* suspends */
+    if (*ret_store == NULL)
         return rq->components->kind_count[COMPONENT_SECRETS] == 0
                    ? fail(rq, ERR_SECRET_STORES_NOT_CONFIGURED, "secret store is not configured")
                    : fail(rq, ERR_SECRET_STORE_NOT_FOUND,
                           "failed finding secret store with key " SLICE_FMT, SLICE_ARG(name));
-    *ret_store = component_ref(store);
-    arena_on_dispose(rq->arena, unref_store, store);
     return OK;
 }
 

@@ -51,21 +51,12 @@ set_statuses(struct request *rq, err_t err, const struct frame_status *status)
 
 /* --- stores and keys ---------------------------------------------------------------------------*/
 
-static void
-unref_store(void *store)
-{
-    component_unref(store);
-}
-
 err_t
 state_store_find(struct request *rq, struct slice name, struct component **ret_store)
 {
-    struct component *store = component_find(rq->components, COMPONENT_STATE, name);
-    if (store != NULL) {
-        *ret_store = component_ref(store);
-        arena_on_dispose(rq->arena, unref_store, store);
+    *ret_store = operation_component(rq, COMPONENT_STATE, name); /* suspends */
+    if (*ret_store != NULL)
         return OK;
-    }
     err_t err = rq->components->kind_count[COMPONENT_STATE] == 0
                     ? fail(rq, ERR_STATE_STORE_NOT_CONFIGURED,
                            "state store " SLICE_FMT " is not configured", SLICE_ARG(name))

@@ -115,6 +115,20 @@ component_table_init(struct component_table *table)
 {
     *table = (struct component_table){ 0 };
     map_init(&table->by_name);
+    gate_init(&table->starting, 0, LIMIT_tasks_max);
+    gate_close(&table->starting, ERR_CLOSED);
+}
+
+void
+component_table_starting(struct component_table *table)
+{
+    gate_init(&table->starting, 0, LIMIT_tasks_max);
+}
+
+void
+component_table_started(struct component_table *table)
+{
+    gate_close(&table->starting, ERR_CLOSED);
 }
 
 static void
@@ -170,6 +184,20 @@ component_find(const struct component_table *table, enum component_kind kind, st
 {
     struct component *component = map_get(&table->by_name, name);
     return component != NULL && component->facts->kind == kind ? component : NULL;
+}
+
+struct component *
+component_await(struct task *t, struct component_table *table, enum component_kind kind,
+                struct slice name)
+{
+    struct component *found = component_find(table, kind, name);
+    if (found != NULL || table->starting.closed != OK)
+        return found;
+    /* Nobody opens it but by closing it: any other end is the caller's, who then sees what there
+     * is. */
+    err_t err = gate_enter(t, &table->starting, 1); /* suspends */
+    assert(err != OK);
+    return component_find(table, kind, name);
 }
 
 void

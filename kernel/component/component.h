@@ -85,15 +85,24 @@ struct component {
 struct component_table {
     struct map by_name;
     size_t kind_count[COMPONENT_KINDS];
+    struct gate starting; /* closed for good once all have been started, or have failed to */
 };
 
+/* Not starting. */
 void component_table_init(struct component_table *table);
+/* Components are going to be started for the first time: who asks for one waits for all. Twice is
+ * once, for the second too. */
+void component_table_starting(struct component_table *table);
+void component_table_started(struct component_table *table);
 void component_table_fini(struct component_table *table);
 
 /* NULL if there is none of that name and kind. Valid until the next suspension; what needs it for
  * longer takes a reference. */
 struct component *
 component_find(const struct component_table *table, enum component_kind kind, struct slice name);
+/* Likewise, but if there is none while they are started, that is waited for. Suspends. */
+struct component *component_await(struct task *t, struct component_table *table,
+                                  enum component_kind kind, struct slice name);
 
 struct component *component_ref(struct component *component);
 void component_unref(struct component *component);

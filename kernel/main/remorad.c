@@ -194,6 +194,14 @@ on_ready(struct runtime *runtime)
              (unsigned long long)(clock_now_ms() - runtime->started_ms));
 }
 
+/* Worker. */
+static void
+on_started(struct mail *mail)
+{
+    struct runtime_worker *worker = container_of(mail, struct runtime_worker, started_mail);
+    component_table_started(&worker->kernel_worker.components);
+}
+
 static void
 on_settled(void *arg)
 {
@@ -203,6 +211,9 @@ on_settled(void *arg)
     runtime->is_settled = true;
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
     log_info(SCOPE, "All outstanding components processed");
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        worker_post(&runtime->workers[i].kernel_worker.worker, &runtime->workers[i].started_mail,
+                    on_started);
     if (runtime->options.app_port != 0)
         app_port_wait(runtime, on_ready);
     else
@@ -326,6 +337,7 @@ init_workers(struct runtime *runtime)
         worker->runtime = runtime;
         worker->kernel_worker.kernel = &runtime->kernel;
         component_table_init(&worker->kernel_worker.components);
+        component_table_starting(&worker->kernel_worker.components);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         if (worker_init(&worker->kernel_worker.worker, i) != OK) {
             log_fatal(SCOPE, "Fatal error from runtime: cannot create worker %u (errno %d)", i,
@@ -469,9 +481,21 @@ start(struct runtime *runtime, struct host_load **ret_load)
     if (runtime->options.app_port == 0)
         log_warn("dapr.runtime.channels",
                  "App channel is not initialized. Did you configure an app-port?");
-    if (!servers_bind(runtime) || !start_workers(runtime))
-        return false;
+    return servers_bind(runtime);
+}
+
+/* Connections made since the ports are bound wait; who asks first finds every component known. */
+static bool
+serve(struct runtime *runtime, struct host_load *load)
+{
     runtime->is_serving = true;
+    log_info(SCOPE, "Loading components…");
+    host_start(runtime->host, load);
+    warn_of_idle_scopes(runtime);
+    if (!start_workers(runtime))
+        return false;
+    log_info(SCOPE, "Waiting for all outstanding components to be processed…");
+    reload_watch_plugins(&runtime->reload);
     return true;
 }
 
@@ -541,12 +565,7 @@ run(struct runtime *runtime)
     ending_init(&runtime->ending, runtime->options.grace_ms, runtime->options.block_shutdown_ms);
     init_kernel(runtime);
     watch_signals(runtime);
-    if (start(runtime, &load)) {
-        log_info(SCOPE, "Loading components…");
-        host_start(runtime->host, load);
-        warn_of_idle_scopes(runtime);
-        log_info(SCOPE, "Waiting for all outstanding components to be processed…");
-        reload_watch_plugins(&runtime->reload);
+    if (start(runtime, &load) && serve(runtime, load)) {
         ev_run(runtime->loop, 0);
     } else {
         runtime->ending.has_failed |= runtime->ending.stage == STAGE_WORKING;

@@ -35,13 +35,14 @@ struct runtime_worker {
     struct mail drain_mail;
     struct mail drained_mail; /* back to the main thread */
     struct mail attach_mail;
+    struct mail started_mail;
     struct h1_server *metrics_server; /* one of the servers; NULL: not served here */
 };
 
 struct runtime {
     struct ending ending;
     struct app_port app_port;
-    bool is_serving;            /* the workers run */
+    bool is_serving;            /* the workers run, or will in a moment and read their mail then */
     bool is_settled;            /* components have been ready once, or failed and may */
     struct slice fatal_message; /* the log's last line; empty without */
     struct arena arena;         /* options and resources, for the life of the process */

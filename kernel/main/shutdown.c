@@ -77,6 +77,7 @@ static void
 on_drain(struct mail *mail)
 {
     struct runtime_worker *worker = container_of(mail, struct runtime_worker, drain_mail);
+    component_table_started(&worker->kernel_worker.components); /* as far as they ever will */
     for (size_t i = 0; i < worker->server_count; i++)
         h1_server_drain(worker->servers[i]);
     timer_init(&worker->drain_timer, check_drained);

@@ -588,5 +588,26 @@ def fallback_run_directory():
     equal(sidecar.stop(), 0)
 
 
+@test("who calls as soon as the port takes connections finds every component known", "§3")
+def earliest_call():
+    many = [component(f"mem{i}", "state.in-memory") for i in range(300)]
+    for _ in range(5):
+        sidecar = Sidecar(*many, wait=False)
+        answers = []
+
+        def first():
+            try:
+                reply = sidecar.call("GET", "/v1.0/state/mem299/k")
+                answers.append((reply.status, reply.text))
+            except OSError:
+                return False  # nobody listens yet
+            return True
+
+        eventually(first, "the port takes connections")
+        equal(answers, [(204, "")], "it waits for the component")
+        sidecar.wait_ready()
+        equal(sidecar.stop(), 0)
+
+
 if __name__ == "__main__":
     main()

@@ -50,6 +50,46 @@ TEST(a_component_is_found_by_name_and_kind)
     component_table_fini(&table);
 }
 
+static struct component_table starting;
+static struct component *awaited;
+static bool is_answered;
+
+static void
+await_one(struct task *t, void *name)
+{
+    awaited = component_await(t, &starting, COMPONENT_STATE, slice_str(name));
+    is_answered = true;
+}
+
+TEST(who_asks_for_a_component_while_all_are_started_waits)
+{
+    struct worker worker;
+    REQUIRE_OK(worker_init(&worker, 0));
+    component_table_init(&starting);
+    component_table_starting(&starting);
+    publish(&starting, "known", COMPONENT_STATE);
+    char known[] = "known", late[] = "late", none[] = "none";
+    REQUIRE(task_spawn(&worker, "known", await_one, known) != NULL);
+    worker_turn(&worker, 0);
+    CHECK(is_answered && awaited != NULL);
+    is_answered = false;
+    REQUIRE(task_spawn(&worker, "late", await_one, late) != NULL);
+    worker_turn(&worker, 0);
+    publish(&starting, "late", COMPONENT_STATE);
+    worker_turn(&worker, 0);
+    CHECK(!is_answered);
+    component_table_started(&starting);
+    worker_turn(&worker, 0);
+    CHECK(is_answered && awaited != NULL);
+    is_answered = false;
+    component_table_started(&starting);
+    REQUIRE(task_spawn(&worker, "none", await_one, none) != NULL);
+    worker_turn(&worker, 0);
+    CHECK(is_answered && awaited == NULL);
+    component_table_fini(&starting);
+    worker_fini(&worker);
+}
+
 TEST(publishing_again_replaces_and_does_not_count_twice)
 {
     struct component_table table;
