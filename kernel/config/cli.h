@@ -57,7 +57,7 @@ struct options {
     uint16_t profile_port;
     uint16_t public_port; /* meaningful if has_public_port */
     bool has_public_port;
-    uint16_t app_port;                 /* 0: there is no app */
+    uint16_t app_port; /* 0: there is no app */
     uint64_t app_health_interval_ms;
     uint64_t app_health_timeout_ms;
     unsigned app_health_failures; /* in a row that make it unhealthy */

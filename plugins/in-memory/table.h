@@ -22,7 +22,7 @@ struct entry {
     uint64_t change;
     int64_t expires_unix_ms; /* 0: never */
     char etag[37];
-    bool is_deleted;         /* in no bucket: remembered for a successor, without its value */
+    bool is_deleted; /* in no bucket: remembered for a successor, without its value */
     unsigned users;
     struct remora_slice key;   /* in `bytes` */
     struct remora_slice value; /* there too, or in `kept` */
