@@ -56,7 +56,7 @@ class Case:
         result = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         remora.need(result["failures"] == 0, f"{self.name}: calls failed: {result}")
         for name, pids in self.groups.items():
-            result[f"{name}_cpu_us"] = (measure.cpu_us(pids) - before[name]) / result["calls"]
+            result[f"{name}_cpu_us"] = (measure.cpu_us(pids) - before[name]) / max(result["calls"], 1)
         return result
 
 
