@@ -115,6 +115,7 @@ component_table_init(struct component_table *table)
 {
     *table = (struct component_table){ 0 };
     map_init(&table->by_name);
+    list_init(&table->retiring);
     gate_init(&table->starting, 0, LIMIT_tasks_max);
     gate_close(&table->starting, ERR_CLOSED);
 }

@@ -86,6 +86,8 @@ struct component_table {
     struct map by_name;
     size_t kind_count[COMPONENT_KINDS];
     struct gate starting; /* closed for good once all have been started, or have failed to */
+    struct list retiring; /* of exchange.c: those that wait for their turn to be closed */
+    size_t retiring_count;
 };
 
 /* Not starting. */

@@ -502,21 +502,44 @@ exchange_main(struct task *t, void *arg)
     mailbox_post(x->control, &x->over_mail, on_over);
 }
 
+static struct component_table *
+table_of(const struct exchange *x)
+{
+    unsigned i = 0;
+    while (x->routes->workers[i] != x->worker)
+        i++;
+    return x->routes->tables[i];
+}
+
+/* One after the other, so that many at once do not take the tasks that requests need. */
 static void
 retire_main(struct task *t, void *arg)
 {
     struct exchange *x = arg;
-    retire(t, &x->items[0], clock_now_ms() + x->drain_ms);
-    exchange_free(x);
+    struct component_table *table = table_of(x);
+    struct list *next = &x->in_line;
+    do {
+        x = LIST_ENTRY(next, struct exchange, in_line);
+        retire(t, &x->items[0], clock_now_ms() + x->drain_ms);
+        exchange_free(x);
+    } while ((next = list_take_first(&table->retiring)) != NULL);
+    table->retiring_count--;
 }
 
 static void
 on_retire(struct mail *mail)
 {
     struct exchange *x = container_of(mail, struct exchange, start_mail);
-    if (task_spawn(x->worker, "retire", retire_main, x) != NULL)
+    struct component_table *table = table_of(x);
+    list_init(&x->in_line);
+    if (table->retiring_count >= LIMIT_retiring_max) {
+        list_append(&table->retiring, &x->in_line);
         return;
-    exchange_free(x); /* the plugin keeps a component that nobody calls */
+    }
+    if (task_spawn(x->worker, "retire", retire_main, x) != NULL)
+        table->retiring_count++;
+    else
+        exchange_free(x); /* the plugin keeps a component that nobody calls */
 }
 
 void
