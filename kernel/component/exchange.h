@@ -71,8 +71,8 @@ struct exchange {
     exchange_fn *report;
     struct exchange_item *items;
     size_t count;
-    uint64_t drain_ms; /* how long calls of the old generation may go on */
-    const char *error; /* a constant; NULL if all were switched */
+    uint64_t drain_ms;   /* how long calls of the old generation may go on */
+    const char *error;   /* a constant; NULL if all were switched */
     struct list in_line; /* of exchange_retire() */
     struct mail start_mail;
     struct mail switched_mail;
