@@ -399,22 +399,20 @@ invoke_http(struct request *rq, struct invoke_call *call, struct slice path)
 static err_t
 gather(struct request *rq, struct invoke_call *call)
 {
-    size_t most = rq->kernel->body_bytes_max, len = 0;
-    char *data = NULL;
+    size_t most = rq->kernel->body_bytes_max;
+    struct arena_bytes body = { 0 };
     struct slice piece;
     err_t err = OK;
     if (call->source.read == NULL)
         return OK;
     while ((err = call->source.read(call->source.arg, &piece)) == OK && piece.len > 0) {
-        if (piece.len > most - len)
+        if (piece.len > most - body.len)
             return refuse(rq, call->app_id, "the request body is too large for a gRPC application");
-        data = arena_grow(rq->arena, data, len, len + piece.len);
-        memcpy(data + len, piece.data, piece.len);
-        len += piece.len;
+        arena_append(rq->arena, &body, piece);
     }
     if (err != OK)
         return refuse(rq, call->app_id, "the request body ended early");
-    call->body = len == 0 ? SLICE_EMPTY : slice_of(data, len);
+    call->body = arena_bytes_slice(&body);
     return OK;
 }
 

@@ -80,20 +80,17 @@ static err_t
 read_all(struct task *t, struct app_http_call *http, size_t bytes_max, struct slice *ret_body)
 {
     struct arena *arena = task_arena(t);
+    struct arena_bytes body = { 0 };
     struct slice chunk;
-    char *data = NULL;
-    size_t len = 0;
     err_t err;
     while ((err = client_read(t, &http->call, &chunk)) == OK && chunk.len > 0) {
-        if (chunk.len > bytes_max - len)
+        if (chunk.len > bytes_max - body.len)
             return DIAG_FAIL(task_diag(t), ERR_TOO_LARGE, "the answer is too large");
-        data = arena_grow(arena, data, len, len + chunk.len);
-        memcpy(data + len, chunk.data, chunk.len);
-        len += chunk.len;
+        arena_append(arena, &body, chunk);
         http->received_bytes += chunk.len;
     }
     if (err == OK)
-        *ret_body = len == 0 ? SLICE_EMPTY : slice_of(data, len);
+        *ret_body = arena_bytes_slice(&body);
     return err;
 }
 

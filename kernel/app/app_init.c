@@ -29,14 +29,8 @@ app_subscriptions(const struct app *app)
 static char *
 keep(struct slice text, size_t *ret_len)
 {
-    char *copy = malloc(text.len + 1);
-    if (copy == NULL)
-        abort();
-    if (text.len > 0)
-        memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
     *ret_len = text.len;
-    return copy;
+    return slice_copy(text);
 }
 
 /* The status and body of a GET. False: there was no answer, and *ret_why says why. */

@@ -145,6 +145,22 @@ arena_grow(struct arena *arena, void *old, size_t old_bytes, size_t new_bytes)
     return p;
 }
 
+void
+arena_append(struct arena *arena, struct arena_bytes *bytes, struct slice piece)
+{
+    if (piece.len == 0)
+        return;
+    if (bytes->capacity - bytes->len < piece.len) {
+        size_t capacity = bytes->capacity < CHUNK_BYTES ? CHUNK_BYTES : bytes->capacity * 2;
+        while (capacity - bytes->len < piece.len)
+            capacity *= 2;
+        bytes->data = arena_grow(arena, bytes->data, bytes->capacity, capacity);
+        bytes->capacity = capacity;
+    }
+    memcpy(bytes->data + bytes->len, piece.data, piece.len);
+    bytes->len += piece.len;
+}
+
 struct slice
 arena_dup(struct arena *arena, struct slice s)
 {

@@ -38,6 +38,19 @@ void *arena_alloc(struct arena *arena, size_t bytes);
 void *arena_zalloc(struct arena *arena, size_t bytes);
 /* Grows the newest allocation in place when it can, else copies. */
 void *arena_grow(struct arena *arena, void *old, size_t old_bytes, size_t new_bytes);
+/* Bytes put together from pieces; zeroed it is empty. The room doubles, so that what was copied and
+ * left behind on the way is less than the whole. */
+struct arena_bytes {
+    char *data; /* NULL while there is none */
+    size_t len;
+    size_t capacity;
+};
+void arena_append(struct arena *arena, struct arena_bytes *bytes, struct slice piece);
+static inline struct slice
+arena_bytes_slice(const struct arena_bytes *bytes)
+{
+    return bytes->len == 0 ? SLICE_EMPTY : slice_of(bytes->data, bytes->len);
+}
 struct slice arena_dup(struct arena *arena, struct slice s);
 /* NUL-terminated copy; bytes after an embedded NUL are kept but unseen by C. */
 char *arena_str(struct arena *arena, struct slice s);

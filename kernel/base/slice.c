@@ -222,10 +222,8 @@ slice_hash(struct slice s)
 }
 
 char *
-slice_dup_str(struct slice s)
+slice_copy(struct slice s)
 {
-    if (slice_find_byte(s, '\0') >= 0)
-        return NULL;
     char *copy = malloc(s.len + 1);
     if (copy == NULL)
         abort();
@@ -233,4 +231,10 @@ slice_dup_str(struct slice s)
         memcpy(copy, s.data, s.len);
     copy[s.len] = '\0';
     return copy;
+}
+
+char *
+slice_dup_str(struct slice s)
+{
+    return slice_find_byte(s, '\0') >= 0 ? NULL : slice_copy(s);
 }

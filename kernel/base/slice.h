@@ -99,7 +99,9 @@ size_t slice_utf8_len(struct slice s);
 
 uint64_t slice_hash(struct slice s);
 
-/* A NUL-terminated heap copy (the caller frees it); NULL if the slice holds a NUL byte. */
+/* A heap copy with a NUL behind it; the caller frees it. Aborts if memory is out. */
+char *slice_copy(struct slice s);
+/* The same for C's eyes; NULL if the slice holds a NUL byte. */
 char *slice_dup_str(struct slice s);
 
 #endif

@@ -19,22 +19,11 @@ enum { PARALLEL_MAX = 64 };
 
 /* --- life-cycle calls --------------------------------------------------------------------------*/
 
-static char *
-copy_text(struct slice text)
-{
-    char *copy = malloc(text.len + 1);
-    if (copy == NULL)
-        abort();
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    return copy;
-}
-
 static void
 set_error(struct exchange_item *item, struct slice text)
 {
     if (item->error == NULL)
-        item->error = copy_text(text);
+        item->error = slice_copy(text);
 }
 
 /* Whether there is somebody to talk to. The link of another worker says so when it is called. */
@@ -527,6 +516,13 @@ retire_main(struct task *t, void *arg)
 }
 
 static void
+forget(struct exchange *x)
+{
+    latch_unref(TAKE(x->items[0].from_gone));
+    exchange_free(x);
+}
+
+static void
 on_retire(struct mail *mail)
 {
     struct exchange *x = container_of(mail, struct exchange, start_mail);
@@ -539,7 +535,15 @@ on_retire(struct mail *mail)
     if (task_spawn(x->worker, "retire", retire_main, x) != NULL)
         table->retiring_count++;
     else
-        exchange_free(x); /* the plugin keeps a component that nobody calls */
+        forget(x); /* the plugin keeps a component that nobody calls */
+}
+
+void
+exchange_forget_retiring(struct component_table *table)
+{
+    struct list *node;
+    while ((node = list_take_first(&table->retiring)) != NULL)
+        forget(LIST_ENTRY(node, struct exchange, in_line));
 }
 
 void
@@ -550,7 +554,7 @@ exchange_retire(const struct routes *routes, struct link *link, uint32_t handle,
     x->routes = routes;
     x->worker = link->worker;
     x->items[0] = (struct exchange_item){
-        .name = copy_text(name), .from = link_ref(link), .from_handle = handle, .from_gone = gone
+        .name = slice_copy(name), .from = link_ref(link), .from_handle = handle, .from_gone = gone
     };
     worker_post(x->worker, &x->start_mail, on_retire);
 }

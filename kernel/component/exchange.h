@@ -88,5 +88,7 @@ struct exchange *exchange_new(size_t count);
 /* Main thread. */
 void exchange_start(struct exchange *exchange);
 void exchange_free(struct exchange *exchange);
+/* Those that wait to be closed, once their worker has ended: their plugins have too. */
+void exchange_forget_retiring(struct component_table *table);
 
 #endif

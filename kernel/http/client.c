@@ -16,13 +16,7 @@ enum { PORT_BYTES = 8 };
 static struct slice
 own(struct slice text)
 {
-    char *copy = malloc(text.len + 1);
-    if (copy == NULL)
-        abort();
-    if (text.len > 0)
-        memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    return slice_of(copy, text.len);
+    return slice_of(slice_copy(text), text.len);
 }
 
 /* host:port, with brackets where the host has colons of its own. */

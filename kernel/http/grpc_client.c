@@ -12,7 +12,6 @@ enum {
     PREFIX_BYTES = 5,
     OWN_HEADERS = 5,
     TIMEOUT_DIGITS_MAX = 99999999,
-    FIRST_BYTES = 4096,
     CLOCKS_APART_MS = 5,
 };
 
@@ -212,31 +211,10 @@ send(struct task *t, struct client *client, const struct grpc_question *question
 
 /* --- the answer --------------------------------------------------------------------------------*/
 
-/* A body being put together. */
-struct body {
-    char *data;
-    size_t len;
-    size_t capacity;
-};
-
-static void
-append(struct arena *arena, struct body *body, struct slice piece)
-{
-    if (body->capacity - body->len < piece.len) {
-        size_t more = body->capacity < FIRST_BYTES ? FIRST_BYTES : body->capacity * 2;
-        while (more - body->len < piece.len)
-            more *= 2;
-        body->data = arena_grow(arena, body->data, body->capacity, more);
-        body->capacity = more;
-    }
-    memcpy(body->data + body->len, piece.data, piece.len);
-    body->len += piece.len;
-}
-
 static err_t
 read_body(struct task *t, struct client_call *call, size_t bytes_max, struct slice *ret_body)
 {
-    struct body body = { 0 };
+    struct arena_bytes body = { 0 };
     for (;;) {
         struct slice piece;
         err_t err = client_read(t, call, &piece); /* suspends */
@@ -247,9 +225,9 @@ read_body(struct task *t, struct client_call *call, size_t bytes_max, struct sli
         if (piece.len > bytes_max + PREFIX_BYTES - body.len)
             return DIAG_FAIL(task_diag(t), ERR_TOO_LARGE,
                              "grpc: received message larger than max (%zu)", bytes_max);
-        append(task_arena(t), &body, piece);
+        arena_append(task_arena(t), &body, piece);
     }
-    *ret_body = slice_of(body.len == 0 ? "" : body.data, body.len);
+    *ret_body = arena_bytes_slice(&body);
     return OK;
 }
 
@@ -277,8 +255,8 @@ unframe(struct task *t, const struct client_call *call, size_t bytes_max, struct
     return OK;
 }
 
-static bool
-is_grpc(const struct client_call *call)
+bool
+grpc_is_answer(const struct client_call *call)
 {
     return call->status == 200 &&
            slice_has_prefix_nocase(client_header_get(call, SLICE("content-type")),
@@ -296,7 +274,7 @@ receive(struct task *t, struct client_call *call, const struct grpc_question *qu
         return err;
     answer->headers = call->headers;
     answer->header_count = call->header_count;
-    if (!is_grpc(call)) {
+    if (!grpc_is_answer(call)) {
         answer->code = grpc_code_of_http(call->status);
         answer->text = arena_printf(arena,
                                     "unexpected HTTP status code received from server: %d (%s)",

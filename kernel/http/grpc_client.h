@@ -50,4 +50,7 @@ enum grpc_code grpc_code_of_http(int status);
 /* Headers that gRPC itself has put there, as opposed to metadata. */
 bool grpc_is_reserved(struct slice name);
 
+/* Whether what came after client_head() is gRPC's; else grpc_code_of_http() says what it means. */
+bool grpc_is_answer(const struct client_call *call);
+
 #endif

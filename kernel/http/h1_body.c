@@ -69,30 +69,6 @@ h1_body_give_back(struct h1_exchange *e)
     e->piece_rest = SLICE_EMPTY;
 }
 
-/* In slices, so that a server that is to end does not wait for a client that has fallen silent. */
-static err_t
-wait_for_input(struct h1_exchange *e)
-{
-    struct task *t = task_current();
-    const struct h1_server *server = e->conn->server;
-    uint64_t slice_ms = LIMIT_http_drain_silence_ms;
-    uint64_t until_ms = e->base.body_may_pause ? UINT64_MAX
-                                               : clock_now_ms() + server->config.body_stall_ms;
-    for (;;) {
-        struct wait wait;
-        wait_init(&wait, t, NULL);
-        e->body_wait = &wait;
-        uint64_t left_ms = until_ms - clock_now_ms();
-        uint64_t outer = task_deadline_push(t, left_ms < slice_ms ? left_ms : slice_ms);
-        err_t err = TASK_WAIT(t, &wait);
-        task_deadline_pop(t, outer);
-        e->body_wait = NULL;
-        if (err != ERR_DEADLINE || server->is_draining || clock_now_ms() >= until_ms ||
-            task_time_left_ms(t) == 0)
-            return err;
-    }
-}
-
 bool
 h1_body_is_here(const struct http_exchange *x)
 {
@@ -138,7 +114,9 @@ h1_body_read(struct http_exchange *x, struct slice *ret_chunk)
         }
         if (x->client_gone || conn->is_ended)
             return ERR_CLOSED;
-        err_t err = wait_for_input(e); /* suspends */
+        const struct h1_server *server = conn->server;
+        err_t err = http_await_input(task_current(), &e->body_wait, server->is_draining,
+                                     x->body_may_pause ? UINT64_MAX : server->config.body_stall_ms);
         if (err != OK)
             return err;
     }

@@ -232,6 +232,8 @@ close_when_flushed(struct h1_conn *conn)
 void
 h1_conn_drain(struct h1_conn *conn)
 {
+    if (conn->exchange != NULL)
+        wake(conn->exchange->body_wait, OK);
     if (conn->state != H1_HEAD && conn->state != H1_IDLE)
         return;
     conn->since_ms = clock_now_ms();

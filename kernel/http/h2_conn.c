@@ -123,6 +123,9 @@ h2_conn_drain(struct h2_conn *conn)
     conn->drain_ms = clock_now_ms();
     /* Fails only without memory; then the second step comes by time. */
     (void)nghttp2_submit_shutdown_notice(conn->session);
+    struct list *node;
+    LIST_FOREACH (node, &conn->streams)
+        h2_stream_drain(LIST_ENTRY(node, struct h2_stream, link));
     h2_watch_touch(conn);
     h2_conn_flush_later(conn);
 }

@@ -213,6 +213,8 @@ struct slice h2_head_get(const struct h2_head *head, struct slice name);
 void h2_stream_start(struct h2_conn *conn, int32_t id, const struct h2_head *head, bool is_ended);
 void h2_stream_data(struct h2_stream *s, struct slice bytes);
 void h2_stream_in_ended(struct h2_stream *s);
+/* The server is to end. */
+void h2_stream_drain(struct h2_stream *s);
 /* libnghttp2 forgets it, or the connection is gone. May free the stream. */
 void h2_stream_closed(struct h2_stream *s);
 err_t h2_admit(struct http_exchange *x);

@@ -255,35 +255,18 @@ h2_stream_data(struct h2_stream *s, struct slice bytes)
 }
 
 void
+h2_stream_drain(struct h2_stream *s)
+{
+    if (s->exchange != NULL)
+        h2_stream_wake(s->exchange->body_wait, OK);
+}
+
+void
 h2_stream_in_ended(struct h2_stream *s)
 {
     s->is_in_ended = true;
     if (s->exchange != NULL)
         h2_stream_wake(s->exchange->body_wait, OK);
-}
-
-/* In slices, so that a server that is to end does not wait for a client that has fallen silent. */
-static err_t
-wait_for_input(struct h2_exchange *e)
-{
-    struct task *t = task_current();
-    const struct h2_server *server = e->stream->conn->server;
-    uint64_t slice_ms = LIMIT_http_drain_silence_ms;
-    bool may_pause = e->base.is_passed_on || e->base.body_may_pause;
-    uint64_t until_ms = may_pause ? UINT64_MAX : clock_now_ms() + server->config.body_stall_ms;
-    for (;;) {
-        struct wait wait;
-        wait_init(&wait, t, NULL);
-        e->body_wait = &wait;
-        uint64_t left_ms = until_ms - clock_now_ms();
-        uint64_t outer = task_deadline_push(t, left_ms < slice_ms ? left_ms : slice_ms);
-        err_t err = TASK_WAIT(t, &wait);
-        task_deadline_pop(t, outer);
-        e->body_wait = NULL;
-        if (err != ERR_DEADLINE || server->is_draining || clock_now_ms() >= until_ms ||
-            task_time_left_ms(t) == 0)
-            return err;
-    }
 }
 
 bool
@@ -298,9 +281,14 @@ static err_t
 await_input(struct h2_exchange *e)
 {
     const struct h2_stream *s = e->stream;
+    const struct h2_server *server = s->conn->server;
+    bool may_pause = e->base.is_passed_on || e->base.body_may_pause;
+    uint64_t stall_ms = may_pause ? UINT64_MAX : server->config.body_stall_ms;
     err_t err = OK;
     while (err == OK && s->in.len == 0 && !s->is_in_ended)
-        err = s->is_open ? wait_for_input(e) : ERR_CLOSED; /* suspends */
+        err = s->is_open ? http_await_input(task_current(), &e->body_wait, server->is_draining,
+                                            stall_ms) /* suspends */
+                         : ERR_CLOSED;
     return err;
 }
 

@@ -7,8 +7,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-
-enum { FIRST_BODY_BYTES = 4096 };
+#include "base/limits.h"
 
 struct slice
 http_header_get(const struct http_exchange *x, struct slice name)
@@ -49,27 +48,6 @@ http_admit(struct http_exchange *x)
     return x->transport->admit == NULL ? OK : x->transport->admit(x); /* may suspend */
 }
 
-/* A body being put together in the arena. */
-struct whole {
-    char *data;
-    size_t len;
-    size_t capacity;
-};
-
-static void
-whole_append(struct whole *w, struct arena *arena, struct slice piece)
-{
-    if (w->capacity - w->len < piece.len) {
-        size_t capacity = w->capacity < FIRST_BODY_BYTES ? FIRST_BODY_BYTES : w->capacity * 2;
-        while (capacity - w->len < piece.len)
-            capacity *= 2;
-        w->data = arena_grow(arena, w->data, w->capacity, capacity);
-        w->capacity = capacity;
-    }
-    memcpy(w->data + w->len, piece.data, piece.len);
-    w->len += piece.len;
-}
-
 err_t
 http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_body)
 {
@@ -86,7 +64,7 @@ http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_
         return OK;
     }
     struct arena *arena = task_arena(x->task);
-    struct whole whole = { 0 };
+    struct arena_bytes whole = { 0 };
     if (x->content_length > 0) {
         whole.capacity = (size_t)x->content_length;
         whole.data = arena_alloc(arena, whole.capacity);
@@ -94,13 +72,28 @@ http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_
     for (piece = first; piece.len > 0;) {
         if (piece.len > bytes_max - whole.len)
             return ERR_TOO_LARGE;
-        whole_append(&whole, arena, piece);
+        arena_append(arena, &whole, piece);
         err = http_body_read(x, &piece); /* suspends */
         if (err != OK)
             return err;
     }
-    *ret_body = whole.len == 0 ? SLICE_EMPTY : slice_of(whole.data, whole.len);
+    *ret_body = arena_bytes_slice(&whole);
     return OK;
+}
+
+err_t
+http_await_input(struct task *t, struct wait **ret_wait, bool is_draining, uint64_t stall_ms)
+{
+    struct wait wait;
+    wait_init(&wait, t, NULL);
+    *ret_wait = &wait;
+    if (is_draining && stall_ms > LIMIT_http_drain_silence_ms)
+        stall_ms = LIMIT_http_drain_silence_ms;
+    uint64_t outer = task_deadline_push(t, stall_ms);
+    err_t err = TASK_WAIT(t, &wait);
+    task_deadline_pop(t, outer);
+    *ret_wait = NULL;
+    return err;
 }
 
 /* --- answers -----------------------------------------------------------------------------------*/

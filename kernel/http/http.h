@@ -110,6 +110,13 @@ http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_
  * error means that there is nobody to answer, or no time left. */
 err_t http_admit(struct http_exchange *x) WARN_UNUSED;
 
+/* For transports: until input wakes *ret_wait, which is NULL again afterwards, with OK or why there
+ * will be none. ERR_DEADLINE after stall_ms (UINT64_MAX: never), or, if the server is to end, after
+ * LIMIT_http_drain_silence_ms: it does not wait for a client that has fallen silent, and wakes who
+ * waits already when that begins. */
+err_t http_await_input(struct task *t, struct wait **ret_wait, bool is_draining,
+                       uint64_t stall_ms) WARN_UNUSED;
+
 /* --- answering ---------------------------------------------------------------------------------*/
 
 /* Status, headers and the whole body at once (copied or sent before it returns). Adds

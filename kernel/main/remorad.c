@@ -18,6 +18,7 @@
 #include "base/inject.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "component/exchange.h"
 #include "config/component.h"
 #include "config/file.h"
 #include "main/conceal.h"
@@ -530,6 +531,7 @@ end(struct runtime *runtime)
     offload_fini();                       /* its threads may be waking a worker still */
     (void)mailbox_run(&runtime->control); /* what workers said last */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
+        exchange_forget_retiring(&runtime->workers[i].kernel_worker.components);
         component_table_fini(&runtime->workers[i].kernel_worker.components);
         app_channel_fini(&runtime->workers[i].kernel_worker.app);
         worker_fini(&runtime->workers[i].kernel_worker.worker); /* runs what mail is left */

@@ -319,8 +319,8 @@ answer_type(const struct invoke_call *call)
 static err_t
 gather(struct request *rq, struct invoke_call *call, struct slice *ret_body)
 {
-    size_t len = 0, capacity = 0, most = rq->kernel->body_bytes_max;
-    char *data = NULL;
+    size_t most = rq->kernel->body_bytes_max;
+    struct arena_bytes body = { 0 };
     for (;;) {
         struct slice piece;
         err_t err = invoke_read(rq, call, &piece); /* suspends */
@@ -328,17 +328,11 @@ gather(struct request *rq, struct invoke_call *call, struct slice *ret_body)
             return err;
         if (piece.len == 0)
             break;
-        if (piece.len > most - len)
+        if (piece.len > most - body.len)
             return ERR_TOO_LARGE;
-        if (len + piece.len > capacity) {
-            size_t more = capacity * 2 > len + piece.len ? capacity * 2 : len + piece.len;
-            data = arena_grow(rq->arena, data, capacity, more);
-            capacity = more;
-        }
-        memcpy(data + len, piece.data, piece.len);
-        len += piece.len;
+        arena_append(rq->arena, &body, piece);
     }
-    *ret_body = len == 0 ? SLICE_EMPTY : slice_of(data, len);
+    *ret_body = arena_bytes_slice(&body);
     return OK;
 }
 

@@ -145,14 +145,6 @@ refuse_answer(struct proxy *p)
                          p->call.status, http_status_text(p->call.status)));
 }
 
-static bool
-is_grpc(const struct client_call *call)
-{
-    return call->status == 200 &&
-           slice_has_prefix_nocase(client_header_get(call, SLICE("content-type")),
-                                   SLICE("application/grpc"));
-}
-
 static err_t
 next_down(struct proxy *p)
 {
@@ -183,7 +175,7 @@ pass_down(struct proxy *p)
     err_t err = client_head(t, call); /* suspends */
     if (err != OK)
         return err;
-    if (!is_grpc(call)) {
+    if (!grpc_is_answer(call)) {
         refuse_answer(p);
         return OK;
     }

@@ -131,7 +131,9 @@ class Case:
         result = json.loads(out)
         remora.need(result["errors"] == 0 and result["unexpected"] == 0, f"{self.name}: answers went wrong: {result}")
         for name, pids in self.groups.items():
-            result[f"{name}_cpu_us"] = (cpu_us(pids) - before[name]) / result["requests"]
+            used = cpu_us(pids) - before[name]
+            remora.need(used > 0, f"{self.name}: the {name} was seen at work")
+            result[f"{name}_cpu_us"] = used / result["requests"]
         return result
 
 
@@ -190,7 +192,9 @@ class Product(remora.Sidecar):
         return {name: tree(row["group"]) for name, row in self.plugins().items()}
 
     def groups(self, plugin):
-        return {"kernel": [self.pid], "plugin": self.plugin_pids()[plugin]}
+        pids = self.plugin_pids()[plugin]
+        remora.need(pids, f"the plugin {plugin} has processes to measure")
+        return {"kernel": [self.pid], "plugin": pids}
 
 
 class Floor(remora.Process):

@@ -114,3 +114,26 @@ TEST(texts_are_copied_with_a_nul_behind)
     CHECK_EQ_INT(arena_printf(&arena, "%5000d", 1).len, 5000);
     arena_fini(&arena);
 }
+
+TEST(bytes_are_put_together_from_pieces_without_copying_all_for_each)
+{
+    enum { PIECES = 1000, PIECE_BYTES = 1000 };
+    struct arena arena;
+    struct arena_bytes bytes = { 0 };
+    char piece[PIECE_BYTES];
+    arena_init(&arena);
+    CHECK_EQ_INT(arena_bytes_slice(&bytes).len, 0);
+    for (int i = 0; i < PIECES; i++) {
+        memset(piece, 'a' + i % 26, sizeof piece);
+        arena_append(&arena, &bytes, slice_of(piece, sizeof piece));
+        arena_append(&arena, &bytes, SLICE_EMPTY);
+        (void)arena_alloc(&arena, 1); /* so that nothing grows in place */
+    }
+    struct slice whole = arena_bytes_slice(&bytes);
+    REQUIRE(whole.len == (size_t)PIECES * PIECE_BYTES);
+    for (size_t i = 0; i < whole.len; i++)
+        if (whole.data[i] != (char)('a' + i / PIECE_BYTES % 26))
+            REQUIRE(!"every byte is in its place");
+    CHECK(arena.total_bytes < 5 * whole.len);
+    arena_fini(&arena);
+}

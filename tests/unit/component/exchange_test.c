@@ -422,3 +422,19 @@ TEST(what_nothing_replaces_is_closed_when_its_calls_have_ended)
     CHECK(call.is_done);
     end();
 }
+
+TEST(those_that_go_beyond_what_is_closed_at_a_time_wait_for_their_turn)
+{
+    begin(REPLACE_OVERLAP);
+    play();
+    asked[0] = '\0';
+    table.retiring_count = LIMIT_retiring_max;
+    component_remove(&table, SLICE("store"));
+    exchange_retire(&routes, link_, NEW, TAKE(gone), SLICE("store"));
+    play();
+    CHECK_EQ_STR(asked, "");
+    CHECK(!list_is_empty(&table.retiring));
+    exchange_forget_retiring(&table);
+    CHECK(list_is_empty(&table.retiring));
+    end();
+}

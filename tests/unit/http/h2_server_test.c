@@ -449,6 +449,27 @@ TEST(a_client_that_does_not_answer_when_the_server_drains_is_not_waited_for)
     stop();
 }
 
+TEST(a_body_that_stalls_does_not_hold_up_a_server_that_is_to_end)
+{
+    start();
+    nghttp2_data_provider none = { .read_callback = h2_client_hold_body };
+    const nghttp2_nv nva[] = { H2_NV(":method", "POST"), H2_NV(":path", "/count"),
+                               H2_NV(":scheme", "http"), H2_NV(":authority", "x") };
+    seen.err = OK;
+    CHECK(nghttp2_submit_request(client.session, NULL, nva, ARRAY_LEN(nva), &none, NULL) > 0);
+    h2_client_pump(&client);
+    rig_turn(&rig);
+    clock_advance_ms(LIMIT_http_drain_silence_ms + 1);
+    rig_turn(&rig);
+    CHECK_EQ_INT(seen.err, OK);
+    rig_run(&rig, do_drain);
+    rig_turn(&rig);
+    CHECK_EQ_INT(seen.err, OK);
+    clock_advance_ms(LIMIT_http_drain_silence_ms + 1);
+    RIG_UNTIL(&rig, seen.err == ERR_DEADLINE);
+    stop();
+}
+
 TEST(an_idle_connection_is_told_so_and_closed)
 {
     start();
