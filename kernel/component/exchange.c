@@ -541,9 +541,10 @@ on_retire(struct mail *mail)
 void
 exchange_forget_retiring(struct component_table *table)
 {
-    struct list *node;
-    while ((node = list_take_first(&table->retiring)) != NULL)
-        forget(LIST_ENTRY(node, struct exchange, in_line));
+    struct list *node, *next;
+    LIST_FOREACH_SAFE(node, next, &table->retiring)
+    forget(LIST_ENTRY(node, struct exchange, in_line));
+    list_init(&table->retiring);
 }
 
 void
