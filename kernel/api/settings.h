@@ -17,6 +17,7 @@
 #include "telemetry/path_label.h"
 #include "telemetry/tracer.h"
 
+struct access_policy;
 struct collectors;
 struct kernel_worker;
 
@@ -24,6 +25,7 @@ struct settings {
     atomic_uint refs;
     struct arena arena;                 /* all below lives here */
     struct secret_scopes secret_scopes; /* what the application may read */
+    const struct access_policy *access; /* of calls to the application; NULL: all are allowed */
     struct text_list enabled_features;
     struct api_log_settings api_log;
 
