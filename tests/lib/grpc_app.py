@@ -58,7 +58,7 @@ class App:
             options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20),
                      ("grpc.max_send_message_length", 64 << 20), *self.options],
         )
-        self.server.add_generic_rpc_handlers([_Router(self)])
+        self.server.add_generic_rpc_handlers(self.handlers())
         deadline = time.monotonic() + DEADLINE_S
         while True:  # a server that has just ended may still hold the port
             try:
@@ -69,6 +69,9 @@ class App:
                     raise
         self.server.start()
         return self
+
+    def handlers(self):
+        return [_Router(self)]
 
     def bind(self, address):
         if not self.tls:
