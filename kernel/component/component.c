@@ -14,6 +14,7 @@ static const struct {
 } categories[] = {
     { "state", COMPONENT_STATE },
     { "secretstores", COMPONENT_SECRETS },
+    { "nameresolution", COMPONENT_NAMES },
     { "test", COMPONENT_TEST },
 };
 

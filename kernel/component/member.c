@@ -136,6 +136,7 @@ kind_words(enum component_kind kind)
     static const char *const words[COMPONENT_KINDS] = {
         [COMPONENT_STATE] = "state store",
         [COMPONENT_SECRETS] = "secret store",
+        [COMPONENT_NAMES] = "name resolution",
         [COMPONENT_TEST] = "component",
     };
     return words[kind];

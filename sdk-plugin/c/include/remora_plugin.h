@@ -106,6 +106,19 @@ typedef struct remora_call remora_call;
 
 /* --- the plugin --------------------------------------------------------------------------------*/
 
+/* The sidecar that has started the plugin. Ports are 0 where there is none. */
+struct remora_instance {
+    struct remora_slice app_id;
+    struct remora_slice namespace_;   /* empty if none */
+    struct remora_slice host_address; /* where other sidecars reach it: an IP address */
+    struct remora_slice host_name;
+    uint16_t internal_port; /* there, for calls from other sidecars */
+    uint16_t http_port;     /* of its API */
+    uint16_t grpc_port;
+    uint16_t app_port;
+    uint32_t pid; /* as its host counts processes: the plugin may see other numbers */
+};
+
 /* What `init` gets. Valid until the reply. */
 struct remora_config {
     struct remora_slice name;
@@ -118,6 +131,11 @@ struct remora_config {
     /* The sidecar's environment, if plugin.yaml asks for it (`environment: sidecar`). */
     const struct remora_pair *environment;
     size_t environment_count;
+    /* Name resolution: who is to be found, and the `configuration` of the Configuration as JSON (an
+     * object; empty if there is none). Its members are in `metadata` too, those that are lists or
+     * maps as JSON texts. For other types both are empty. */
+    struct remora_instance instance;
+    struct remora_slice configuration;
 };
 
 /* Bits; the meaning of each is the one of the state or secrets API. */
@@ -133,6 +151,7 @@ enum remora_capability {
 
 struct remora_state_ops;
 struct remora_secret_ops;
+struct remora_name_ops;
 
 struct remora_component_type {
     const char *type;     /* "state.in-memory" */
@@ -165,6 +184,7 @@ struct remora_component_type {
 
     const struct remora_state_ops *state;   /* NULL if the type is no state store */
     const struct remora_secret_ops *secret; /* NULL if the type is no secret store */
+    const struct remora_name_ops *names;    /* NULL if the type resolves no names */
 };
 
 struct remora_plugin {
@@ -346,6 +366,33 @@ void remora_secret_reply_value(remora_call *call, const struct remora_pair *pair
 /* The store has no secret of that name. */
 void remora_secret_reply_missing(remora_call *call);
 void remora_secret_reply_all(remora_call *call, const struct remora_secret *secrets, size_t count);
+
+/* --- name resolution ---------------------------------------------------------------------------*/
+
+/* Whose address is wanted. */
+struct remora_name_query {
+    struct remora_slice id;         /* of the application, without its namespace */
+    struct remora_slice namespace_; /* of it; empty: that of the own sidecar */
+    uint16_t port;                  /* internal port of the own sidecar */
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+/* A resolver also makes the own sidecar known (config->instance), from `start` to `quiesce`, as far
+ * as that is its way. Both are called for every generation of the component: during an exchange the
+ * next one starts before or after the last one lets go, as `replace` in plugin.yaml says. */
+struct remora_name_ops {
+    /* remora_name_reply(). An application that cannot be found is REMORA_NOT_FOUND, with words for
+     * the user; answer before the deadline of the call. */
+    void (*resolve)(remora_call *call, void *self, const struct remora_name_query *query);
+};
+
+/* "10.0.0.1:50002", "[fe80::1%2]:50002" or "name:50002": every instance that is known, at most
+ * REMORA_NAME_ADDRESSES_MAX, which the sidecar takes in turns. It may go on with them for `ttl_ms`
+ * without asking, and asks at once when one of them cannot be reached. */
+enum { REMORA_NAME_ADDRESSES_MAX = 256 };
+void remora_name_reply(remora_call *call, const struct remora_slice *addresses, size_t count,
+                       uint64_t ttl_ms);
 
 /* --- services of the sidecar -------------------------------------------------------------------*/
 

@@ -113,6 +113,31 @@ pairs_of(struct remora_call *call, Remora__Plugin__V1__Pair *const *from, size_t
     return pairs;
 }
 
+/* Numbers that are no ports count as none. */
+static uint16_t
+port_of(uint32_t number)
+{
+    return number <= UINT16_MAX ? (uint16_t)number : 0;
+}
+
+static struct remora_instance
+instance_of(const Remora__Plugin__V1__Instance *from)
+{
+    if (from == NULL)
+        return (struct remora_instance){ text(""), text(""), text(""), text(""), 0, 0, 0, 0, 0 };
+    return (struct remora_instance){
+        .app_id = text(from->app_id),
+        .namespace_ = text(from->namespace_),
+        .host_address = text(from->host_address),
+        .host_name = text(from->host_name),
+        .internal_port = port_of(from->internal_port),
+        .http_port = port_of(from->http_port),
+        .grpc_port = port_of(from->grpc_port),
+        .app_port = port_of(from->app_port),
+        .pid = from->pid,
+    };
+}
+
 static const struct remora_config *
 config_of(struct remora_call *call, const Remora__Plugin__V1__InitRequest *request)
 {
@@ -127,6 +152,9 @@ config_of(struct remora_call *call, const Remora__Plugin__V1__InitRequest *reque
         .metadata_count = request->n_metadata,
         .environment = pairs_of(call, request->environment, request->n_environment),
         .environment_count = request->n_environment,
+        .instance = instance_of(request->instance),
+        .configuration = to_remora(
+            slice_of(request->configuration.data, request->configuration.len)),
     };
     return config;
 }

@@ -28,6 +28,7 @@ need_of(uint32_t method)
     case METHOD(STATE_KEYS_LIKE):
     case METHOD(SECRET_GET):
     case METHOD(SECRET_BULK_GET):
+    case METHOD(NAME_RESOLVE):
     case METHOD(ECHO):
     case METHOD(ECHO_STREAM):
         return NEED_COMPONENT;
@@ -116,6 +117,9 @@ run_method(struct remora_call *call)
     case METHOD(SECRET_GET):
     case METHOD(SECRET_BULK_GET):
         secrets_run(call);
+        break;
+    case METHOD(NAME_RESOLVE):
+        names_run(call);
         break;
     case METHOD(ECHO_STREAM): /* never runs as a whole */
     case METHOD(UNSPECIFIED):

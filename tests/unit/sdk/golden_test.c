@@ -37,6 +37,8 @@ static const ProtobufCMessageDescriptor *const types[] = {
     &remora__plugin__v1__secret_get_reply__descriptor,
     &remora__plugin__v1__secret_bulk_get__descriptor,
     &remora__plugin__v1__secret_bulk_get_reply__descriptor,
+    &remora__plugin__v1__name_resolve__descriptor,
+    &remora__plugin__v1__name_resolve_reply__descriptor,
     &remora__plugin__v1__echo_request__descriptor,
     &remora__plugin__v1__echo_reply__descriptor,
     &remora__plugin__v1__host_state_get__descriptor,
