@@ -45,6 +45,7 @@ client_config_init(struct client_config *config, const struct client_config *fro
     *config = *from;
     config->host = own(from->host);
     config->unix_path = own(from->unix_path);
+    config->peer_id = own(from->peer_id);
     if (from->authority.len > 0)
         config->authority = own(from->authority);
     else if (from->unix_path.len > 0)
@@ -60,6 +61,10 @@ client_config_init(struct client_config *config, const struct client_config *fro
         config->head_ms = UINT64_MAX;
     if (config->stall_ms == 0)
         config->stall_ms = UINT64_MAX;
+    if (config->ping_ms == 0)
+        config->ping_ms = LIMIT_h2_client_ping_ms;
+    if (config->pong_ms == 0)
+        config->pong_ms = LIMIT_h2_client_pong_ms;
     if (config->head_bytes_max == 0)
         config->head_bytes_max = LIMIT_client_head_bytes;
     if (config->connections_max == 0)
@@ -73,6 +78,7 @@ client_config_fini(struct client_config *config)
 {
     free_text(config->host);
     free_text(config->unix_path);
+    free_text(config->peer_id);
     free_text(config->authority);
     tls_context_unref(config->tls);
 }

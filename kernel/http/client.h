@@ -59,6 +59,9 @@ struct client_config {
     struct slice unix_path;  /* not empty: a Unix socket instead of host and port */
     struct slice authority;  /* of requests that name none; empty: host:port */
     struct tls_context *tls; /* tls.h; referenced; NULL: plain text */
+    struct slice peer_id;    /* the SPIFFE id that the server must prove; empty: none is asked for */
+    uint64_t ping_ms;        /* a silent server with open calls is asked after this; of HTTP/2 */
+    uint64_t pong_ms;        /* and must answer within this */
     unsigned connections_max;
     unsigned streams_max;  /* calls on one connection; of HTTP/2 only */
     unsigned waiters_max;  /* calls waiting for a connection; then ERR_OVERLOADED */

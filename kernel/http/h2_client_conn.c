@@ -45,8 +45,8 @@ deadline_ms(const struct h2_client_conn *conn)
     if (conn->call_count == 0)
         return conn->since_ms + (conn->state == H2_LEAVING ? 0 : config->idle_ms);
     if (conn->pinged_ms != 0)
-        return conn->pinged_ms + LIMIT_h2_client_pong_ms;
-    return conn->received_ms + LIMIT_h2_client_ping_ms;
+        return conn->pinged_ms + conn->client->config.pong_ms;
+    return conn->received_ms + conn->client->config.ping_ms;
 }
 
 static void
