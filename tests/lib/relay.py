@@ -41,6 +41,8 @@ class Relay:
         self._open = set()
         self._server = None
         self._loop = asyncio.new_event_loop()
+        # A handshake that fails is told to nobody else.
+        self._loop.set_exception_handler(lambda loop, said: self.errors.append(repr(said.get("exception", said["message"]))))
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self.listen()
         _live.append(self)
@@ -115,16 +117,16 @@ class Relay:
         self._open.add(writer)
         other = None
         try:
-            if self.server_tls and not self._is_welcome(writer):
-                return
+            if self.server_tls:
+                self._meet(writer)
             host, _, port = self.target.rpartition(":")
             there, other = await asyncio.open_connection(
                 host.strip("[]"), int(port), ssl=self.client_tls, limit=PIECE_BYTES,
                 server_hostname="" if self.client_tls else None,
             )
             self._open.add(other)
-            if self.client_tls and not self._is_welcome(other):
-                return
+            if self.client_tls:
+                self._meet(other)
             tasks = [asyncio.ensure_future(self._pass(reader, other, self.up)),
                      asyncio.ensure_future(self._pass(there, writer, self.down))]
             try:
@@ -132,18 +134,20 @@ class Relay:
             finally:
                 for task in tasks:
                     task.cancel()
+            for one in (writer, other):
+                one.close()  # what is left is sent
         except (OSError, EOFError, asyncio.CancelledError) as error:
             self.errors.append(repr(error))
+            for one in filter(None, (writer, other)):
+                reset(one)
         finally:
-            for one in (writer, other):
-                if one:
-                    self._open.discard(one)
-                    reset(one)
+            self._open -= {writer, other}
 
-    def _is_welcome(self, writer):
+    def _meet(self, writer):
         certificate = writer.get_extra_info("peercert")
         self.certificates.append(certificate)
-        return self.judge is None or self.judge(certificate)
+        if self.judge is not None and not self.judge(certificate):
+            raise EOFError("not welcome")
 
     async def _pass(self, reader, writer, way):
         while True:
@@ -176,10 +180,9 @@ class Relay:
 
 def reset(writer):
     """Ends a connection the hard way, with whatever is still to be sent."""
-    sock = writer.get_extra_info("socket")
     try:
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
-    except OSError:
-        pass  # it has just ended by itself
+    except (OSError, AttributeError):
+        pass  # it has just ended by itself; TLS then has no socket any more
