@@ -15,7 +15,7 @@
 
 #include "failure.h"
 
-enum { TIMEOUT_DEFAULT_MS = 20000, TIMEOUT_MIN_MS = 1000, BUSY_TIMEOUT_DEFAULT_MS = 2000 };
+enum { TIMEOUT_MIN_MS = 1000 };
 
 /* What is gathered while the connection string is taken apart. */
 struct parsing {
@@ -266,9 +266,9 @@ metadata(const struct remora_config *from, const char *name, const char *alias,
            (alias != NULL && remora_metadata_get(from->metadata, from->metadata_count, alias, ret));
 }
 
-static bool
-read_duration(const struct remora_config *from, const char *name, const char *alias,
-              int64_t *ret_ms, char *error)
+bool
+config_read_duration(const struct remora_config *from, const char *name, const char *alias,
+                     int64_t *ret_ms, char *error)
 {
     struct remora_slice text;
     if (!metadata(from, name, alias, &text) || text.len == 0)
@@ -280,7 +280,8 @@ read_duration(const struct remora_config *from, const char *name, const char *al
 }
 
 static bool
-read_identifier(const struct remora_config *from, const char *name, char *ret, char *error)
+read_identifier(const struct remora_config *from, const char *name, const char *invalid, char *ret,
+                char *error)
 {
     struct remora_slice text;
     if (!metadata(from, name, NULL, &text))
@@ -293,7 +294,7 @@ read_identifier(const struct remora_config *from, const char *name, char *ret, c
     }
     if (!valid) {
         int shown = text.len > IDENTIFIER_BYTES_MAX ? IDENTIFIER_BYTES_MAX : (int)text.len;
-        snprintf(error, FAILURE_BYTES_MAX, "invalid identifier: %.*s", shown, text.data);
+        snprintf(error, FAILURE_BYTES_MAX, "%s: %.*s", invalid, shown, text.data);
         return false;
     }
     memcpy(ret, text.data, text.len);
@@ -302,15 +303,16 @@ read_identifier(const struct remora_config *from, const char *name, char *ret, c
 }
 
 static bool
-read_options(struct store_config *config, const struct remora_config *from, char *error)
+read_options(struct store_config *config, const struct store_defaults *defaults,
+             const struct remora_config *from, char *error)
 {
     struct database_config *database = &config->database;
     struct remora_slice text;
     bool disable_wal = false;
-    if (!read_duration(from, "timeout", "timeoutInSeconds", &config->timeout_ms, error) ||
-        !read_duration(from, "busyTimeout", NULL, &database->busy_timeout_ms, error) ||
-        !read_duration(from, "cleanupInterval", "cleanupIntervalInSeconds",
-                       &config->cleanup_interval_ms, error))
+    if (!config_read_duration(from, "timeout", "timeoutInSeconds", &config->timeout_ms, error) ||
+        !config_read_duration(from, "busyTimeout", NULL, &database->busy_timeout_ms, error) ||
+        !config_read_duration(from, "cleanupInterval", "cleanupIntervalInSeconds",
+                              &config->cleanup_interval_ms, error))
         return false;
     if (config->timeout_ms < TIMEOUT_MIN_MS) {
         snprintf(error, FAILURE_BYTES_MAX, "invalid value for 'timeout': must be greater than 1s");
@@ -322,8 +324,9 @@ read_options(struct store_config *config, const struct remora_config *from, char
         return false;
     }
     database->wants_wal = !disable_wal;
-    if (!read_identifier(from, "tableName", config->table, error) ||
-        !read_identifier(from, "metadataTableName", config->metadata_table, error))
+    if (!read_identifier(from, "tableName", defaults->invalid_table, config->table, error) ||
+        !read_identifier(from, "metadataTableName", defaults->invalid_metadata_table,
+                         config->metadata_table, error))
         return false;
     bool differ = strcasecmp(config->table, config->metadata_table) != 0;
     if (!differ)
@@ -332,20 +335,22 @@ read_options(struct store_config *config, const struct remora_config *from, char
 }
 
 bool
-store_config_init(struct store_config *config, const struct remora_config *from, char *error)
+store_config_init(struct store_config *config, const struct store_defaults *defaults,
+                  const struct remora_config *from, char *error)
 {
     *config = (struct store_config){
-        .table = "state",
         .metadata_table = "metadata",
-        .timeout_ms = TIMEOUT_DEFAULT_MS,
-        .database.busy_timeout_ms = BUSY_TIMEOUT_DEFAULT_MS,
+        .timeout_ms = defaults->timeout_ms,
+        .cleanup_interval_ms = defaults->cleanup_interval_ms,
+        .database.busy_timeout_ms = defaults->busy_timeout_ms,
     };
+    snprintf(config->table, sizeof(config->table), "%s", defaults->table);
     struct remora_slice text;
     if (!metadata(from, "connectionString", "url", &text) || text.len == 0) {
         snprintf(error, FAILURE_BYTES_MAX, "missing connection string");
         return false;
     }
-    if (!read_options(config, from, error))
+    if (!read_options(config, defaults, from, error))
         return false;
 
     char *copy = text.len <= CONNECTION_STRING_BYTES_MAX ? remora_slice_dup(text) : NULL;

@@ -89,6 +89,17 @@ database_reads(struct database *database)
     return database->reader != NULL ? &database->scanner : &database->writer;
 }
 
+struct connection *
+database_reader(struct database *database)
+{
+    if (database->reader == NULL || database->is_file_checked)
+        return database->reader;
+    struct failure *failure = connection_check_file(database->reader);
+    database->is_file_checked = failure == NULL;
+    failure_free(failure);
+    return database->is_file_checked ? database->reader : NULL;
+}
+
 void
 database_opened(struct database *database, const struct connection *file, struct connection *reader)
 {

@@ -31,6 +31,10 @@ void database_release(struct database *database);
 /* The thread for reads that may take long. */
 struct worker *database_reads(struct database *database);
 
+/* The connection for reading on the plugin's thread; NULL if there is none, or if the file is gone:
+ * what database_reads() is asked then says so. */
+struct connection *database_reader(struct database *database);
+
 /* The writer has opened `file`; `reader`, or NULL, is a connection to it for point reads. It is
  * closed here if there is one already. */
 void database_opened(struct database *database, const struct connection *file,

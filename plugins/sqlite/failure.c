@@ -82,6 +82,12 @@ failure_from_sqlite(sqlite3 *db, int rc, enum failure_stage stage, const char *w
                        what != NULL ? ": " : "", text, rc, name);
 }
 
+bool
+failure_is_lock(const struct failure *failure)
+{
+    return failure != NULL && failure->base.effect == REMORA_EFFECT_NOT_SENT;
+}
+
 struct failure *
 failure_copy(const struct failure *failure)
 {

@@ -32,6 +32,10 @@ failure_from_sqlite(sqlite3 *db, int rc, enum failure_stage stage, const char *w
 /* The one failure that is business as usual. Not allocated; failure_free() knows it. */
 struct failure *failure_etag_mismatch(void);
 
+/* A lock can stand in the way of a reader for a moment even with a WAL (recovery, the last
+ * connection of another process closing): a thread that may wait for it reads again. */
+bool failure_is_lock(const struct failure *failure);
+
 struct failure *failure_copy(const struct failure *failure);
 void failure_free(struct failure *failure);
 

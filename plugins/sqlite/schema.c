@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * State table, metadata table and the migration level in it. Unlike the reference, a state table is
- * also made when the level says so already but the table is missing: two components with different
- * table names may share one metadata table.
+ * The table of a component, the metadata table and the migration level in it. Unlike the reference,
+ * a table is also made when the level says so already but the table is missing: two components with
+ * different table names may share one metadata table.
  */
 #include "schema.h"
 
@@ -10,10 +10,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const state_statements[] = {
+    "CREATE TABLE IF NOT EXISTS %s (\n"
+    "\tkey TEXT NOT NULL PRIMARY KEY,\n"
+    "\tvalue TEXT NOT NULL,\n"
+    "\tis_binary BOOLEAN NOT NULL,\n"
+    "\tetag TEXT NOT NULL,\n"
+    "\texpiration_time TIMESTAMP DEFAULT NULL,\n"
+    "\tupdate_time TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP\n"
+    ")",
+    NULL,
+};
+
+static const char *const hosts_statements[] = {
+    "CREATE TABLE IF NOT EXISTS %s (\n"
+    "\tregistration_id TEXT NOT NULL PRIMARY KEY,\n"
+    "\taddress TEXT NOT NULL,\n"
+    "\tapp_id TEXT NOT NULL,\n"
+    "\tnamespace TEXT NOT NULL,\n"
+    "\tlast_update INTEGER NOT NULL\n"
+    ")",
+    "CREATE UNIQUE INDEX IF NOT EXISTS %s_address_idx ON %s (address)",
+    "CREATE INDEX IF NOT EXISTS %s_last_update_idx ON %s (last_update)",
+    NULL,
+};
+
+const struct schema schema_state = { "migrations", state_statements };
+const struct schema schema_hosts = { "nr-migrations", hosts_statements };
+
 static int
 run(struct connection *connection, const char *format, const char *table)
 {
-    char *sql = sqlite3_mprintf(format, table);
+    char *sql = sqlite3_mprintf(format, table, table);
     if (sql == NULL)
         return SQLITE_NOMEM;
     int rc = sqlite3_exec(connection->db, sql, NULL, NULL, NULL);
@@ -40,9 +68,11 @@ table_exists(struct connection *connection, const char *name, bool *ret)
 
 /* Empty if no level is noted. */
 static int
-read_level(struct connection *connection, const char *metadata_table, char *ret, size_t ret_size)
+read_level(struct connection *connection, const struct schema *schema, const char *metadata_table,
+           char *ret, size_t ret_size)
 {
-    char *sql = sqlite3_mprintf("SELECT value FROM %s WHERE key = 'migrations'", metadata_table);
+    char *sql = sqlite3_mprintf("SELECT value FROM %s WHERE key = %Q", metadata_table,
+                                schema->level_key);
     sqlite3_stmt *statement = NULL;
     int rc = sql == NULL ? SQLITE_NOMEM
                          : sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL);
@@ -57,7 +87,18 @@ read_level(struct connection *connection, const char *metadata_table, char *ret,
 }
 
 static int
-create_tables(struct connection *connection, const char *table, const char *metadata_table)
+note_level(struct connection *connection, const struct schema *schema, const char *metadata_table)
+{
+    char *sql = sqlite3_mprintf("INSERT OR IGNORE INTO %s (key, value) VALUES (%Q, '1')",
+                                metadata_table, schema->level_key);
+    int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_exec(connection->db, sql, NULL, NULL, NULL);
+    sqlite3_free(sql);
+    return rc;
+}
+
+static int
+create_tables(struct connection *connection, const struct schema *schema, const char *table,
+              const char *metadata_table)
 {
     int rc = run(connection,
                  "CREATE TABLE IF NOT EXISTS %s (\n"
@@ -65,21 +106,9 @@ create_tables(struct connection *connection, const char *table, const char *meta
                  "\tvalue text NOT NULL\n"
                  ")",
                  metadata_table);
-    if (rc == SQLITE_OK)
-        rc = run(connection,
-                 "CREATE TABLE IF NOT EXISTS %s (\n"
-                 "\tkey TEXT NOT NULL PRIMARY KEY,\n"
-                 "\tvalue TEXT NOT NULL,\n"
-                 "\tis_binary BOOLEAN NOT NULL,\n"
-                 "\tetag TEXT NOT NULL,\n"
-                 "\texpiration_time TIMESTAMP DEFAULT NULL,\n"
-                 "\tupdate_time TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP\n"
-                 ")",
-                 table);
-    if (rc == SQLITE_OK)
-        rc = run(connection, "INSERT OR IGNORE INTO %s (key, value) VALUES ('migrations', '1')",
-                 metadata_table);
-    return rc;
+    for (size_t i = 0; rc == SQLITE_OK && schema->statements[i] != NULL; i++)
+        rc = run(connection, schema->statements[i], table);
+    return rc == SQLITE_OK ? note_level(connection, schema, metadata_table) : rc;
 }
 
 static struct failure *
@@ -103,7 +132,8 @@ check_level(const char *level)
 }
 
 struct failure *
-schema_ensure(struct connection *connection, const char *table, const char *metadata_table)
+schema_ensure(struct connection *connection, const struct schema *schema, const char *table,
+              const char *metadata_table)
 {
     char level[64] = "";
     bool has_table = false, has_metadata = false;
@@ -111,7 +141,7 @@ schema_ensure(struct connection *connection, const char *table, const char *meta
     if (rc == SQLITE_OK)
         rc = table_exists(connection, metadata_table, &has_metadata);
     if (rc == SQLITE_OK && has_metadata)
-        rc = read_level(connection, metadata_table, level, sizeof(level));
+        rc = read_level(connection, schema, metadata_table, level, sizeof(level));
     if (rc != SQLITE_OK)
         return failed(connection, rc);
     if (*level != '\0')
@@ -121,9 +151,9 @@ schema_ensure(struct connection *connection, const char *table, const char *meta
     rc = sqlite3_exec(connection->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
     if (rc != SQLITE_OK)
         return failed(connection, rc);
-    rc = create_tables(connection, table, metadata_table);
+    rc = create_tables(connection, schema, table, metadata_table);
     if (rc == SQLITE_OK)
-        rc = read_level(connection, metadata_table, level, sizeof(level));
+        rc = read_level(connection, schema, metadata_table, level, sizeof(level));
     struct failure *failure = rc == SQLITE_OK ? check_level(level) : failed(connection, rc);
     if (failure == NULL) {
         rc = sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL);

@@ -102,14 +102,6 @@ reply_row(remora_call *call, struct row *row)
 
 /* --- reads of single keys ----------------------------------------------------------------------*/
 
-/* A lock can stand in the way of a reader for a moment even with a WAL (recovery, the last
- * connection of another process closing): wait for it elsewhere. */
-static bool
-is_locked(const struct failure *failure)
-{
-    return failure != NULL && failure->base.effect == REMORA_EFFECT_NOT_SENT;
-}
-
 struct read {
     struct job job; /* first */
     remora_call *call;
@@ -154,7 +146,7 @@ read_rows(struct connection *connection, const char *table, const struct remora_
     for (size_t i = 0; i < count; i++) {
         rows[i] = NULL;
         struct failure *failure = row_get(connection, table, gets[i].key, &rows[i]);
-        is_free &= !is_locked(failure);
+        is_free &= !failure_is_lock(failure);
         if (failure != NULL)
             rows[i] = row_from_failure(failure);
     }
@@ -191,28 +183,15 @@ submit_read(remora_call *call, struct store *store, const struct remora_state_ge
     submit(call, database_reads(store->database), &read->job);
 }
 
-/* The connection for reading here, if there is one and the file is still there. */
-static struct connection *
-reader_of(struct database *database)
-{
-    if (database->reader == NULL || database->is_file_checked)
-        return database->reader;
-    struct failure *failure = connection_check_file(database->reader);
-    database->is_file_checked = failure == NULL;
-    failure_free(failure);
-    /* Elsewhere the check fails again and is answered. */
-    return database->is_file_checked ? database->reader : NULL;
-}
-
 static void
 state_get(remora_call *call, void *self, const struct remora_state_get *get)
 {
     struct store *store = self;
-    struct connection *reader = reader_of(store->database);
+    struct connection *reader = database_reader(store->database);
     struct row *row = NULL;
     struct failure *failure = reader != NULL ? row_get(reader, store->config.table, get->key, &row)
                                              : NULL;
-    if (reader == NULL || is_locked(failure)) {
+    if (reader == NULL || failure_is_lock(failure)) {
         failure_free(failure);
         submit_read(call, store, get, 1, true);
     } else if (failure != NULL) {
@@ -228,7 +207,7 @@ state_get_many(remora_call *call, void *self, const struct remora_state_get *get
 {
     (void)parallelism; /* one connection reads faster than several */
     struct store *store = self;
-    struct connection *reader = reader_of(store->database);
+    struct connection *reader = database_reader(store->database);
     struct row **rows = remora_call_alloc(call, (GETS_INLINE_MAX + 1) * sizeof(void *));
     if (reader != NULL && count <= GETS_INLINE_MAX &&
         read_rows(reader, store->config.table, gets, rows, count))

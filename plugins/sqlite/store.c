@@ -1,26 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A component's life. Opening a database and making its tables may wait for other processes, so
- * that runs on the database's writer thread; everything here runs on the plugin's.
+ * The life of a component of type `state.sqlite`.
  */
 #include "store.h"
 
 #include <stdlib.h>
 
 #include "allocate.h"
-#include "schema.h"
-#include "timestamp.h"
+#include "opening.h"
 
 static const uint32_t capabilities = REMORA_CAP_ETAG | REMORA_CAP_TRANSACTIONAL |
                                      REMORA_CAP_QUERY_API | REMORA_CAP_TTL | REMORA_CAP_KEYS_LIKE;
-
-struct opening {
-    struct job job; /* first */
-    remora_call *call;
-    struct store *store;
-    struct connection file;    /* says which file the writer has open, nothing else */
-    struct connection *reader; /* for the plugin's thread; NULL: none wanted */
-};
 
 void
 store_free_if_done(struct store *store)
@@ -48,48 +38,39 @@ store_start(remora_call *call, void *self)
     remora_reply_ok(call);
 }
 
-/* On the writer's thread. */
-static void
-run_opening(struct job *job, struct connection *connection)
-{
-    struct opening *opening = (struct opening *)job;
-    const struct store_config *config = &opening->store->config;
-    connection_expect_file(&opening->file, connection);
-    job->failure = connection_check_file(connection);
-    if (job->failure == NULL)
-        job->failure = schema_ensure(connection, config->table, config->metadata_table);
-    if (job->failure != NULL || !connection->is_wal || opening->reader == NULL)
-        return;
-    job->failure = connection_open(opening->reader);
-}
+struct initialising {
+    remora_call *call;
+    struct store *store;
+};
 
 static void
-finish_opening(struct job *job)
+on_opened(void *arg, struct failure *failure)
 {
-    struct opening *opening = (struct opening *)job;
-    struct store *store = opening->store;
-    if (opening->reader != NULL && opening->reader->db == NULL) {
-        free(opening->reader);
-        opening->reader = NULL;
-    }
-    if (opening->file.inode != 0 || opening->reader != NULL)
-        database_opened(store->database, &opening->file, opening->reader);
-    if (job->failure != NULL) {
-        remora_reply_failure(opening->call, &job->failure->base);
-        failure_free(job->failure);
-        store_close(store);
+    struct initialising *initialising = arg;
+    if (failure != NULL) {
+        remora_reply_failure(initialising->call, &failure->base);
+        failure_free(failure);
+        store_close(initialising->store);
     } else {
-        remora_reply_init(opening->call, store, capabilities, 0);
+        remora_reply_init(initialising->call, initialising->store, capabilities, 0);
     }
-    free(opening);
+    free(initialising);
 }
+
+static const struct store_defaults defaults = {
+    .table = "state",
+    .invalid_table = "invalid identifier",
+    .invalid_metadata_table = "invalid identifier",
+    .timeout_ms = 20000,
+    .busy_timeout_ms = 2000,
+};
 
 void
 store_init(remora_call *call, const struct remora_config *config)
 {
     char error[FAILURE_BYTES_MAX];
     struct store *store = allocate(sizeof(*store));
-    if (!store_config_init(&store->config, config, error)) {
+    if (!store_config_init(&store->config, &defaults, config, error)) {
         free(store);
         remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", error);
         return;
@@ -99,20 +80,11 @@ store_init(remora_call *call, const struct remora_config *config)
                    store->config.warning);
     store->database = database_take(&store->config.database);
 
-    struct opening *opening = allocate(sizeof(*opening));
-    opening->call = call;
-    opening->store = store;
-    if (store->database->reader == NULL) {
-        opening->reader = allocate(sizeof(*opening->reader));
-        *opening->reader = (struct connection){ .config = &store->database->config,
-                                                .role = ROLE_READER };
-    }
-    opening->job = (struct job){ .run = run_opening,
-                                 .finish = finish_opening,
-                                 .deadline_ms = UINT64_MAX };
-    struct failure *failure = worker_submit(&store->database->writer, &opening->job);
-    if (failure == NULL)
-        return;
-    opening->job.failure = failure;
-    finish_opening(&opening->job);
+    struct initialising *initialising = allocate(sizeof(*initialising));
+    *initialising = (struct initialising){ .call = call, .store = store };
+    database_open(store->database,
+                  &(struct tables){ .schema = &schema_state,
+                                    .table = store->config.table,
+                                    .metadata_table = store->config.metadata_table },
+                  on_opened, initialising);
 }

@@ -42,7 +42,7 @@ fixture_open(struct fixture *fixture)
     fixture->connection = (struct connection){ .config = &fixture->config, .role = ROLE_WRITER };
     struct failure *failure = connection_open(&fixture->connection);
     if (failure == NULL)
-        failure = schema_ensure(&fixture->connection, "state", "metadata");
+        failure = schema_ensure(&fixture->connection, &schema_state, "state", "metadata");
     if (failure != NULL)
         fprintf(stderr, "%s\n", failure->message);
     REQUIRE(failure == NULL);

@@ -157,7 +157,7 @@ TEST(a_read_only_database_refuses_saves)
     snprintf(fixture.uri, sizeof(fixture.uri), "file:%s?mode=ro", fixture.path);
     fixture.config.is_read_only = true;
     REQUIRE(connection_open(&fixture.connection) == NULL);
-    CHECK(schema_ensure(&fixture.connection, "state", "metadata") == NULL);
+    CHECK(schema_ensure(&fixture.connection, &schema_state, "state", "metadata") == NULL);
     CHECK(get(&fixture, "a") == NULL);
     struct saves saves;
     saves_init(&saves, true);

@@ -72,8 +72,8 @@ TEST(opening_again_changes_nothing_and_a_second_table_is_made)
     struct fixture fixture;
     fixture_init(&fixture);
     CHECK(put(&fixture, "k", "1", NULL) == NULL);
-    CHECK(schema_ensure(&fixture.connection, "state", "metadata") == NULL);
-    CHECK(schema_ensure(&fixture.connection, "other", "metadata") == NULL);
+    CHECK(schema_ensure(&fixture.connection, &schema_state, "state", "metadata") == NULL);
+    CHECK(schema_ensure(&fixture.connection, &schema_state, "other", "metadata") == NULL);
     CHECK_TEXT(&fixture, "SELECT count(*) FROM other", "0");
     CHECK_TEXT(&fixture, "SELECT count(*) FROM state", "1");
     fixture_fini(&fixture);
@@ -84,7 +84,7 @@ TEST(an_unreadable_migration_level_is_refused)
     struct fixture fixture;
     fixture_init(&fixture);
     sqlite3_exec(fixture.connection.db, "UPDATE metadata SET value = 'x'", NULL, NULL, NULL);
-    struct failure *failure = schema_ensure(&fixture.connection, "state", "metadata");
+    struct failure *failure = schema_ensure(&fixture.connection, &schema_state, "state", "metadata");
     REQUIRE(failure != NULL);
     CHECK_EQ_STR(failure->message, "failed to perform migrations: invalid migration level found "
                                    "in metadata table: x");
