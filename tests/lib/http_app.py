@@ -97,7 +97,8 @@ class App:
         _live.append(self)
 
     def start(self):
-        self.listening = socket.create_server((self.host, self.port), backlog=512)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self.listening = socket.create_server((self.host, self.port), family=family, backlog=512)
         threading.Thread(target=self.accept, args=(self.listening,), daemon=True).start()
         return self
 
