@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "config/env.h"
+#include "config/flags.h"
 #include "config/text_list.h"
 
 enum sandbox_mode { SANDBOX_BEST_EFFORT, SANDBOX_REQUIRE, SANDBOX_OFF };
@@ -32,21 +33,9 @@ enum flag {
 /* All memory belongs to the arena given to cli_parse(). Slices are NUL-terminated. */
 struct options {
     /* As typed, or the default: one member for each row of flags.def. */
-#define FLAG_FIELD_BOOL(field) bool field;
-#define FLAG_FIELD_INT(field) int64_t field;
-#define FLAG_FIELD_UINT(field) uint64_t field;
-#define FLAG_FIELD_DURATION(field) int64_t field;
-#define FLAG_FIELD_TEXT(field) struct slice field;
-#define FLAG_FIELD_TEXTS(field) struct text_list field;
 #define FLAG(field, name, type, default_text, status, what) FLAG_FIELD_##type(field)
 #include "config/flags.def"
 #undef FLAG
-#undef FLAG_FIELD_BOOL
-#undef FLAG_FIELD_INT
-#undef FLAG_FIELD_UINT
-#undef FLAG_FIELD_DURATION
-#undef FLAG_FIELD_TEXT
-#undef FLAG_FIELD_TEXTS
     bool given[FLAG_COUNT]; /* the flag stood on the command line */
 
     /* Worked out of the above. */
