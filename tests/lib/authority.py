@@ -110,7 +110,7 @@ class Identity:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_REQUIRED if asks else ssl.CERT_NONE
         made.load_verify_locations(cadata=self.anchors)
-        if shows:
+        if shows:  # without a chain there is nothing to show
             self.use(made)
         return made
 
