@@ -20,6 +20,7 @@
 #include "export/collectors.h"
 #include "telemetry/exposition.h"
 
+struct identity;
 struct request;
 
 /* The application behind this sidecar, as metadata shows it. */
@@ -64,6 +65,7 @@ struct kernel_worker {
     struct app_channel app;        /* of no use without app.app */
     struct settings *settings;     /* counted; exchanged by settings_publish() */
     struct exporter_set exporters; /* to the collectors of the settings */
+    struct identity *identity;     /* peer/identity.h; counted; NULL: mTLS is off */
 };
 
 static inline struct kernel_worker *

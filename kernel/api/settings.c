@@ -14,6 +14,7 @@ settings_new(void)
         abort();
     atomic_init(&settings->refs, 1);
     arena_init(&settings->arena);
+    settings->trust_domain = SLICE("public");
     return settings;
 }
 

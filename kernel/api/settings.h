@@ -27,6 +27,7 @@ struct settings {
     struct secret_scopes secret_scopes; /* what the application may read */
     const struct access_policy *access; /* of calls to the application; NULL: all are allowed */
     struct text_list enabled_features;
+    struct slice trust_domain; /* of this application, as the Configuration has it */
     struct api_log_settings api_log;
 
     const struct tracer *tracer;   /* NULL: trace contexts are handed on, there are no spans */

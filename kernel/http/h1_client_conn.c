@@ -159,7 +159,7 @@ h1_client_dial(struct task *t, struct h1_client *client, struct h1_client_call *
     if (client->config.tls != NULL) {
         err = ERR_PEER_UNREACHABLE;
         call->is_shaking_hands = true;
-        if (tls_start(&conn->stream, client->config.tls, task_diag(t)))
+        if (tls_start(&conn->stream, client->config.tls, client->config.peer_id, task_diag(t)))
             err = shake_hands(t, conn); /* suspends */
     }
     if (err != OK)

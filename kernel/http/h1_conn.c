@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/h1_conn.h"
+#include "http/tls.h"
 
 enum {
     OUT_BUSY_BYTES = 64 * 1024, /* unread answers beyond which the next request waits */
@@ -67,6 +68,8 @@ deadline_ms(const struct h1_conn *conn)
             return conn->since_ms + config->write_stall_ms;
         if (conn->server->is_draining)
             return conn->since_ms + LIMIT_http_drain_idle_ms;
+        if (conn->stream.filter != NULL && !tls_is_established(&conn->stream))
+            return conn->since_ms + config->head_ms;
         return conn->since_ms + config->idle_ms;
     case H1_HEAD:
         if (conn->server->is_draining && config->head_ms > LIMIT_http_drain_silence_ms)
@@ -136,6 +139,21 @@ h1_conn_in_bytes_max(const struct h1_server *server)
     return (most + LIMIT_http_read_bytes) * 2;
 }
 
+/* A context that is no good has been found out when it was made: the connection just ends. */
+static bool
+start_tls(struct h1_conn *conn)
+{
+    struct arena scratch;
+    struct diag diag;
+    arena_init(&scratch);
+    diag_init(&diag, &scratch);
+    bool is_good = tls_start(&conn->stream, conn->server->config.tls, SLICE_EMPTY, &diag);
+    if (!is_good)
+        log_error("remora.http", "a connection is refused: " SLICE_FMT, SLICE_ARG(diag.message));
+    arena_fini(&scratch);
+    return is_good;
+}
+
 void
 h1_conn_open(struct h1_server *server, int fd)
 {
@@ -150,7 +168,10 @@ h1_conn_open(struct h1_server *server, int fd)
     server->conn_count++;
     stream_open(&conn->stream, server->worker, fd, &events, LIMIT_http_output_bytes);
     conn->since_ms = clock_now_ms();
-    arm(conn);
+    if (server->config.tls == NULL || start_tls(conn))
+        arm(conn);
+    else
+        h1_conn_gone(conn);
 }
 
 static void
@@ -342,6 +363,9 @@ on_readable(struct stream *stream)
         on_end(conn);
         break;
     case STREAM_ERROR:
+        if (tls_error(stream).len > 0)
+            log_debug("remora.http", "connection %d: " SLICE_FMT, stream->fd,
+                      SLICE_ARG(tls_error(stream)));
         h1_conn_gone(conn);
         break;
     }
@@ -394,6 +418,7 @@ exchange_new(struct h1_conn *conn, struct task *t, struct slice bytes)
         .header_count = head->header_count,
         .content_length = head->content_length,
         .is_local = conn->server->is_local,
+        .peer_id = arena_dup(arena, tls_peer_id(&conn->stream)),
     };
     e->conn = conn;
     e->expects_continue = head->expects_continue;

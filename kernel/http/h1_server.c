@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "http/h1_conn.h"
+#include "http/tls.h"
 
 struct h1_config
 h1_config_default(void)
@@ -64,6 +65,7 @@ h1_server_new(struct worker *worker, int listen_fd, const struct h1_config *conf
     server->handler = handler;
     server->arg = arg;
     server->is_local = is_unix(listen_fd);
+    server->config.tls = tls_context_ref(config->tls);
     list_init(&server->conns);
     buf_init(&server->scratch, LIMIT_http_read_bytes);
     if (config->has_h2c) {
@@ -72,6 +74,14 @@ h1_server_new(struct worker *worker, int listen_fd, const struct h1_config *conf
     }
     listener_open(&server->listener, worker, listen_fd, on_accept);
     return server;
+}
+
+void
+h1_server_set_tls(struct h1_server *server, struct tls_context *context)
+{
+    struct tls_context *old = server->config.tls;
+    server->config.tls = tls_context_ref(context);
+    tls_context_unref(old);
 }
 
 void
@@ -100,6 +110,7 @@ on_free(struct mail *mail)
     void (*on_closed)(void *arg) = server->on_closed;
     void *arg = server->on_closed_arg;
     buf_fini(&server->scratch);
+    tls_context_unref(server->config.tls);
     free(server);
     if (on_closed != NULL)
         on_closed(arg);

@@ -10,15 +10,18 @@
 #include "async/listener.h"
 #include "http/http.h"
 
+struct tls_context;
+
 struct h1_config {
     size_t head_bytes_max;  /* beyond it and LIMIT_http_head_slack_bytes: 431 */
     uint64_t idle_ms;       /* between requests */
     uint64_t head_ms;       /* first byte to end of head */
     uint64_t body_stall_ms; /* no body byte while the handler wants one */
     uint64_t write_stall_ms;
-    size_t connections_max; /* of one server; the next is closed at once */
-    bool has_h2c;           /* HTTP/2 too: by prior knowledge and by Upgrade */
-    bool has_keepalive;     /* with the rules for pings that gRPC servers have */
+    size_t connections_max;  /* of one server; the next is closed at once */
+    bool has_h2c;            /* HTTP/2 too: by prior knowledge and by Upgrade */
+    bool has_keepalive;      /* with the rules for pings that gRPC servers have */
+    struct tls_context *tls; /* tls.h; referenced; NULL: plain text */
 };
 
 /* Values of limits.def. */
@@ -33,6 +36,8 @@ struct h1_server *h1_server_new(struct worker *worker, int listen_fd,
 /* Stops accepting; connections with a request answer it with `Connection: close`. Idle ones close
  * after LIMIT_http_drain_idle_ms: a request may be on its way, and is answered likewise. */
 void h1_server_drain(struct h1_server *server);
+/* Connections accepted from now on use it, those there are go on as they began. */
+void h1_server_set_tls(struct h1_server *server, struct tls_context *context);
 /* Connections still open. */
 size_t h1_server_connections(const struct h1_server *server);
 /* Closes everything at once: tasks are cancelled and see client_gone. Freed when the last is done;

@@ -160,7 +160,8 @@ h2_client_conn_open(struct h2_client_conn *conn, int fd)
     conn->received_ms = clock_now_ms();
     arena_init(&scratch);
     diag_init(&diag, &scratch);
-    if (client->config.tls != NULL && !tls_start(&conn->stream, client->config.tls, &diag)) {
+    if (client->config.tls != NULL &&
+        !tls_start(&conn->stream, client->config.tls, client->config.peer_id, &diag)) {
         h2_client_conn_gone(conn, diag.message);
     } else {
         touch(conn);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "http/h1_head.h"
 #include "http/h2_conn.h"
+#include "http/tls.h"
 
 enum {
     FRAME_ROOM_BYTES = 80 * 1024, /* one more frame, or a head with its CONTINUATIONs */
@@ -65,6 +66,7 @@ conn_free(struct h2_conn *conn)
 {
     struct h2_server *server = conn->server;
     list_remove(&conn->link);
+    free((void *)(uintptr_t)conn->peer_id.data); /* ours: see h2_server_adopt() */
     free(conn);
     h2_server_lost_conn(server);
 }
@@ -316,6 +318,9 @@ h2_server_adopt(struct h2_server *server, struct stream *stream, bool is_local, 
                 const struct h1_head *head)
 {
     struct h2_conn *conn = conn_new(server, is_local);
+    struct slice peer_id = tls_peer_id(stream);
+    if (peer_id.len > 0)
+        conn->peer_id = slice_of(slice_copy(peer_id), peer_id.len);
     if (head != NULL && !upgrade(conn, head)) {
         nghttp2_session_del(conn->session);
         conn_free(conn);

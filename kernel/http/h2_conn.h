@@ -98,10 +98,11 @@ struct h2_conn {
     uint64_t turn;           /* of its calls to others */
     bool has_begun;          /* the preface has come */
     bool is_local;
-    bool is_draining; /* the client has been told to open no more streams */
-    bool is_closing;  /* goes when its output has gone */
-    bool has_left;    /* the client has said that it opens no more streams */
-    bool is_small;    /* has given back what an idle connection does not need */
+    struct slice peer_id; /* owned: streams outlive the socket */
+    bool is_draining;     /* the client has been told to open no more streams */
+    bool is_closing;      /* goes when its output has gone */
+    bool has_left;        /* the client has said that it opens no more streams */
+    bool is_small;        /* has given back what an idle connection does not need */
     struct h2_memory memory;
 };
 

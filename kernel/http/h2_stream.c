@@ -100,6 +100,7 @@ exchange_new(struct h2_stream *s, struct task *t, const struct h2_head *head)
         .server_arg = s->conn->server->arg,
         .version_major = 2,
         .is_local = s->conn->is_local,
+        .peer_id = s->conn->peer_id,
         .turn = &s->conn->turn,
     };
     if (!h2_head_fill(head, task_arena(t), &e->base))

@@ -68,6 +68,7 @@ struct http_exchange {
     size_t header_count;
     int64_t content_length; /* 0 without a body, HTTP_LENGTH_UNKNOWN when chunked */
     bool is_local;          /* came over a Unix socket */
+    struct slice peer_id;   /* SPIFFE id that the client has proved; empty: none */
     uint64_t *turn;         /* of the client's connection: see struct client_head; may be NULL */
     bool body_may_pause;    /* set by a handler: the body may pause as long as the client likes */
     bool is_passed_on; /* set by a handler: neither date nor length are added to the answer, and

@@ -14,26 +14,35 @@
 #include <sys/socket.h>
 
 #include "base/limits.h"
+#include "http/spiffe.h"
+
+enum { READ_BUFFER_BYTES = 64 * 1024 };
 
 /* Shared by all threads; what is not said otherwise is constant. */
 struct tls_context {
     atomic_uint refs;
     bool is_server;
     bool verifies;
+    bool verifies_spiffe;
     char *ca, *cert, *key; /* NULL: none; owned, key is wiped */
     char *server_name;
     unsigned char alpn[16]; /* in wire form: length, name */
     unsigned alpn_len;
-    pthread_mutex_t lock; /* of what follows */
-    SSL_CTX *made;        /* at first use */
+    pthread_mutex_t lock;     /* of what follows */
+    SSL_CTX *made;            /* at first use */
+    STACK_OF(X509) * anchors; /* with it, of verifies_spiffe; constant from then on */
 };
 
 /* One connection. */
 struct tls {
     SSL *ssl;
     struct tls_context *context;
-    bool is_over;  /* an error: OpenSSL must not be called again */
-    bool is_ended; /* the peer has said so */
+    bool is_over;             /* an error: OpenSSL must not be called again */
+    bool is_ended;            /* the peer has said so */
+    bool has_more;            /* the last read has left something, news of the end included */
+    char *peer_id;            /* that it has proved; NULL: none */
+    struct slice expected_id; /* owned; empty: any */
+    char refusal[LIMIT_tls_error_bytes]; /* why its certificate was refused, by our own rules */
     char error[LIMIT_tls_error_bytes];
 };
 
@@ -54,6 +63,7 @@ tls_context_new(const struct tls_config *config)
     atomic_init(&context->refs, 1);
     context->is_server = config->is_server;
     context->verifies = config->verifies;
+    context->verifies_spiffe = config->verifies_spiffe;
     context->ca = keep(config->ca);
     context->cert = keep(config->cert);
     context->key = keep(config->key);
@@ -83,6 +93,7 @@ tls_context_unref(struct tls_context *context)
     if (context == NULL || atomic_fetch_sub_explicit(&context->refs, 1, memory_order_acq_rel) > 1)
         return;
     SSL_CTX_free(context->made);
+    sk_X509_pop_free(context->anchors, X509_free);
     free(context->ca);
     free(context->cert);
     if (context->key != NULL)
@@ -164,6 +175,66 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsig
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* OpenSSL asks in place of its own judgement; see spiffe.h for what it lacks. */
+static int
+on_verify(X509_STORE_CTX *store, void *arg)
+{
+    const struct tls_context *context = arg;
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls *tls = SSL_get_app_data(ssl);
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    char *id = NULL;
+    int code = spiffe_verify(leaf, X509_STORE_CTX_get0_untrusted(store), context->anchors,
+                             context->is_server ? SPIFFE_CLIENT : SPIFFE_SERVER, 0);
+    const char *why = code == X509_V_OK ? spiffe_of_certificate(leaf, &id) : NULL;
+    if (why != NULL)
+        (void)snprintf(tls->refusal, sizeof tls->refusal,
+                       "tls: failed to verify certificate: x509: %s", why);
+    else if (id != NULL && tls->expected_id.len > 0 && !slice_eq(slice_str(id), tls->expected_id))
+        (void)snprintf(tls->refusal, sizeof tls->refusal,
+                       "tls: failed to verify certificate: unexpected ID \"%s\"", id);
+    if (tls->refusal[0] != '\0')
+        code = X509_V_ERR_APPLICATION_VERIFICATION;
+    X509_STORE_CTX_set_error(store, code);
+    if (code != X509_V_OK) {
+        free(id);
+        return 0;
+    }
+    free(tls->peer_id);
+    tls->peer_id = id;
+    return 1;
+}
+
+/* NULL, or why not. */
+static const char *
+set_up_trust(struct tls_context *context, SSL_CTX *made)
+{
+    int mode = context->is_server ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                                  : SSL_VERIFY_PEER;
+    bool verifies = context->verifies || context->verifies_spiffe;
+    SSL_CTX_set_verify(made, verifies ? mode : SSL_VERIFY_NONE, NULL);
+    if (context->verifies_spiffe) {
+        context->anchors = context->ca == NULL ? NULL : spiffe_read_pem(slice_str(context->ca));
+        SSL_CTX_set_cert_verify_callback(made, on_verify, context);
+        return context->anchors != NULL ? NULL : "tls: the trust anchors cannot be read";
+    }
+    if (context->ca != NULL && !add_authorities(made, context->ca))
+        return "tls: no certificate is to be read in the trusted authorities";
+    if (context->ca == NULL && context->verifies)
+        (void)SSL_CTX_set_default_verify_paths(made); /* without any, nobody is trusted */
+    return NULL;
+}
+
+/* Nobody resumes a session of ours: a certificate is looked at in every handshake. */
+static void
+set_up_sessions(SSL_CTX *made)
+{
+    (void)SSL_CTX_set_options(made,
+                              SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    (void)SSL_CTX_set_num_tickets(made, 0); /* of a server that speaks TLS 1.3 */
+    (void)SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_OFF);
+}
+
 static const char *
 set_up(struct tls_context *context, SSL_CTX *made)
 {
@@ -171,13 +242,13 @@ set_up(struct tls_context *context, SSL_CTX *made)
     (void)SSL_CTX_set_mode(made, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                      SSL_MODE_RELEASE_BUFFERS);
-    int mode = context->is_server ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                                  : SSL_VERIFY_PEER;
-    SSL_CTX_set_verify(made, context->verifies ? mode : SSL_VERIFY_NONE, NULL);
-    if (context->ca != NULL && !add_authorities(made, context->ca))
-        return "tls: no certificate is to be read in the trusted authorities";
-    if (context->ca == NULL && context->verifies)
-        (void)SSL_CTX_set_default_verify_paths(made); /* without any, nobody is trusted */
+    set_up_sessions(made);
+    /* One read(2) for a record instead of two, or for several. */
+    SSL_CTX_set_read_ahead(made, 1);
+    SSL_CTX_set_default_read_buffer_len(made, READ_BUFFER_BYTES);
+    const char *why = set_up_trust(context, made);
+    if (why != NULL)
+        return why;
     if (context->cert != NULL && !use_chain(made, context->cert))
         return "tls: failed to read the certificate";
     if (context->key != NULL && !use_key(made, context->key))
@@ -198,9 +269,11 @@ made_of(struct tls_context *context, const char **ret_why)
     if (context->made == NULL) {
         SSL_CTX *made = SSL_CTX_new(context->is_server ? TLS_server_method() : TLS_client_method());
         *ret_why = made == NULL ? "tls: out of memory" : set_up(context, made);
-        if (*ret_why != NULL)
+        if (*ret_why != NULL) {
             SSL_CTX_free(made);
-        else
+            sk_X509_pop_free(context->anchors, X509_free);
+            context->anchors = NULL;
+        } else
             context->made = made;
     }
     SSL_CTX *made = context->made;
@@ -276,6 +349,38 @@ put_error(struct tls *tls, const char *words)
     (void)snprintf(tls->error, sizeof tls->error, "%s", words); /* may be cut */
 }
 
+/* What the peer has complained of, in the reference's words; NULL: it was no complaint. */
+static const char *
+alert_words(int reason)
+{
+    switch (reason - SSL_AD_REASON_OFFSET) {
+    case SSL_AD_HANDSHAKE_FAILURE:
+        return "handshake failure";
+    case SSL_AD_BAD_CERTIFICATE:
+        return "bad certificate";
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+        return "unsupported certificate";
+    case SSL_AD_CERTIFICATE_EXPIRED:
+        return "expired certificate";
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+        return "unknown certificate";
+    case SSL_AD_UNKNOWN_CA:
+        return "unknown certificate authority";
+    case SSL_AD_ACCESS_DENIED:
+        return "access denied";
+    case SSL_AD_DECRYPT_ERROR:
+        return "error decrypting message";
+    case SSL_AD_PROTOCOL_VERSION:
+        return "protocol version not supported";
+    case TLS13_AD_CERTIFICATE_REQUIRED:
+        return "certificate required";
+    case SSL_AD_NO_APPLICATION_PROTOCOL:
+        return "no application protocol";
+    default:
+        return NULL;
+    }
+}
+
 /* The words of the reference where users know them. */
 static void
 explain(struct tls *tls)
@@ -283,20 +388,29 @@ explain(struct tls *tls)
     unsigned long code = ERR_peek_error();
     long verified = SSL_get_verify_result(tls->ssl);
     int reason = ERR_GET_REASON(code);
-    if (code == 0) {
+    if (tls->refusal[0] != '\0') {
+        put_error(tls, tls->refusal);
+    } else if (code == 0) {
         put_error(tls, "EOF");
     } else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
+        bool is_outside = verified == X509_V_ERR_CERT_HAS_EXPIRED ||
+                          verified == X509_V_ERR_CERT_NOT_YET_VALID;
         bool is_unknown = verified == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
                           verified == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
                           verified == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
                           verified == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
         (void)snprintf(tls->error, sizeof tls->error, "tls: failed to verify certificate: x509: %s",
-                       is_unknown ? "certificate signed by unknown authority"
-                                  : X509_verify_cert_error_string(verified));
+                       is_unknown   ? "certificate signed by unknown authority"
+                       : is_outside ? "certificate has expired or is not yet valid"
+                                    : X509_verify_cert_error_string(verified));
     } else if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST) {
         put_error(tls, "tls: first record does not look like a TLS handshake");
     } else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         put_error(tls, "unexpected EOF");
+    } else if (alert_words(reason) != NULL) {
+        (void)snprintf(tls->error, sizeof tls->error, "remote error: tls: %s", alert_words(reason));
+    } else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+        put_error(tls, "tls: client didn't provide a certificate");
     } else {
         const char *words = ERR_reason_error_string(code);
         (void)snprintf(tls->error, sizeof tls->error, "tls: %s", words == NULL ? "failed" : words);
@@ -341,25 +455,47 @@ take_failure(struct stream *stream, int result)
     }
 }
 
+/* As many records as have come and fit. */
 static enum stream_got
 filter_read(struct stream *stream, char *at, size_t bytes, size_t *ret_len)
 {
     struct tls *tls = tls_of(stream);
+    size_t len = 0, piece = 0;
+    int got = 1;
     if (tls->is_over)
         return STREAM_ERROR;
     bool was_agreed = SSL_is_init_finished(tls->ssl);
-    ERR_clear_error();
-    errno = 0;
-    int got = SSL_read_ex(tls->ssl, at, bytes, ret_len);
-    if (got != 1)
-        take_failure(stream, got);
+    do {
+        ERR_clear_error();
+        errno = 0;
+        got = SSL_read_ex(tls->ssl, at + len, bytes - len, &piece);
+        if (got == 1)
+            len += piece;
+        else
+            take_failure(stream, got);
+    } while (got == 1 && len < bytes && SSL_has_pending(tls->ssl) == 1);
     if (!was_agreed && SSL_is_init_finished(tls->ssl))
         stream_flush_later(stream); /* what the owner has written has waited for this */
-    if (got == 1)
+    tls->has_more = len > 0 &&
+                    (tls->is_over || tls->is_ended || (got == 1 && SSL_has_pending(tls->ssl) == 1));
+    *ret_len = len;
+    if (len > 0)
         return STREAM_BYTES;
     if (tls->is_over)
         return STREAM_ERROR;
     return tls->is_ended ? STREAM_END : STREAM_NOTHING;
+}
+
+/* A handshake or an output has read ahead what the socket will not be readable for. */
+static void
+read_soon_if_more(struct stream *stream)
+{
+    struct tls *tls = tls_of(stream);
+    if (!tls->is_over && SSL_has_pending(tls->ssl) != 1)
+        return;
+    tls->has_more = true;
+    if (stream->is_reading)
+        timer_set(&stream->worker->timers, &stream->again, stream->worker->now_ms);
 }
 
 static ssize_t
@@ -374,17 +510,18 @@ filter_send(struct stream *stream, const void *bytes, size_t len)
     ERR_clear_error();
     errno = 0;
     int done = SSL_write_ex(tls->ssl, bytes, len, &sent);
-    if (done == 1)
-        return (ssize_t)sent;
-    take_failure(stream, done);
-    return -1;
+    if (done != 1)
+        take_failure(stream, done);
+    int error = errno;
+    read_soon_if_more(stream);
+    errno = error;
+    return done == 1 ? (ssize_t)sent : -1;
 }
 
 static bool
 filter_has_more(const struct stream *stream)
 {
-    const struct tls *tls = tls_of(stream);
-    return !tls->is_over && SSL_pending(tls->ssl) > 0;
+    return tls_of(stream)->has_more;
 }
 
 static void
@@ -404,6 +541,8 @@ filter_close(struct stream *stream)
         filter_shutdown(stream);
     SSL_free(tls->ssl);
     tls_context_unref(tls->context);
+    free(tls->peer_id);
+    free((void *)(uintptr_t)tls->expected_id.data); /* ours */
     free(tls);
     stream->filter_state = NULL;
 }
@@ -430,7 +569,8 @@ expect_name(SSL *ssl, const struct tls_context *context)
 }
 
 bool
-tls_start(struct stream *stream, struct tls_context *context, struct diag *diag)
+tls_start(struct stream *stream, struct tls_context *context, struct slice peer_id,
+          struct diag *diag)
 {
     const char *why = NULL;
     SSL_CTX *made = made_of(context, &why);
@@ -446,6 +586,8 @@ tls_start(struct stream *stream, struct tls_context *context, struct diag *diag)
         abort();
     tls->ssl = ssl;
     tls->context = tls_context_ref(context);
+    tls->expected_id = slice_of(slice_copy(peer_id), peer_id.len);
+    SSL_set_app_data(ssl, tls);
     BIO *bio = bio_of(stream->fd);
     SSL_set_bio(ssl, bio, bio);
     stream_set_filter(stream, &tls_filter, tls);
@@ -457,6 +599,7 @@ tls_start(struct stream *stream, struct tls_context *context, struct diag *diag)
     int done = SSL_do_handshake(ssl);
     if (done != 1)
         take_failure(stream, done); /* seen by the owner when it reads */
+    read_soon_if_more(stream);
     return true;
 }
 
@@ -470,6 +613,13 @@ bool
 tls_is_established(const struct stream *stream)
 {
     return stream->filter == &tls_filter && SSL_is_init_finished(tls_of(stream)->ssl);
+}
+
+struct slice
+tls_peer_id(const struct stream *stream)
+{
+    const char *id = tls_is_established(stream) ? tls_of(stream)->peer_id : NULL;
+    return id == NULL ? SLICE_EMPTY : slice_str(id);
 }
 
 struct slice

@@ -19,6 +19,7 @@ struct tls_context;
 struct tls_config {
     bool is_server;
     bool verifies;            /* the peer's certificate, against `ca` or the system's store */
+    bool verifies_spiffe;     /* instead: by rules of SPIFFE, against `ca`; names do not count */
     struct slice ca;          /* trusted authorities */
     struct slice cert;        /* our chain, leaf first */
     struct slice key;         /* of the leaf; secret */
@@ -32,12 +33,18 @@ struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 
 /* Puts TLS on a connected stream before anything was read or written. The handshake goes on by
- * itself; the owner may write at once. False with words: the context is no good. */
-bool tls_start(struct stream *stream, struct tls_context *context, struct diag *diag) WARN_UNUSED;
+ * itself; the owner may write at once. `peer_id` is what the peer must prove where verifies_spiffe
+ * is set (copied); empty: any id of a trusted authority. False with words: the context is no good.
+ */
+bool tls_start(struct stream *stream, struct tls_context *context, struct slice peer_id,
+               struct diag *diag) WARN_UNUSED;
 /* After on_broken or STREAM_ERROR: why, for people; empty if TLS was not the reason. */
 struct slice tls_error(const struct stream *stream);
 /* The peer has proved itself and everything is agreed on. */
 bool tls_is_established(const struct stream *stream);
+/* The SPIFFE id that the peer has proved; empty before, and where verifies_spiffe is not set. Lives
+ * as long as the stream's TLS. */
+struct slice tls_peer_id(const struct stream *stream);
 /* The protocol agreed on; empty before, and if there is none. */
 struct slice tls_alpn(const struct stream *stream);
 

@@ -72,6 +72,7 @@ struct end {
     bool is_ended;
     bool is_failed;
     bool reads_little; /* a few bytes at a time */
+    struct slice peer_id;
 };
 
 static struct end *
@@ -122,7 +123,7 @@ open_end(struct bed *bed, struct end *end, int fd, struct tls_context *context)
     buf_init(&end->in, MOST);
     stream_open(&end->stream, &bed->worker, fd, &events, MOST);
     if (context != NULL)
-        REQUIRE(tls_start(&end->stream, context, &diag));
+        REQUIRE(tls_start(&end->stream, context, end->peer_id, &diag));
 }
 
 /* NULL for plain text on that side. */
@@ -364,7 +365,7 @@ TEST(a_context_that_is_no_good_says_why)
         diag_init(&diag, &arena);
         REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
         stream_open(&stream, &worker, fds[0], &events, 1024);
-        CHECK(!tls_start(&stream, context, &diag));
+        CHECK(!tls_start(&stream, context, SLICE_EMPTY, &diag));
         CHECK(slice_find(diag.message, slice_str(rows[i].what)) >= 0);
         stream_close(&stream);
         (void)close(fds[1]);
