@@ -39,6 +39,12 @@ enum {
 
     CLEANUP_BATCH_ROWS = 500,
 
+    /* Name resolution: instances of one application, as the sidecar takes them. */
+    HOSTS_MAX = 256,
+    ADDRESS_BYTES_MAX = 272,
+    APP_ID_BYTES_MAX = 1024,
+    UPDATE_INTERVAL_MAX_MS = 24 * 3600 * 1000,
+
     /* Page caches, in KiB. A connection grows to its share only when it is used. */
     WRITER_CACHE_KIB = 1024,
     READER_CACHE_KIB = 512,

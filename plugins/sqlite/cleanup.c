@@ -27,7 +27,7 @@ run_begin(struct job *job, struct connection *connection)
 {
     struct cleanup *cleanup = (struct cleanup *)job;
     const struct store_config *config = &cleanup->store->config;
-    job->failure = scan_begin_cleanup(connection, config->metadata_table,
+    job->failure = scan_begin_cleanup(connection, config->metadata_table, "last-cleanup",
                                       config->cleanup_interval_ms, &cleanup->is_due);
 }
 

@@ -24,7 +24,9 @@ enum {
 /* The row is there for readers. */
 #define VISIBLE "(expiration_time IS NULL OR expiration_time > ?6)"
 
-/* Parameters: 1 key, 2 value, 3 is_binary, 4 etag, 5 expiration, 6 now, 7 the etag asked for. */
+/* Parameters of state: 1 key, 2 value, 3 is_binary, 4 etag, 5 expiration, 6 now, 7 the etag asked
+ * for. Of hosts: 1 registration, 2 address, 3 application, 4 now (fresh since, when finding), 5
+ * silent since. The reference leaves the namespace empty. */
 static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_GET] = "SELECT value, is_binary, etag, expiration_time FROM %s"
                       " WHERE key = ?1 AND " VISIBLE,
@@ -42,6 +44,21 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
                               " WHERE key = ?1 AND etag = ?7 AND " VISIBLE,
     [STATEMENT_DELETE] = "DELETE FROM %s WHERE key = ?1",
     [STATEMENT_DELETE_IF_ETAG] = "DELETE FROM %s WHERE key = ?1 AND etag = ?7",
+    [STATEMENT_HOST_REGISTER] =
+        "REPLACE INTO %s (registration_id, address, app_id, namespace, last_update)"
+        " VALUES (?1, ?2, ?3, '', ?4)",
+    [STATEMENT_HOST_RENEW] = "UPDATE %s SET last_update = ?4"
+                             " WHERE registration_id = ?1 AND address = ?2",
+    [STATEMENT_HOST_RESTORE] =
+        "INSERT INTO %s (registration_id, address, app_id, namespace, last_update)"
+        " VALUES (?1, ?2, ?3, '', ?4)"
+        " ON CONFLICT (address) DO UPDATE SET registration_id = ?1, app_id = ?3, namespace = '',"
+        " last_update = ?4 WHERE last_update <= ?5",
+    [STATEMENT_HOST_REMOVE] = "DELETE FROM %s WHERE registration_id = ?1 AND address = ?2",
+    [STATEMENT_HOSTS_FIND] = "SELECT address, last_update FROM %s"
+                             " WHERE app_id = ?3 AND last_update > ?5"
+                             " ORDER BY last_update > ?4 DESC, address",
+    [STATEMENT_HOSTS_CLEAN] = "DELETE FROM %s WHERE last_update <= ?5",
 };
 
 static const char *const transaction_sql[TRANSACTION_STATEMENT_COUNT] = {

@@ -23,6 +23,12 @@ enum statement {
     STATEMENT_SET_IF_ETAG,
     STATEMENT_DELETE,
     STATEMENT_DELETE_IF_ETAG,
+    STATEMENT_HOST_REGISTER,
+    STATEMENT_HOST_RENEW,
+    STATEMENT_HOST_RESTORE,
+    STATEMENT_HOST_REMOVE,
+    STATEMENT_HOSTS_FIND,
+    STATEMENT_HOSTS_CLEAN,
     STATEMENT_COUNT,
 };
 
@@ -36,7 +42,7 @@ enum transaction_statement {
     TRANSACTION_STATEMENT_COUNT,
 };
 
-/* The statements on one state table, each prepared when first used. */
+/* The statements on one table, of state or of hosts, each prepared when first used. */
 struct table {
     struct table *next;
     char name[IDENTIFIER_BYTES_MAX + 1];

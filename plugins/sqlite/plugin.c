@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `sqlite` plugin: component type `state.sqlite`.
+ * The `sqlite` plugin: component types `state.sqlite` and `nameresolution.sqlite`.
  *
  * Reading order: state.c turns operations into jobs, worker.c hands them to a database thread,
  * group.c commits many writes at once, row.c is the SQL of one row, scan.c and query.c are reads of
- * many; database.c decides which components share what, store.c is a component's life.
+ * many; database.c decides which components share what, store.c is a component's life. names.c is
+ * the resolver, host.c the SQL of its rows.
  */
 #include <malloc.h>
 
+#include "names.h"
 #include "store.h"
 
 enum { MALLOC_ARENAS = 2 }; /* one for the loop, one for all database threads */
@@ -27,6 +29,15 @@ static const struct remora_component_type types[] = {
         .start = store_start,
         .close = store_close,
         .state = &state_ops,
+    },
+    {
+        .type = "nameresolution.sqlite",
+        .versions = "v1",
+        .init = names_init,
+        .start = names_start,
+        .quiesce = names_quiesce,
+        .close = names_close,
+        .names = &names_ops,
     },
 };
 

@@ -244,14 +244,14 @@ scan_keys(struct connection *connection, const char *table, struct remora_slice 
 /* --- cleanup -----------------------------------------------------------------------------------*/
 
 struct failure *
-scan_begin_cleanup(struct connection *connection, const char *metadata_table, int64_t interval_ms,
-                   bool *ret_is_due)
+scan_begin_cleanup(struct connection *connection, const char *metadata_table, const char *key,
+                   int64_t interval_ms, bool *ret_is_due)
 {
     struct failure *failure = connection_check_file(connection);
     sqlite3_stmt *statement = NULL;
     if (failure == NULL)
         failure = prepare(connection,
-                          "INSERT INTO %s (key, value) VALUES ('last-cleanup', CURRENT_TIMESTAMP)"
+                          "INSERT INTO %s (key, value) VALUES (?2, CURRENT_TIMESTAMP)"
                           " ON CONFLICT (key) DO UPDATE SET value = CURRENT_TIMESTAMP"
                           " WHERE (unixepoch(CURRENT_TIMESTAMP) - unixepoch(value)) * 1000 >= ?1",
                           metadata_table, &statement);
@@ -259,6 +259,7 @@ scan_begin_cleanup(struct connection *connection, const char *metadata_table, in
         return failure;
     /* Whole seconds on both sides: a timer that fires on time must not miss its own turn. */
     sqlite3_bind_int64(statement, 1, interval_ms > 1000 ? interval_ms - 1000 : 0);
+    sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
     int rc = sqlite3_step(statement);
     if (rc == SQLITE_DONE)
         *ret_is_due = sqlite3_changes(connection->db) > 0;

@@ -27,10 +27,10 @@ struct failure *
 scan_keys(struct connection *connection, const char *table, struct remora_slice pattern,
           uint32_t page_size, struct remora_slice token, struct rows *rows);
 
-/* Notes in the metadata table that a cleanup begins. *ret_is_due is false if one began less than an
- * interval ago, in whatever process. */
+/* Notes under `key` in the metadata table that a cleanup begins. *ret_is_due is false if one began
+ * less than an interval ago, in whatever process. */
 struct failure *scan_begin_cleanup(struct connection *connection, const char *metadata_table,
-                                   int64_t interval_ms, bool *ret_is_due);
+                                   const char *key, int64_t interval_ms, bool *ret_is_due);
 
 /* Finds up to CLEANUP_BATCH_ROWS expired rows behind *rowid, which moves on. */
 struct failure *scan_expired(struct connection *connection, const char *table, int64_t *rowid,

@@ -260,6 +260,14 @@ remora_state_reply_failures(remora_call *call, const struct remora_failure *cons
 }
 
 void
+remora_name_reply(remora_call *call, const struct remora_slice *addresses, size_t count,
+                  uint64_t ttl_ms)
+{
+    REQUIRE(count > 0 && count <= REMORA_NAME_ADDRESSES_MAX && ttl_ms > 0);
+    remora_state_reply_keys(call, addresses, count, (struct remora_slice){ NULL, 0 });
+}
+
+void
 remora_log(enum remora_level level, const char *format, ...)
 {
     char line[500];
