@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The yardstick of gRPC and the application behind the proxy in benchmarks: a server in bare C on
- * libnghttp2 and one epoll loop that sends every message back as it came, whatever the method. What
- * the operating system and the library cost is in it, and nothing else.
+ * libnghttp2 and one epoll loop that sends every message back as it came, whatever the method, or
+ * the bytes of a file, a message behind its prefix. What the operating system and the library cost
+ * is in it, and nothing else.
  *
- * grpc_echo PORT
+ * grpc_echo PORT [FILE]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,6 +46,8 @@ struct call {
 };
 
 static int epoll_fd;
+static char fixed[64 * 1024]; /* the answer, if a file was given */
+static size_t fixed_len;
 static struct call *spare;
 static unsigned spare_count;
 
@@ -148,6 +151,11 @@ answer(nghttp2_session *session, int32_t id, struct call *call)
     static const nghttp2_nv nva[] = { NV(":status", "200"),
                                       NV("content-type", "application/grpc") };
     const nghttp2_data_provider provider = { .source.ptr = call, .read_callback = measure };
+    if (fixed_len > 0) {
+        buf_clear(&call->body);
+        if (!buf_append(&call->body, slice_of(fixed, fixed_len)))
+            die("memory");
+    }
     if (nghttp2_submit_response(session, id, nva, 2, &provider) != 0)
         die("response");
 }
@@ -323,12 +331,24 @@ listen_on(uint16_t port)
     return fd;
 }
 
+static void
+read_fixed(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        die(path);
+    fixed_len = fread(fixed, 1, sizeof fixed, file);
+    (void)fclose(file);
+}
+
 int
 main(int argc, char **argv)
 {
     uint64_t port = 0;
-    if (argc != 2 || !slice_to_u64(slice_str(argv[1]), &port) || port > UINT16_MAX)
-        die("usage: grpc_echo PORT");
+    if (argc < 2 || argc > 3 || !slice_to_u64(slice_str(argv[1]), &port) || port > UINT16_MAX)
+        die("usage: grpc_echo PORT [FILE]");
+    if (argc == 3)
+        read_fixed(argv[2]);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_on((uint16_t)port);
     watch(listener, EPOLLIN, NULL, EPOLL_CTL_ADD);

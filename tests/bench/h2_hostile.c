@@ -5,6 +5,7 @@
  * it goes. Frames are made by hand, for libraries refuse to make most of them.
  *
  * h2_hostile --port P --attack NAME [--count N] [--seconds S] [--turns N] [--rate R] [--key K]
+ *            [--path /own.Service/Method --app-id ID]
  *
  * `connections` and `streams` say "ready", answer pings until their input ends, and then tell how
  * many have been kept. Everything else runs for so many seconds or turns, a connection each, as
@@ -46,8 +47,12 @@ enum {
 
 static struct {
     uint64_t port, count, seconds, turns, rate;
-    const char *attack, *key;
-} options = { .count = 1000, .seconds = 1, .turns = UINT64_MAX, .key = "k" };
+    const char *attack, *key, *path, *app_id;
+} options = { .count = 1000,
+              .seconds = 1,
+              .turns = UINT64_MAX,
+              .key = "k",
+              .path = "/dapr.proto.runtime.v1.Dapr/GetState" };
 
 static uint64_t frames, opened, cut, answers;
 
@@ -98,7 +103,7 @@ put_header(struct buf *out, const char *name, const char *value)
     put(out, slice_str(value));
 }
 
-/* The head of a GetState call, all texts shorter than 127 bytes. */
+/* The head of a GetState call, or of one to be proxied; all texts shorter than 127 bytes. */
 static struct slice
 call_head(void)
 {
@@ -107,10 +112,12 @@ call_head(void)
         buf_init(&head, FRAME_BYTES_MAX);
         put_header(&head, ":method", "POST");
         put_header(&head, ":scheme", "http");
-        put_header(&head, ":path", "/dapr.proto.runtime.v1.Dapr/GetState");
+        put_header(&head, ":path", options.path);
         put_header(&head, ":authority", "x");
         put_header(&head, "content-type", "application/grpc");
         put_header(&head, "te", "trailers");
+        if (options.app_id != NULL)
+            put_header(&head, "dapr-app-id", options.app_id);
     }
     return buf_slice(&head);
 }
@@ -288,6 +295,30 @@ zero_window(uint64_t until_ms)
     bool is_open = flood(fd, &out, true);
     while (is_open && clock_now_ms() < until_ms)
         is_open = !is_cut(fd, 50);
+    cut += !is_open;
+    leave(fd, false);
+    buf_fini(&out);
+}
+
+/* Takes back each of its calls as soon as some more are made, and says so each time, as a client
+ * whose users are impatient does. A connection makes so many that no limit of resets is near. */
+static void
+polite(uint64_t until_ms)
+{
+    enum { UNDER_WAY = 16 };
+    struct buf out;
+    int fd = dial();
+    bool is_open = true;
+    buf_init(&out, OUT_BYTES_MAX);
+    put_greeting(&out, SLICE_EMPTY);
+    for (uint32_t i = 0; is_open && i < options.count && clock_now_ms() < until_ms; i++) {
+        put_frame(&out, HEADERS, END_HEADERS, 2 * i + 1, call_head());
+        put_frame(&out, DATA, END_STREAM, 2 * i + 1, call_message());
+        if (i >= UNDER_WAY)
+            put_frame(&out, RST_STREAM, 0, 2 * (i - UNDER_WAY) + 1, slice_of("\0\0\0\x08", 4));
+        is_open = i % UNDER_WAY != 0 || flood(fd, &out, true);
+    }
+    is_open = is_open && flood(fd, &out, true);
     cut += !is_open;
     leave(fd, false);
     buf_fini(&out);
@@ -521,6 +552,8 @@ run(void)
         }
         if (slice_eq(attack, SLICE("zero-window")))
             zero_window(until_ms);
+        else if (slice_eq(attack, SLICE("polite")))
+            polite(until_ms);
         else if (slice_eq(attack, SLICE("vanish")))
             vanish(turn);
         else if (slice_eq(attack, SLICE("truncated")))
@@ -550,6 +583,10 @@ read_options(int argc, char **argv)
             options.attack = argv[i + 1];
         else if (slice_eq(name, SLICE("--key")))
             ok = (options.key = argv[i + 1]) != NULL && value.len < 100;
+        else if (slice_eq(name, SLICE("--path")))
+            ok = (options.path = argv[i + 1]) != NULL && value.len < 100;
+        else if (slice_eq(name, SLICE("--app-id")))
+            ok = (options.app_id = argv[i + 1]) != NULL && value.len < 100;
         else
             ok = false;
         if (!ok) {
