@@ -147,14 +147,6 @@ host_free(struct host *host)
 
 /* --- changes -----------------------------------------------------------------------------------*/
 
-static bool
-same_value(const struct component_value *a, const struct component_value *b)
-{
-    return slice_eq(a->name, b->name) && slice_eq(a->source, b->source) &&
-           slice_eq(a->secret_name, b->secret_name) && slice_eq(a->secret_key, b->secret_key) &&
-           slice_eq(a->env_name, b->env_name);
-}
-
 /* As written: what templates and secrets make of it does not count. */
 static bool
 same_spec(const struct component_spec *a, const struct component_spec *b)
@@ -165,7 +157,7 @@ same_spec(const struct component_spec *a, const struct component_spec *b)
         a->annotation_count != b->annotation_count)
         return false;
     for (size_t i = 0; i < a->value_count; i++)
-        if (!same_value(&a->values[i], &b->values[i]))
+        if (!value_is_same(&a->values[i], &b->values[i]))
             return false;
     for (size_t i = 0; i < a->annotation_count; i++)
         if (!slice_eq(a->annotations[i].name, b->annotations[i].name) ||

@@ -50,46 +50,6 @@ expect_map(struct loader *l, const struct resource *r, const struct node *node, 
     return false;
 }
 
-static bool
-take_secret(struct loader *l, const struct resource *r, const struct node *item,
-            struct component_value *value)
-{
-    const struct node *ref = node_get(item, SLICE("secretKeyRef"));
-    if (!expect_map(l, r, ref, "spec.metadata.secretKeyRef") ||
-        !take_text(l, r, ref, "name", "spec.metadata.secretKeyRef.name", &value->secret_name) ||
-        !take_text(l, r, ref, "key", "spec.metadata.secretKeyRef.key", &value->secret_key))
-        return false;
-    if (value->secret_key.len == 0)
-        value->secret_key = value->secret_name;
-    return true;
-}
-
-static bool
-take_value(struct loader *l, const struct resource *r, const struct node *item,
-           struct component_value *ret_value)
-{
-    struct component_value value = { .value = SLICE_EMPTY };
-    const struct node *content = node_get(item, SLICE("value"));
-    if (item->type != NODE_MAP) {
-        resources_warn(l->scratch, l->resources, r->file, item,
-                       "spec.metadata: expected a map with a name and a value, found %s",
-                       node_what(item));
-        return false;
-    }
-    if (content != NULL && !node_value(l->arena, content, &value.value)) {
-        resources_warn(l->scratch, l->resources, r->file, content,
-                       "spec.metadata: value too large");
-        return false;
-    }
-    if (!take_text(l, r, item, "name", "spec.metadata.name", &value.name) ||
-        !take_text(l, r, item, "envRef", "spec.metadata.envRef", &value.env_name) ||
-        !take_secret(l, r, item, &value))
-        return false;
-    value.source = value.value;
-    *ret_value = value;
-    return true;
-}
-
 /* The last of several values of one name counts; it takes the place of the first. */
 static void
 put_value(struct loader *l, const struct resource *r, struct component_spec *spec, struct map *seen,
@@ -123,9 +83,10 @@ take_values(struct loader *l, const struct resource *r, struct component_spec *s
     struct map seen;
     map_init(&seen);
     bool ok = true;
+    const struct value_reader reader = { l->arena, l->scratch, l->resources, r };
     for (const struct node_item *item = list->items; item != NULL && ok; item = item->next) {
         struct component_value value;
-        ok = take_value(l, r, item->value, &value);
+        ok = value_read(&reader, item->value, "spec.metadata", &value);
         if (ok)
             put_value(l, r, spec, &seen, item->value, value);
     }
@@ -201,23 +162,10 @@ take_component(struct loader *l, const struct resource *r, struct component_spec
     return take_options(l, r, spec) && take_annotations(l, r, spec) && take_values(l, r, spec);
 }
 
-/* The rule of Kubernetes for a name that becomes part of a path, in its words. */
 static bool
 is_valid_name(struct loader *l, const struct resource *r)
 {
-    const char *fault = NULL;
-    if (r->name.len == 0)
-        fault = "must not be empty";
-    else if (slice_eq(r->name, SLICE(".")))
-        fault = "may not be '.'";
-    else if (slice_eq(r->name, SLICE("..")))
-        fault = "may not be '..'";
-    else if (slice_find_byte(r->name, '/') >= 0)
-        fault = "may not contain '/'";
-    else if (slice_find_byte(r->name, '%') >= 0)
-        fault = "may not contain '%'";
-    else if (slice_find_byte(r->name, '\0') >= 0)
-        fault = "may not contain NUL";
+    const char *fault = resource_name_fault(r->name);
     if (fault != NULL)
         resources_warn(l->scratch, l->resources, r->file, r->root,
                        "invalid name \"" SLICE_FMT "\" for \"Component\": %s", SLICE_ARG(r->name),

@@ -18,16 +18,7 @@
 #include "config/env.h"
 #include "config/resource.h"
 #include "config/text_list.h"
-
-/* One item of spec.metadata. Slices are NUL-terminated behind their end. */
-struct component_value {
-    struct slice name;
-    struct slice value;
-    struct slice source;      /* the value as it was written: component_resolve() leaves it alone */
-    struct slice secret_name; /* secretKeyRef.name; empty: the value counts */
-    struct slice secret_key;  /* secretKeyRef.key, or the name if that is missing */
-    struct slice env_name;    /* envRef */
-};
+#include "config/value.h"
 
 struct component_annotation {
     struct slice name;

@@ -27,46 +27,16 @@ make_uuid(char ret_text[UUID_CHARS + 1])
     }
 }
 
-static struct slice
-to_upper(struct arena *arena, struct slice text)
-{
-    char *copy = arena_str(arena, text);
-    for (size_t i = 0; i < text.len; i++)
-        if (copy[i] >= 'a' && copy[i] <= 'z')
-            copy[i] = (char)(copy[i] - 'a' + 'A');
-    return slice_of(copy, text.len);
-}
-
-/* Tokens of the sidecar itself are out of reach; DAPR_ENV_KEYS, if set, lists what is not. */
-static bool
-is_env_allowed(struct arena *arena, struct slice name, struct slice allowed)
-{
-    name = to_upper(arena, name);
-    if (name.len == 0 || slice_eq(name, SLICE("APP_API_TOKEN")) ||
-        slice_has_prefix(name, SLICE("DAPR_")) || slice_find_byte(name, ' ') >= 0)
-        return false;
-    if (allowed.len == 0)
-        return true;
-    struct slice part, rest = to_upper(arena, allowed);
-    while (slice_split(&rest, ' ', &part))
-        if (slice_eq(part, name))
-            return true;
-    return false;
-}
-
 static void
 read_env(struct arena *arena, const struct component_spec *spec, struct component_value *value,
          const struct component_context *context, struct text_list *warnings)
 {
-    if (!is_env_allowed(arena, value->env_name, context->env_keys)) {
+    if (!value_read_env(arena, value->env_name, context->env_keys, context->env, &value->value))
         text_list_add(arena, warnings,
                       arena_printf(arena,
                                    "Component " SLICE_FMT " references an env variable that isn't "
                                    "allowed: " SLICE_FMT,
                                    SLICE_ARG(spec->name), SLICE_ARG(value->env_name)));
-        return;
-    }
-    value->value = arena_dup(arena, slice_str(env_get(context->env, value->env_name.data)));
 }
 
 /* Replaces every `name` in `text`. `replacement` NULL data: a new UUID each time. False if the

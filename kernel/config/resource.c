@@ -12,7 +12,8 @@
 #include "config/file.h"
 
 /* The reference looks at a file once for each kind and complains each time; we do so once. */
-#define WARNING "daprd load Component error when "
+#define WARNING "daprd load %s error when "
+#define KIND(resources) ((resources)->reading == NULL ? "Component" : (resources)->reading)
 
 static void
 warn(struct arena *arena, struct resources *resources, struct slice text)
@@ -41,7 +42,7 @@ resources_warn(struct arena *arena, struct resources *resources, const char *fil
     va_end(args);
     warn_broken(arena, resources,
                 arena_printf(arena, WARNING "parsing manifests yaml resource in %s: %s:%u:%u: %s",
-                             file, file, at->line, at->column, what));
+                             KIND(resources), file, file, at->line, at->column, what));
 }
 
 bool
@@ -135,7 +136,8 @@ add_document(struct arena *arena, const char *file, struct slice text, unsigned 
                     arena_printf(arena,
                                  WARNING "parsing manifests yaml resource in %s: error converting "
                                          "YAML to JSON: %s (%s:%u:%u)",
-                                 file, error.text, file, error.line, error.column));
+                                 KIND(resources), file, error.text, file, error.line,
+                                 error.column));
         return OK;
     }
     if (root == NULL)
@@ -190,8 +192,9 @@ add_file(struct arena *arena, const char *path, struct resources *resources, str
     const char *words;
     char *data = file_read(arena, path, &len, &words);
     if (data == NULL) {
-        warn_broken(arena, resources,
-                    arena_printf(arena, WARNING "reading file %s: %s", path, words));
+        warn_broken(
+            arena, resources,
+            arena_printf(arena, WARNING "reading file %s: %s", KIND(resources), path, words));
         return OK;
     }
     err_t err = resources_add_text(arena, path, slice_of(data, len), resources, diag);
@@ -296,4 +299,20 @@ resource_is_in_scope(const struct resource *resource, const struct resource_filt
         if (slice_eq(resource->scopes.items[i], filter->app_id))
             return true;
     return resource->scopes.count == 0;
+}
+
+const char *
+resource_name_fault(struct slice name)
+{
+    if (name.len == 0)
+        return "must not be empty";
+    if (slice_eq(name, SLICE(".")))
+        return "may not be '.'";
+    if (slice_eq(name, SLICE("..")))
+        return "may not be '..'";
+    if (slice_find_byte(name, '/') >= 0)
+        return "may not contain '/'";
+    if (slice_find_byte(name, '%') >= 0)
+        return "may not contain '%'";
+    return slice_find_byte(name, '\0') >= 0 ? "may not contain NUL" : NULL;
 }

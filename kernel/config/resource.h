@@ -37,6 +37,7 @@ struct resources {
     size_t room; /* of items */
     struct text_list warnings;
     struct slice first_broken; /* the first warning of a document that had to be left out */
+    const char *reading;       /* the kind that warnings are about; NULL: Component */
 };
 
 /* Reads all folders. ERR_CONFIG with the words of the fatal log line if one cannot be read. */
@@ -47,7 +48,7 @@ err_t resources_read(struct arena *arena, const struct text_list *folders,
 err_t resources_add_text(struct arena *arena, const char *file, struct slice text,
                          struct resources *resources, struct diag *diag) WARN_UNUSED;
 
-/* Adds "daprd load ... FILE: FILE:LINE:COLUMN: <what>", cut off after resource_warnings_max. */
+/* Adds "daprd load KIND … FILE: FILE:LINE:COLUMN: <what>", cut off after resource_warnings_max. */
 void resources_warn(struct arena *arena, struct resources *resources, const char *file,
                     const struct node *at, const char *format, ...) PRINTF_LIKE(5, 6);
 
@@ -60,6 +61,10 @@ struct resource_filter {
 bool
 resource_is_in_namespace(const struct resource *resource, const struct resource_filter *filter);
 bool resource_is_in_scope(const struct resource *resource, const struct resource_filter *filter);
+
+/* Why it cannot be a name, in the words of Kubernetes' rule for one that becomes part of a path;
+ * NULL if it can. */
+const char *resource_name_fault(struct slice name);
 
 /* The text of a field that must be a scalar: empty if it is absent. False with a warning if it is a
  * list or a map. `path` names it in the warning. */
