@@ -84,7 +84,8 @@ TEST(an_unreadable_migration_level_is_refused)
     struct fixture fixture;
     fixture_init(&fixture);
     sqlite3_exec(fixture.connection.db, "UPDATE metadata SET value = 'x'", NULL, NULL, NULL);
-    struct failure *failure = schema_ensure(&fixture.connection, &schema_state, "state", "metadata");
+    struct failure *failure = schema_ensure(&fixture.connection, &schema_state, "state",
+                                            "metadata");
     REQUIRE(failure != NULL);
     CHECK_EQ_STR(failure->message, "failed to perform migrations: invalid migration level found "
                                    "in metadata table: x");
