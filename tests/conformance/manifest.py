@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds a plugin by name or path, and the component a check configures."""
+import json
 import os
 import string
 
@@ -31,13 +32,28 @@ def find(build, plugin):
     raise SystemExit(f"conform: no plugin.yaml for {plugin}")
 
 
+def nested(pairs):
+    """The members of a resolver's configuration: a JSON text stands for what it says."""
+    def value_of(text):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return {name: value_of(value) for name, value in pairs}
+
+
 def component_metadata(manifest, type_, given, directory):
-    """Pairs for InitRequest: what the command line gave, else components/<type>.yaml. ${DIR} is a fresh directory."""
+    """Pairs for InitRequest: what the command line gave, else components/<type>.yaml, for a resolver a Configuration.
+    ${DIR} is a fresh directory."""
     path = os.path.join(HERE, "components", type_ + ".yaml")
     pairs = []
     if os.path.isfile(path):
         with open(path, encoding="utf-8") as f:
             document = yaml.safe_load(f)
-        pairs = [(m["name"], str(m["value"])) for m in document["spec"].get("metadata") or []]
+        if document["kind"] == "Configuration":
+            settings = document["spec"]["nameResolution"].get("configuration") or {}
+            pairs = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in settings.items()]
+        else:
+            pairs = [(m["name"], str(m["value"])) for m in document["spec"].get("metadata") or []]
     pairs = [p for p in pairs if p[0] not in dict(given)] + given
     return [(name, string.Template(value).safe_substitute(DIR=directory, **os.environ)) for name, value in pairs]

@@ -14,7 +14,8 @@ BUILD = os.environ.get("REMORA_BUILD") or os.environ.get("BUILD") or os.path.joi
 JUDGE = os.path.join(TOP, "tests/conformance/run")
 PYTHON = os.path.join(TOP, "tests/conformance/python-plugin")
 RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
-        ["-t", "secretstores.local.env", "local-secrets"], [PYTHON], ["-t", "test.python-example", PYTHON]]
+        ["-t", "secretstores.local.env", "local-secrets"], ["-t", "nameresolution.sqlite", "sqlite"], ["names"],
+        ["-t", "nameresolution.dns", "names"], ["-t", "nameresolution.nameformat", "names"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
 redis = redis_fixture.Redis()
