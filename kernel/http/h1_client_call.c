@@ -19,6 +19,7 @@
 #include "http/h1_client.h"
 #include "http/h1_head.h"
 #include "http/h1_put.h"
+#include "http/tls.h"
 
 enum { FIXED_HEAD_BYTES = 128 }; /* blanks, version, framing and Host without its value */
 
@@ -71,6 +72,9 @@ wait_on(struct task *t, struct wait **slot, uint64_t ms)
 static err_t
 lost(struct task *t, const struct h1_client_call *call, const char *words)
 {
+    struct slice why = tls_error(&call->conn->stream);
+    if (why.len > 0)
+        return DIAG_FAIL(task_diag(t), ERR_PEER_LOST, SLICE_FMT, SLICE_ARG(why));
     if (call->conn->is_lost)
         words = "read: connection reset by peer";
     return DIAG_FAIL(task_diag(t), ERR_PEER_LOST, "%s", words);

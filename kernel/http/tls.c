@@ -26,7 +26,8 @@ struct tls_context {
     bool verifies_spiffe;
     char *ca, *cert, *key; /* NULL: none; owned, key is wiped */
     char *server_name;
-    unsigned char alpn[16]; /* in wire form: length, name */
+    struct tls_context *base; /* counted; makes OpenSSL's for us; NULL: we do */
+    unsigned char alpn[16];   /* in wire form: length, name */
     unsigned alpn_len;
     pthread_mutex_t lock;     /* of what follows */
     SSL_CTX *made;            /* at first use */
@@ -79,6 +80,21 @@ tls_context_new(const struct tls_config *config)
 }
 
 struct tls_context *
+tls_context_named(struct tls_context *context, struct slice server_name)
+{
+    assert(!context->is_server && !context->verifies_spiffe && context->base == NULL);
+    struct tls_context *named = calloc(1, sizeof *named);
+    if (named == NULL)
+        abort();
+    atomic_init(&named->refs, 1);
+    named->verifies = context->verifies;
+    named->server_name = keep(server_name);
+    named->base = tls_context_ref(context);
+    (void)pthread_mutex_init(&named->lock, NULL); /* cannot fail */
+    return named;
+}
+
+struct tls_context *
 tls_context_ref(struct tls_context *context)
 {
     if (context != NULL)
@@ -100,6 +116,7 @@ tls_context_unref(struct tls_context *context)
         OPENSSL_cleanse(context->key, strlen(context->key));
     free(context->key);
     free(context->server_name);
+    tls_context_unref(context->base);
     (void)pthread_mutex_destroy(&context->lock);
     free(context);
 }
@@ -573,7 +590,7 @@ tls_start(struct stream *stream, struct tls_context *context, struct slice peer_
           struct diag *diag)
 {
     const char *why = NULL;
-    SSL_CTX *made = made_of(context, &why);
+    SSL_CTX *made = made_of(context->base != NULL ? context->base : context, &why);
     SSL *ssl = made == NULL ? NULL : SSL_new(made);
     if (ssl == NULL || !expect_name(ssl, context)) {
         (void)DIAG_FAIL(diag, ERR_PEER_UNREACHABLE, "%s", why == NULL ? "tls: out of memory" : why);

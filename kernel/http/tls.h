@@ -29,6 +29,8 @@ struct tls_config {
 
 /* Any thread. */
 struct tls_context *tls_context_new(const struct tls_config *config);
+/* A client's context for another server: what OpenSSL needs is made once for all such. */
+struct tls_context *tls_context_named(struct tls_context *context, struct slice server_name);
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 

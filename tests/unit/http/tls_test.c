@@ -284,6 +284,27 @@ TEST(certificates_are_verified_where_that_is_asked_for)
     check_verified(&other, &other, "127.0.0.2", "tls: failed to verify certificate: x509: IP");
 }
 
+TEST(one_context_serves_for_several_servers)
+{
+    struct bed bed;
+    struct tls_config server = server_of(&one);
+    struct tls_context *base = tls_context_new(
+        &(struct tls_config){ .verifies = true, .ca = slice_str(one.cert) });
+    static const char *const names[] = { "app.test", "evil.test" };
+    for (int i = 0; i < 2; i++) {
+        open_bed(&bed, NULL, &server);
+        struct tls_context *named = tls_context_named(base, slice_str(names[i]));
+        struct diag diag;
+        diag_init(&diag, NULL);
+        REQUIRE(tls_start(&bed.client.stream, named, SLICE_EMPTY, &diag));
+        tls_context_unref(named);
+        DRIVE_UNTIL(&bed.worker, are_both_done(&bed));
+        CHECK_EQ_INT(tls_is_established(&bed.client.stream), i == 0);
+        close_bed(&bed);
+    }
+    tls_context_unref(base);
+}
+
 TEST(a_server_may_ask_for_a_certificate)
 {
     struct bed bed;
