@@ -118,6 +118,26 @@ identity_new(struct slice chain, struct slice key, struct slice anchors, struct 
     return OK;
 }
 
+err_t
+identity_verify(struct slice chain, struct slice anchors, int64_t unix_s, struct diag *diag)
+{
+    STACK_OF(X509) *certs = spiffe_read_pem(chain), *trusted = spiffe_read_pem(anchors);
+    int code = X509_V_ERR_UNSPECIFIED;
+    bool is_read = certs != NULL && trusted != NULL;
+    if (is_read) {
+        X509 *leaf = sk_X509_value(certs, 0);
+        code = spiffe_verify(leaf, certs, trusted, SPIFFE_SERVER, unix_s);
+        if (code == X509_V_OK)
+            code = spiffe_verify(leaf, certs, trusted, SPIFFE_CLIENT, unix_s);
+    }
+    sk_X509_pop_free(certs, X509_free);
+    sk_X509_pop_free(trusted, X509_free);
+    if (code == X509_V_OK)
+        return OK;
+    return DIAG_FAIL(diag, ERR_MALFORMED, "the certificate is not to be trusted: %s",
+                     is_read ? X509_verify_cert_error_string(code) : "it cannot be read");
+}
+
 struct identity *
 identity_ref(struct identity *identity)
 {

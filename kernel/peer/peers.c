@@ -53,8 +53,7 @@ static void
 sweep_later(struct peers *peers)
 {
     if (!timer_is_set(&peers->sweep))
-        timer_set(&peers->worker->timers, &peers->sweep,
-                  clock_now_ms() + peers->config.sweep_ms);
+        timer_set(&peers->worker->timers, &peers->sweep, clock_now_ms() + peers->config.sweep_ms);
 }
 
 static void
@@ -119,9 +118,8 @@ peers_use(struct peers *peers, struct tls_context *tls)
     tls_context_unref(old);
 }
 
-/* "host:port", brackets around a host with colons taken off. */
-static bool
-split_address(struct slice address, struct slice *ret_host, uint16_t *ret_port)
+bool
+peers_split_address(struct slice address, struct slice *ret_host, uint16_t *ret_port)
 {
     size_t colon = address.len;
     uint64_t port;
@@ -192,7 +190,7 @@ peers_client(struct peers *peers, struct slice address, struct slice peer_id,
     struct slice key = key_of(text, address, peer_id);
     struct peer *peer = map_get(&peers->by_key, key);
     if (peer == NULL) {
-        if (!split_address(address, &host, &port))
+        if (!peers_split_address(address, &host, &port))
             return ERR_MALFORMED;
         peer = make_peer(peers, key, host, port, peers->tls == NULL ? SLICE_EMPTY : peer_id);
     } else {

@@ -25,13 +25,17 @@ void peers_free(struct peers *peers);
 /* What is new is connected with this from now on; NULL: in plain text. Counted. */
 void peers_use(struct peers *peers, struct tls_context *tls);
 
-/* The pool for "10.0.0.1:50002", "[::1]:50002" or "name:50002". With TLS the other end must prove to
- * be `peer_id`, a SPIFFE id. Valid until the caller suspends for the first time: a call is to be
+/* The pool for "10.0.0.1:50002", "[::1]:50002" or "name:50002". With TLS the other end must prove
+ * to be `peer_id`, a SPIFFE id. Valid until the caller suspends for the first time: a call is to be
  * started at once. ERR_MALFORMED: no such address can be. */
 err_t peers_client(struct peers *peers, struct slice address, struct slice peer_id,
                    struct client **ret_client) WARN_UNUSED;
 /* The address could not be reached: its pool is closed, the next call begins anew. */
 void peers_drop(struct peers *peers, struct slice address, struct slice peer_id);
+
+/* The parts of such an address; brackets around a host with colons are taken off. */
+bool
+peers_split_address(struct slice address, struct slice *ret_host, uint16_t *ret_port) WARN_UNUSED;
 
 /* Pools there are, for tests. */
 size_t peers_count(const struct peers *peers);
