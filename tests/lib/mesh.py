@@ -40,10 +40,14 @@ class Mesh:
 
     # --- peers that register themselves ---
 
-    def register(self, app_id, address):
-        """As if a sidecar of that name had just said that it is there, and would go on to."""
+    def register(self, app_id, *addresses):
+        """As if sidecars of that name had just said that they are there, and would go on to; no others are."""
+        self.unregister(app_id)
+        for address in addresses:
+            self._add(app_id, address)
+
+    def _add(self, app_id, address):
         with self._hosts() as hosts:
-            hosts.execute("DELETE FROM hosts WHERE address = ?", (address,))
             hosts.execute("INSERT INTO hosts VALUES (?, ?, ?, '', ?)",
                           (str(uuid.uuid4()), address, app_id, int(time.time()) + 86400))  # fmt: skip
 
@@ -68,10 +72,12 @@ class Mesh:
         self.count += 1
         return self.folder.write(f"config-{self.count}.yaml", "\n".join(lines) + "\n" + spec)
 
-    def sidecar(self, app_id, *resources, app=None, protocol=None, spec="", flags=(), env=None, kind=None, **more):
-        """`app` is an application with a port, or a port."""
-        port = free_port()
-        words = ["--config", self.configuration(spec), "--dapr-internal-grpc-port", str(port), *LOOPBACK]
+    def sidecar(self, app_id, *resources, app=None, protocol=None, spec="", flags=(), env=None, kind=None, port=None,
+                loopback=True, **more):  # fmt: skip
+        """`app` is an application with a port, or a port; `port` the internal one."""
+        port = port or free_port()
+        words = ["--config", self.configuration(spec), "--dapr-internal-grpc-port", str(port)]
+        words += LOOPBACK if loopback else []
         if app is not None:
             words += ["--app-port", str(getattr(app, "port", app))]
         if protocol:
