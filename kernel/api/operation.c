@@ -6,7 +6,7 @@
 #include "remora/plugin/v1/plugin.pb-c.h"
 #include "resiliency/run.h"
 
-struct attempt {
+struct operation_run {
     struct component *component;
     struct link_args args;
     struct component_call *call;
@@ -25,9 +25,9 @@ enter_alone(struct task *t, struct component *component)
 }
 
 static err_t
-attempt(struct task *t, void *arg)
+attempt(struct task *t, void *arg, struct attempt *outcome)
 {
-    struct attempt *op = arg;
+    struct operation_run *op = arg;
     component_call_finish(t, op->call); /* of the attempt before */
     bool is_alone = op->was_lost && enter_alone(t, op->component);
     err_t err = component_call(t, op->component, &op->args, op->call);
@@ -39,6 +39,10 @@ attempt(struct task *t, void *arg)
         status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
         status->code == GRPC_UNAVAILABLE)
         return DIAG_FAIL(task_diag(t), ERR_PLUGIN_NOT_SENT, SLICE_FMT, SLICE_ARG(status->message));
+    if (err == OK) {
+        outcome->answer = ANSWER_GRPC;
+        outcome->code = (int)status->code;
+    }
     return err;
 }
 
@@ -97,24 +101,42 @@ operation_component(struct request *rq, enum component_kind kind, struct slice n
     return component;
 }
 
+/* As default policies call the kind. */
+static const char *
+sort_of(enum component_kind kind)
+{
+    static const char *const sorts[COMPONENT_KINDS] = {
+        [COMPONENT_STATE] = "Statestore",
+        [COMPONENT_SECRETS] = "Secretstore",
+    };
+    return sorts[kind] == NULL ? "" : sorts[kind];
+}
+
 err_t
 operation_run(struct request *rq, struct component *component, const struct operation *operation,
               struct component_call *ret_call)
 {
     *ret_call = (struct component_call){ 0 };
-    struct attempt op = { .component = component,
-                          .args = { .method = operation->method,
-                                    .is_write = operation->is_write,
-                                    .depth = rq->depth,
-                                    .message = operation->message,
-                                    .body_parts = operation->parts,
-                                    .body_part_count = operation->part_count,
-                                    .traceparent = rq->traceparent,
-                                    .tracestate = rq->tracestate },
-                          .call = ret_call };
-    struct policy policy = policy_default(!operation->is_write);
+    struct operation_run op = { .component = component,
+                                .args = { .method = operation->method,
+                                          .is_write = operation->is_write,
+                                          .depth = rq->depth,
+                                          .message = operation->message,
+                                          .body_parts = operation->parts,
+                                          .body_part_count = operation->part_count,
+                                          .traceparent = rq->traceparent,
+                                          .tracestate = rq->tracestate },
+                                .call = ret_call };
+    struct resiliency_target target;
+    resiliency_for_component(settings_of(rq->task)->resiliency, component->facts->name,
+                             sort_of(component->facts->kind), RESILIENCY_OUTBOUND, &target);
+    const struct run run = { .target = &target,
+                             .built_in = operation->is_write ? &built_in_write : &built_in_read,
+                             .is_replayable = true,
+                             .default_ms = LIMIT_call_default_ms,
+                             .is_ending = &rq->kernel->is_ending };
     uint64_t started_ns = task_worker(rq->task)->now_ns;
-    err_t err = resiliency_run(rq->task, &policy, attempt, &op); /* suspends */
+    err_t err = resiliency_run(rq->task, &run, attempt, &op); /* suspends */
     observe(rq, component, operation->method, has_failed(operation, err, ret_call),
             task_worker(rq->task)->now_ns - started_ns);
     return err;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/kernel.h"
+#include "resiliency/policy.h"
 
 struct settings *
 settings_new(void)
@@ -34,8 +35,32 @@ settings_unref(struct settings *settings)
         return;
     metrics_unref(settings->metrics);
     collectors_unref(settings->collectors);
+    resiliency_unref(settings->resiliency);
+    settings_unref(settings->base);
     arena_fini(&settings->arena);
     free(settings);
+}
+
+void
+settings_carry(struct settings *settings, const struct settings *old)
+{
+    settings->resiliency = resiliency_ref(old->resiliency);
+}
+
+struct settings *
+settings_derive(struct settings *old)
+{
+    struct settings *settings = settings_new();
+    const size_t from = offsetof(struct settings, secret_scopes); /* not what it counts itself by */
+    memcpy((char *)settings + from, (const char *)old + from, sizeof *old - from);
+    /* Not the one before: generations would pile up. */
+    settings->base = settings_ref(old->base == NULL ? old : old->base);
+    if (settings->metrics != NULL)
+        metrics_ref(settings->metrics);
+    if (settings->collectors != NULL)
+        collectors_ref(settings->collectors);
+    settings_carry(settings, old);
+    return settings;
 }
 
 struct settings_mail {

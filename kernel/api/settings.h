@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a Configuration decides and may decide anew while the sidecar works: one generation of it.
- * Immutable once published and counted, so that nobody needs a lock: each worker has a reference of
+ * What a Configuration and the resources beside components (Resiliency, HTTPEndpoint) decide and
+ * may decide anew while the sidecar works: one generation of it. Immutable once published and
+ * counted, so that nobody needs a lock: each worker has a reference of
  * its own, which it exchanges for the next generation when a message tells it to.
  */
 #ifndef API_SETTINGS_H
@@ -20,10 +21,15 @@
 struct access_policy;
 struct collectors;
 struct kernel_worker;
+struct resiliency;
 
 struct settings {
     atomic_uint refs;
-    struct arena arena;                 /* all below lives here */
+    struct settings
+        *base; /* counted; in whose arena it is what the Configuration says; NULL: ours */
+    struct arena arena;
+
+    /* What settings_derive() copies begins here. */
     struct secret_scopes secret_scopes; /* what the application may read */
     const struct access_policy *access; /* of calls to the application; NULL: all are allowed */
     struct text_list enabled_features;
@@ -39,10 +45,18 @@ struct settings {
     const uint64_t *buckets;
     struct path_rules path_rules;
     bool records_error_codes;
+
+    /* Of resources: counted objects of their own, so that settings_derive() can share them. */
+    struct resiliency *resiliency; /* NULL: there are no policies */
 };
 
 /* One reference; to be filled in. */
 struct settings *settings_new(void);
+/* The next generation, which says the same and shares everything: for exchanging one of the members
+ * that resources decide before it is published. One reference. */
+struct settings *settings_derive(struct settings *old);
+/* A new Configuration goes with the same resources: takes over what they decide. */
+void settings_carry(struct settings *settings, const struct settings *old);
 /* Any thread; returns settings. */
 struct settings *settings_ref(struct settings *settings);
 /* Any thread; NULL is nothing. */

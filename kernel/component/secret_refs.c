@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/wire.h"
 #include "component/secret.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
@@ -112,9 +113,10 @@ struct fetch {
 };
 
 static err_t
-attempt(struct task *t, void *arg)
+attempt(struct task *t, void *arg, struct attempt *outcome)
 {
     struct fetch *fetch = arg;
+    (void)outcome; /* no policy asks */
     component_call_finish(t, &fetch->call); /* of the attempt before */
     return component_call(t, fetch->store, &fetch->args, &fetch->call);
 }
@@ -165,8 +167,10 @@ fetch_secret(struct task *t, const struct secret_refs *refs, struct component *s
                   .message = secret_pack_request(task_arena(t), &ref->secret, &metadata,
                                                  metadata_count) },
     };
-    const struct policy policy = policy_default(true);
-    err_t err = resiliency_run(t, &policy, attempt, &fetch); /* suspends */
+    const struct run run = { .built_in = &built_in_read,
+                             .is_replayable = true,
+                             .default_ms = LIMIT_call_default_ms };
+    err_t err = resiliency_run(t, &run, attempt, &fetch); /* suspends */
     if (err == OK)
         err = read_answer(t, ref, &fetch, ret_secret, result);
     else

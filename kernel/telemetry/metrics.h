@@ -24,7 +24,7 @@
 #include "base/arena.h"
 #include "base/slice.h"
 
-enum { METRIC_LABELS_MAX = 4, METRIC_BOUNDS_MAX = 64 };
+enum { METRIC_LABELS_MAX = 6, METRIC_BOUNDS_MAX = 64 };
 
 enum metric_group {
 #define GROUP(name, buckets, has_app_id, ...) METRICS_##name,

@@ -14,10 +14,11 @@ struct scene {
 };
 
 static err_t
-attempt(struct task *t, void *arg)
+attempt(struct task *t, void *arg, struct attempt *outcome)
 {
     struct scene *scene = arg;
     (void)t;
+    (void)outcome;
     size_t at = scene->attempts++;
     return scene->results[at < scene->result_count ? at : scene->result_count - 1];
 }
@@ -26,8 +27,9 @@ static void
 run_main(struct task *t, void *arg)
 {
     struct scene *scene = arg;
-    struct policy policy = policy_default(scene->is_read);
-    scene->err = resiliency_run(t, &policy, attempt, scene);
+    const struct run run = { .built_in = scene->is_read ? &built_in_read : &built_in_write,
+                             .is_replayable = true };
+    scene->err = resiliency_run(t, &run, attempt, scene);
 }
 
 static struct scene
@@ -56,7 +58,7 @@ TEST(what_was_not_sent_is_tried_again_a_bounded_number_of_times)
     CHECK_EQ_INT(scene.attempts, 2);
     scene = run(false, (const err_t[]){ ERR_PLUGIN_NOT_SENT }, 1);
     CHECK_EQ_INT(scene.err, ERR_PLUGIN_NOT_SENT);
-    CHECK_EQ_INT(scene.attempts, policy_default(false).attempts_max);
+    CHECK_EQ_INT(scene.attempts, built_in_write.policy.retries_max + 1);
 }
 
 TEST(a_write_that_may_have_happened_is_never_repeated)
