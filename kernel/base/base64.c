@@ -71,3 +71,43 @@ base64_decode(struct slice text, char *ret_bytes, size_t *ret_len)
     *ret_len = len;
     return true;
 }
+
+/* --- for URLs ----------------------------------------------------------------------------------*/
+
+void
+base64url_encode(struct slice bytes, char *ret_text)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        const struct slice part = slice_first(slice_from(bytes, i), 3);
+        char group[4];
+        base64_encode(part, group);
+        for (size_t k = 0; k < part.len + 1; k++)
+            ret_text[len++] = (char)(group[k] == '+' ? '-' : group[k] == '/' ? '_' : group[k]);
+    }
+}
+
+bool
+base64url_decode(struct slice text, char *ret_bytes, size_t *ret_len)
+{
+    size_t len = 0;
+    if (text.len % 4 == 1)
+        return false;
+    for (size_t i = 0; i < text.len; i += 4) {
+        const struct slice part = slice_first(slice_from(text, i), 4);
+        char padded[4] = { '=', '=', '=', '=' }, group[3];
+        for (size_t k = 0; k < part.len; k++) {
+            const char c = part.data[k];
+            if (c == '+' || c == '/' || c == '=')
+                return false;
+            padded[k] = (char)(c == '-' ? '+' : c == '_' ? '/' : c);
+        }
+        const size_t count = decode_group(padded, true, group);
+        if (count == 0)
+            return false;
+        memcpy(ret_bytes + len, group, count);
+        len += count;
+    }
+    *ret_len = len;
+    return true;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Base64 with padding (RFC 4648 section 4). Pure. */
+/* Base64 with padding (RFC 4648 section 4), and the form for URLs without (section 5). Pure. */
 #ifndef BASE_BASE64_H
 #define BASE_BASE64_H
 
@@ -24,5 +24,23 @@ base64_decoded_max(size_t chars)
 void base64_encode(struct slice bytes, char *ret_text);
 /* False if the text is not exactly what encoding something gives. */
 bool base64_decode(struct slice text, char *ret_bytes, size_t *ret_len) WARN_UNUSED;
+
+/* Room that the form for URLs needs, either way. */
+static inline size_t
+base64url_encoded_len(size_t bytes)
+{
+    return (bytes * 4 + 2) / 3;
+}
+
+static inline size_t
+base64url_decoded_max(size_t chars)
+{
+    return chars * 3 / 4;
+}
+
+/* Writes base64url_encoded_len() characters, no NUL. */
+void base64url_encode(struct slice bytes, char *ret_text);
+/* False if the text is not exactly what encoding something gives. */
+bool base64url_decode(struct slice text, char *ret_bytes, size_t *ret_len) WARN_UNUSED;
 
 #endif

@@ -50,3 +50,35 @@ TEST(what_encoding_never_gives_is_refused)
             fprintf(stderr, "  %s\n", texts[i]);
     }
 }
+
+TEST(the_form_for_urls_has_no_padding_and_two_other_digits)
+{
+    static const char *const vectors[][2] = {
+        { "", "" },        { "f", "Zg" },         { "fo", "Zm8" },
+        { "foo", "Zm9v" }, { "foob", "Zm9vYg" },  { "\xfb\xff\xfe", "-__-" },
+        { "\xff", "_w" },  { "\xfb\xf0", "-_A" },
+    };
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        char text[16], bytes[16];
+        size_t len = 99;
+        struct slice plain = slice_str(vectors[i][0]), encoded = slice_str(vectors[i][1]);
+        CHECK_EQ_INT(base64url_encoded_len(plain.len), encoded.len);
+        base64url_encode(plain, text);
+        CHECK_EQ_SLICE(slice_of(text, encoded.len), encoded);
+        CHECK(base64url_decode(encoded, bytes, &len));
+        CHECK_EQ_SLICE(slice_of(bytes, len), plain);
+        CHECK(len <= base64url_decoded_max(encoded.len));
+    }
+}
+
+TEST(what_the_form_for_urls_never_gives_is_refused)
+{
+    static const char *const texts[] = { "Z",     "Zg=",  "Zg==", "Zh",   "Zm9",
+                                         "Zm9vY", "+__+", "-/_-", "Zm 9", "Zg\n" };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char bytes[16];
+        size_t len;
+        if (!CHECK(!base64url_decode(slice_str(texts[i]), bytes, &len)))
+            fprintf(stderr, "  %s\n", texts[i]);
+    }
+}
