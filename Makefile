@@ -32,7 +32,7 @@ endif
 
 # Lowest first; a layer uses only what stands to its left (tools/check-layers has the finer rules). The programs of
 # tests/unit/<layer> are linked with that layer and the ones below it, so that a unit is tested without what is above.
-LAYERS := base async config telemetry http export bus app peer resiliency supervisor component actors api surface admin
+LAYERS := base async config telemetry http export bus app peer sentry resiliency supervisor component actors api surface admin
 below = $(if $(filter $(1),$(LAYERS)),$(call upto,$(1),$(LAYERS)))
 upto  = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call upto,$(1),$(wordlist 2,99,$(2))))
 
@@ -167,7 +167,8 @@ progs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 
 # A layer without sources is an empty archive.
 layer_a = $(BUILD)/lib/layers/$(1).a
-$(foreach l,$(LAYERS),$(eval LAYER_O_$(l) := $(call srcs,kernel/$(l)/*.c)))
+# The certificate authority is a program of its own: its main() stays out.
+$(foreach l,$(LAYERS),$(eval LAYER_O_$(l) := $(call srcs,$(filter-out kernel/sentry/remora_sentry.c,$(wildcard kernel/$(l)/*.c)))))
 $(foreach l,$(LAYERS),$(eval $(call layer_a,$(l)): $(LAYER_O_$(l)); $$(archive)))
 $(BUILD)/lib/layers/proto.a: $(PROTO_O)
 	$(archive)
@@ -187,9 +188,12 @@ $(LIBTEST): $(filter-out %/fuzz_main.o,$(call srcs,tests/lib/*.c))
 
 have = $(if $(wildcard $(1)),$(2))
 BINS := $(call have,kernel/main/*.c,$(BUILD)/bin/remorad) $(call have,kernel/exec/*.c,$(BUILD)/bin/remora-exec) \
+        $(call have,kernel/sentry/remora_sentry.c,$(BUILD)/bin/remora-sentry) \
         $(call have,tools/remora/*.c,$(BUILD)/bin/remora)
 
 $(BUILD)/bin/remorad: $(call srcs,kernel/main/*.c) $(LIBKERNEL)
+	$(call link,$(LIBS_KERNEL))
+$(BUILD)/bin/remora-sentry: $(call srcs,kernel/sentry/remora_sentry.c) $(LIBKERNEL)
 	$(call link,$(LIBS_KERNEL))
 # The only program of ours that maps libnng.
 $(BUILD)/bin/remora: $(call srcs,tools/remora/*.c) $(LIBKERNEL)
