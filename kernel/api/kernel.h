@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "api/name_cache.h"
 #include "api/settings.h"
 #include "app/app.h"
 #include "async/worker.h"
@@ -34,11 +35,14 @@ struct kernel {
     struct slice app_id;
     struct slice namespace_; /* empty if none */
     struct slice version;
+    struct slice host_address; /* under which others reach this machine */
+    struct slice host_name;
     struct slice api_token; /* empty: none is asked for; secret */
     size_t body_bytes_max;
     const struct slice *allowed_origins; /* NULL: no CORS at all */
     size_t allowed_origin_count;
     struct app_properties app;
+    uint16_t internal_port; /* for other sidecars; 0: it is not served */
 
     /* Written by the main thread, read by all: relaxed, each is a fact of its own. */
     atomic_bool is_ready;          /* healthz */
@@ -65,6 +69,7 @@ struct kernel_worker {
     struct app_channel app;        /* of no use without app.app */
     struct settings *settings;     /* counted; exchanged by settings_publish() */
     struct exporter_set exporters; /* to the collectors of the settings */
+    struct name_cache names;       /* where other applications are */
     struct identity *identity;     /* peer/identity.h; counted; NULL: mTLS is off */
 };
 

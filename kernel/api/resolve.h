@@ -4,7 +4,7 @@
  * COMPONENT_NAMES, hosted like any other), kept for as long as the resolver allows, and taken in
  * turns when there are several. What is known already costs neither a call nor memory.
  *
- * One cache a worker; worker thread only.
+ * One cache a worker (name_cache.h); worker thread only.
  */
 #ifndef API_RESOLVE_H
 #define API_RESOLVE_H
@@ -13,11 +13,6 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-struct resolve_cache;
-
-struct resolve_cache *resolve_cache_new(void);
-void resolve_cache_free(struct resolve_cache *cache); /* NULL is nothing */
-
 /* The parts of "app.namespace"; a name without a dot has the sidecar's own namespace (empty if it
  * has none). False with the words in the task's diag ("invalid app id a.b.c", ...) for a name that
  * cannot be one. */
@@ -25,8 +20,8 @@ bool resolve_split(struct request *rq, struct slice target, struct slice *ret_ap
                    struct slice *ret_namespace);
 
 /* "10.0.0.1:50002", "[fe80::1%2]:50002", "name:50002": the next instance in turn. In the request's
- * arena. Suspends unless it is known. On failure the task's diag has the words for the client:
- * "couldn't find service: N" and the like. */
+ * arena. Suspends unless it is known. ERR_NOT_RESOLVED with the words for the client in the
+ * task's diag ("couldn't find service: N"), or as any wait ends. */
 err_t resolve_app(struct request *rq, struct slice app_id, struct slice namespace_,
                   struct slice *ret_address) WARN_UNUSED;
 

@@ -27,7 +27,7 @@ enum component_kind {
     COMPONENT_STATE,
     COMPONENT_SECRETS,
     COMPONENT_NAMES, /* the resolver of other sidecars' addresses: one, made of the Configuration */
-    COMPONENT_TEST, /* the conformance kit's `test.*` */
+    COMPONENT_TEST,  /* the conformance kit's `test.*` */
     COMPONENT_KINDS,
 };
 

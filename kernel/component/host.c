@@ -153,7 +153,8 @@ same_spec(const struct component_spec *a, const struct component_spec *b)
 {
     if (!slice_eq(a->type, b->type) || !slice_eq(a->version, b->version) ||
         a->ignore_errors != b->ignore_errors || a->init_timeout_ms != b->init_timeout_ms ||
-        !slice_eq(a->auth_secret_store, b->auth_secret_store) || a->value_count != b->value_count ||
+        !slice_eq(a->auth_secret_store, b->auth_secret_store) ||
+        !slice_eq(a->configuration, b->configuration) || a->value_count != b->value_count ||
         a->annotation_count != b->annotation_count)
         return false;
     for (size_t i = 0; i < a->value_count; i++)

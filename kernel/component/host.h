@@ -48,6 +48,17 @@ struct host_load *host_load_new(void);
 struct host_load *host_load_ref(struct host_load *load);
 void host_load_unref(struct host_load *load); /* NULL is nothing */
 
+/* This sidecar, as resolvers of names tell others of it. Texts are borrowed. */
+struct host_instance {
+    struct slice host_address;
+    struct slice host_name;
+    uint16_t internal_port;
+    uint16_t http_port;
+    uint16_t grpc_port;
+    uint16_t app_port; /* 0: there is none */
+    uint32_t pid;
+};
+
 struct host_config {
     struct ev_loop *loop;    /* libev's default loop */
     struct mailbox *control; /* of the main thread */
@@ -62,7 +73,8 @@ struct host_config {
     struct slice app_id;
     struct slice namespace_; /* empty if none */
     const char *version;
-    struct component_context context; /* placeholders in metadata */
+    struct component_context context;     /* placeholders in metadata */
+    const struct host_instance *instance; /* borrowed; filled in when host_start() is called */
     void (*on_host_call)(struct task *t, struct host_call *call);
 
     void *arg;

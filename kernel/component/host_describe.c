@@ -88,7 +88,14 @@ put_capabilities(struct buf *out, uint32_t capabilities)
     return ok && (count == 0 || put(out, "]"));
 }
 
-/* Only what can be called is a component to the reference. */
+/* Only what can be called is a component to the reference. A resolver of names is none. */
+static bool
+is_listed(const struct member *member)
+{
+    return member->kind != COMPONENT_NAMES && member->is_settled && member->generation > 0 &&
+           (member->standing != STANDING_FAILED || member->capabilities != 0);
+}
+
 static bool
 put_component(struct buf *out, const struct member *member)
 {
@@ -145,8 +152,7 @@ put_members(const struct host *host, bool secret_stores, struct buf *components,
         const struct member *member = host->members[i];
         if (member == NULL || (member->kind == COMPONENT_SECRETS) != secret_stores)
             continue;
-        if (member->is_settled && member->generation > 0 &&
-            (member->standing != STANDING_FAILED || member->capabilities != 0))
+        if (is_listed(member))
             ok = ok && put_component(components, member);
         ok = ok && put_standing(details, member, details->data[details->len - 1] == '[');
     }

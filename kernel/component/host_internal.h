@@ -140,6 +140,12 @@ void member_settle(struct member *member);
 void
 members_exchange(struct host *host, struct member *const *members, size_t count, struct ward *to);
 
+/* --- init_request.c ----------------------------------------------------------------------------*/
+
+/* Its bytes are the caller's. */
+struct init_request init_request_pack(struct host *host, const struct component_spec *spec,
+                                      const struct manifest *manifest);
+
 /* --- host_secrets.c ----------------------------------------------------------------------------*/
 
 /* Whether it waits for its secret store. */

@@ -9,10 +9,8 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/pb.h"
 #include "component/host_internal.h"
 #include "component/key_prefix.h"
-#include "remora/plugin/v1/plugin.pb-c.h"
 
 #define SCOPE "dapr.runtime.processor.loops.root"
 
@@ -87,11 +85,37 @@ give_up(struct member *member, struct slice text)
     members_store_changed(member);
 }
 
+/* The component behind the category: "mdns". */
+static struct slice
+resolver_name(const struct member *member)
+{
+    ptrdiff_t dot = slice_find_byte(member->spec->type, '.');
+    return dot < 0 ? member->spec->type : slice_from(member->spec->type, (size_t)dot + 1);
+}
+
+/* Sidecars go on without a resolver, and try again. */
+static void
+resolver_failed(struct member *member, const char *tag, struct slice cause)
+{
+    struct slice name = resolver_name(member);
+    log_error("dapr.runtime",
+              "[%s]: initialization error occurred for nr (" SLICE_FMT "/" SLICE_FMT
+              "): " SLICE_FMT,
+              tag, SLICE_ARG(name), SLICE_ARG(member->spec->version), SLICE_ARG(cause));
+    set_error(member, cause);
+    set_standing(member, STANDING_FAILED);
+    member_settle(member);
+}
+
 /* The prefix stands twice in the reference's texts, and tools look for them. */
 void
 member_init_failed(struct member *member, struct slice cause)
 {
     struct arena scratch;
+    if (member->kind == COMPONENT_NAMES) {
+        resolver_failed(member, "INIT_COMPONENT_FAILURE", cause);
+        return;
+    }
     arena_init(&scratch);
     struct slice name = component_log_name(&scratch, member->spec);
     struct slice once = arena_printf(
@@ -110,6 +134,10 @@ void
 member_create_failed(struct member *member, struct slice cause)
 {
     struct arena scratch;
+    if (member->kind == COMPONENT_NAMES) {
+        resolver_failed(member, "CREATE_COMPONENT_FAILURE", cause);
+        return;
+    }
     arena_init(&scratch);
     struct slice name = component_log_name(&scratch, member->spec);
     struct slice once = arena_printf(
@@ -170,6 +198,8 @@ resolve(struct member *member)
 {
     struct text_list warnings = { 0 };
     struct diag diag;
+    if (member->kind == COMPONENT_NAMES)
+        return true; /* its placeholders are its own */
     diag_init(&diag, &member->load->arena);
     err_t err = component_resolve(&member->load->arena, member->spec, &member->host->config.context,
                                   &warnings, &diag);
@@ -215,64 +245,6 @@ member_assign(struct member *member, bool *ret_is_allowed)
 }
 
 /* --- exchanging --------------------------------------------------------------------------------*/
-
-static Remora__Plugin__V1__Pair *
-pack_pair(struct arena *arena, struct slice name, struct slice value)
-{
-    Remora__Plugin__V1__Pair *pair = ARENA_NEW(arena, Remora__Plugin__V1__Pair);
-    remora__plugin__v1__pair__init(pair);
-    pair->name = pb_string(arena, name);
-    pair->value = pb_string(arena, value);
-    return pair;
-}
-
-/* The sidecar's own environment, by message: not in the plugin's, which every process of the user
- * can read. What belongs to the sidecar itself stays here. */
-static void
-pack_environment(struct arena *arena, struct env env, Remora__Plugin__V1__InitRequest *message)
-{
-    char *const *all = env.all == NULL ? NULL : env.all(env.arg);
-    size_t count = 0;
-    while (all != NULL && all[count] != NULL)
-        count++;
-    message->environment = ARENA_ARRAY(arena, Remora__Plugin__V1__Pair *, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        struct slice value = slice_str(all[i]), name;
-        if (slice_split(&value, '=', &name) && !slice_has_prefix_nocase(name, SLICE("DAPR_")) &&
-            !slice_eq_nocase(name, SLICE("APP_API_TOKEN")))
-            message->environment[message->n_environment++] = pack_pair(arena, name, value);
-    }
-}
-
-static struct init_request
-pack_init_request(struct host *host, const struct component_spec *spec,
-                  const struct manifest *manifest)
-{
-    const struct manifest_type *type = manifest_find_type(manifest, spec->type, spec->version);
-    struct arena arena;
-    arena_init(&arena);
-    Remora__Plugin__V1__InitRequest message = REMORA__PLUGIN__V1__INIT_REQUEST__INIT;
-    message.name = pb_string(&arena, spec->name);
-    message.type = pb_string(&arena, spec->type);
-    message.version = pb_string(&arena, spec->version);
-    message.app_id = pb_string(&arena, host->config.app_id);
-    message.namespace_ = pb_string(&arena, host->config.namespace_);
-    message.metadata = ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 1);
-    for (size_t i = 0; i < spec->value_count; i++)
-        if (spec->values[i].secret_name.len == 0) /* the others follow later */
-            message.metadata[message.n_metadata++] = pack_pair(&arena, spec->values[i].name,
-                                                               spec->values[i].value);
-    if (type != NULL && type->wants_environment)
-        pack_environment(&arena, host->config.environment, &message);
-    struct slice packed = pb_pack(&arena, &message.base);
-    char *copy = malloc(packed.len + 1);
-    if (copy == NULL)
-        abort();
-    memcpy(copy, packed.data, packed.len);
-    struct init_request request = { .bytes = copy, .len = packed.len };
-    arena_fini(&arena);
-    return request;
-}
 
 static enum manifest_replace
 replace_of(const struct ward *to, const struct member *member, const struct component_spec *spec)
@@ -322,7 +294,7 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),
     };
-    item->request = pack_init_request(host, spec, plugin_manifest(to->plugin));
+    item->request = init_request_pack(host, spec, plugin_manifest(to->plugin));
     item->secrets = secret_refs_new(&host->routes, spec, kind == COMPONENT_STATE);
     if (member->standing == STANDING_READY) {
         item->from = TAKE(member->link);
@@ -369,6 +341,22 @@ member_move(struct member *member, struct ward *to)
     members_exchange(member->host, &member, 1, to);
 }
 
+static void
+log_ready(const struct member *member, bool was_ready)
+{
+    struct slice resolver = resolver_name(member);
+    struct arena scratch;
+    if (member->kind == COMPONENT_NAMES) {
+        log_info("dapr.runtime", "Initialized name resolution to " SLICE_FMT, SLICE_ARG(resolver));
+        return;
+    }
+    arena_init(&scratch);
+    struct slice name = component_log_name(&scratch, member->spec);
+    log_info(SCOPE, "%s: " SLICE_FMT, was_ready ? "Component updated" : "Component loaded",
+             SLICE_ARG(name));
+    arena_fini(&scratch);
+}
+
 /* Another generation serves. */
 static void
 switched(struct member *member, struct exchange_item *item, struct ward *to)
@@ -398,15 +386,10 @@ switched(struct member *member, struct exchange_item *item, struct ward *to)
         member->is_stale = false; /* else its secrets have changed since, and are still to come */
     free(TAKE(member->error));
     set_standing(member, STANDING_READY);
-    struct arena scratch;
-    arena_init(&scratch);
-    struct slice name = component_log_name(&scratch, member->spec);
-    log_info(SCOPE, "%s: " SLICE_FMT, was_ready ? "Component updated" : "Component loaded",
-             SLICE_ARG(name));
+    log_ready(member, was_ready);
     if (item->facts.encryption != NULL)
         log_info(SCOPE, "automatic encryption enabled for state store " SLICE_FMT,
                  SLICE_ARG(member->spec->name));
-    arena_fini(&scratch);
     member_settle(member);
     members_store_changed(member);
 }

@@ -36,6 +36,7 @@ struct component_spec {
     struct component_annotation *annotations;
     size_t annotation_count;
     struct slice auth_secret_store;
+    struct slice configuration; /* of a resolver of names: a JSON object; empty without */
     bool ignore_errors;
     bool has_secrets; /* some value has a secretKeyRef */
     uint64_t init_timeout_ms;

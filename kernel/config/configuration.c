@@ -72,7 +72,7 @@ is_observing(struct slice key)
 {
     return slice_eq_nocase(key, SLICE("metric")) || slice_eq_nocase(key, SLICE("metrics")) ||
            slice_eq_nocase(key, SLICE("logging")) || slice_eq_nocase(key, SLICE("features")) ||
-           slice_eq_nocase(key, SLICE("tracing"));
+           slice_eq_nocase(key, SLICE("tracing")) || slice_eq_nocase(key, SLICE("nameResolution"));
 }
 
 static err_t
@@ -96,6 +96,9 @@ read_observing(struct arena *arena, const struct node *spec, const char *file,
     if (err == OK)
         err = tracing_settings_read(arena, node_get(spec, SLICE("tracing")),
                                     &configuration->tracing, &inner);
+    if (err == OK)
+        err = name_resolution_read(arena, node_get(spec, SLICE("nameResolution")),
+                                   &configuration->names, &inner);
     if (err == OK)
         return OK;
     return DIAG_FAIL(diag, err, "error loading configuration: %s: " SLICE_FMT, file,

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "config/name_resolution.h"
 #include "config/observing.h"
 #include "config/secret_scope.h"
 #include "config/text_list.h"
@@ -22,6 +23,7 @@ struct configuration {
     struct metrics_settings metrics;
     struct api_log_settings api_log;
     struct feature_settings features;
+    struct name_resolution names;    /* who finds other sidecars */
     struct tracing_settings tracing; /* without the environment: tracing_settings_finish() */
 };
 

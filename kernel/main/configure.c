@@ -157,6 +157,8 @@ configure_again(struct runtime *runtime, bool is_asked)
         free(TAKE(runtime->configuration_error)); /* a change was taken back */
         settings_unref(settings);
     } else {
+        bool is_same_resolver = name_resolution_is_same(&configuration.names,
+                                                        &runtime->configuration.names);
         bool was_hot = hot_reload_is_on(&runtime->configuration);
         if (!is_asked)
             log_info(SCOPE ".hotreload.reconciler",
@@ -165,6 +167,8 @@ configure_again(struct runtime *runtime, bool is_asked)
                      SLICE_ARG(configuration.name));
         put_in_force(runtime, settings, &configuration, &ignored);
         publish(runtime);
+        if (!is_same_resolver)
+            names_renew(runtime);
         warn_of_idle_scopes(runtime);
         metrics_record(metrics_series(METRICS_configuration_change, &SLICE("true")), 0);
         admin_on_configuration(runtime->admin, configuration.name,

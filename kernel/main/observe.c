@@ -202,9 +202,13 @@ observe_plugin(const struct plugin *plugin, enum plugin_state from)
 void
 observe_component(const struct host_component *component)
 {
-    const struct slice failure[] = { component->type, component->name, SLICE("init") };
-    if (component->is_ready)
+    struct slice failure[] = { component->type, component->name, SLICE("init") };
+    if (slice_has_prefix(component->type, SLICE("nameresolution."))) {
+        failure[1] = slice_from(component->type, sizeof "nameresolution." - 1);
+        failure[0] = SLICE("nameResolution"); /* as the reference counts it, failures only */
+    }
+    if (component->is_ready && slice_eq(failure[0], component->type))
         metrics_record(metrics_series(METRICS_component_init, &component->type), 0);
-    else if (component->error.len > 0)
+    else if (!component->is_ready && component->error.len > 0)
         metrics_record(metrics_series(METRICS_component_init_fail, failure), 0);
 }

@@ -253,6 +253,8 @@ read_resources(struct runtime *runtime, bool is_reload)
     if (err == OK)
         err = components_read(&load->arena, &scratch, &resources, &filter, &load->components,
                               &diag);
+    if (err == OK)
+        names_add_resolver(runtime, load);
     load->first_broken = arena_dup(&load->arena, resources.first_broken);
     for (size_t i = 0; i < resources.warnings.count; i++)
         log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
@@ -339,6 +341,7 @@ init_workers(struct runtime *runtime)
         worker->kernel_worker.kernel = &runtime->kernel;
         component_table_init(&worker->kernel_worker.components);
         component_table_starting(&worker->kernel_worker.components);
+        name_cache_init(&worker->kernel_worker.names);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         if (worker_init(&worker->kernel_worker.worker, i) != OK) {
             log_fatal(SCOPE, "Fatal error from runtime: cannot create worker %u (errno %d)", i,
@@ -426,6 +429,7 @@ make_host(struct runtime *runtime, const char *program_folder)
                      .pod_name = options->pod_name,
                      .env_keys = options->env_keys,
                      .env = env_of_process() },
+        .instance = &runtime->instance,
         .on_host_call = host_service,
         .arg = runtime,
         .on_settled = on_settled,
@@ -472,8 +476,9 @@ start(struct runtime *runtime, struct host_load **ret_load)
     reload_open(&runtime->reload, runtime); /* before they are read: no change is missed */
     if ((*ret_load = read_resources(runtime, false)) == NULL)
         return false;
-    if (runtime->options.resources.count > 0)
-        find_plugins(runtime, folder);
+    if (!names_find_host(runtime))
+        return false;
+    find_plugins(runtime, folder);
     app_port_init(runtime);
     if (!open_rundir(runtime) || !init_workers(runtime))
         return false;
@@ -490,6 +495,7 @@ static bool
 serve(struct runtime *runtime, struct host_load *load)
 {
     runtime->is_serving = true;
+    names_describe(runtime);
     log_info(SCOPE, "Loading components…");
     host_start(runtime->host, load);
     warn_of_idle_scopes(runtime);
@@ -533,6 +539,7 @@ end(struct runtime *runtime)
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         exchange_forget_retiring(&runtime->workers[i].kernel_worker.components);
         component_table_fini(&runtime->workers[i].kernel_worker.components);
+        name_cache_fini(&runtime->workers[i].kernel_worker.names);
         app_channel_fini(&runtime->workers[i].kernel_worker.app);
         worker_fini(&runtime->workers[i].kernel_worker.worker); /* runs what mail is left */
         exporter_set_use(&runtime->workers[i].kernel_worker.exporters, NULL);

@@ -17,6 +17,7 @@
 #include "http/h1_server.h"
 #include "main/app_port.h"
 #include "main/ending.h"
+#include "main/names.h"
 #include "main/reload.h"
 #include "main/tracing.h"
 #include "supervisor/rundir.h"
@@ -61,12 +62,14 @@ struct runtime {
     struct runtime_worker *workers;
     unsigned worker_count;
     struct worker_crew crew;       /* of all workers */
+    uint16_t internal_port;        /* that other sidecars call */
     struct text_list server_names; /* addresses of the API, as the log shows them */
     unsigned workers_draining;
     struct rundir rundir;
     bool has_rundir;
     struct catalogue catalogue;
     struct host *host;
+    struct host_instance instance; /* as resolvers of names see this sidecar */
     struct reload reload;
     bool serves_metrics;
     struct admin *admin; /* NULL before it is open, or if it could not be */
