@@ -125,8 +125,8 @@ class Authority:
     """Signs for `lifetime_s`. `twist(request)` may return what to do otherwise with a request: keywords of issue(), or
     "refuse" with a gRPC code. `token` is what must be shown (None: anything)."""
 
-    def __init__(self, kind="ecdsa", lifetime_s=3600.0, token=None, start=True):
-        self.kind, self.lifetime_s, self.token = kind, lifetime_s, token
+    def __init__(self, kind="ecdsa", lifetime_s=3600.0, token=None, start=True, backdate_s=60.0):
+        self.kind, self.lifetime_s, self.token, self.backdate_s = kind, lifetime_s, token, backdate_s
         self.chains = [Chain(kind)]  # the newest signs, all are trusted
         self.twist = lambda request: {}
         self.requests = []
@@ -143,25 +143,30 @@ class Authority:
         """PEM text of every root."""
         return b"".join(pem(chain.root) for chain in (self.chains[-1:] if newest else self.chains)).decode()
 
+    def prepare(self):
+        """A new root is trusted, and signs nothing yet."""
+        self.chains.insert(0, Chain(self.kind))
+
     def rotate(self):
-        """A new root signs from now on; the old ones are trusted until forget()."""
-        self.chains.append(Chain(self.kind))
+        """It signs from now on; the others are trusted until forget()."""
+        self.chains.append(self.chains.pop(0))
         self._renew()
 
     def forget(self):
         del self.chains[:-1]
         self._renew()
 
-    def issue(self, public_key, app_id, namespace="default", domain="public", lifetime_s=None, starts_in_s=-60.0, uris=None,
-              foreign=False, kind="leaf"):
-        """The chain of a workload. `foreign` signs with a root that nobody knows, `kind` "bare" leaves out the issuer."""
+    def issue(self, public_key, app_id, namespace="default", domain="public", lifetime_s=None, starts_in_s=None, uris=None,
+              foreign=False):
+        """The chain of a workload. `foreign` signs with a root that nobody knows."""
         chain = Chain(self.kind) if foreign else self.chains[-1]
         uris = [spiffe_id(app_id, namespace, domain)] if uris is None else uris
+        starts_in_s = -self.backdate_s if starts_in_s is None else starts_in_s
         leaf = sign(chain.key, chain.issuer.subject, public_key, "", lifetime_s or self.lifetime_s, uris,
                     starts_in_s=starts_in_s)  # fmt: skip
         with self.lock:
             self.issued.append(((uris or [""])[0], leaf.serial_number))
-        return [leaf] if kind == "bare" else [leaf, chain.issuer]
+        return [leaf, chain.issuer]
 
     def identity(self, app_id, key_kind="ed25519", **more):
         key = KEYS[key_kind]()
