@@ -8,13 +8,19 @@
  *     while (err == OK && (err = invoke_read(rq, &call, &chunk)) == OK && chunk.len > 0)
  *         …
  *     invoke_finish(rq, &call);                         // whatever happened, once
+ *
+ * Who is called is a route (invoke_route.h): the own application, that of another sidecar, or an
+ * endpoint that has no sidecar.
  */
 #ifndef API_INVOKE_H
 #define API_INVOKE_H
 
 #include "api/request.h"
 #include "app/app_http.h"
+#include "app/grpc_app.h"
 #include "http/http.h"
+
+struct invoke_route;
 
 /* Where the body comes from. read() suspends the task that calls it, which may be another than the
  * request's; it gives an empty piece at the end. */
@@ -24,10 +30,16 @@ struct invoke_body {
     void *arg;
 };
 
+/* Whose call it is. */
+struct invoke_caller {
+    struct slice app_id;
+    struct slice namespace_;
+};
+
 struct invoke_call {
     /* What to call; borrowed until invoke_finish(). */
     struct slice app_id;
-    struct slice verb;   /* "GET" */
+    struct slice verb;   /* "GET"; empty: it did not come over HTTP */
     struct slice method; /* path as the surface decoded it, with or without the first slash */
     struct slice query;  /* raw, without the question mark */
     const struct http_header *headers;
@@ -35,17 +47,33 @@ struct invoke_call {
     int64_t body_length; /* HTTP_LENGTH_UNKNOWN: as much as comes */
     struct slice body;   /* the whole of it, if it is here and source.read is NULL */
     struct invoke_body source;
+    size_t keep_bytes_max; /* of a body of known length, in case it is sent again */
+    /* Another sidecar's: the call is for our application then, whatever it is named. NULL: of the
+     * application of this sidecar. */
+    const struct invoke_caller *caller;
+    /* It came as a message (InvokeService, or from another sidecar): the answer of a gRPC
+     * application stays one, in `invoked`. */
+    bool is_message;
+    struct slice content_type; /* of a message */
+    struct slice type_url;     /* likewise; may be empty */
 
     /* The answer, after invoke_start(); without what concerns a connection only. */
+    const struct app_invoked *invoked; /* a gRPC application's, whole; NULL: what follows counts */
     int status;
     struct http_header *answer_headers;
     size_t answer_header_count;
     int64_t answer_length; /* HTTP_LENGTH_UNKNOWN: as much as comes */
 
-    /* Of invoke.c. */
+    /* After a failure, beside rq->error: its cause, for who reports it in other words. */
+    struct slice failure;
+    enum grpc_code failure_code;
+
+    /* Of the routes. */
+    const struct invoke_route *route;
     struct app_http_call http;
     struct app_channel *channel;
-    struct slice grpc_answer; /* of a gRPC application: all of it, still to be read */
+    void *state;
+    struct slice held_answer; /* the rest of an answer that is here as a whole */
     struct invoke_upload *upload;
     bool is_begun;
 };
@@ -61,11 +89,14 @@ void invoke_finish(struct request *rq, struct invoke_call *call);
 
 /* Whether an app id, perhaps with a namespace behind a dot, is the sidecar's own. */
 bool invoke_is_self(const struct request *rq, struct slice app_id);
-/* Why that one cannot be called: it is none, or nobody knows it. Records the error. */
-err_t invoke_no_such_app(struct request *rq, struct slice app_id);
-/* Whether there is an application that may be called now; ERR_DIRECT_INVOKE with the reason else.
- */
-err_t invoke_check_app(struct request *rq, struct slice app_id);
+/* A verb that changes nothing, and seldom has a body. */
+bool invoke_is_safe(struct slice verb);
+/* "default" if none is set. */
+struct slice invoke_own_namespace(const struct kernel *kernel);
+/* What the sidecar of an application must prove to be; empty without mutual TLS. */
+struct slice invoke_peer_id(struct request *rq, struct slice id, struct slice namespace_);
+/* NULL if there is an application that may be called now; else why not, with the status. */
+const char *invoke_app_trouble(const struct request *rq, enum grpc_code *ret_code);
 
 /* A path with dot segments resolved and without duplicate slashes or one at the end, beginning with
  * a slash; false if it holds bytes that no method may have. Not decoded any further. */

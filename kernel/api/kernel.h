@@ -19,6 +19,7 @@
 #include "base/slice.h"
 #include "component/component.h"
 #include "export/collectors.h"
+#include "peer/peers.h"
 #include "telemetry/exposition.h"
 
 struct identity;
@@ -67,6 +68,7 @@ struct kernel_worker {
     struct worker worker;
     struct component_table components;
     struct app_channel app;        /* of no use without app.app */
+    struct peers *peers;           /* other sidecars */
     struct settings *settings;     /* counted; exchanged by settings_publish() */
     struct exporter_set exporters; /* to the collectors of the settings */
     struct name_cache names;       /* where other applications are */

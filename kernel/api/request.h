@@ -46,6 +46,7 @@ struct request {
     struct kernel *kernel;
     struct component_table *components;
     uint32_t depth;           /* of plugin to kernel to plugin calls */
+    uint64_t *turn;           /* of the client's connection: see struct client_head; may be NULL */
     struct slice traceparent; /* of our span, else of the client; empty if none */
     struct slice tracestate;
     struct slice traceparent_odd; /* what the client sent instead of a well-formed one */

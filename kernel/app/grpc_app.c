@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/wire.h"
+#include "http/verb.h"
 #include "telemetry/rpc_metrics.h"
 
 #define CALLBACK "/dapr.proto.runtime.v1.AppCallback/"
@@ -24,13 +25,13 @@ put_token(const struct app_settings *settings, struct http_header *headers)
 
 size_t
 app_grpc_metadata(const struct app_settings *settings, struct slice caller_id,
+                  struct slice caller_namespace,
                   struct http_header ret_headers[APP_GRPC_METADATA_MAX])
 {
     size_t count = put_token(settings, ret_headers);
     ret_headers[count++] = (struct http_header){ SLICE("dapr-caller-app-id"), caller_id };
     ret_headers[count++] = (struct http_header){ SLICE("dapr-caller-namespace"),
-                                                 settings->namespace_.len > 0 ? settings->namespace_
-                                                                              : SLICE("default") };
+                                                 caller_namespace };
     ret_headers[count++] = (struct http_header){ SLICE("dapr-callee-app-id"), settings->app_id };
     return count;
 }
@@ -112,19 +113,6 @@ app_grpc_bindings(struct task *t, struct app_channel *channel, struct slice *ret
 }
 
 /* --- OnInvoke ----------------------------------------------------------------------------------*/
-
-/* HTTPExtension.Verb. */
-static uint64_t
-verb_number(struct slice verb)
-{
-    static const char *const verbs[] = { "",       "GET",     "HEAD",    "POST",  "PUT",
-                                         "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH" };
-    enum { POST = 3 };
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (slice_eq(verb, slice_str(verbs[i])))
-            return i;
-    return POST;
-}
 
 /* InvokeRequest { method = 1, Any data = 2 { type_url = 1, value = 2 }, content_type = 3,
  * HTTPExtension http_extension = 4 { verb = 1, querystring = 2 } } */

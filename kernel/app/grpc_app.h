@@ -15,6 +15,7 @@ enum { APP_GRPC_METADATA_MAX = 4 };
 /* Who calls whom, and the application's token: the metadata of every call that is made for a
  * client. Returns how many. */
 size_t app_grpc_metadata(const struct app_settings *settings, struct slice caller_id,
+                         struct slice caller_namespace,
                          struct http_header ret_headers[APP_GRPC_METADATA_MAX]);
 
 /* AppCallbackHealthCheck/HealthCheck: OK if the application says that it is well. */

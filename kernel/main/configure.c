@@ -37,10 +37,15 @@ put_in_force(struct runtime *runtime, struct settings *settings,
              const struct configuration *configuration, const struct text_list *ignored)
 {
     settings->secret_scopes = configuration->secret_scopes;
+    settings->access = configuration->access_control.policy;
+    settings->api_rules = configuration->api_rules;
     tracing_setup(runtime, &configuration->tracing, settings);
     if (runtime->settings != NULL)
         tracing_log(settings);
     observe_setup(runtime, configuration, settings);
+    if (configuration->access_control.is_denying_by_caution)
+        log_warn("dapr.acl", "No global default action has been specified. Setting default global "
+                             "action as Deny");
     for (size_t i = 0; i < ignored->count; i++)
         log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
                  SLICE_ARG(ignored->items[i]));

@@ -343,6 +343,8 @@ init_workers(struct runtime *runtime)
         component_table_starting(&worker->kernel_worker.components);
         name_cache_init(&worker->kernel_worker.names);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
+        worker->kernel_worker.peers = peers_new(&worker->kernel_worker.worker,
+                                                &(struct peers_config){ 0 });
         if (worker_init(&worker->kernel_worker.worker, i) != OK) {
             log_fatal(SCOPE, "Fatal error from runtime: cannot create worker %u (errno %d)", i,
                       errno);
@@ -482,6 +484,8 @@ start(struct runtime *runtime, struct host_load **ret_load)
     app_port_init(runtime);
     if (!open_rundir(runtime) || !init_workers(runtime))
         return false;
+    if (!servers_bind_internal(runtime))
+        return false;
     make_host(runtime, folder);
     open_admin(runtime);
     if (runtime->options.app_port == 0)
@@ -541,6 +545,7 @@ end(struct runtime *runtime)
         component_table_fini(&runtime->workers[i].kernel_worker.components);
         name_cache_fini(&runtime->workers[i].kernel_worker.names);
         app_channel_fini(&runtime->workers[i].kernel_worker.app);
+        peers_free(TAKE(runtime->workers[i].kernel_worker.peers));
         worker_fini(&runtime->workers[i].kernel_worker.worker); /* runs what mail is left */
         exporter_set_use(&runtime->workers[i].kernel_worker.exporters, NULL);
         settings_unref(TAKE(runtime->workers[i].kernel_worker.settings));

@@ -89,7 +89,10 @@ bool hot_reload_is_on(const struct configuration *configuration);
 /* Warns of secret scopes for stores that are not configured. */
 void warn_of_idle_scopes(const struct runtime *runtime);
 
-/* Binds all listening sockets. False: a fatal line was logged, or the end has begun. */
+/* Binds the port for other sidecars: first of all, so that nobody else can have it. False: a fatal
+ * line was logged, or the end has begun. */
+bool servers_bind_internal(struct runtime *runtime);
+/* Binds all other listening sockets. False: a fatal line was logged, or the end has begun. */
 bool servers_bind(struct runtime *runtime);
 /* Opens or closes the metrics port while the workers run; a port that cannot be had is logged. */
 void servers_set_metrics(struct runtime *runtime, bool is_on);

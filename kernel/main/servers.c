@@ -12,6 +12,7 @@
 #include "main/runtime.h"
 #include "surface/grpc_surface.h"
 #include "surface/http_surface.h"
+#include "surface/internal.h"
 
 enum { LISTEN_WAIT_MS = 2000, LISTEN_PAUSE_MS = 50, SOCKET_PATH_BYTES = 512 };
 
@@ -37,6 +38,9 @@ static const struct face metrics_face = {
 static const struct face grpc_face = { "gRPC",          "API gRPC server",
                                        "grpc",          "dapr.runtime.grpc.api",
                                        grpc_api_handle, true };
+static const struct face internal_face = {
+    "Internal gRPC", "internal gRPC server", "", "dapr.runtime.grpc.internal", internal_handle, true
+};
 
 /* Hands one socket to one worker: on its thread, or while it does not run yet. False: it has too
  * many. */
@@ -129,19 +133,19 @@ address_text(struct runtime *runtime, struct slice address, uint16_t port)
 /* One address on every worker: each binds its own socket and the system spreads connections. 0, or
  * the errno of what went wrong. */
 static int
-bind_tcp(struct runtime *runtime, struct slice address, uint16_t port, const struct face *face)
+bind_tcp(struct runtime *runtime, struct slice address, uint16_t *port, const struct face *face)
 {
-    int fd = bind_patiently(runtime, address, port);
+    int fd = bind_patiently(runtime, address, *port);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         if (i > 0)
-            fd = listener_bind_tcp(address, port, true);
+            fd = listener_bind_tcp(address, *port, true);
         if (fd < 0)
             return errno;
-        port = listener_port(fd); /* the others take the one that was free */
+        *port = listener_port(fd); /* the others take the one that was free */
         if (!add_server(runtime, &runtime->workers[i], fd, face))
             return EMFILE;
     }
-    struct slice name = address_text(runtime, address, port);
+    struct slice name = address_text(runtime, address, *port);
     if (!face->is_grpc)
         text_list_add(&runtime->arena, &runtime->server_names, name);
     log_info(face->scope, "%s server listening on TCP address: " SLICE_FMT, face->name,
@@ -158,7 +162,8 @@ bind_addresses(struct runtime *runtime, const struct face *face, uint16_t port)
     bool has_one = false;
     for (size_t i = 0; i < options->listen_addresses.count; i++) {
         struct slice address = options->listen_addresses.items[i];
-        int error = bind_tcp(runtime, address, port, face);
+        uint16_t bound = port;
+        int error = bind_tcp(runtime, address, &bound, face);
         if (runtime->ending.stage != STAGE_WORKING)
             return false;
         has_one |= error == 0;
@@ -184,7 +189,8 @@ static bool
 bind_public(struct runtime *runtime)
 {
     const struct options *options = &runtime->options;
-    int error = bind_tcp(runtime, options->public_address, options->public_port, &public_face);
+    uint16_t port = options->public_port;
+    int error = bind_tcp(runtime, options->public_address, &port, &public_face);
     if (error == 0 || runtime->ending.stage != STAGE_WORKING)
         return error == 0;
     struct slice name = address_text(runtime, options->public_address, options->public_port);
@@ -296,6 +302,29 @@ servers_set_metrics(struct runtime *runtime, bool is_on)
         abort();
     *order = (struct metrics_mail){ .worker = &runtime->workers[0], .fd = fd };
     worker_post(&runtime->workers[0].kernel_worker.worker, &order->mail, on_metrics_mail);
+}
+
+/* --- other sidecars ----------------------------------------------------------------------------*/
+
+bool
+servers_bind_internal(struct runtime *runtime)
+{
+    const struct options *options = &runtime->options;
+    struct slice address = options->internal_grpc_address;
+    uint16_t port = options->internal_grpc_port;
+    int error = bind_tcp(runtime, address, &port, &internal_face);
+    if (error != 0 || runtime->ending.stage != STAGE_WORKING) {
+        struct slice name = address_text(runtime, address, port);
+        if (error != 0)
+            log_fatal("dapr.runtime",
+                      "Fatal error from runtime: failed to start internal gRPC server: could not "
+                      "listen on any endpoint: listen tcp " SLICE_FMT ": bind: %s",
+                      SLICE_ARG(name), file_error_words(&runtime->arena, error));
+        return false;
+    }
+    runtime->internal_port = port;
+    log_info("dapr.runtime", "Internal gRPC server is running on port %u", port);
+    return true;
 }
 
 /* --- all ---------------------------------------------------------------------------------------*/

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages between sidecars; see message.h. Field numbers are those of proto/dapr/proto/internals/v1
- * and common/v1. */
+/* Messages between sidecars; see message.h. Field numbers are those of
+ * proto/dapr/proto/internals/v1 and common/v1. */
 #include "peer/message.h"
 
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/wire.h"
+#include "http/verb.h"
 
-/* HTTPExtension.Verb; 0 is none. */
-static const char *const verbs[] = { "",       "GET",     "HEAD",    "POST",  "PUT",
-                                     "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH" };
-/* A verb of none of these travels as POST with its name in this header, which a sidecar of ours
+/* A verb that has no number travels as POST with its name in this header, which a sidecar of ours
  * takes out again. */
 #define ODD_VERB SLICE("remora-http-verb")
 
@@ -169,15 +167,6 @@ take_any(struct slice bytes, struct slice *ret_type_url, struct slice *ret_data)
     return !r.is_bad;
 }
 
-static unsigned
-verb_number(struct slice verb)
-{
-    for (unsigned i = 1; i < ARRAY_LEN(verbs); i++)
-        if (slice_eq(verb, slice_str(verbs[i])))
-            return i;
-    return verb.len == 0 ? 0 : 3; /* POST */
-}
-
 /* --- the request -------------------------------------------------------------------------------*/
 
 /* With the header that names an odd verb, if it is one. */
@@ -185,7 +174,7 @@ static const struct http_header *
 with_odd_verb(struct arena *arena, const struct peer_request *request, size_t *ret_count)
 {
     *ret_count = request->header_count;
-    if (slice_eq(slice_str(verbs[verb_number(request->verb)]), request->verb))
+    if (slice_eq(verb_name(verb_number(request->verb)), request->verb))
         return request->headers;
     struct http_header *headers = ARENA_ARRAY(arena, struct http_header, request->header_count + 1);
     for (size_t i = 0; i < request->header_count; i++)
@@ -206,8 +195,7 @@ peer_request_pack(struct arena *arena, const struct peer_request *request)
                      (any > 0 ? message_field_len(2, any) : 0) +
                      wire_bytes_len(3, request->content_type) +
                      (http > 0 ? message_field_len(4, http) : 0);
-    size_t len = wire_number_len(1, 1) + map_len(2, headers, count) +
-                 message_field_len(3, message);
+    size_t len = wire_number_len(1, 1) + map_len(2, headers, count) + message_field_len(3, message);
     char *from = arena_alloc(arena, len);
     char *at = wire_put_number(from, 1, 1); /* APIVersion V1 */
     at = put_map(at, 2, headers, count);
@@ -229,12 +217,10 @@ take_http(struct slice bytes, struct peer_request *request)
     struct wire_reader r = wire_reader(bytes);
     struct wire_field f;
     while (wire_next(&r, &f)) {
-        if (f.field == 1) {
-            uint64_t verb = wire_number(&r, &f);
-            request->verb = verb < ARRAY_LEN(verbs) ? slice_str(verbs[verb]) : SLICE_EMPTY;
-        } else if (f.field == 2) {
+        if (f.field == 1)
+            request->verb = verb_name(wire_number(&r, &f));
+        else if (f.field == 2)
             request->query = wire_bytes(&r, &f);
-        }
     }
     return !r.is_bad;
 }
@@ -296,14 +282,12 @@ struct slice
 peer_answer_pack(struct arena *arena, const struct peer_answer *answer)
 {
     size_t any = any_len(answer->type_url, answer->data);
-    size_t status = answer->details.len > 0
-                        ? answer->details.len
-                        : wire_number_len(1, (uint64_t)answer->code) +
-                              wire_bytes_len(2, answer->text);
+    size_t status = answer->details.len > 0 ? answer->details.len
+                                            : wire_number_len(1, (uint64_t)answer->code) +
+                                                  wire_bytes_len(2, answer->text);
     size_t message = (any > 0 ? message_field_len(1, any) : 0) +
                      wire_bytes_len(2, answer->content_type);
-    size_t len = message_field_len(1, status) +
-                 map_len(2, answer->headers, answer->header_count) +
+    size_t len = message_field_len(1, status) + map_len(2, answer->headers, answer->header_count) +
                  map_len(3, answer->trailers, answer->trailer_count) +
                  message_field_len(4, message);
     char *from = arena_alloc(arena, len);
@@ -398,8 +382,8 @@ peer_frame(struct arena *arena, struct slice head, size_t bytes, uint64_t seq, b
                                       wire_number_len(2, seq);
     size_t len = (head.len > 0 ? message_field_len(1, head.len) : 0) +
                  (payload > 0 ? message_field_len(2, payload) : 0);
-    char *from = arena_alloc(arena, head.len + PEER_PIECE_HEAD_MAX);
-    char *at = from;
+    ret_frame->head = head.len == 0 ? NULL : arena_alloc(arena, head.len + PEER_PIECE_HEAD_MAX);
+    char *from = head.len == 0 ? ret_frame->small : ret_frame->head, *at = from;
     if (has_prefix) {
         const char prefix[PEER_PREFIX_BYTES] = { 0, (char)(len >> 24), (char)(len >> 16),
                                                  (char)(len >> 8), (char)len };
@@ -413,7 +397,7 @@ peer_frame(struct arena *arena, struct slice head, size_t bytes, uint64_t seq, b
         at = wire_put_head(at, 1, bytes);
         ret_frame->back_len = (size_t)(wire_put_number(ret_frame->back, 2, seq) - ret_frame->back);
     }
-    ret_frame->front = slice_of(from, (size_t)(at - from));
+    ret_frame->front_len = (size_t)(at - from);
     ret_frame->message_bytes = len;
 }
 

@@ -20,7 +20,7 @@
 #include "base/slice.h"
 #include "http/http.h"
 
-enum { PEER_PREFIX_BYTES = 5, PEER_PIECE_HEAD_MAX = 64 };
+enum { PEER_PREFIX_BYTES = 5, PEER_PIECE_HEAD_MAX = 48 };
 
 #define PEER_SERVICE "dapr.proto.internals.v1.ServiceInvocation"
 
@@ -66,17 +66,29 @@ struct peer_part {
 struct slice peer_request_pack(struct arena *arena, const struct peer_request *request);
 struct slice peer_answer_pack(struct arena *arena, const struct peer_answer *answer);
 
-/* What stands in front of a piece of `bytes` bytes in a message of a stream, whose `head` may be
- * empty, and behind it: the piece itself is not copied. `ret_front` has room for the head and
- * PEER_PIECE_HEAD_MAX. Returns the message's length. */
+/* A message of a stream around a piece that is not copied: what stands in front of it, and behind.
+ */
 struct peer_frame {
-    struct slice front; /* with the prefix that gRPC wants, if asked for */
+    char *head; /* in the arena, with a head; NULL: `small` is it */
+    size_t front_len;
+    char small[PEER_PIECE_HEAD_MAX];
     char back[16];
     size_t back_len;
-    size_t message_bytes; /* without the prefix */
+    size_t message_bytes; /* piece included, without the prefix */
 };
-void peer_frame(struct arena *arena, struct slice head, size_t bytes, uint64_t seq,
-                bool has_prefix, struct peer_frame *ret_frame);
+/* `head` may be empty. `has_prefix`: the front begins with the prefix that gRPC wants. */
+void peer_frame(struct arena *arena, struct slice head, size_t bytes, uint64_t seq, bool has_prefix,
+                struct peer_frame *ret_frame);
+static inline struct slice
+peer_frame_front(const struct peer_frame *frame)
+{
+    return slice_of(frame->head == NULL ? frame->small : frame->head, frame->front_len);
+}
+static inline struct slice
+peer_frame_back(const struct peer_frame *frame)
+{
+    return slice_of(frame->back, frame->back_len);
+}
 
 /* --- reading -----------------------------------------------------------------------------------*/
 
@@ -100,8 +112,8 @@ struct peer_reader {
 
 /* The next message, valid until the next call; *ret_has is false at the end. Besides the errors of
  * read(): ERR_PEER_PROTOCOL for what is no framing, ERR_TOO_LARGE. Suspends. */
-err_t peer_reader_next(struct peer_reader *reader, struct slice *ret_message,
-                       bool *ret_has) WARN_UNUSED;
+err_t
+peer_reader_next(struct peer_reader *reader, struct slice *ret_message, bool *ret_has) WARN_UNUSED;
 void peer_reader_fini(struct peer_reader *reader);
 
 /* First of that name (ASCII case ignored), or empty. */

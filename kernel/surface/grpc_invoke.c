@@ -9,6 +9,7 @@
 #include "app/grpc_app.h"
 #include "base/wire.h"
 #include "dapr/proto/runtime/v1/invoke.pb-c.h"
+#include "http/verb.h"
 #include "surface/grpc_surface.h"
 #include "surface/observe.h"
 
@@ -35,12 +36,8 @@ data_of(const message_t *message)
 static struct slice
 verb_of(const message_t *message)
 {
-    static const char *const verbs[] = { "",       "GET",     "HEAD",    "POST",  "PUT",
-                                         "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH" };
-    if (message->http_extension == NULL ||
-        (unsigned)message->http_extension->verb >= ARRAY_LEN(verbs))
-        return SLICE_EMPTY;
-    return slice_str(verbs[message->http_extension->verb]);
+    return message->http_extension == NULL ? SLICE_EMPTY
+                                           : verb_name((uint64_t)message->http_extension->verb);
 }
 
 static struct slice
@@ -77,7 +74,7 @@ is_metadata(struct slice name)
 
 /* With room for `more` behind it. */
 static struct http_header *
-client_metadata(struct rpc *rpc, bool is_for_http, size_t more, size_t *ret_count)
+client_metadata(struct rpc *rpc, size_t more, size_t *ret_count)
 {
     const struct http_exchange *x = rpc->call.x;
     struct http_header *headers = ARENA_ARRAY(rpc->rq.arena, struct http_header,
@@ -85,7 +82,7 @@ client_metadata(struct rpc *rpc, bool is_for_http, size_t more, size_t *ret_coun
     size_t count = 0;
     for (size_t i = 0; i < x->header_count; i++) {
         struct slice name = x->headers[i].name;
-        if (is_metadata(name) && !(is_for_http && slice_has_suffix(name, SLICE("-bin"))))
+        if (is_metadata(name))
             headers[count++] = x->headers[i];
     }
     *ret_count = count;
@@ -107,7 +104,7 @@ answer_metadata(struct rpc *rpc, const struct http_header *theirs, size_t their_
     return headers;
 }
 
-/* --- the answer --------------------------------------------------------------------------------*/
+/* --- the answer of a gRPC application ----------------------------------------------------------*/
 
 /* InvokeResponse { Any data = 1 { type_url = 1, value = 2 }, content_type = 2 }, the value in one
  * piece where it is. */
@@ -169,57 +166,19 @@ pass_answer(struct rpc *rpc, const struct app_invoked *invoked)
         pass_trailers(rpc, answer);
 }
 
-/* The call did not come to an answer. */
+/* The call did not come to an answer. What a sidecar says of it is an error of this API, whatever
+ * it was there. */
 static void
-fail_call(struct rpc *rpc, struct slice app_id, err_t err, enum grpc_code code, struct slice text)
+fail_call(struct rpc *rpc, const struct invoke_call *call)
 {
-    struct request *rq = &rpc->rq;
-    (void)fail(rq, ERR_DIRECT_INVOKE,
-               "failed to invoke, id: " SLICE_FMT ", err: rpc error: code = %s desc = " SLICE_FMT,
-               SLICE_ARG(app_id), grpc_code_name(code), SLICE_ARG(text));
-    if (err == ERR_DEADLINE || err == ERR_CANCELLED)
-        rq->error.grpc = code;
+    rpc->rq.error.grpc = call->failure_code == GRPC_DEADLINE_EXCEEDED ||
+                                 call->failure_code == GRPC_CANCELLED
+                             ? call->failure_code
+                             : GRPC_INTERNAL;
     rpc_fail(rpc);
 }
 
-/* --- to a gRPC application ---------------------------------------------------------------------*/
-
-static void
-invoke_grpc(struct rpc *rpc, struct app_channel *channel, const request_t *in, struct slice path)
-{
-    struct request *rq = &rpc->rq;
-    const message_t *message = message_of(in);
-    struct app_invocation invocation = {
-        .method = slice_from(path, 1),
-        .verb = verb_of(message),
-        .query = query_of(message),
-        .content_type = slice_str(message->content_type),
-        .type_url = message->data == NULL ? SLICE_EMPTY : slice_str(message->data->type_url),
-        .data = data_of(message),
-    };
-    size_t count;
-    struct http_header *metadata = client_metadata(
-        rpc, false, APP_GRPC_METADATA_MAX + TRACE_HEADERS_MAX, &count);
-    count += app_grpc_metadata(app_settings(channel->app), rq->kernel->app_id, metadata + count);
-    invocation.metadata_count = count + trace_grpc_metadata(rq, metadata + count);
-    invocation.metadata = metadata;
-    struct app_invoked invoked = { 0 };
-    err_t err = app_enter(rq->task, channel); /* suspends */
-    if (err != OK) {
-        fail_call(rpc, slice_str(in->id), err, err_info(err)->grpc,
-                  err == ERR_DEADLINE ? SLICE("context deadline exceeded")
-                                      : SLICE("too many calls are waiting for the application"));
-        return;
-    }
-    err = app_grpc_invoke(rq->task, channel, &invocation, &invoked); /* suspends */
-    app_leave(channel);
-    if (err == OK)
-        pass_answer(rpc, &invoked);
-    else
-        fail_call(rpc, slice_str(in->id), err, invoked.answer.code, invoked.answer.text);
-}
-
-/* --- to an HTTP application --------------------------------------------------------------------*/
+/* --- the answer of an HTTP application ---------------------------------------------------------*/
 
 /* As the reference translates; see also grpc_code_of_http(), which is what gRPC itself says. */
 static enum grpc_code
@@ -350,14 +309,17 @@ fail_with_status(struct rpc *rpc, int status, struct slice body)
 }
 
 static void
-answer_http(struct rpc *rpc, struct slice app_id, struct invoke_call *call)
+answer_http(struct rpc *rpc, struct invoke_call *call)
 {
     struct slice body;
     err_t err = gather(&rpc->rq, call, &body); /* suspends */
     if (err != OK) {
-        fail_call(rpc, app_id, err, err_info(err)->grpc,
-                  err == ERR_TOO_LARGE ? SLICE("the answer is larger than the body limit")
-                                       : SLICE("the answer ended early"));
+        (void)fail(&rpc->rq, ERR_DIRECT_INVOKE,
+                   "failed to invoke, id: " SLICE_FMT ", err: rpc error: code = %s desc = %s",
+                   SLICE_ARG(call->app_id), grpc_code_name(err_info(err)->grpc),
+                   err == ERR_TOO_LARGE ? "the answer is larger than the body limit"
+                                        : "the answer ended early");
+        rpc_fail(rpc);
         return;
     }
     set_http_metadata(rpc, call);
@@ -367,12 +329,18 @@ answer_http(struct rpc *rpc, struct slice app_id, struct invoke_call *call)
         rpc_end(rpc, GRPC_OK, SLICE_EMPTY);
 }
 
-static void
-invoke_http(struct rpc *rpc, const request_t *in)
+/* --- entry -------------------------------------------------------------------------------------*/
+
+void
+grpc_invoke_service(struct rpc *rpc)
 {
+    const request_t *in = rpc_request(
+        rpc, &dapr__proto__runtime__v1__invoke_service_request__descriptor);
+    if (in == NULL)
+        return;
     const message_t *message = message_of(in);
     size_t count;
-    struct http_header *headers = client_metadata(rpc, true, 1, &count);
+    struct http_header *headers = client_metadata(rpc, 1, &count);
     if (message->content_type[0] != '\0')
         headers[count++] = (struct http_header){ SLICE("Content-Type"),
                                                  slice_str(message->content_type) };
@@ -382,40 +350,18 @@ invoke_http(struct rpc *rpc, const request_t *in)
                                 .query = query_of(message),
                                 .headers = headers,
                                 .header_count = count,
-                                .body = data_of(message) };
+                                .body = data_of(message),
+                                .is_message = true,
+                                .content_type = slice_str(message->content_type),
+                                .type_url = message->data == NULL
+                                                ? SLICE_EMPTY
+                                                : slice_str(message->data->type_url) };
     call.body_length = (int64_t)call.body.len;
-    if (invoke_start(&rpc->rq, &call) == OK) /* suspends */
-        answer_http(rpc, call.app_id, &call);
+    if (invoke_start(&rpc->rq, &call) != OK) /* suspends */
+        fail_call(rpc, &call);
+    else if (call.invoked != NULL)
+        pass_answer(rpc, call.invoked);
     else
-        rpc_fail(rpc);
+        answer_http(rpc, &call);
     invoke_finish(&rpc->rq, &call);
-}
-
-/* --- entry -------------------------------------------------------------------------------------*/
-
-void
-grpc_invoke_service(struct rpc *rpc)
-{
-    struct request *rq = &rpc->rq;
-    struct app_channel *channel = &kernel_worker_of(rq->task)->app;
-    const request_t *in = rpc_request(
-        rpc, &dapr__proto__runtime__v1__invoke_service_request__descriptor);
-    struct slice path;
-    if (in == NULL)
-        return;
-    struct slice id = slice_str(in->id), method = slice_str(message_of(in)->method);
-    if (channel->app == NULL || !app_is_grpc(app_settings(channel->app)->protocol) ||
-        !invoke_is_self(rq, id)) {
-        invoke_http(rpc, in); /* and all that cannot be called */
-    } else if (!invoke_clean_method(rq->arena, method, &path)) {
-        fail_call(rpc, id, ERR_DIRECT_INVOKE, GRPC_INVALID_ARGUMENT,
-                  arena_printf(rq->arena,
-                               "invalid method: method contains forbidden character: \"" SLICE_FMT
-                               "\"",
-                               SLICE_ARG(method)));
-    } else if (invoke_check_app(rq, id) != OK) {
-        rpc_fail(rpc);
-    } else {
-        invoke_grpc(rpc, channel, in, path);
-    }
 }

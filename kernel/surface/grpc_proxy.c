@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls of services that are not the sidecar's: handed to the application that the metadata name,
- * messages undecoded, whichever kind of call it is. The handler's task takes the answer down; what
- * the client sends goes up on the same task as far as it is here already (an ordinary unary call
- * is) and on a second one from there.
+ * here or behind another sidecar, messages undecoded, whichever kind of call it is. What another
+ * sidecar hands to us goes to our own application or nowhere. The handler's task takes the answer
+ * down; what the client sends goes up on the same task as far as it is here already (an ordinary
+ * unary call is) and on a second one from there.
  */
+#include "api/access.h"
 #include "api/invoke.h"
+#include "api/resolve.h"
 #include "api/trace.h"
 #include "app/grpc_app.h"
 #include "async/worker.h"
 #include "base/limits.h"
 #include "base/clock.h"
 #include "http/grpc_client.h"
+#include "peer/peers.h"
 #include "surface/grpc_surface.h"
+#include "surface/internal.h"
 #include "telemetry/metrics.h"
 #include "telemetry/rpc_metrics.h"
 
 enum {
-    OWN_METADATA = 8,
+    OWN_METADATA = 10,
     UP_AT_ONCE_BYTES = 128 * 1024,
     PIECE_BYTES_MAX = LIMIT_h2_client_window_bytes * 2, /* as much as comes at once */
 };
@@ -25,6 +30,12 @@ enum {
 struct proxy {
     struct rpc *rpc;
     struct http_exchange *x;
+    struct slice target; /* as the client names it */
+    struct invoke_caller caller;
+    /* Behind another sidecar. */
+    struct slice id, namespace_;
+    struct slice address;
+    struct slice peer_id;
     struct client_call call;
     struct task *up; /* NULL: not begun, or over */
     bool awaits_up;
@@ -32,31 +43,66 @@ struct proxy {
     size_t up_bytes;
     struct buf up_piece;
     struct buf down_piece;
+    uint64_t started_ns; /* 0: is not counted */
 };
 
 /* --- the head ----------------------------------------------------------------------------------*/
 
-static err_t
-start(struct proxy *p, struct client *client, const struct app_settings *settings)
+/* What of the client's goes on. */
+static struct http_header *
+passed_headers(struct proxy *p, size_t *ret_count)
 {
     const struct http_exchange *x = p->x;
-    struct request *rq = &p->rpc->rq;
-    struct http_header *headers = ARENA_ARRAY(rq->arena, struct http_header,
+    struct http_header *headers = ARENA_ARRAY(p->rpc->rq.arena, struct http_header,
                                               x->header_count + OWN_METADATA + TRACE_HEADERS_MAX);
     size_t count = 0;
     headers[count++] = (struct http_header){ SLICE("te"), SLICE("trailers") };
     for (size_t i = 0; i < x->header_count; i++)
         if (!grpc_is_for_sidecar(x->headers[i].name))
             headers[count++] = x->headers[i];
-    count += app_grpc_metadata(settings, settings->app_id, headers + count);
+    *ret_count = count;
+    return headers;
+}
+
+static err_t
+start(struct proxy *p, struct client *client, struct http_header *headers, size_t count)
+{
+    struct request *rq = &p->rpc->rq;
     count += trace_grpc_metadata(rq, headers + count);
     const struct client_head head = { .method = SLICE("POST"),
-                                      .target = x->target,
+                                      .target = p->x->target,
                                       .headers = headers,
                                       .header_count = count,
                                       .body_length = HTTP_LENGTH_UNKNOWN,
-                                      .turn = x->turn };
+                                      .turn = p->x->turn };
     return client_start(rq->task, client, &head, &p->call); /* suspends */
+}
+
+static err_t
+start_app(struct proxy *p, struct app_channel *channel)
+{
+    const struct app_settings *settings = app_settings(channel->app);
+    size_t count;
+    struct http_header *headers = passed_headers(p, &count);
+    count += app_grpc_metadata(settings, p->caller.app_id, p->caller.namespace_, headers + count);
+    return start(p, app_grpc_client(channel), headers, count); /* suspends */
+}
+
+/* The next sidecar finds the application by the name that the client has used. */
+static err_t
+start_peer(struct proxy *p)
+{
+    struct client *client;
+    size_t count;
+    if (peers_client(kernel_worker_of(p->x->task)->peers, p->address, p->peer_id, &client) != OK)
+        return DIAG_FAIL(task_diag(p->x->task), ERR_PEER_UNREACHABLE,
+                         "dial tcp: address " SLICE_FMT ": invalid", SLICE_ARG(p->address));
+    struct http_header *headers = passed_headers(p, &count);
+    headers[count++] = (struct http_header){ SLICE("dapr-app-id"), p->target };
+    headers[count++] = (struct http_header){ SLICE("dapr-caller-app-id"), p->caller.app_id };
+    headers[count++] = (struct http_header){ SLICE("dapr-caller-namespace"), p->caller.namespace_ };
+    headers[count++] = (struct http_header){ SLICE("dapr-callee-app-id"), p->id };
+    return start(p, client, headers, count); /* suspends */
 }
 
 /* --- up ----------------------------------------------------------------------------------------*/
@@ -224,62 +270,156 @@ count_call(const struct proxy *p, uint64_t started_ns)
                                           .took_ns = clock_now_ns() - started_ns });
 }
 
+/* Both bodies of a call that has been started. */
+static err_t
+pass_both(struct proxy *p)
+{
+    err_t err = begin_up(p);               /* suspends if the peer takes little */
+    return err == OK ? pass_down(p) : err; /* suspends */
+}
+
+static void
+begin(struct proxy *p)
+{
+    p->x->is_passed_on = true;
+    p->started_ns = metrics_is_on() ? clock_now_ns() : 0;
+    buf_init(&p->up_piece, PIECE_BYTES_MAX);
+    buf_init(&p->down_piece, PIECE_BYTES_MAX);
+}
+
+static void
+finish(struct proxy *p)
+{
+    end_up(p);
+    p->rpc->call.received_bytes = p->up_bytes;
+    client_finish(&p->call);
+    buf_fini(&p->up_piece);
+    buf_fini(&p->down_piece);
+    if (p->started_ns != 0)
+        count_call(p, p->started_ns);
+}
+
 static void
 call_app(struct proxy *p, struct app_channel *channel)
 {
-    struct task *t = p->rpc->rq.task;
-    uint64_t started_ns = metrics_is_on() ? clock_now_ns() : 0;
-    err_t err = app_enter(t, channel); /* suspends */
+    err_t err = app_enter(p->x->task, channel); /* suspends */
     if (err != OK) {
         end_with(p, err);
         return;
     }
-    buf_init(&p->up_piece, PIECE_BYTES_MAX);
-    buf_init(&p->down_piece, PIECE_BYTES_MAX);
-    err = start(p, app_grpc_client(channel), app_settings(channel->app)); /* suspends */
+    begin(p);
+    err = start_app(p, channel); /* suspends */
     if (err == OK)
-        err = begin_up(p); /* suspends if the peer takes little */
-    if (err == OK)
-        err = pass_down(p); /* suspends */
+        err = pass_both(p); /* suspends */
     if (err != OK)
         end_with(p, err);
-    end_up(p);
-    p->rpc->call.received_bytes = p->up_bytes;
-    client_finish(&p->call);
+    finish(p);
     app_leave(channel);
-    buf_fini(&p->up_piece);
-    buf_fini(&p->down_piece);
-    if (started_ns != 0)
-        count_call(p, started_ns);
 }
 
-void
-grpc_proxy(struct rpc *rpc)
+/* Until there is a connection that takes the call. */
+static err_t
+reach_peer(struct proxy *p)
 {
-    struct http_exchange *x = rpc->call.x;
-    struct app_channel *channel = &kernel_worker_of(rpc->rq.task)->app;
+    struct request *rq = &p->rpc->rq;
+    for (unsigned retries = 0;; retries++) {
+        err_t err = resolve_app(rq, p->id, p->namespace_, &p->address); /* suspends */
+        if (err != OK)
+            return ERR_NOT_RESOLVED;
+        p->peer_id = invoke_peer_id(rq, p->id, p->namespace_);
+        err = start_peer(p); /* suspends */
+        if (err != ERR_PEER_UNREACHABLE)
+            return err;
+        resolve_forget(rq, p->id, p->address);
+        if (retries == LIMIT_peer_retries || task_sleep(rq->task, LIMIT_peer_retry_ms) != OK)
+            return err;
+    }
+}
+
+static void
+call_peer(struct proxy *p)
+{
+    begin(p);
+    err_t err = reach_peer(p); /* suspends */
+    if (err == OK)
+        err = pass_both(p); /* suspends */
+    if (err == ERR_NOT_RESOLVED)
+        rpc_end(p->rpc, GRPC_UNKNOWN, task_diag(p->x->task)->message);
+    else if (err != OK)
+        end_with(p, err);
+    if (err == ERR_PEER_LOST)
+        resolve_forget(&p->rpc->rq, p->id, p->address);
+    finish(p);
+}
+
+/* --- whose call --------------------------------------------------------------------------------*/
+
+/* Empty: the call has been ended. */
+static struct slice
+target_of(struct rpc *rpc)
+{
     struct slice id = grpc_metadata(&rpc->call, SLICE("dapr-app-id"));
-    struct proxy proxy = { .rpc = rpc, .x = x };
     if (id.len == 0)
         id = grpc_metadata(&rpc->call, SLICE("dapr-callee-app-id"));
-    if (id.len == 0) {
+    if (id.len == 0)
         rpc_end(rpc, GRPC_UNKNOWN,
                 slice_eq(rpc->call.service, SLICE("dapr.proto.runtime.v1.Dapr"))
                     ? SLICE("failed to proxy request: required metadata dapr-callee-app-id or "
                             "dapr-app-id not found")
                     : SLICE("cannot proxy request: missing dapr-callee-app-id or dapr-app-id "
                             "metadata"));
+    return id;
+}
+
+static void
+to_app(struct proxy *p)
+{
+    struct rpc *rpc = p->rpc;
+    struct app_channel *channel = &kernel_worker_of(rpc->rq.task)->app;
+    enum grpc_code code;
+    const char *trouble = invoke_app_trouble(&rpc->rq, &code);
+    if (trouble == NULL)
+        call_app(p, channel); /* suspends */
+    else
+        rpc_end(rpc, code, slice_str(trouble));
+}
+
+void
+grpc_proxy(struct rpc *rpc)
+{
+    struct request *rq = &rpc->rq;
+    struct proxy proxy = { .rpc = rpc, .x = rpc->call.x, .target = target_of(rpc) };
+    proxy.caller = (struct invoke_caller){ rq->kernel->app_id, invoke_own_namespace(rq->kernel) };
+    if (proxy.target.len == 0)
         return;
-    }
-    if (!invoke_is_self(&rpc->rq, id)) {
-        rpc_end(rpc, GRPC_UNKNOWN,
-                arena_printf(rpc->rq.arena, "couldn't find service: " SLICE_FMT, SLICE_ARG(id)));
-    } else if (channel->app == NULL || app_settings(channel->app)->port == 0) {
-        rpc_end(rpc, GRPC_UNKNOWN, SLICE("app channel is not initialized"));
-    } else if (!app_is_healthy(channel->app)) {
-        rpc_end(rpc, GRPC_INTERNAL, SLICE("app is not in a healthy state"));
+    if (invoke_is_self(rq, proxy.target)) {
+        to_app(&proxy); /* suspends */
+    } else if (!resolve_split(rq, proxy.target, &proxy.id, &proxy.namespace_)) {
+        rpc_end(rpc, GRPC_UNKNOWN, task_diag(rq->task)->message);
     } else {
-        x->is_passed_on = true;
-        call_app(&proxy, channel);
+        if (proxy.namespace_.len == 0)
+            proxy.namespace_ = invoke_own_namespace(rq->kernel);
+        call_peer(&proxy); /* suspends */
     }
+}
+
+void
+grpc_proxy_in(struct rpc *rpc)
+{
+    struct http_exchange *x = rpc->call.x;
+    struct proxy proxy = { .rpc = rpc, .x = x, .target = target_of(rpc) };
+    if (proxy.target.len == 0)
+        return;
+    internal_caller(x, x->headers, x->header_count, &proxy.caller);
+    const struct access_question question = { .caller_id = x->peer_id,
+                                              .verb = SLICE_EMPTY,
+                                              .path = x->path };
+    if (!invoke_is_self(&rpc->rq, proxy.target))
+        rpc_end(rpc, GRPC_UNKNOWN,
+                arena_printf(rpc->rq.arena, "couldn't find service: " SLICE_FMT,
+                             SLICE_ARG(proxy.target)));
+    else if (!access_is_allowed(settings_of(x->task)->access, &question))
+        internal_deny(rpc, &question);
+    else
+        to_app(&proxy); /* suspends */
 }

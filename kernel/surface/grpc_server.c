@@ -189,8 +189,8 @@ service_of(const struct rpc *rpc)
     return grpc_proxy;
 }
 
-static void
-observe(struct rpc *rpc, uint64_t started_ns, bool is_logged)
+void
+rpc_observe(struct rpc *rpc, uint64_t started_ns, bool is_logged)
 {
     const struct grpc_call *call = &rpc->call;
     if (!metrics_is_on() && !is_logged && rpc->rq.span == NULL)
@@ -210,9 +210,8 @@ observe(struct rpc *rpc, uint64_t started_ns, bool is_logged)
     grpc_trace_end(rpc, took_ns);
 }
 
-/* False: the call has been ended. */
-static bool
-begin_trace(struct rpc *rpc, bool is_ours)
+bool
+rpc_begin_trace(struct rpc *rpc, bool is_ours)
 {
     struct slice words;
     grpc_trace_begin(rpc, is_ours);
@@ -233,14 +232,15 @@ grpc_api_handle(struct http_exchange *x)
     bool is_logged = false;
     rpc.call.ended_code = GRPC_UNKNOWN;
     request_init(&rpc.rq, x->task);
+    rpc.rq.turn = x->turn;
     uint64_t outer = task_deadline_push(x->task, rpc.call.timeout_ms);
     grpc_method_fn *answer = service_of(&rpc);
     if (answer == grpc_health) {
         answer(&rpc); /* suspends */
-    } else if (begin_trace(&rpc, answer == answer_dapr) && check_token(&rpc)) {
+    } else if (rpc_begin_trace(&rpc, answer == answer_dapr) && check_token(&rpc)) {
         is_logged = settings_of(x->task)->api_log.is_enabled && log_threshold <= LOG_INFO;
         answer(&rpc); /* suspends */
     }
     task_deadline_pop(x->task, outer);
-    observe(&rpc, started_ns, is_logged);
+    rpc_observe(&rpc, started_ns, is_logged);
 }

@@ -48,14 +48,22 @@ void rpc_empty(struct rpc *rpc);
 void rpc_end(struct rpc *rpc, enum grpc_code code, struct slice text);
 void rpc_fail(struct rpc *rpc);
 
+/* Trace context and baggage of the client; `is_ours`: of a service of ours. False: the call has been
+ * ended. */
+bool rpc_begin_trace(struct rpc *rpc, bool is_ours) WARN_UNUSED;
+/* Metrics, log and span of a call that is over. */
+void rpc_observe(struct rpc *rpc, uint64_t started_ns, bool is_logged);
+
 /* grpc_trace.c: the context of a call and, if it is recorded, its span. `is_ours`: of the service
  * Dapr. */
 void grpc_trace_begin(struct rpc *rpc, bool is_ours);
 void grpc_trace_request(struct rpc *rpc, const ProtobufCMessage *message);
 void grpc_trace_end(struct rpc *rpc, uint64_t took_ns);
 
-/* grpc_proxy.c: hands the call to the application that its metadata name. Suspends. */
+/* grpc_proxy.c: hands the call to the application that its metadata name, or, coming from another
+ * sidecar, to ours if it is that. Suspend. */
 void grpc_proxy(struct rpc *rpc);
+void grpc_proxy_in(struct rpc *rpc);
 /* grpc_invoke.c: metadata of a client that is not passed on: it was meant for the sidecar, or is
  * said anew. */
 bool grpc_is_for_sidecar(struct slice name);

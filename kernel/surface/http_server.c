@@ -14,6 +14,7 @@ begin(struct http_call *call, struct http_exchange *x)
 {
     *call = (struct http_call){ .x = x, .started_ns = task_worker(x->task)->now_ns };
     request_init(&call->rq, x->task);
+    call->rq.turn = x->turn;
 }
 
 static void
