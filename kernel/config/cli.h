@@ -69,8 +69,12 @@ struct options {
     struct slice api_token;      /* DAPR_API_TOKEN: secret, never logged */
     struct slice app_api_token;  /* APP_API_TOKEN: secret, never logged */
     struct slice env_keys;       /* DAPR_ENV_KEYS */
-    struct slice xdg_runtime_dir; /* XDG_RUNTIME_DIR */
-    bool disable_h2c;             /* DAPR_HTTP_DISABLE_H2C: no HTTP/2 on the HTTP ports */
+    struct slice trust_anchors;  /* DAPR_TRUST_ANCHORS: PEM text */
+    struct slice trust_anchors_file; /* DAPR_TRUST_ANCHORS_FILE */
+    struct slice sentry_token_file;  /* DAPR_SENTRY_TOKEN_FILE */
+    struct slice sentry_identity;    /* SENTRY_LOCAL_IDENTITY: asked for in place of the app id */
+    struct slice xdg_runtime_dir;    /* XDG_RUNTIME_DIR */
+    bool disable_h2c;                /* DAPR_HTTP_DISABLE_H2C: no HTTP/2 on the HTTP ports */
 
     /* For main to log once the log is set up. */
     struct text_list ignored;    /* what is given and has no effect yet: "--flag", "VARIABLE" */

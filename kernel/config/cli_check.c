@@ -160,6 +160,10 @@ fill_from_env(struct arena *arena, struct options *options, struct env env)
     options->api_token = text_from_env(arena, env, "DAPR_API_TOKEN");
     options->app_api_token = text_from_env(arena, env, "APP_API_TOKEN");
     options->env_keys = text_from_env(arena, env, "DAPR_ENV_KEYS");
+    options->trust_anchors = text_from_env(arena, env, "DAPR_TRUST_ANCHORS");
+    options->trust_anchors_file = text_from_env(arena, env, "DAPR_TRUST_ANCHORS_FILE");
+    options->sentry_token_file = text_from_env(arena, env, "DAPR_SENTRY_TOKEN_FILE");
+    options->sentry_identity = text_from_env(arena, env, "SENTRY_LOCAL_IDENTITY");
     options->xdg_runtime_dir = text_from_env(arena, env, "XDG_RUNTIME_DIR");
     options->disable_h2c = is_truthy(env_get(env, "DAPR_HTTP_DISABLE_H2C"));
     if (!options->given[FLAG_control_plane_namespace] &&
@@ -178,8 +182,8 @@ has_env(struct env env, const char *name)
     return value != NULL && value[0] != '\0';
 }
 
-/* Variables of the reference whose feature is not there yet. Trust anchors are no more than a file
- * name while mTLS is off, and KUBECONFIG is in the environment of many who do not mean us. */
+/* Variables of the reference whose feature is not there yet. KUBECONFIG is in the environment of
+ * many who do not mean us. */
 static void
 list_idle_variables(struct arena *arena, struct options *options, struct env env)
 {
@@ -195,17 +199,14 @@ list_idle_variables(struct arena *arena, struct options *options, struct env env
 }
 
 static enum cli_verdict
-check_security(struct arena *arena, const struct options *options, struct env env,
-               struct slice *ret_message)
+check_security(struct arena *arena, const struct options *options, struct slice *ret_message)
 {
-    bool anchors = has_env(env, "DAPR_TRUST_ANCHORS");
-    bool anchors_file = has_env(env, "DAPR_TRUST_ANCHORS_FILE");
-    if (options->enable_mtls && anchors && anchors_file)
-        return FATAL("Fatal error from runtime: trust anchors given both as text and as a file");
-    if (options->enable_mtls && !anchors && !anchors_file)
+    bool anchors = options->trust_anchors.len > 0, file = options->trust_anchors_file.len > 0;
+    if (options->enable_mtls && anchors && file)
+        return FATAL("Fatal error from runtime: trust anchors cannot be specified in both "
+                     "TrustAnchors and TrustAnchorsFile");
+    if (options->enable_mtls && !anchors && !file)
         return FATAL("Fatal error from runtime: trust anchors are required");
-    if (options->enable_mtls)
-        return FATAL("Fatal error from runtime: --enable-mtls is not implemented in this version");
     return CLI_RUN;
 }
 
@@ -290,7 +291,7 @@ cli_check(struct arena *arena, struct options *options, struct env env, struct s
         fill_addresses(arena, options);
     if (verdict != CLI_RUN || options->wait)
         return verdict;
-    verdict = check_security(arena, options, env, ret_message);
+    verdict = check_security(arena, options, ret_message);
     if (verdict == CLI_RUN && options->app_id.len == 0)
         return FATAL("Fatal error from runtime: parameter app-id cannot be empty");
     list_idle_variables(arena, options, env);

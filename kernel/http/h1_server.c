@@ -76,6 +76,12 @@ h1_server_new(struct worker *worker, int listen_fd, const struct h1_config *conf
     return server;
 }
 
+bool
+h1_server_has_tls(const struct h1_server *server)
+{
+    return server->config.tls != NULL;
+}
+
 void
 h1_server_set_tls(struct h1_server *server, struct tls_context *context)
 {

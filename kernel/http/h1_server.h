@@ -37,6 +37,7 @@ struct h1_server *h1_server_new(struct worker *worker, int listen_fd,
  * after LIMIT_http_drain_idle_ms: a request may be on its way, and is answered likewise. */
 void h1_server_drain(struct h1_server *server);
 /* Connections accepted from now on use it, those there are go on as they began. */
+bool h1_server_has_tls(const struct h1_server *server);
 void h1_server_set_tls(struct h1_server *server, struct tls_context *context);
 /* Connections still open. */
 size_t h1_server_connections(const struct h1_server *server);

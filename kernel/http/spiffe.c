@@ -229,6 +229,12 @@ spiffe_read_pem(struct slice pem)
     BIO_free(bio);
     if (is_good)
         return certs;
-    sk_X509_pop_free(certs, X509_free);
+    spiffe_free(certs);
     return NULL;
+}
+
+void
+spiffe_free(struct stack_st_X509 *certificates)
+{
+    sk_X509_pop_free(certificates, X509_free);
 }

@@ -52,5 +52,7 @@ int spiffe_verify(struct x509_st *leaf, struct stack_st_X509 *others,
 /* All certificates of a PEM text, nothing else may be in it but text in front of them; NULL if
  * there is none, one is broken, or there are more than LIMIT_spiffe_certificates_max. */
 struct stack_st_X509 *spiffe_read_pem(struct slice pem) WARN_UNUSED;
+/* NULL is nothing. */
+void spiffe_free(struct stack_st_X509 *certificates);
 
 #endif

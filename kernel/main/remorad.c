@@ -24,6 +24,7 @@
 #include "main/conceal.h"
 #include "main/observe.h"
 #include "main/runtime.h"
+#include "peer/identity.h"
 
 #define SCOPE "dapr.runtime"
 
@@ -274,8 +275,6 @@ log_options(const struct options *options)
 {
     log_info(SCOPE, "Starting Dapr Runtime -- version " REMORA_VERSION " -- Remora");
     log_info(SCOPE, "Log level set to: " SLICE_FMT, SLICE_ARG(options->log_level_text));
-    log_warn(SCOPE ".security",
-             "mTLS is disabled. Skipping certificate request and tls validation");
     for (size_t i = 0; i < options->deprecated.count; i++)
         log_warn(SCOPE, SLICE_FMT, SLICE_ARG(options->deprecated.items[i]));
     if (options->ignored.count == 0)
@@ -352,6 +351,7 @@ init_workers(struct runtime *runtime)
             return false;
         }
         worker->kernel_worker.settings = settings_ref(runtime->settings);
+        worker->kernel_worker.identity = identity_ref(security_identity(runtime));
         worker->kernel_worker.worker.user = &worker->kernel_worker;
         worker->kernel_worker.worker.crew = &runtime->crew;
         exporter_set_init(&worker->kernel_worker.exporters, &worker->kernel_worker.worker);
@@ -470,8 +470,10 @@ start(struct runtime *runtime, struct host_load **ret_load)
     }
     raise_descriptor_limit();
     log_options(&runtime->options);
-    if (!configure(runtime))
+    if (!security_start(runtime) || !configure(runtime))
         return false;
+    if (security_identity(runtime) != NULL) /* now there is who counts */
+        metrics_record(metrics_series(METRICS_mtls_init, NULL), 0);
     log_info(SCOPE, "standalone mode configured");
     log_info(SCOPE, "app id: " SLICE_FMT, SLICE_ARG(runtime->options.app_id));
     tracing_log(runtime->settings);
@@ -520,6 +522,7 @@ on_close_servers(struct mail *mail)
     timer_stop(&worker->kernel_worker.worker.timers, &worker->drain_timer);
     for (size_t i = 0; i < worker->server_count; i++)
         h1_server_close(worker->servers[i], NULL, NULL);
+    worker->server_count = 0; /* mail that comes late finds none */
     exporter_set_use(&worker->kernel_worker.exporters, NULL); /* sends what is left */
 }
 
@@ -527,6 +530,7 @@ static void
 end(struct runtime *runtime)
 {
     app_port_close(runtime);
+    security_stop(runtime);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct runtime_worker *worker = &runtime->workers[i];
         if (worker->kernel_worker.worker.has_thread) {
@@ -549,6 +553,7 @@ end(struct runtime *runtime)
         worker_fini(&runtime->workers[i].kernel_worker.worker); /* runs what mail is left */
         exporter_set_use(&runtime->workers[i].kernel_worker.exporters, NULL);
         settings_unref(TAKE(runtime->workers[i].kernel_worker.settings));
+        identity_unref(TAKE(runtime->workers[i].kernel_worker.identity));
     }
     admin_close(TAKE(runtime->admin));
     if (runtime->host != NULL)
@@ -557,6 +562,7 @@ end(struct runtime *runtime)
     servers_unlink(runtime);
     if (runtime->has_rundir)
         rundir_close(&runtime->rundir);
+    security_free(runtime);
     free(runtime->workers);
     app_free(runtime->app);
     metadata_fini(&runtime->kernel);

@@ -19,6 +19,7 @@
 #include "main/ending.h"
 #include "main/names.h"
 #include "main/reload.h"
+#include "main/security.h"
 #include "main/tracing.h"
 #include "supervisor/rundir.h"
 
@@ -71,6 +72,7 @@ struct runtime {
     struct host *host;
     struct host_instance instance; /* as resolvers of names see this sidecar */
     struct reload reload;
+    struct security *security; /* NULL: mTLS is off */
     bool serves_metrics;
     struct admin *admin; /* NULL before it is open, or if it could not be */
     int64_t started_unix_ms;

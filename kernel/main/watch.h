@@ -16,6 +16,7 @@ enum watch_kind {
     WATCH_PLUGINS = 4,       /* a folder of plugins' folders */
     WATCH_PLUGIN = 8,        /* a plugin lies in it, or may yet */
     WATCH_SECRETS = 16,      /* files of secret stores lie in it */
+    WATCH_ANCHORS = 32,      /* the file of trust anchors lies in it */
 };
 
 enum { WATCH_FOLDER_BYTES = 1024 }; /* a longer path is not watched */

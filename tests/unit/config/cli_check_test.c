@@ -141,9 +141,10 @@ TEST(security_that_is_not_there_is_refused_not_ignored)
     static const char *both[] = { "DAPR_TRUST_ANCHORS=pem", "DAPR_TRUST_ANCHORS_FILE=/x", NULL };
     const char *const args[] = { "--app-id=a", "--enable-mtls", NULL };
     check_fatal(check(NULL, args), "Fatal error from runtime: trust anchors are required");
-    check_fatal(check(anchors, args),
-                "Fatal error from runtime: --enable-mtls is not implemented in this version");
-    CHECK_EQ_INT(check(both, args), CLI_FATAL);
+    CHECK_EQ_INT(check(anchors, args), CLI_RUN);
+    CHECK_EQ_SLICE(options.trust_anchors, SLICE("pem"));
+    check_fatal(check(both, args), "Fatal error from runtime: trust anchors cannot be specified in "
+                                   "both TrustAnchors and TrustAnchorsFile");
     CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--mode=kubernetes"), CLI_FATAL);
     CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-protocol=h2c"), CLI_RUN);
 }
