@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "resiliency/policy.h"
 
 struct extended_value {
     size_t len;
@@ -79,4 +80,14 @@ metadata_list(struct request *rq, struct pair **ret_pairs, size_t *ret_count)
         qsort(pairs, count, sizeof *pairs, by_name);
     *ret_pairs = pairs;
     *ret_count = count;
+}
+
+struct text_list
+metadata_resiliencies(struct request *rq)
+{
+    struct text_list names = { 0 };
+    const struct resiliency_config *config = resiliency_config(settings_of(rq->task)->resiliency);
+    for (size_t i = 0; config != NULL && i < config->document_count; i++)
+        text_list_add(rq->arena, &names, config->documents[i].name);
+    return names;
 }

@@ -14,4 +14,7 @@ err_t metadata_set(struct request *rq, struct slice name, struct slice value) WA
 /* All attributes in byte order of their names, copied to the arena. */
 void metadata_list(struct request *rq, struct pair **ret_pairs, size_t *ret_count);
 
+/* The names of the Resiliency documents in force, copied to the arena. */
+struct text_list metadata_resiliencies(struct request *rq);
+
 #endif

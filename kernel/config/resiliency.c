@@ -624,13 +624,15 @@ resiliency_read(struct arena *arena, const struct resources *resources,
         if (ok && !fits(ret_config, &reading.config))
             ok = refuse(&reading, "more than %d policies or targets of one sort",
                         (int)LIMIT_resiliency_policies_max);
-        if (ok)
+        if (ok) {
             join_document(arena, ret_config, &reading);
-        else
-            text_list_add(arena, &ret_config->errors,
-                          arena_printf(arena,
-                                       "Could not read resiliency policy " SLICE_FMT ": " SLICE_FMT,
-                                       SLICE_ARG(reading.document.name), SLICE_ARG(reading.error)));
+            continue;
+        }
+        text_list_add(arena, &ret_config->refused, reading.document.name);
+        text_list_add(arena, &ret_config->errors,
+                      arena_printf(arena,
+                                   "Could not read resiliency policy " SLICE_FMT ": " SLICE_FMT,
+                                   SLICE_ARG(reading.document.name), SLICE_ARG(reading.error)));
     }
     check_references(arena, ret_config);
 }

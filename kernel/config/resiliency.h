@@ -93,7 +93,8 @@ struct resiliency_config {
     size_t breaker_count;
     struct target_rule *targets[TARGET_KINDS];
     size_t target_count[TARGET_KINDS];
-    struct text_list errors;   /* "Could not read resiliency policy N: …", one a document */
+    struct text_list errors;   /* "Could not read resiliency policy N: …" */
+    struct text_list refused;  /* the names of these documents, in the same order */
     struct text_list warnings; /* of what is in force and will not do what was meant */
 };
 

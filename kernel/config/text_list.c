@@ -12,3 +12,12 @@ text_list_add(struct arena *arena, struct text_list *list, struct slice text)
     }
     list->items[list->count++] = arena_dup(arena, text);
 }
+
+bool
+text_list_eq(const struct text_list *a, const struct text_list *b)
+{
+    bool is_same = a->count == b->count;
+    for (size_t i = 0; is_same && i < a->count; i++)
+        is_same = slice_eq(a->items[i], b->items[i]);
+    return is_same;
+}

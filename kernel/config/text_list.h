@@ -3,6 +3,7 @@
 #ifndef CONFIG_TEXT_LIST_H
 #define CONFIG_TEXT_LIST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
@@ -15,5 +16,8 @@ struct text_list {
 
 /* Adds a copy. Always with the same arena. */
 void text_list_add(struct arena *arena, struct text_list *list, struct slice text);
+
+/* The same texts in the same order. */
+bool text_list_eq(const struct text_list *a, const struct text_list *b);
 
 #endif

@@ -50,6 +50,8 @@ put_in_force(struct runtime *runtime, struct settings *settings,
         log_warn(SCOPE, SLICE_FMT " of the Configuration has no effect yet, ignoring it",
                  SLICE_ARG(ignored->items[i]));
     struct settings *old = runtime->settings;
+    if (old != NULL)
+        settings_carry(settings, old);
     runtime->settings = settings;
     runtime->configuration = *configuration;
     runtime->configuration_generation++;
@@ -104,15 +106,6 @@ configure(struct runtime *runtime)
 
 /* --- changes -----------------------------------------------------------------------------------*/
 
-static bool
-same_texts(const struct text_list *a, const struct text_list *b)
-{
-    bool is_same = a->count == b->count;
-    for (size_t i = 0; is_same && i < a->count; i++)
-        is_same = slice_eq(a->items[i], b->items[i]);
-    return is_same;
-}
-
 static void
 stay(struct runtime *runtime, struct slice cause)
 {
@@ -138,6 +131,16 @@ publish(struct runtime *runtime)
         servers_set_metrics(runtime, true);
 }
 
+void
+settings_replace(struct runtime *runtime, struct settings *settings)
+{
+    struct settings *old = runtime->settings;
+    runtime->settings = settings;
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        settings_publish(settings, &runtime->workers[i].kernel_worker);
+    settings_unref(old); /* and in its time by each worker */
+}
+
 bool
 hot_reload_is_on(const struct configuration *configuration)
 {
@@ -158,7 +161,7 @@ configure_again(struct runtime *runtime, bool is_asked)
     struct settings *settings = read_files(runtime, &configuration, &ignored, &diag);
     if (settings == NULL) {
         stay(runtime, diag.message);
-    } else if (!is_asked && same_texts(&configuration.sources, &runtime->configuration.sources)) {
+    } else if (!is_asked && text_list_eq(&configuration.sources, &runtime->configuration.sources)) {
         free(TAKE(runtime->configuration_error)); /* a change was taken back */
         settings_unref(settings);
     } else {

@@ -11,6 +11,7 @@
 #include "async/remote.h"
 #include "base/log.h"
 #include "main/runtime.h"
+#include "resiliency/policy.h"
 
 #define SCOPE "dapr.runtime.diagnostics"
 
@@ -173,6 +174,26 @@ sample_worker(struct task *t, void *arg)
     return OK;
 }
 
+/* A line for each state, with 1 for the present one. */
+static void
+sample_breaker(void *arg, const struct breaker_report *report)
+{
+    struct metric_samples *samples = arg;
+    const struct breaker_owner *owner = &report->owner;
+    for (enum breaker_state state = 0; state <= BREAKER_STATES; state++) {
+        const struct slice labels[METRIC_LABELS_MAX] = {
+            owner->is_inbound ? SLICE("inbound") : SLICE("outbound"),
+            arena_dup(samples->arena, owner->document),
+            arena_dup(samples->arena, owner->namespace_),
+            SLICE("circuitbreaker"),
+            state == BREAKER_STATES ? SLICE("unknown") : slice_str(breaker_state_name(state)),
+            arena_dup(samples->arena, owner->target),
+        };
+        metric_samples_add_all(samples, FAMILY_dapr_resiliency_cb_state, labels,
+                               state == report->state);
+    }
+}
+
 void
 observe_sample(struct request *rq, struct metric_samples *samples)
 {
@@ -185,6 +206,7 @@ observe_sample(struct request *rq, struct metric_samples *samples)
         else if (remote_run(rq->task, worker, "metrics", sample_worker, &sampling) != OK)
             log_debug(SCOPE, "worker %u has no task to spare, its samples are left out", i);
     }
+    resiliency_each_breaker(settings_of(rq->task)->resiliency, sample_breaker, samples);
 }
 
 /* --- plugins and components --------------------------------------------------------------------*/

@@ -387,10 +387,11 @@ reload_start(struct reload *reload)
     reload->is_started = true;
     reload_watch_plugins(reload);
     if (reload->watch.fd >= 0) {
-        log_info(SCOPE, "Hot reloading enabled. Daprd will reload 'Component' resources when they "
-                        "are added, updated or deleted.");
+        log_info(SCOPE, "Hot reloading enabled. Daprd will reload 'Component', 'Configuration' and "
+                        "'Resiliency' resources when they are added, updated or deleted.");
         log_info(SCOPE ".reconciler", "Starting to watch Component updates");
         log_info(SCOPE ".reconciler", "Starting to watch Configuration updates for SIGHUP reload");
+        log_info(SCOPE ".reconciler", "Starting to watch Resiliency updates for SIGHUP reload");
         ev_io_init(&reload->watcher, on_readable, reload->watch.fd, EV_READ);
         ev_io_start(loop, &reload->watcher);
         ev_timer_start(loop, &reload->reconcile);

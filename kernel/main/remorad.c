@@ -256,6 +256,8 @@ read_resources(struct runtime *runtime, bool is_reload)
                               &diag);
     if (err == OK)
         names_add_resolver(runtime, load);
+    if (err == OK)
+        policies_take(runtime, &resources, &filter, is_reload);
     load->first_broken = arena_dup(&load->arena, resources.first_broken);
     for (size_t i = 0; i < resources.warnings.count; i++)
         log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
@@ -569,6 +571,7 @@ end(struct runtime *runtime)
     metrics_attach(NULL, 0);
     settings_unref(TAKE(runtime->settings));
     free(TAKE(runtime->configuration_error));
+    free(TAKE(runtime->policies_error));
 }
 
 static int

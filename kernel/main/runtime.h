@@ -60,6 +60,7 @@ struct runtime {
     struct configuration configuration; /* that they follow from; lives in their arena */
     uint32_t configuration_generation;
     char *configuration_error; /* owned; why the files are not in force; NULL: they are */
+    char *policies_error;      /* owned; likewise of a Resiliency document that was */
     struct runtime_worker *workers;
     unsigned worker_count;
     struct worker_crew crew;       /* of all workers */
@@ -82,11 +83,17 @@ struct runtime {
 /* Reads all resources; NULL: a fatal line (or, for a reload, an error) was logged. The caller's. */
 struct host_load *read_resources(struct runtime *runtime, bool is_reload);
 
+/* Puts the Resiliency documents of the resources in force, if they are not already. */
+void policies_take(struct runtime *runtime, const struct resources *resources,
+                   const struct resource_filter *filter, bool is_reload);
+
 /* Reads the Configuration files at the start. False: a fatal line was logged. */
 bool configure(struct runtime *runtime);
 /* Reads them again: what they say takes effect in place, and if they cannot be used everything
  * stays as it is. `is_asked`: also if they have not changed. */
 void configure_again(struct runtime *runtime, bool is_asked);
+/* Puts the next generation of settings, which is taken, in force while the workers run. */
+void settings_replace(struct runtime *runtime, struct settings *settings);
 bool hot_reload_is_on(const struct configuration *configuration);
 /* Warns of secret scopes for stores that are not configured. */
 void warn_of_idle_scopes(const struct runtime *runtime);

@@ -139,6 +139,20 @@ put_app(struct request *rq, Dapr__Proto__Runtime__V1__AppConnectionProperties *a
 }
 
 static void
+put_resiliencies(struct request *rq, response_t *response)
+{
+    typedef Dapr__Proto__Runtime__V1__MetadataResiliency entry_t;
+    struct text_list names = metadata_resiliencies(rq);
+    response->resiliencies = ARENA_ARRAY(rq->arena, entry_t *, names.count);
+    for (size_t i = 0; i < names.count; i++) {
+        entry_t *entry = ARENA_NEW(rq->arena, entry_t);
+        dapr__proto__runtime__v1__metadata_resiliency__init(entry);
+        entry->name = pb_string(rq->arena, names.items[i]);
+        response->resiliencies[response->n_resiliencies++] = entry;
+    }
+}
+
+static void
 answer_metadata(struct rpc *rpc, struct slice components)
 {
     struct request *rq = &rpc->rq;
@@ -163,6 +177,7 @@ answer_metadata(struct rpc *rpc, struct slice components)
     response.actor_runtime = &actors;
     read_components(rq->arena, components, &response);
     put_extended(rq, &response);
+    put_resiliencies(rq, &response);
     rpc_reply(rpc, &response.base);
 }
 

@@ -110,6 +110,21 @@ put_features(struct http_json_writer *writer)
 }
 
 static void
+put_resiliencies(struct http_json_writer *writer)
+{
+    struct request *rq = &writer->call->rq;
+    struct text_list names = metadata_resiliencies(rq);
+    for (size_t i = 0; i < names.count; i++) {
+        http_json_put(writer,
+                      i == 0 ? SLICE(",\"resiliencies\":[{\"name\":") : SLICE(",{\"name\":"));
+        http_json_put_string(writer, names.items[i]);
+        http_json_put(writer, SLICE("}"));
+    }
+    if (names.count > 0)
+        http_json_put(writer, SLICE("]"));
+}
+
+static void
 put_app_health(struct http_json_writer *writer, const struct app_settings *settings)
 {
     char interval[DURATION_TEXT_BYTES], timeout[DURATION_TEXT_BYTES];
@@ -177,7 +192,9 @@ http_metadata_get(struct http_call *call)
         put_app(&writer);
         http_json_put(&writer, SLICE(",\"actorRuntime\":{"
                                      "\"runtimeStatus\":\"DISABLED\",\"hostReady\":false,"
-                                     "\"placement\":\"placement: disconnected\"},\"remora\":{"));
+                                     "\"placement\":\"placement: disconnected\"}"));
+        put_resiliencies(&writer);
+        http_json_put(&writer, SLICE(",\"remora\":{"));
         http_json_put(&writer, buf_slice(&details));
         http_json_put(&writer, SLICE("}}\n"));
         http_json_writer_end(&writer);

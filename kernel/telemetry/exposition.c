@@ -36,6 +36,14 @@ void
 metric_samples_add(struct metric_samples *samples, enum metric_family family, struct slice label,
                    double value)
 {
+    metric_samples_add_all(samples, family, (const struct slice[METRIC_LABELS_MAX]){ label },
+                           value);
+}
+
+void
+metric_samples_add_all(struct metric_samples *samples, enum metric_family family,
+                       const struct slice labels[METRIC_LABELS_MAX], double value)
+{
     if (samples->count == samples->capacity) {
         size_t capacity = samples->capacity == 0 ? 64 : samples->capacity * 2;
         samples->items = arena_grow(samples->arena, samples->items,
@@ -43,9 +51,9 @@ metric_samples_add(struct metric_samples *samples, enum metric_family family, st
                                     capacity * sizeof *samples->items);
         samples->capacity = capacity;
     }
-    samples->items[samples->count++] = (struct metric_sample){ .family = family,
-                                                               .value = value,
-                                                               .labels = { label } };
+    struct metric_sample *sample = &samples->items[samples->count++];
+    *sample = (struct metric_sample){ .family = family, .value = value };
+    memcpy(sample->labels, labels, sizeof sample->labels);
 }
 
 /* --- text --------------------------------------------------------------------------------------*/

@@ -27,6 +27,10 @@ struct metric_samples {
 void metric_samples_add(struct metric_samples *samples, enum metric_family family,
                         struct slice label, double value);
 
+/* As many labels as the group has, of METRIC_LABELS_MAX. */
+void metric_samples_add_all(struct metric_samples *samples, enum metric_family family,
+                            const struct slice labels[METRIC_LABELS_MAX], double value);
+
 /* Takes one piece of the text; may suspend. Not OK ends the writing. */
 typedef err_t exposition_put_fn(void *arg, struct slice text);
 
