@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "config/api_rules.h"
 #include "config/observing.h"
 #include "config/secret_scope.h"
 #include "config/text_list.h"
@@ -31,6 +32,7 @@ struct settings {
 
     /* What settings_derive() copies begins here. */
     struct secret_scopes secret_scopes; /* what the application may read */
+    struct api_rules api_rules;         /* which APIs it may use */
     const struct access_policy *access; /* of calls to the application; NULL: all are allowed */
     struct text_list enabled_features;
     struct slice trust_domain; /* of this application, as the Configuration has it */

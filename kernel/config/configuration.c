@@ -4,14 +4,12 @@
 
 #include <stdlib.h>
 
+#include "config/field.h"
 #include "config/file.h"
 #include "config/node.h"
 
 /* Settings that protect, by path under spec. They count if they hold anything. */
 static const char *const protections[][2] = {
-    { "accessControl", "policies" },
-    { "api", "allowed" },
-    { "api", "denied" },
     { "components", "deny" },
     { "httpPipeline", "handlers" },
     { "appHttpPipeline", "handlers" },
@@ -36,16 +34,9 @@ static err_t
 check_protections(const struct node *spec, const char *file, struct diag *diag)
 {
     bool enabled = false;
-    struct slice action = SLICE_EMPTY;
     const struct node *mtls = node_get(node_get(spec, SLICE("mtls")), SLICE("enabled"));
     if (mtls != NULL && (!node_bool(mtls, &enabled) || enabled))
         return refuse(diag, file, "mtls", "enabled");
-    const struct node *access = node_get(node_get(spec, SLICE("accessControl")),
-                                         SLICE("defaultAction"));
-    if (access != NULL && access->type == NODE_SCALAR)
-        action = access->text;
-    if (access != NULL && !slice_eq_nocase(action, SLICE("allow")))
-        return refuse(diag, file, "accessControl", "defaultAction");
     for (size_t i = 0; i < ARRAY_LEN(protections); i++) {
         const struct node *outer = node_get(spec, slice_str(protections[i][0]));
         if (holds_anything(node_get(outer, slice_str(protections[i][1]))))
@@ -54,13 +45,24 @@ check_protections(const struct node *spec, const char *file, struct diag *diag)
     return OK;
 }
 
+/* What protects the application's secrets, the application and the sidecar. */
 static err_t
-read_secrets(struct arena *arena, const struct node *secrets, const char *file,
-             struct secret_scopes *scopes, struct diag *diag)
+read_access(struct arena *arena, const struct node *spec, const char *file,
+            struct configuration *configuration, struct text_list *ret_ignored, struct diag *diag)
 {
     struct diag inner;
     diag_init(&inner, arena);
-    err_t err = secret_scopes_read(arena, secrets, scopes, &inner);
+    err_t err = OK;
+    const struct node *secrets = node_get(spec, SLICE("secrets"));
+    const struct node *access = node_get(spec, SLICE("accessControl"));
+    if (secrets != NULL)
+        err = secret_scopes_read(arena, secrets, &configuration->secret_scopes, &inner);
+    if (err == OK && access != NULL && access->type != NODE_MAP)
+        err = field_wrong(&inner, "accessControl", "a map", access);
+    if (err == OK)
+        err = api_rules_read(arena, node_get(spec, SLICE("api")), &configuration->api_rules,
+                             ret_ignored, &inner);
+    access_spec_merge(&configuration->access_spec, access);
     if (err == OK)
         return OK;
     return DIAG_FAIL(diag, err, "error loading configuration: %s: " SLICE_FMT, file,
@@ -68,11 +70,15 @@ read_secrets(struct arena *arena, const struct node *secrets, const char *file,
 }
 
 static bool
-is_observing(struct slice key)
+is_read(struct slice key)
 {
-    return slice_eq_nocase(key, SLICE("metric")) || slice_eq_nocase(key, SLICE("metrics")) ||
-           slice_eq_nocase(key, SLICE("logging")) || slice_eq_nocase(key, SLICE("features")) ||
-           slice_eq_nocase(key, SLICE("tracing")) || slice_eq_nocase(key, SLICE("nameResolution"));
+    static const char *const keys[] = { "secrets",  "accessControl", "api",
+                                        "metric",   "metrics",       "logging",
+                                        "features", "tracing",       "nameResolution" };
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (slice_eq_nocase(key, slice_str(keys[i])))
+            return true;
+    return false;
 }
 
 static err_t
@@ -109,15 +115,11 @@ static err_t
 read_spec(struct arena *arena, const struct node *spec, const char *file,
           struct configuration *configuration, struct text_list *ret_ignored, struct diag *diag)
 {
-    err_t err = OK;
-    for (const struct node_item *item = spec->items; item != NULL && err == OK; item = item->next) {
-        if (slice_eq_nocase(item->key, SLICE("secrets")))
-            err = read_secrets(arena, node_get(spec, SLICE("secrets")), file,
-                               &configuration->secret_scopes, diag);
-        else if (!is_observing(item->key))
+    for (const struct node_item *item = spec->items; item != NULL; item = item->next)
+        if (!is_read(item->key))
             text_list_add(arena, ret_ignored,
                           arena_printf(arena, "spec." SLICE_FMT, SLICE_ARG(item->key)));
-    }
+    err_t err = read_access(arena, spec, file, configuration, ret_ignored, diag);
     if (err == OK)
         err = read_observing(arena, spec, file, configuration, ret_ignored, diag);
     return err == OK ? check_protections(spec, file, diag) : err;
@@ -161,6 +163,13 @@ configuration_read(struct arena *arena, const struct text_list *files,
         if (err != OK)
             return err;
     }
+    struct diag inner;
+    diag_init(&inner, arena);
+    err_t err = access_control_read(arena, &configuration.access_spec,
+                                    &configuration.access_control, &inner);
+    if (err != OK)
+        return DIAG_FAIL(diag, err, "error loading configuration: " SLICE_FMT,
+                         SLICE_ARG(inner.message));
     *ret_configuration = configuration;
     return OK;
 }

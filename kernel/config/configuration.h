@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Configuration files (--config), merged in their order: what a later one sets replaces what an
- * earlier one set. Settings that protect something and are not there yet (mutual TLS, access
- * control, allow lists, middleware) are refused instead of running without them; the others are
- * named for a warning.
+ * earlier one set. Settings that protect something and are not there yet (mutual TLS,
+ * middleware) are refused instead of running without them; the others are named for a warning.
  */
 #ifndef CONFIG_CONFIGURATION_H
 #define CONFIG_CONFIGURATION_H
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "config/access_control.h"
+#include "config/api_rules.h"
 #include "config/name_resolution.h"
 #include "config/observing.h"
 #include "config/secret_scope.h"
@@ -20,6 +21,9 @@ struct configuration {
     struct slice name;        /* of the last file that has one; empty without */
     struct text_list sources; /* the files as they were read, to tell whether they have changed */
     struct secret_scopes secret_scopes;
+    struct access_spec access_spec;       /* while files are read */
+    struct access_control access_control; /* what follows from it */
+    struct api_rules api_rules;
     struct metrics_settings metrics;
     struct api_log_settings api_log;
     struct feature_settings features;

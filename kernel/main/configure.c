@@ -39,6 +39,7 @@ put_in_force(struct runtime *runtime, struct settings *settings,
     settings->secret_scopes = configuration->secret_scopes;
     settings->access = configuration->access_control.policy;
     settings->api_rules = configuration->api_rules;
+    settings->trust_domain = configuration->access_control.trust_domain;
     tracing_setup(runtime, &configuration->tracing, settings);
     if (runtime->settings != NULL)
         tracing_log(settings);

@@ -32,9 +32,8 @@ TEST(harmless_settings_are_named)
 {
     CHECK_OK(
         check_text("kind: Configuration\nspec:\n  workflow: {maxConcurrentWorkflowInvocations: 1}\n"
-                   "  mtls: {enabled: false}\n  accessControl: {trustDomain: public}\n"
-                   "  httpPipeline: {handlers: []}\n"));
-    REQUIRE(ignored.count == 4);
+                   "  mtls: {enabled: false}\n  httpPipeline: {handlers: []}\n"));
+    REQUIRE(ignored.count == 3);
     CHECK_EQ_STR(ignored.items[0].data, "spec.workflow");
     CHECK_OK(check_text(""));
     CHECK_OK(check_text("kind: Configuration\nmetadata: {name: x}\n"));
@@ -46,10 +45,6 @@ TEST(protection_that_is_not_there_is_refused)
     static const char *const specs[] = {
         "{mtls: {enabled: true}}",
         "{mtls: {enabled: what}}",
-        "{accessControl: {defaultAction: deny}}",
-        "{accessControl: {policies: [{appId: a}]}}",
-        "{api: {allowed: [{name: state}]}}",
-        "{api: {denied: [{name: state}]}}",
         "{components: {deny: [state.redis]}}",
         "{httpPipeline: {handlers: [{name: oauth}]}}",
         "{HTTPPIPELINE: {Handlers: [{name: oauth}]}}",
@@ -60,6 +55,26 @@ TEST(protection_that_is_not_there_is_refused)
         snprintf(text, sizeof text, "spec: %s\n", specs[i]);
         CHECK_EQ_INT(check_text(text), ERR_CONFIG);
         CHECK(slice_has_suffix(diag.message, SLICE("is not implemented in this version")));
+    }
+}
+
+TEST(access_and_api_lists_are_read)
+{
+    CHECK_OK(check_text("spec:\n  accessControl: {defaultAction: deny, trustDomain: t}\n"
+                        "  api: {denied: [{name: state, version: v1, protocol: http}]}\n"));
+    CHECK_EQ_INT(ignored.count, 0);
+    CHECK(configuration.access_control.policy != NULL);
+    CHECK_SLICE_IS(configuration.access_control.trust_domain, "t");
+    CHECK_EQ_INT(configuration.api_rules.denied.count, 1);
+    CHECK_OK(check_text(""));
+    CHECK(configuration.access_control.policy == NULL);
+    CHECK_SLICE_IS(configuration.access_control.trust_domain, "public");
+    static const char *const wrong[] = { "spec: {accessControl: [deny]}\n", "spec: {api: deny}\n",
+                                         "spec: {accessControl: {defaultAction: no}}\n",
+                                         "spec: {accessControl: {policies: [{appId: a}]}}\n" };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        CHECK_EQ_INT(check_text(wrong[i]), ERR_CONFIG);
+        CHECK(slice_has_prefix(diag.message, SLICE("error loading configuration: ")));
     }
 }
 
