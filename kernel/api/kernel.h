@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "api/endpoint.h"
 #include "api/name_cache.h"
 #include "api/settings.h"
 #include "app/app.h"
@@ -69,6 +70,7 @@ struct kernel_worker {
     struct component_table components;
     struct app_channel app;        /* of no use without app.app */
     struct peers *peers;           /* other sidecars */
+    struct endpoint_desk outside;  /* endpoints without a sidecar */
     struct settings *settings;     /* counted; exchanged by settings_publish() */
     struct exporter_set exporters; /* to the collectors of the settings */
     struct name_cache names;       /* where other applications are */

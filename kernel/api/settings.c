@@ -36,6 +36,7 @@ settings_unref(struct settings *settings)
     metrics_unref(settings->metrics);
     collectors_unref(settings->collectors);
     resiliency_unref(settings->resiliency);
+    endpoints_unref(settings->endpoints);
     settings_unref(settings->base);
     arena_fini(&settings->arena);
     free(settings);
@@ -45,6 +46,7 @@ void
 settings_carry(struct settings *settings, const struct settings *old)
 {
     settings->resiliency = resiliency_ref(old->resiliency);
+    settings->endpoints = endpoints_ref(old->endpoints);
 }
 
 struct settings *
@@ -80,6 +82,7 @@ on_settings(struct mail *mail)
     free(letter);
     metrics_attach(worker->settings->metrics, worker->worker.index);
     exporter_set_use(&worker->exporters, worker->settings->collectors);
+    endpoint_desk_use(&worker->outside, worker->settings->endpoints);
     settings_unref(old);
 }
 

@@ -21,6 +21,7 @@
 
 struct access_policy;
 struct collectors;
+struct endpoints;
 struct kernel_worker;
 struct resiliency;
 
@@ -50,6 +51,7 @@ struct settings {
 
     /* Of resources: counted objects of their own, so that settings_derive() can share them. */
     struct resiliency *resiliency; /* NULL: there are no policies */
+    struct endpoints *endpoints;   /* api/endpoint.h; NULL: there are none */
 };
 
 /* One reference; to be filled in. */

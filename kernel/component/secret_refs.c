@@ -116,7 +116,7 @@ static err_t
 attempt(struct task *t, void *arg, struct attempt *outcome)
 {
     struct fetch *fetch = arg;
-    (void)outcome; /* no policy asks */
+    (void)outcome;                          /* no policy asks */
     component_call_finish(t, &fetch->call); /* of the attempt before */
     return component_call(t, fetch->store, &fetch->args, &fetch->call);
 }
@@ -261,6 +261,14 @@ use_values(struct task *t, const struct secret_refs *refs, const struct slice *v
     return result->is_create_error ? ERR_CONFIG : OK;
 }
 
+static void
+wipe_values(const struct slice *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (values[i].len > 0)
+            explicit_bzero((char *)(uintptr_t)values[i].data, values[i].len); /* in our arena */
+}
+
 static struct component_table *
 table_here(const struct task *t, const struct routes *routes)
 {
@@ -289,8 +297,23 @@ secret_refs_resolve(struct task *t, const struct secret_refs *refs, struct init_
     component_unref(store);
     if (err == OK)
         err = use_values(t, refs, values, request, ret_result);
+    wipe_values(values, refs->count);
+    return err;
+}
+
+err_t
+secret_refs_fetch(struct task *t, const struct secret_refs *refs, struct component *store,
+                  struct slice *ret_values, struct slice *ret_error)
+{
+    struct secret_refs_result result = { .error = SLICE_EMPTY };
     for (size_t i = 0; i < refs->count; i++)
-        if (values[i].len > 0)
-            explicit_bzero((char *)(uintptr_t)values[i].data, values[i].len); /* in our arena */
+        ret_values[i] = SLICE_EMPTY;
+    component_ref(store); /* it may be removed while we wait */
+    err_t err = fetch_values(t, refs, store, ret_values, &result); /* suspends */
+    component_unref(store);
+    if (err == OK)
+        return OK;
+    wipe_values(ret_values, refs->count);
+    *ret_error = result.error;
     return err;
 }

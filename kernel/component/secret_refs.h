@@ -20,7 +20,7 @@
 struct secret_refs;
 
 /* Copies all it needs of the spec; NULL if it refers to no secret. `is_store`: the names above mean
- * what they mean for state stores. Main thread. */
+ * what they mean for state stores. `routes` may be NULL for secret_refs_fetch(). Any thread. */
 struct secret_refs *
 secret_refs_new(const struct routes *routes, const struct component_spec *spec, bool is_state);
 void secret_refs_free(struct secret_refs *refs);
@@ -41,6 +41,11 @@ struct secret_refs_result {
 err_t
 secret_refs_resolve(struct task *t, const struct secret_refs *refs, struct init_request *request,
                     struct secret_refs_result *ret_result) WARN_UNUSED;
+
+/* The values alone, in the order of the spec's values that have a secret, from that store: for whom
+ * no Init is called. They are in the task's arena and the caller's to wipe. Suspends. */
+err_t secret_refs_fetch(struct task *t, const struct secret_refs *refs, struct component *store,
+                        struct slice *ret_values, struct slice *ret_error) WARN_UNUSED;
 
 /* False if the metadata asks for something that cannot be granted whatever the secrets are; then
  * the words are in `ret_error`. */

@@ -346,6 +346,7 @@ init_workers(struct runtime *runtime)
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         worker->kernel_worker.peers = peers_new(&worker->kernel_worker.worker,
                                                 &(struct peers_config){ 0 });
+        endpoint_desk_init(&worker->kernel_worker.outside, &worker->kernel_worker);
         if (worker_init(&worker->kernel_worker.worker, i) != OK) {
             log_fatal(SCOPE, "Fatal error from runtime: cannot create worker %u (errno %d)", i,
                       errno);
@@ -552,6 +553,7 @@ end(struct runtime *runtime)
         name_cache_fini(&runtime->workers[i].kernel_worker.names);
         app_channel_fini(&runtime->workers[i].kernel_worker.app);
         peers_free(TAKE(runtime->workers[i].kernel_worker.peers));
+        endpoint_desk_fini(&runtime->workers[i].kernel_worker.outside);
         worker_fini(&runtime->workers[i].kernel_worker.worker); /* runs what mail is left */
         exporter_set_use(&runtime->workers[i].kernel_worker.exporters, NULL);
         settings_unref(TAKE(runtime->workers[i].kernel_worker.settings));

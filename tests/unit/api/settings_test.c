@@ -29,6 +29,7 @@ TEST(each_worker_goes_over_at_its_next_turn_and_the_last_frees_the_old_ones)
     struct settings *first = make("first"), *second = make("second");
     for (unsigned i = 0; i < 2; i++) {
         REQUIRE(worker_init(&workers[i].worker, i) == OK);
+        endpoint_desk_init(&workers[i].outside, &workers[i]);
         workers[i].settings = settings_ref(first);
     }
     settings_unref(first); /* main's */
@@ -54,6 +55,7 @@ TEST(the_thread_counts_where_the_settings_say)
 {
     struct settings *with = settings_new(), *without = settings_new();
     struct kernel_worker worker = { .settings = settings_new() };
+    endpoint_desk_init(&worker.outside, &worker);
     with->metrics = metrics_new(&(struct metrics_config){ .shard_count = 1 });
     REQUIRE(worker_init(&worker.worker, 0) == OK);
     settings_publish(with, &worker);
