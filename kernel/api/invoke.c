@@ -7,6 +7,7 @@
 
 #include "api/trace.h"
 #include "peer/identity.h"
+#include "resiliency/run.h"
 
 /* --- who is meant ------------------------------------------------------------------------------*/
 
@@ -52,7 +53,8 @@ invoke_app_trouble(const struct request *rq, enum grpc_code *ret_code)
 /* --- failures ----------------------------------------------------------------------------------*/
 
 err_t
-invoke_fail(struct request *rq, struct invoke_call *call, enum grpc_code code, struct slice words)
+invoke_fail(struct request *rq, struct invoke_call *call, err_t err, enum grpc_code code,
+            struct slice words)
 {
     call->failure = words;
     call->failure_code = code;
@@ -60,7 +62,7 @@ invoke_fail(struct request *rq, struct invoke_call *call, enum grpc_code code, s
                SLICE_ARG(call->app_id), SLICE_ARG(words));
     if (code == GRPC_CANCELLED || code == GRPC_DEADLINE_EXCEEDED)
         rq->error.grpc = code;
-    return ERR_DIRECT_INVOKE;
+    return err;
 }
 
 struct slice
@@ -93,24 +95,96 @@ find_route(struct request *rq, const struct invoke_call *call)
                                                                     : &invoke_peer_route;
 }
 
+/* What attempts of one call share. */
+struct tries {
+    struct request *rq;
+    struct invoke_call *call;
+    struct slice path;
+};
+
+static void
+give_up(struct request *rq, struct invoke_call *call)
+{
+    invoke_stop_body(rq, call); /* suspends */
+    call->route->finish(call);
+    call->invoked = NULL;
+    call->answer_header_count = 0;
+    call->held_answer = SLICE_EMPTY;
+}
+
+static void
+tell_answer(struct attempt *attempt, const struct invoke_call *call, err_t err)
+{
+    attempt->answer = err == ERR_PEER_FAILED || (err == OK && call->invoked != NULL) ? ANSWER_GRPC
+                      : err == OK                                                    ? ANSWER_HTTP
+                                                                                     : ANSWER_NONE;
+    attempt->code = err != OK               ? (int)call->failure_code
+                    : call->invoked != NULL ? (int)call->invoked->answer.code
+                                            : call->status;
+    attempt->is_final = !invoke_can_repeat(call);
+}
+
+static err_t
+try_once(struct task *t, void *arg, struct attempt *attempt)
+{
+    const struct tries *tries = arg;
+    struct invoke_call *call = tries->call;
+    (void)t;
+    if (attempt->number > 1)
+        give_up(tries->rq, call); /* suspends */
+    call->attempt = attempt;
+    err_t err = call->route->start(tries->rq, call, tries->path); /* suspends */
+    tell_answer(attempt, call, err);
+    return err;
+}
+
+/* Under the policies for the callee. Calls from other sidecars are under those of their own. */
+static err_t
+run(struct request *rq, struct invoke_call *call, struct slice path)
+{
+    struct tries tries = { .rq = rq, .call = call, .path = path };
+    struct resiliency_target target;
+    if (call->caller != NULL)
+        return call->route->start(rq, call, path); /* suspends */
+    resiliency_for_app(settings_of(rq->task)->resiliency, call->app_id, &target);
+    if (target.retry != NULL && call->keep_bytes_max < rq->kernel->body_bytes_max)
+        call->keep_bytes_max = rq->kernel->body_bytes_max;
+    const struct run policies = { .target = &target,
+                                  .built_in = call->route->is_remote && !target.is_named
+                                                  ? &built_in_invoke
+                                                  : NULL,
+                                  .enters_late = call->route->is_remote,
+                                  .is_replayable = call->body_length != HTTP_LENGTH_UNKNOWN,
+                                  .is_ending = &rq->kernel->is_ending };
+    err_t err = resiliency_run(rq->task, &policies, try_once, &tries); /* suspends */
+    if (err == ERR_BREAKER_OPEN)
+        return invoke_fail(rq, call, err, GRPC_UNAVAILABLE, task_diag(rq->task)->message);
+    if (err == ERR_DEADLINE)
+        return invoke_fail(rq, call, err, GRPC_DEADLINE_EXCEEDED,
+                           SLICE("context deadline exceeded"));
+    return err;
+}
+
 err_t
 invoke_start(struct request *rq, struct invoke_call *call)
 {
     struct slice path;
     trace_invocation(rq, call->app_id, call->method);
     call->route = find_route(rq, call);
-    if (!invoke_clean_method(rq->arena, call->method, &path))
-        return invoke_fail(rq, call, GRPC_INVALID_ARGUMENT,
-                           arena_printf(rq->arena,
-                                        "rpc error: code = InvalidArgument desc = invalid method: "
-                                        "method contains forbidden character: \"" SLICE_FMT "\"",
-                                        SLICE_ARG(call->method)));
+    if (!invoke_clean_method(rq->arena, call->method, &path)) {
+        (void)invoke_fail(rq, call, ERR_DIRECT_INVOKE, GRPC_INVALID_ARGUMENT,
+                          arena_printf(rq->arena,
+                                       "rpc error: code = InvalidArgument desc = invalid method: "
+                                       "method contains forbidden character: \"" SLICE_FMT "\"",
+                                       SLICE_ARG(call->method)));
+        return ERR_DIRECT_INVOKE;
+    }
     /* A client that has half-closed still gets the effect and the answer of what it has sent; one
      * that only wanted to read something has left. */
     call->is_begun = !invoke_is_safe(call->verb);
     if (call->is_begun)
         task_begun(rq->task);
-    return call->route->start(rq, call, path); /* suspends */
+    return run(rq, call, path) == OK ? OK : ERR_DIRECT_INVOKE; /* suspends */
 }
 
 err_t

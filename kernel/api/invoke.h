@@ -20,6 +20,7 @@
 #include "app/grpc_app.h"
 #include "http/http.h"
 
+struct attempt;
 struct invoke_route;
 
 /* Where the body comes from. read() suspends the task that calls it, which may be another than the
@@ -70,6 +71,7 @@ struct invoke_call {
 
     /* Of the routes. */
     const struct invoke_route *route;
+    struct attempt *attempt; /* under policies; NULL: there are none */
     struct app_http_call http;
     struct app_channel *channel;
     void *state;

@@ -50,7 +50,7 @@ fail_http(struct request *rq, struct invoke_call *call, struct slice target, err
 {
     struct slice words = invoke_failure_words(rq, call, err);
     struct slice url = url_of(rq, app_settings(call->channel->app), target);
-    return invoke_fail(rq, call, err_info(err)->grpc,
+    return invoke_fail(rq, call, err, err_info(err)->grpc,
                        arena_printf(rq->arena, SLICE_FMT " \"" SLICE_FMT "\": " SLICE_FMT,
                                     SLICE_ARG(operation_of(rq, call->verb)), SLICE_ARG(url),
                                     SLICE_ARG(words)));
@@ -63,7 +63,7 @@ make_target(struct request *rq, struct invoke_call *call, struct slice path,
     struct slice encoded, bad, query = call->query;
     if (!invoke_encode_path(rq->arena, path, &encoded, &bad))
         return invoke_fail(
-            rq, call, GRPC_INTERNAL,
+            rq, call, ERR_DIRECT_INVOKE, GRPC_INTERNAL,
             arena_printf(rq->arena, "parse \"" SLICE_FMT "\": invalid URL escape \"" SLICE_FMT "\"",
                          SLICE_ARG(url_of(rq, app_settings(call->channel->app), path)),
                          SLICE_ARG(bad)));
@@ -104,7 +104,7 @@ start_http(struct request *rq, struct invoke_call *call, struct slice path)
 {
     struct slice target;
     if (call->verb.len == 0 || slice_eq(call->verb, SLICE("CONNECT")))
-        return invoke_fail(rq, call, GRPC_INVALID_ARGUMENT,
+        return invoke_fail(rq, call, ERR_DIRECT_INVOKE, GRPC_INVALID_ARGUMENT,
                            SLICE("rpc error: code = InvalidArgument desc = invalid HTTP verb"));
     err_t err = make_target(rq, call, path, &target);
     if (err != OK)
@@ -161,11 +161,11 @@ start_grpc(struct request *rq, struct invoke_call *call, struct slice path)
     struct app_invoked *invoked = ARENA_NEW(rq->arena, struct app_invoked);
     err = app_enter(rq->task, call->channel); /* suspends */
     if (err != OK)
-        return invoke_fail(rq, call, err_info(err)->grpc, invoke_failure_words(rq, call, err));
+        return invoke_fail(rq, call, err, err_info(err)->grpc, invoke_failure_words(rq, call, err));
     err = app_grpc_invoke(rq->task, call->channel, &invocation, invoked); /* suspends */
     app_leave(call->channel);
     if (err != OK)
-        return invoke_fail(rq, call, invoked->answer.code,
+        return invoke_fail(rq, call, err, invoked->answer.code,
                            arena_printf(rq->arena, "rpc error: code = %s desc = " SLICE_FMT,
                                         grpc_code_name(invoked->answer.code),
                                         SLICE_ARG(invoked->answer.text)));
@@ -182,11 +182,11 @@ start(struct request *rq, struct invoke_call *call, struct slice path)
     const char *trouble = invoke_app_trouble(rq, &code);
     const struct app *app = kernel_worker_of(rq->task)->app.app;
     if (app == NULL || app_settings(app)->port == 0)
-        return invoke_fail(rq, call, code,
+        return invoke_fail(rq, call, ERR_DIRECT_INVOKE, code,
                            SLICE("cannot invoke local endpoint: app channel not initialized"));
     if (trouble != NULL)
         return invoke_fail(
-            rq, call, code,
+            rq, call, ERR_DIRECT_INVOKE, code,
             arena_printf(rq->arena, "rpc error: code = Internal desc = %s", trouble));
     call->channel = &kernel_worker_of(rq->task)->app;
     return app_is_grpc(app_settings(call->channel->app)->protocol) ? start_grpc(rq, call, path)

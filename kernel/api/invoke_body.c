@@ -151,12 +151,13 @@ invoke_gather_body(struct request *rq, struct invoke_call *call)
     struct invoke_upload *upload = upload_of(rq, call);
     while ((err = next_piece(upload, &piece)) == OK && piece.len > 0) {
         if (piece.len > most - body.len)
-            return invoke_fail(rq, call, GRPC_RESOURCE_EXHAUSTED,
+            return invoke_fail(rq, call, ERR_DIRECT_INVOKE, GRPC_RESOURCE_EXHAUSTED,
                                SLICE("the request body is too large to be sent as one message"));
         arena_append(rq->arena, &body, piece);
     }
     if (err != OK)
-        return invoke_fail(rq, call, GRPC_CANCELLED, SLICE("the request body ended early"));
+        return invoke_fail(rq, call, ERR_DIRECT_INVOKE, GRPC_CANCELLED,
+                           SLICE("the request body ended early"));
     call->body = arena_bytes_slice(&body);
     call->source.read = NULL; /* it is here as a whole from now on */
     return OK;

@@ -13,6 +13,7 @@
 #include "http/grpc_client.h"
 #include "peer/message.h"
 #include "peer/peers.h"
+#include "resiliency/run.h"
 
 #define CALL_STREAM SLICE("/" PEER_SERVICE "/CallLocalStream")
 #define CALL_UNARY SLICE("/" PEER_SERVICE "/CallLocal")
@@ -406,25 +407,28 @@ call_unary(struct request *rq, struct invoke_call *call, struct slice path)
     return take_answer(rq, call, &answer);
 }
 
-/* Only what has not been sent, or changes nothing, is tried again unasked. */
-static bool
-may_retry(const struct invoke_call *call, err_t err)
+/* Unreachable, for the policies, is also what has not been sent, and what may be sent again because
+ * it changes nothing. */
+static err_t
+harmless(const struct invoke_call *call, err_t err)
 {
     const struct peer_call *peer = peer_of(call);
-    bool is_away = err == ERR_PEER_UNREACHABLE || err == ERR_PEER_LOST ||
+    bool is_away = err == ERR_PEER_LOST ||
                    (err == ERR_PEER_FAILED && peer->code == GRPC_UNAVAILABLE);
-    bool is_harmless = err == ERR_PEER_UNREACHABLE || !peer->call.was_sent ||
-                       invoke_is_safe(call->verb);
-    return is_away && is_harmless && invoke_can_repeat(call);
+    return is_away && (!peer->call.was_sent || invoke_is_safe(call->verb)) ? ERR_PEER_UNREACHABLE
+                                                                           : err;
 }
 
 static err_t
-attempt(struct request *rq, struct invoke_call *call, struct slice path)
+exchange(struct request *rq, struct invoke_call *call, struct slice path)
 {
     struct peer_call *peer = peer_of(call);
-    err_t err = resolve_app(rq, peer->id, peer->namespace_, &peer->address); /* suspends */
-    if (err != OK)
+    if (resolve_app(rq, peer->id, peer->namespace_, &peer->address) != OK) /* suspends */
         return ERR_NOT_RESOLVED;
+    err_t err = call->attempt == NULL ? OK
+                                      : resiliency_enter(rq->task, call->attempt, peer->address);
+    if (err != OK)
+        return err;
     peer->peer_id = invoke_peer_id(rq, peer->id, peer->namespace_);
     err = call_stream(rq, call); /* suspends */
     if (err == ERR_PEER_FAILED && peer->code == GRPC_UNIMPLEMENTED)
@@ -444,13 +448,13 @@ rpc_error(struct request *rq, enum grpc_code code, struct slice text)
 }
 
 static err_t
-fail_call(struct request *rq, struct invoke_call *call, err_t err, unsigned retries)
+fail_call(struct request *rq, struct invoke_call *call, err_t err)
 {
     struct peer_call *peer = peer_of(call);
     enum grpc_code code = err_info(err)->grpc;
     struct slice words = invoke_failure_words(rq, call, err);
     if (err == ERR_NOT_RESOLVED)
-        return invoke_fail(rq, call, GRPC_INTERNAL, words);
+        return invoke_fail(rq, call, err, GRPC_INTERNAL, words);
     if (err == ERR_PEER_FAILED) {
         code = peer->code;
         words = peer->text;
@@ -462,43 +466,44 @@ fail_call(struct request *rq, struct invoke_call *call, err_t err, unsigned retr
         code = grpc_failure(rq->task, &peer->call, err, &words);
     }
     words = rpc_error(rq, code, words);
-    if (code == GRPC_UNAVAILABLE)
+    if (code == GRPC_UNAVAILABLE && call->attempt != NULL)
         words = arena_printf(
             rq->arena, "failed to invoke target " SLICE_FMT " after %u retries. Error: " SLICE_FMT,
-            SLICE_ARG(peer->id), retries, SLICE_ARG(words));
-    (void)invoke_fail(rq, call, code, words);
+            SLICE_ARG(peer->id), call->attempt->number - 1, SLICE_ARG(words));
+    (void)invoke_fail(rq, call, err, code, words);
     if (code == GRPC_PERMISSION_DENIED)
         rq->error.http = 403;
-    return ERR_DIRECT_INVOKE;
+    return harmless(call, err);
 }
 
 /* --- the route ---------------------------------------------------------------------------------*/
 
-static err_t
-start(struct request *rq, struct invoke_call *call, struct slice path)
+/* Made by the first attempt. False: the id is none. */
+static bool
+prepare(struct request *rq, struct invoke_call *call, struct slice path)
 {
     struct peer_call *peer = ARENA_NEW(rq->arena, struct peer_call);
-    unsigned retries = 0;
     peer->task = rq->task;
     call->state = peer;
-    if (call->keep_bytes_max < LIMIT_peer_keep_bytes)
-        call->keep_bytes_max = LIMIT_peer_keep_bytes;
     if (!resolve_split(rq, call->app_id, &peer->id, &peer->namespace_))
-        return fail_call(rq, call, ERR_NOT_RESOLVED, 0);
+        return false;
     if (peer->namespace_.len == 0)
         peer->namespace_ = invoke_own_namespace(rq->kernel);
     peer->head = pack_head(rq, call, path, SLICE_EMPTY);
-    err_t err;
-    for (;;) {
-        err = attempt(rq, call, path); /* suspends */
-        if (err == OK || retries == LIMIT_peer_retries || !may_retry(call, err))
-            break;
-        give_up(rq, call); /* suspends */
-        retries++;
-        if (task_sleep(rq->task, LIMIT_peer_retry_ms) != OK) /* suspends */
-            break;
-    }
-    return err == OK ? OK : fail_call(rq, call, err, retries);
+    if (call->keep_bytes_max < LIMIT_peer_keep_bytes)
+        call->keep_bytes_max = LIMIT_peer_keep_bytes;
+    return true;
+}
+
+static err_t
+start(struct request *rq, struct invoke_call *call, struct slice path)
+{
+    if (call->app_id.len == 0)
+        return invoke_fail(rq, call, ERR_DIRECT_INVOKE, GRPC_INTERNAL, SLICE("app id is empty"));
+    if (call->state == NULL && !prepare(rq, call, path))
+        return fail_call(rq, call, ERR_NOT_RESOLVED);
+    err_t err = exchange(rq, call, path); /* suspends */
+    return err == OK || err == ERR_BREAKER_OPEN ? err : fail_call(rq, call, err);
 }
 
 static err_t
@@ -522,8 +527,14 @@ finish(struct invoke_call *call)
         return;
     client_finish(&peer->call);
     peer_reader_fini(&peer->reader);
+    peer->reader = (struct peer_reader){ 0 };
+    peer->piece = SLICE_EMPTY;
+    peer->is_whole = false;
 }
 
-const struct invoke_route invoke_peer_route = {
-    .start = start, .read = read_answer, .finish = finish, .write = write, .end = end
-};
+const struct invoke_route invoke_peer_route = { .is_remote = true,
+                                                .start = start,
+                                                .read = read_answer,
+                                                .finish = finish,
+                                                .write = write,
+                                                .end = end };

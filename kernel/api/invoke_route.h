@@ -12,12 +12,15 @@
 enum { INVOKE_OWN_HEADERS_MAX = 12 };
 
 struct invoke_route {
-    /* Until the callee's head is there. `path` is the cleaned method. Failures are recorded with
-     * invoke_fail(). Suspends. */
+    bool is_remote; /* a breaker for each instance, and the built-in retries */
+    /* One attempt, until the callee's head is there. `path` is the cleaned method. Failures are
+     * recorded with invoke_fail(); the err_t tells policies what they are: ERR_PEER_FAILED where
+     * the callee's side has said so in failure_code. Suspends. */
     err_t (*start)(struct request *rq, struct invoke_call *call, struct slice path);
     /* As invoke_read(). */
     err_t (*read)(struct request *rq, struct invoke_call *call, struct slice *ret_chunk);
-    /* Gives up what is left of the exchange. Never suspends; twice is once. */
+    /* Gives up what is left of the exchange; another attempt may follow. Never suspends; twice is
+     * once. */
     void (*finish)(struct invoke_call *call);
     /* Where the request's body goes; on a task of its own once the first of it is sent. Suspend. */
     err_t (*write)(struct task *t, struct invoke_call *call, struct slice piece);
@@ -27,9 +30,9 @@ struct invoke_route {
 extern const struct invoke_route invoke_app_route;
 extern const struct invoke_route invoke_peer_route;
 
-/* Records "failed to invoke, id: ID, err: WORDS"; returns ERR_DIRECT_INVOKE. */
-err_t
-invoke_fail(struct request *rq, struct invoke_call *call, enum grpc_code code, struct slice words);
+/* Records "failed to invoke, id: ID, err: WORDS"; returns err. */
+err_t invoke_fail(struct request *rq, struct invoke_call *call, err_t err, enum grpc_code code,
+                  struct slice words);
 /* Why the call to the callee broke off, for people: of the client's side if that was it. */
 struct slice invoke_failure_words(struct request *rq, const struct invoke_call *call, err_t err);
 
@@ -58,7 +61,7 @@ err_t invoke_send_body(struct request *rq, struct invoke_call *call);
 bool invoke_can_repeat(const struct invoke_call *call);
 /* The rest of it is not wanted any more. Suspends for a moment. */
 void invoke_stop_body(struct request *rq, struct invoke_call *call);
-/* All of the body into call->body: for a callee that takes messages. ERR_DIRECT_INVOKE, recorded,
+/* All of the body into call->body: for a callee that takes messages. The error is recorded
  * if it is larger than bodies may be or was cut. Suspends. */
 err_t invoke_gather_body(struct request *rq, struct invoke_call *call);
 
