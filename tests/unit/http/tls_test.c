@@ -3,16 +3,12 @@
  * TLS under streams: two streams of one worker talk over a socket pair, one as client and one as
  * server, with certificates made here.
  */
-#include "http/tls.h"
-
 #include <openssl/bio.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <sys/socket.h>
-
-#include "unit/async/driver.h"
+#include "unit/http/tls_bed.h"
 
 /* --- certificates ------------------------------------------------------------------------------*/
 
@@ -64,95 +60,6 @@ make_identity(struct identity *identity, const char *name)
     EVP_PKEY_free(key);
 }
 
-/* --- the two ends ------------------------------------------------------------------------------*/
-
-struct end {
-    struct stream stream;
-    struct buf in;
-    bool is_ended;
-    bool is_failed;
-    bool reads_little; /* a few bytes at a time */
-    struct slice peer_id;
-};
-
-static struct end *
-end_of(struct stream *stream)
-{
-    return container_of(stream, struct end, stream);
-}
-
-static void
-on_readable(struct stream *stream)
-{
-    struct end *end = end_of(stream);
-    switch (stream_read(stream, &end->in, end->reads_little ? 7 : 16384)) {
-    case STREAM_BYTES:
-    case STREAM_NOTHING:
-        return;
-    case STREAM_END:
-        end->is_ended = true;
-        break;
-    case STREAM_ERROR:
-        end->is_failed = true;
-        break;
-    }
-    stream_pause(stream);
-}
-
-static void
-on_broken(struct stream *stream)
-{
-    end_of(stream)->is_failed = true;
-}
-
-static const struct stream_events events = { .on_readable = on_readable, .on_broken = on_broken };
-
-enum { MOST = 32 * 1024 * 1024 };
-
-struct bed {
-    struct worker worker;
-    struct end client, server;
-    struct tls_context *client_context, *server_context;
-};
-
-static void
-open_end(struct bed *bed, struct end *end, int fd, struct tls_context *context)
-{
-    struct diag diag;
-    diag_init(&diag, NULL);
-    buf_init(&end->in, MOST);
-    stream_open(&end->stream, &bed->worker, fd, &events, MOST);
-    if (context != NULL)
-        REQUIRE(tls_start(&end->stream, context, end->peer_id, &diag));
-}
-
-/* NULL for plain text on that side. */
-static void
-open_bed(struct bed *bed, const struct tls_config *client, const struct tls_config *server)
-{
-    int fds[2];
-    *bed = (struct bed){ 0 };
-    driver_open(&bed->worker);
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-    bed->client_context = client == NULL ? NULL : tls_context_new(client);
-    bed->server_context = server == NULL ? NULL : tls_context_new(server);
-    open_end(bed, &bed->server, fds[1], bed->server_context);
-    open_end(bed, &bed->client, fds[0], bed->client_context);
-}
-
-static void
-close_bed(struct bed *bed)
-{
-    stream_close(&bed->client.stream);
-    stream_close(&bed->server.stream);
-    buf_fini(&bed->client.in);
-    buf_fini(&bed->server.in);
-    tls_context_unref(bed->client_context);
-    tls_context_unref(bed->server_context);
-    CHECK_EQ_U64(bed->worker.timers.count, 0);
-    driver_close(&bed->worker);
-}
-
 static struct identity one, other;
 
 static struct tls_config
@@ -165,13 +72,6 @@ server_of(const struct identity *identity)
     return (struct tls_config){ .is_server = true,
                                 .cert = slice_str(identity->cert),
                                 .key = slice_str(identity->key) };
-}
-
-static bool
-are_both_done(const struct bed *bed)
-{
-    return (tls_is_established(&bed->client.stream) || bed->client.is_failed) &&
-           (tls_is_established(&bed->server.stream) || bed->server.is_failed);
 }
 
 /* --- tests -------------------------------------------------------------------------------------*/
@@ -356,7 +256,7 @@ TEST(a_stream_may_change_its_owner)
     DRIVE_UNTIL(&bed.worker, are_both_done(&bed));
     struct end heir = { 0 };
     buf_init(&heir.in, MOST);
-    stream_move(&heir.stream, &bed.client.stream, &events);
+    stream_move(&heir.stream, &bed.client.stream, &bed_events);
     REQUIRE(stream_write(&bed.server.stream, SLICE("for the heir")));
     DRIVE_UNTIL(&bed.worker, heir.in.len == 12);
     stream_close(&heir.stream);
@@ -385,7 +285,7 @@ TEST(a_context_that_is_no_good_says_why)
         arena_init(&arena);
         diag_init(&diag, &arena);
         REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-        stream_open(&stream, &worker, fds[0], &events, 1024);
+        stream_open(&stream, &worker, fds[0], &bed_events, 1024);
         CHECK(!tls_start(&stream, context, SLICE_EMPTY, &diag));
         CHECK(slice_find(diag.message, slice_str(rows[i].what)) >= 0);
         stream_close(&stream);
