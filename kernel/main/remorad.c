@@ -355,6 +355,8 @@ init_workers(struct runtime *runtime)
         }
         worker->kernel_worker.settings = settings_ref(runtime->settings);
         worker->kernel_worker.identity = identity_ref(security_identity(runtime));
+        if (worker->kernel_worker.identity != NULL)
+            peers_use(worker->kernel_worker.peers, worker->kernel_worker.identity->client);
         worker->kernel_worker.worker.user = &worker->kernel_worker;
         worker->kernel_worker.worker.crew = &runtime->crew;
         exporter_set_init(&worker->kernel_worker.exporters, &worker->kernel_worker.worker);

@@ -57,6 +57,7 @@ on_worker_mail(struct mail *mail)
     for (size_t i = 0; i < worker->server_count; i++)
         if (h1_server_has_tls(worker->servers[i]))
             h1_server_set_tls(worker->servers[i], letter->identity->server);
+    peers_use(worker->kernel_worker.peers, letter->identity->client);
     free(letter);
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/file.h"
 #include "main/runtime.h"
+#include "peer/identity.h"
 #include "surface/grpc_surface.h"
 #include "surface/http_surface.h"
 #include "surface/internal.h"
@@ -55,6 +56,8 @@ put_server(struct runtime *runtime, struct runtime_worker *worker, int fd, const
     config.head_bytes_max = runtime->options.read_buffer_bytes;
     config.has_keepalive = face->is_grpc;
     config.has_h2c = face->is_grpc || !runtime->options.disable_h2c;
+    if (face == &internal_face && worker->kernel_worker.identity != NULL)
+        config.tls = worker->kernel_worker.identity->server;
     worker->servers[worker->server_count++] = h1_server_new(
         &worker->kernel_worker.worker, fd, &config, face->handler, &runtime->kernel);
     if (face == &metrics_face)
