@@ -8,12 +8,16 @@
 
 #include "api/resolve.h"
 #include "api/trace.h"
+#include "base/base64.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/version.h"
+#include "http/grpc.h"
 #include "http/grpc_client.h"
 #include "peer/message.h"
 #include "peer/peers.h"
 #include "resiliency/run.h"
+#include "telemetry/metrics.h"
 
 #define CALL_STREAM SLICE("/" PEER_SERVICE "/CallLocalStream")
 #define CALL_UNARY SLICE("/" PEER_SERVICE "/CallLocal")
@@ -305,11 +309,45 @@ metadata_of(struct request *rq, const struct http_header *from, size_t count)
     return to;
 }
 
+static struct slice
+encoded(struct arena *arena, struct slice bytes)
+{
+    size_t len = base64_encoded_len(bytes.len);
+    char *text = arena_alloc(arena, len);
+    base64_encode(bytes, text);
+    return slice_of(text, len);
+}
+
+/* The application's own, and the status in the form that an application's answer has it here. */
+static const struct http_header *
+trailers_of(struct request *rq, const struct peer_answer *answer, size_t *ret_count)
+{
+    struct http_header *to = ARENA_ARRAY(rq->arena, struct http_header,
+                                         answer->trailer_count + GRPC_HEADERS);
+    const struct http_header *from = metadata_of(rq, answer->trailers, answer->trailer_count);
+    size_t count = 0;
+    for (size_t i = 0; i < answer->trailer_count; i++)
+        if (!grpc_is_reserved(from[i].name))
+            to[count++] = from[i];
+    to[count++] = (struct http_header){ SLICE("grpc-status"),
+                                        arena_printf(rq->arena, "%d", (int)answer->code) };
+    if (answer->text.len > 0)
+        to[count++] = (struct http_header){ SLICE("grpc-message"),
+                                            grpc_message_encode(rq->arena, answer->text) };
+    if (answer->details.len > 0)
+        to[count++] = (struct http_header){ SLICE("grpc-status-details-bin"),
+                                            encoded(rq->arena, answer->details) };
+    *ret_count = count;
+    return to;
+}
+
 /* Of a gRPC application. */
 static err_t
 take_grpc(struct request *rq, struct invoke_call *call, const struct peer_answer *answer)
 {
     struct app_invoked *invoked = ARENA_NEW(rq->arena, struct app_invoked);
+    size_t trailer_count;
+    const struct http_header *trailers = trailers_of(rq, answer, &trailer_count);
     *invoked = (struct app_invoked){
         .answer = { .code = (enum grpc_code)answer->code,
                     .text = answer->text,
@@ -318,8 +356,8 @@ take_grpc(struct request *rq, struct invoke_call *call, const struct peer_answer
                     .message = SLICE_EMPTY,
                     .headers = metadata_of(rq, answer->headers, answer->header_count),
                     .header_count = answer->header_count,
-                    .trailers = metadata_of(rq, answer->trailers, answer->trailer_count),
-                    .trailer_count = answer->trailer_count },
+                    .trailers = trailers,
+                    .trailer_count = trailer_count },
         .content_type = answer->content_type,
         .type_url = answer->type_url,
     };
@@ -343,6 +381,28 @@ take_answer(struct request *rq, struct invoke_call *call, const struct peer_answ
     if (answer->code >= 0 && answer->code < HTTP_STATUS_MIN)
         return take_grpc(rq, call, answer); /* suspends */
     return DIAG_FAIL(task_diag(rq->task), ERR_PEER_PROTOCOL, "the answer has no valid status");
+}
+
+/* --- counting ----------------------------------------------------------------------------------*/
+
+#define UNARY SLICE("unary") /* as the reference counts all calls that are not by proxy */
+
+static void
+count_sent(const struct peer_call *peer)
+{
+    const struct slice labels[] = { peer->id, UNARY };
+    metrics_record(metrics_series(METRICS_invoke_request_sent, labels), 0);
+}
+
+static void
+count_answer(struct request *rq, const struct invoke_call *call, uint64_t started_ns)
+{
+    int status = call->invoked != NULL ? (int)call->invoked->answer.code : call->status;
+    const struct slice labels[] = { peer_of(call)->id, arena_printf(rq->arena, "%d", status),
+                                    UNARY };
+    metrics_record(metrics_series(METRICS_invoke_response_received, labels), 0);
+    metrics_record(metrics_series(METRICS_invoke_response_latency, labels),
+                   clock_now_ns() - started_ns);
 }
 
 /* --- one attempt -------------------------------------------------------------------------------*/
@@ -430,11 +490,17 @@ exchange(struct request *rq, struct invoke_call *call, struct slice path)
     if (err != OK)
         return err;
     peer->peer_id = invoke_peer_id(rq, peer->id, peer->namespace_);
+    bool is_counted = metrics_is_on();
+    uint64_t started_ns = is_counted ? clock_now_ns() : 0;
+    if (is_counted)
+        count_sent(peer);
     err = call_stream(rq, call); /* suspends */
     if (err == ERR_PEER_FAILED && peer->code == GRPC_UNIMPLEMENTED)
         err = call_unary(rq, call, path); /* suspends */
     if (err == ERR_PEER_UNREACHABLE || err == ERR_PEER_LOST)
         resolve_forget(rq, peer->id, peer->address);
+    if (err == OK && is_counted)
+        count_answer(rq, call, started_ns);
     return err;
 }
 
