@@ -13,6 +13,7 @@
 #include "peer/message.h"
 #include "surface/grpc_surface.h"
 #include "surface/internal.h"
+#include "surface/observe.h"
 #include "surface/trace.h"
 #include "telemetry/metrics.h"
 
@@ -353,6 +354,8 @@ prepare(struct inbound *in)
     internal_caller(rpc->call.x, in->request.headers, in->request.header_count, &in->caller);
     if (find_length(in) == OK) /* suspends */
         return true;
+    if (in->wrong.len > 0)
+        return refuse(in, in->wrong.data);
     rpc_end(rpc, GRPC_CANCELLED, SLICE("the request could not be read"));
     return false;
 }
@@ -362,12 +365,32 @@ fail_call(struct inbound *in)
 {
     struct slice words = in->wrong.len > 0 ? in->wrong : in->call.failure;
     rpc_end(in->rpc,
-            in->call.failure_code == GRPC_CANCELLED ||
+            in->wrong.len > 0 ? GRPC_INVALID_ARGUMENT
+            : in->call.failure_code == GRPC_CANCELLED ||
                     in->call.failure_code == GRPC_DEADLINE_EXCEEDED
                 ? in->call.failure_code
                 : GRPC_INTERNAL,
             arena_printf(in->rpc->rq.arena, "error invoking app channel: " SLICE_FMT,
                          SLICE_ARG(words)));
+}
+
+static void
+count_request(const struct inbound *in)
+{
+    const struct slice labels[] = { in->caller.app_id };
+    metrics_record(metrics_series(METRICS_invoke_request_received, labels), 0);
+}
+
+static void
+count_answer(const struct inbound *in, err_t err)
+{
+    const struct invoke_call *call = &in->call;
+    char digits[OBSERVE_NUMBER_BYTES];
+    int status = err != OK               ? GRPC_INTERNAL
+                 : call->invoked != NULL ? (int)call->invoked->answer.code
+                                         : call->status;
+    const struct slice labels[] = { in->caller.app_id, observe_number(digits, (uint64_t)status) };
+    metrics_record(metrics_series(METRICS_invoke_response_sent, labels), 0);
 }
 
 static void
@@ -377,8 +400,10 @@ call_local(struct rpc *rpc, bool is_stream)
         .rpc = rpc, .is_stream = is_stream, .piece = SLICE_EMPTY, .wrong = SLICE_EMPTY
     };
     rpc->call.x->body_may_pause = true;
-    if (prepare(&in)) {                               /* suspends */
+    if (prepare(&in)) { /* suspends */
+        count_request(&in);
         err_t err = invoke_start(&rpc->rq, &in.call); /* suspends */
+        count_answer(&in, err);
         if (err != OK)
             fail_call(&in);
         else if ((err = is_stream ? stream_answer(&in) : whole_answer(&in)) == OK)
