@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import consul  # noqa: E402
 import redis_fixture  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -14,12 +16,13 @@ BUILD = os.environ.get("REMORA_BUILD") or os.environ.get("BUILD") or os.path.joi
 JUDGE = os.path.join(TOP, "tests/conformance/run")
 PYTHON = os.path.join(TOP, "tests/conformance/python-plugin")
 RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
-        ["-t", "secretstores.local.env", "local-secrets"], ["-t", "nameresolution.sqlite", "sqlite"], ["names"],
+        ["-t", "secretstores.local.env", "local-secrets"], ["-t", "nameresolution.sqlite", "sqlite"], ["names"], ["consul"],
         ["-t", "nameresolution.dns", "names"], ["-t", "nameresolution.nameformat", "names"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
 redis = redis_fixture.Redis()
 os.environ["REDIS_HOST"] = f"127.0.0.1:{redis.port}"
+os.environ["CONSUL_ADDRESS"] = consul.Agent().address
 for run in RUNS:
     print("#", *run, flush=True)
     out = subprocess.run([JUDGE, "--build", BUILD] + run, capture_output=True, text=True)
