@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "surface/api_list.h"
 #include "surface/grpc_surface.h"
 #include "surface/observe.h"
 #include "surface/token.h"
@@ -148,6 +149,21 @@ check_token(struct rpc *rpc)
     return false;
 }
 
+/* In the reference's words, which are about HTTP. */
+static bool
+check_list(struct rpc *rpc)
+{
+    struct request *rq = &rpc->rq;
+    if (api_list_allows_rpc(rq, rpc->call.service, rpc->call.method))
+        return true;
+    (void)fail(rq, ERR_API_UNIMPLEMENTED, "Not Implemented");
+    rq->error.reason = rq->error.message;
+    error_add_info(rq, "http.code", SLICE("501"));
+    error_add_info(rq, "http.error_message", SLICE("requested endpoint is not available"));
+    rpc_fail(rpc);
+    return false;
+}
+
 static const struct row *
 find_row(struct slice method)
 {
@@ -237,7 +253,8 @@ grpc_api_handle(struct http_exchange *x)
     grpc_method_fn *answer = service_of(&rpc);
     if (answer == grpc_health) {
         answer(&rpc); /* suspends */
-    } else if (rpc_begin_trace(&rpc, answer == answer_dapr) && check_token(&rpc)) {
+    } else if (rpc_begin_trace(&rpc, answer == answer_dapr) && check_token(&rpc) &&
+               check_list(&rpc)) {
         is_logged = settings_of(x->task)->api_log.is_enabled && log_threshold <= LOG_INFO;
         answer(&rpc); /* suspends */
     }

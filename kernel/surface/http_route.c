@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a path to a row of methods.def. Rows are compared segment by segment on the raw path. */
 #include "http/path.h"
+#include "surface/api_list.h"
 #include "surface/http_surface.h"
 
 enum { SEGMENTS_MAX = 8 };
@@ -79,7 +80,8 @@ http_route(struct http_call *call)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         size_t param_count;
         if ((rows[i].verbs & verb) == 0 ||
-            !matches(rows[i].path, segments, count, params, &param_count))
+            !matches(rows[i].path, segments, count, params, &param_count) ||
+            !api_list_allows_path(&call->rq, rows[i].path))
             continue;
         for (size_t p = 0; p < param_count; p++)
             if (!decode_param(call->rq.arena, params[p], &call->params[p]))

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "http/path.h"
 #include "http/query.h"
+#include "surface/api_list.h"
 #include "surface/http_surface.h"
 
 static void
@@ -18,15 +19,29 @@ begin(struct http_call *call, struct http_exchange *x)
 }
 
 static void
+not_found(struct http_call *call)
+{
+    http_plain(call, 404, SLICE("404 page not found\n"));
+}
+
+/* Where invocations are not allowed there is nobody for a path that is no other's. */
+static http_method_fn *
+handler_of(struct http_call *call)
+{
+    http_method_fn *handler = http_is_invocation(call->x) ? NULL : http_route(call);
+    if (handler == NULL)
+        handler = http_invoke;
+    bool is_invocation = handler == http_invoke;
+    return is_invocation && !api_list_allows_path(&call->rq, "v1.0/invoke") ? not_found : handler;
+}
+
+static void
 answer(struct http_call *call)
 {
     if (!http_guard(call, false))
         return;
     call->is_past_guard = true;
-    http_method_fn *handler = http_is_invocation(call->x) ? NULL : http_route(call);
-    if (handler == NULL)
-        handler = http_invoke;
-    handler(call); /* suspends */
+    handler_of(call)(call); /* suspends */
 }
 
 void
@@ -47,7 +62,7 @@ answer_public(struct http_call *call)
     if (handler == http_health || handler == http_health_outbound || handler == http_metadata_get)
         handler(call); /* suspends */
     else
-        http_plain(call, 404, SLICE("404 page not found\n"));
+        not_found(call);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who may call what: the reference's own cases, what was tried against it and others, and that the
- * list sees the path that the application sees (INV-SEC, issue of the mesh, item 6).
+ * list sees the path that the application sees (INV-58, INV-U13).
  */
 #include "api/access.h"
 
