@@ -140,7 +140,7 @@ spiffe_of_certificate(struct x509_st *leaf, char **ret_id)
 /* The chain must end in this anchor. */
 static int
 verify_with(X509 *leaf, STACK_OF(X509) * others, X509 *anchor, enum spiffe_side side,
-            int64_t unix_s)
+            enum spiffe_time time)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     STACK_OF(X509) *trusted = sk_X509_new_null();
@@ -155,8 +155,8 @@ verify_with(X509 *leaf, STACK_OF(X509) * others, X509 *anchor, enum spiffe_side 
     X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
     /* Whoever is listed is trusted, also if another authority stands above it. */
     (void)X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-    if (unix_s != 0)
-        X509_VERIFY_PARAM_set_time(param, (time_t)unix_s);
+    if (time == SPIFFE_ANY_TIME)
+        (void)X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_NO_CHECK_TIME);
     int result = X509_verify_cert(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
     if (result == X509_V_OK && X509_STORE_CTX_get_error(ctx) != X509_V_OK)
         result = X509_STORE_CTX_get_error(ctx);
@@ -180,11 +180,11 @@ says_more(int code, int than)
 
 int
 spiffe_verify(struct x509_st *leaf, struct stack_st_X509 *others,
-              const struct stack_st_X509 *anchors, enum spiffe_side side, int64_t unix_s)
+              const struct stack_st_X509 *anchors, enum spiffe_side side, enum spiffe_time time)
 {
     int result = X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
     for (int i = 0; i < sk_X509_num(anchors); i++) {
-        int code = verify_with(leaf, others, sk_X509_value(anchors, i), side, unix_s);
+        int code = verify_with(leaf, others, sk_X509_value(anchors, i), side, time);
         if (code == X509_V_OK)
             return X509_V_OK;
         if (i == 0 || says_more(code, result))

@@ -41,13 +41,14 @@ bool spiffe_trust_domain_is_valid(struct slice text);
 const char *spiffe_of_certificate(struct x509_st *leaf, char **ret_id) WARN_UNUSED;
 
 enum spiffe_side { SPIFFE_SERVER, SPIFFE_CLIENT };
+enum spiffe_time { SPIFFE_NOW, SPIFFE_ANY_TIME };
 
 /* Whether an authority of `anchors` answers for the leaf, by way of certificates among `others`
- * (may be NULL), at that time (0: now), in that part of a connection. X509_V_OK, or OpenSSL's code
- * for the reason. Each anchor is tried: two may have one name. */
+ * (may be NULL), in that part of a connection. X509_V_OK, or OpenSSL's code for the reason. Each
+ * anchor is tried: two may have one name. */
 int spiffe_verify(struct x509_st *leaf, struct stack_st_X509 *others,
                   const struct stack_st_X509 *anchors, enum spiffe_side side,
-                  int64_t unix_s) WARN_UNUSED;
+                  enum spiffe_time time) WARN_UNUSED;
 
 /* All certificates of a PEM text, nothing else may be in it but text in front of them; NULL if
  * there is none, one is broken, or there are more than LIMIT_spiffe_certificates_max. */

@@ -202,7 +202,7 @@ on_verify(X509_STORE_CTX *store, void *arg)
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
     char *id = NULL;
     int code = spiffe_verify(leaf, X509_STORE_CTX_get0_untrusted(store), context->anchors,
-                             context->is_server ? SPIFFE_CLIENT : SPIFFE_SERVER, 0);
+                             context->is_server ? SPIFFE_CLIENT : SPIFFE_SERVER, SPIFFE_NOW);
     const char *why = code == X509_V_OK ? spiffe_of_certificate(leaf, &id) : NULL;
     if (why != NULL)
         (void)snprintf(tls->refusal, sizeof tls->refusal,

@@ -119,16 +119,16 @@ identity_new(struct slice chain, struct slice key, struct slice anchors, struct 
 }
 
 err_t
-identity_verify(struct slice chain, struct slice anchors, int64_t unix_s, struct diag *diag)
+identity_verify(struct slice chain, struct slice anchors, struct diag *diag)
 {
     STACK_OF(X509) *certs = spiffe_read_pem(chain), *trusted = spiffe_read_pem(anchors);
     int code = X509_V_ERR_UNSPECIFIED;
     bool is_read = certs != NULL && trusted != NULL;
     if (is_read) {
         X509 *leaf = sk_X509_value(certs, 0);
-        code = spiffe_verify(leaf, certs, trusted, SPIFFE_SERVER, unix_s);
+        code = spiffe_verify(leaf, certs, trusted, SPIFFE_SERVER, SPIFFE_ANY_TIME);
         if (code == X509_V_OK)
-            code = spiffe_verify(leaf, certs, trusted, SPIFFE_CLIENT, unix_s);
+            code = spiffe_verify(leaf, certs, trusted, SPIFFE_CLIENT, SPIFFE_ANY_TIME);
     }
     sk_X509_pop_free(certs, X509_free);
     sk_X509_pop_free(trusted, X509_free);

@@ -34,10 +34,9 @@ struct identity {
  * words: they do not belong together, or the leaf is no identity. */
 err_t identity_new(struct slice chain, struct slice key, struct slice anchors, struct diag *diag,
                    struct identity **ret_identity) WARN_UNUSED;
-/* Whether the anchors answer for the chain, for both sides of a connection, at that time. OK, or
- * ERR_MALFORMED with words. */
-err_t identity_verify(struct slice chain, struct slice anchors, int64_t unix_s,
-                      struct diag *diag) WARN_UNUSED;
+/* Whether the anchors answer for the chain, for both sides of a connection; its times are another
+ * matter. OK, or ERR_MALFORMED with words. */
+err_t identity_verify(struct slice chain, struct slice anchors, struct diag *diag) WARN_UNUSED;
 /* Any thread; NULL is nothing. */
 struct identity *identity_ref(struct identity *identity);
 void identity_unref(struct identity *identity);

@@ -100,7 +100,7 @@ check(const struct keeper *keeper, const struct identity *identity, struct slice
                          SLICE_ARG(identity->id));
     if (now_s > end_s + RAN_OUT_GRACE_S || now_s < identity->not_before_unix_s)
         return DIAG_FAIL(diag, ERR_MALFORMED, "the certificate has expired or is not yet valid");
-    return identity_verify(chain, keeper->anchors, now_s > end_s ? end_s : now_s, diag);
+    return identity_verify(chain, keeper->anchors, diag);
 }
 
 static void
@@ -234,7 +234,7 @@ keeper_trust(struct keeper *keeper, struct slice anchors)
         keeper->identity = identity;
         keeper->on_identity(keeper->arg, identity_ref(identity), false);
     }
-    if (identity_verify(chain, keeper->anchors, keeper->identity->not_after_unix_s, &diag) != OK) {
+    if (identity_verify(chain, keeper->anchors, &diag) != OK) {
         log_warn(SCOPE, "The trust anchors do not confirm our certificate, asking for another");
         keeper->renew_unix_ms = 0; /* also if the first attempt fails */
         renew(keeper);

@@ -177,7 +177,7 @@ verify(const struct authority *signer, const struct leaf *leaf, const char *anch
     STACK_OF(X509) *chain = spiffe_read_pem(slice_str(workload.chain));
     STACK_OF(X509) *trusted = spiffe_read_pem(slice_str(anchors));
     REQUIRE(chain != NULL && trusted != NULL);
-    int code = spiffe_verify(sk_X509_value(chain, 0), chain, trusted, side, 0);
+    int code = spiffe_verify(sk_X509_value(chain, 0), chain, trusted, side, SPIFFE_NOW);
     spiffe_free(chain);
     spiffe_free(trusted);
     workload_free(&workload);
