@@ -50,9 +50,11 @@ class Bed:
         self.back = self.far.sidecar("back", app=self.app, flags=flags)
         self.gback = self.far.sidecar("gback", app=self.grpc_app, protocol="grpc", flags=flags)
         self.relay, self.grpc_relay = Relay(self.back.internal), Relay(self.gback.internal)
+        self.timed_relay, self.spare_relay = Relay(self.back.internal), Relay(self.back.internal)
         self.front = self.near.sidecar("front", TIMEOUT, flags=flags)
         self.near.register("back", self.relay.address)
         self.near.register("gback", self.grpc_relay.address)
+        self.near.register("timed", self.timed_relay.address)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.front.grpc_port}", peer.OPTIONS)
         self.held = threading.Event()
         self.works()
@@ -85,7 +87,7 @@ class Bed:
         eventually(self.is_served, "calls are served by themselves", seconds)
 
     def relays(self):
-        return (self.relay, self.grpc_relay)
+        return (self.relay, self.grpc_relay, self.timed_relay)
 
     def start_back(self):
         """Again, on the same ports."""
@@ -178,7 +180,6 @@ def killed(bed):
 
 
 def frozen(bed):
-    bed.near.register("timed", bed.relay.address)
     for sidecar in (bed.back, bed.gback):
         sidecar.signal(signal.SIGSTOP)
     try:
@@ -204,13 +205,25 @@ def slow(bed):
 
 def half_open(bed):
     """Nothing arrives any more, and nobody says so; then the path is there again, for new connections."""
-    bed.near.register("timed", bed.relay.address)
     for relay in bed.relays():
         relay.lose()
     times_out(bed, "a path that loses everything")
     for relay in bed.relays():
         relay.mend()
     bed.works(40)
+
+
+def stranded(bed):
+    """Open connections lead nowhere any more, as after a firewall forgot them: new ones are made once that is noticed, and
+    what was on its way on the old ones is cut."""
+    streaming = in_flight(bed, "hold")
+    for relay in bed.relays():
+        relay.strand()
+    error = ends(lambda: bed.do(timeout=CALL_S), CALL_S + 1 * SLOW, "a call on a stranded connection",
+                 (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE))  # fmt: skip
+    need(isinstance(error, grpc.RpcError), "it was not answered")
+    bed.works(40)
+    is_cut(streaming, 40 * SLOW, "an answer on a stranded connection")
 
 
 def refused(bed):
@@ -233,7 +246,7 @@ def cut(bed, times=6, seed=1):
     for _ in range(times):
         body = rng.randbytes(rng.randrange(200_000))
         for relay in bed.relays():
-            rng.choice((relay.up, relay.down)).cut_after = rng.randrange(300_000)
+            rng.choice((relay.up, relay.down)).cut_after = rng.randrange(len(body) + 1000)
         with within(UNREACHABLE_S, "a call whose connection is cut"):
             try:
                 reply = bed.get(body=body)
@@ -256,7 +269,7 @@ def resolver_killed(bed):
     need(bed.get().status == 200, "the address is known")
     need(bed.do() == b"m", "over gRPC too")
     eventually(lambda: bed.front.plugins()["sqlite"]["pid"] not in (0, None, pid), "the resolver is back")
-    bed.near.register("another", bed.relay.address)
+    bed.near.register("another", bed.spare_relay.address)
     eventually(lambda: bed.get(app_id="another").status == 200, "a name that was never asked for is found")
     need(bed.near.addresses("front") == [bed.front.internal], "the sidecar is registered again")
     streaming.close()
@@ -276,8 +289,8 @@ def one_of_two(bed):
     bed.near.register("back", bed.relay.address)
 
 
-FAULTS = {"killed": killed, "frozen": frozen, "slow": slow, "half-open": half_open, "refused": refused, "cut": cut,
-          "resolver killed": resolver_killed, "one of two dies": one_of_two}  # fmt: skip
+FAULTS = {"killed": killed, "frozen": frozen, "slow": slow, "half-open": half_open, "stranded": stranded,
+          "refused": refused, "cut": cut, "resolver killed": resolver_killed, "one of two dies": one_of_two}  # fmt: skip
 
 
 # --- packets ----------------------------------------------------------------------------------------------------------
@@ -289,8 +302,8 @@ def packets(authority=None):
     near, far = net.machines
     database = mesh.Mesh(authority)
     app = far.inside(http_app.App, host="127.0.0.1")
-    back = far_sidecar(database, far, "back", app=app)
-    front = far_sidecar(database, near, "front", TIMEOUT.replace("timed", "back"))
+    back = in_machine(database, far, "back", app=app)
+    front = in_machine(database, near, "front", TIMEOUT.replace("timed", "back"))
     get = lambda: near.inside(mesh.invoke, front, "back", "x", timeout=60 * SLOW)  # noqa: E731
     served = lambda: get().status == 200  # noqa: E731
     eventually(served, "calls are served")
@@ -306,7 +319,7 @@ def packets(authority=None):
         one.stop()
 
 
-def far_sidecar(database, machine, app_id, *resources, **more):
+def in_machine(database, machine, app_id, *resources, **more):
     made = database.sidecar(app_id, *resources, wait=False, preexec_fn=machine.enter, loopback=False, **more)
     machine.inside(made.wait_ready)
     return made

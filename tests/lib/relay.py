@@ -39,6 +39,7 @@ class Relay:
         self.errors = []  # why connections failed, TLS above all
         self.certificates = []  # of the other ends, in order
         self._open = set()
+        self._stranded = set()
         self._server = None
         self._loop = asyncio.new_event_loop()
         # A handshake that fails is told to nobody else.
@@ -67,6 +68,10 @@ class Relay:
     def lose(self, is_lost=True):
         """Both directions lose every byte; the connections stay open, as with a cable pulled out."""
         self.up.is_lost = self.down.is_lost = is_lost
+
+    def strand(self):
+        """Connections that are open lose every byte for good; new ones are as good as any."""
+        self._stranded |= self._open
 
     def mend(self):
         """Everything as at first; what was lost stays so."""
@@ -142,6 +147,7 @@ class Relay:
                 reset(one)
         finally:
             self._open -= {writer, other}
+            self._stranded -= {writer, other}
 
     def _meet(self, writer):
         certificate = writer.get_extra_info("peercert")
@@ -158,7 +164,7 @@ class Relay:
                 await asyncio.sleep(way.delay_s)
             if way.bytes_a_second:
                 await asyncio.sleep(len(piece) / way.bytes_a_second)
-            if way.is_lost:
+            if way.is_lost or writer in self._stranded:
                 if not piece:
                     await asyncio.Event().wait()  # an end that nobody hears of
                 continue

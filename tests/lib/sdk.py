@@ -15,5 +15,5 @@ if os.path.realpath(sys.prefix) != os.path.realpath(_VENV):
         sys.exit(0)
     _python = os.path.join(_VENV, "bin", "python")
     # Generated modules of this tree would stand in front of the SDK's.
-    _env = dict(os.environ, PYTHONPATH=os.path.join(TOP, "tests", "lib"))
+    _env = dict(os.environ, PYTHONPATH=os.path.join(TOP, "tests", "lib"), GRPC_VERBOSITY="ERROR")
     os.execve(_python, [_python, *sys.argv], _env)
