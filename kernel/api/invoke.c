@@ -79,6 +79,16 @@ invoke_failure_words(struct request *rq, const struct invoke_call *call, err_t e
     return task_diag(rq->task)->message;
 }
 
+struct slice
+invoke_operation(struct request *rq, struct slice verb)
+{
+    char *text = arena_str(rq->arena, verb);
+    for (size_t i = 1; i < verb.len; i++)
+        if (text[i] >= 'A' && text[i] <= 'Z')
+            text[i] = (char)(text[i] - 'A' + 'a');
+    return slice_of(text, verb.len);
+}
+
 /* --- the call ----------------------------------------------------------------------------------*/
 
 bool
@@ -88,11 +98,17 @@ invoke_is_safe(struct slice verb)
            slice_eq(verb, SLICE("OPTIONS"));
 }
 
+/* An endpoint's name counts more than a URL, and that more than an app id. Who comes from another
+ * sidecar is let to the application only. */
 static const struct invoke_route *
 find_route(struct request *rq, const struct invoke_call *call)
 {
-    return call->caller != NULL || invoke_is_self(rq, call->app_id) ? &invoke_app_route
-                                                                    : &invoke_peer_route;
+    struct endpoint *endpoint;
+    if (call->caller != NULL)
+        return &invoke_app_route;
+    if (endpoint_find(rq, call->app_id, &endpoint))
+        return &invoke_endpoint_route;
+    return invoke_is_self(rq, call->app_id) ? &invoke_app_route : &invoke_peer_route;
 }
 
 /* What attempts of one call share. */

@@ -34,17 +34,6 @@ url_of(struct request *rq, const struct app_settings *settings, struct slice tar
                         SLICE_ARG(target));
 }
 
-/* "Get", "Post", …: the verb as it stands in front of URLs in errors. */
-static struct slice
-operation_of(struct request *rq, struct slice verb)
-{
-    char *text = arena_str(rq->arena, verb);
-    for (size_t i = 1; i < verb.len; i++)
-        if (text[i] >= 'A' && text[i] <= 'Z')
-            text[i] = (char)(text[i] - 'A' + 'a');
-    return slice_of(text, verb.len);
-}
-
 static err_t
 fail_http(struct request *rq, struct invoke_call *call, struct slice target, err_t err)
 {
@@ -52,7 +41,7 @@ fail_http(struct request *rq, struct invoke_call *call, struct slice target, err
     struct slice url = url_of(rq, app_settings(call->channel->app), target);
     return invoke_fail(rq, call, err, err_info(err)->grpc,
                        arena_printf(rq->arena, SLICE_FMT " \"" SLICE_FMT "\": " SLICE_FMT,
-                                    SLICE_ARG(operation_of(rq, call->verb)), SLICE_ARG(url),
+                                    SLICE_ARG(invoke_operation(rq, call->verb)), SLICE_ARG(url),
                                     SLICE_ARG(words)));
 }
 

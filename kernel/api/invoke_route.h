@@ -29,12 +29,15 @@ struct invoke_route {
 
 extern const struct invoke_route invoke_app_route;
 extern const struct invoke_route invoke_peer_route;
+extern const struct invoke_route invoke_endpoint_route;
 
 /* Records "failed to invoke, id: ID, err: WORDS"; returns err. */
 err_t invoke_fail(struct request *rq, struct invoke_call *call, err_t err, enum grpc_code code,
                   struct slice words);
 /* Why the call to the callee broke off, for people: of the client's side if that was it. */
 struct slice invoke_failure_words(struct request *rq, const struct invoke_call *call, err_t err);
+/* "Get", "Post", …: the verb as it stands in front of URLs in errors. */
+struct slice invoke_operation(struct request *rq, struct slice verb);
 
 /* --- the body ----------------------------------------------------------------------------------*/
 

@@ -91,3 +91,13 @@ metadata_resiliencies(struct request *rq)
         text_list_add(rq->arena, &names, config->documents[i].name);
     return names;
 }
+
+struct text_list
+metadata_endpoints(struct request *rq)
+{
+    struct text_list names = { 0 };
+    const struct endpoints *endpoints = settings_of(rq->task)->endpoints;
+    for (size_t i = 0; i < endpoints_count(endpoints); i++)
+        text_list_add(rq->arena, &names, endpoints_name(endpoints, i));
+    return names;
+}

@@ -16,5 +16,7 @@ void metadata_list(struct request *rq, struct pair **ret_pairs, size_t *ret_coun
 
 /* The names of the Resiliency documents in force, copied to the arena. */
 struct text_list metadata_resiliencies(struct request *rq);
+/* Those of the HTTPEndpoint documents, likewise. */
+struct text_list metadata_endpoints(struct request *rq);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "async/worker.h"
 #include "base/clock.h"
+#include "telemetry/http_client_metrics.h"
 #include "telemetry/metrics.h"
-#include "telemetry/path_label.h"
 
 /* The request's headers and the token the application asks for; no other token ever gets there. */
 static struct client_head
@@ -50,16 +50,15 @@ static void
 count(const struct app_http_call *http)
 {
     const struct path_rules *rules = app_settings(http->channel->app)->path_rules();
-    int status = http->call.status == 0 ? 500 : http->call.status;
-    const char digits[] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
-                            (char)('0' + status % 10) };
-    struct slice labels[] = { method_label(rules, http->method),
-                              path_label(rules, http->call.arena, http->path),
-                              slice_of(digits, sizeof digits) };
-    metrics_record(metrics_series(METRICS_http_client, labels), clock_now_ns() - http->started_ns);
-    labels[2] = SLICE_EMPTY; /* what is sent is counted before there is one */
-    metrics_record(metrics_series(METRICS_http_client_sent, labels), http->sent_bytes);
-    metrics_record(metrics_single(METRICS_http_client_received), http->received_bytes);
+    const struct http_client_sample sample = {
+        .method = http->method,
+        .path = http->path,
+        .status = http->call.status,
+        .took_ns = clock_now_ns() - http->started_ns,
+        .sent_bytes = http->sent_bytes,
+        .received_bytes = http->received_bytes,
+    };
+    http_client_count(rules, http->call.arena, &sample);
 }
 
 void

@@ -309,8 +309,10 @@ on_secrets_quiet(struct ev_loop *loop, ev_timer *timer, int events)
     size_t cursor = 0;
     struct slice store;
     void *value;
-    while (map_next(&reload->rotated, &cursor, &store, &value))
+    while (map_next(&reload->rotated, &cursor, &store, &value)) {
         host_secrets_changed(reload->runtime->host, store);
+        endpoints_rotated(reload->runtime, store);
+    }
     map_fini(&reload->rotated);
 }
 
@@ -387,10 +389,12 @@ reload_start(struct reload *reload)
     reload->is_started = true;
     reload_watch_plugins(reload);
     if (reload->watch.fd >= 0) {
-        log_info(SCOPE, "Hot reloading enabled. Daprd will reload 'Component', 'Configuration' and "
-                        "'Resiliency' resources when they are added, updated or deleted.");
+        log_info(SCOPE, "Hot reloading enabled. Daprd will reload 'Component', 'Configuration', "
+                        "'HTTPEndpoint' and 'Resiliency' resources when they are added, updated or "
+                        "deleted.");
         log_info(SCOPE ".reconciler", "Starting to watch Component updates");
         log_info(SCOPE ".reconciler", "Starting to watch Configuration updates for SIGHUP reload");
+        log_info(SCOPE ".reconciler", "Starting to watch HTTPEndpoint updates for SIGHUP reload");
         log_info(SCOPE ".reconciler", "Starting to watch Resiliency updates for SIGHUP reload");
         ev_io_init(&reload->watcher, on_readable, reload->watch.fd, EV_READ);
         ev_io_start(loop, &reload->watcher);

@@ -213,6 +213,9 @@ on_settled(void *arg)
     runtime->is_settled = true;
     atomic_store_explicit(&runtime->kernel.is_outbound_ready, true, memory_order_relaxed);
     log_info(SCOPE, "All outstanding components processed");
+    log_info(SCOPE, "Loading endpoints…");
+    log_info(SCOPE, "Waiting for all outstanding http endpoints to be processed…");
+    log_info(SCOPE, "All outstanding http endpoints processed");
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_post(&runtime->workers[i].kernel_worker.worker, &runtime->workers[i].started_mail,
                     on_started);
@@ -254,6 +257,8 @@ read_resources(struct runtime *runtime, bool is_reload)
     if (err == OK)
         err = components_read(&load->arena, &scratch, &resources, &filter, &load->components,
                               &diag);
+    if (err == OK)
+        err = endpoints_take(runtime, &scratch, &resources, &filter, is_reload, &diag);
     if (err == OK)
         names_add_resolver(runtime, load);
     if (err == OK)
@@ -527,7 +532,7 @@ on_close_servers(struct mail *mail)
     timer_stop(&worker->kernel_worker.worker.timers, &worker->drain_timer);
     for (size_t i = 0; i < worker->server_count; i++)
         h1_server_close(worker->servers[i], NULL, NULL);
-    worker->server_count = 0; /* mail that comes late finds none */
+    worker->server_count = 0;                                 /* mail that comes late finds none */
     exporter_set_use(&worker->kernel_worker.exporters, NULL); /* sends what is left */
 }
 

@@ -92,6 +92,14 @@ bool configure(struct runtime *runtime);
 /* Reads them again: what they say takes effect in place, and if they cannot be used everything
  * stays as it is. `is_asked`: also if they have not changed. */
 void configure_again(struct runtime *runtime, bool is_asked);
+/* The same for HTTPEndpoint documents. ERR_CONFIG with the words of the fatal log line if a name is
+ * defined twice: nothing has changed. */
+err_t
+endpoints_take(struct runtime *runtime, struct arena *scratch, struct resources *resources,
+               const struct resource_filter *filter, bool is_reload, struct diag *diag) WARN_UNUSED;
+/* The secrets of a store have changed: endpoints that use them look them up anew. */
+void endpoints_rotated(struct runtime *runtime, struct slice store);
+
 /* Puts the next generation of settings, which is taken, in force while the workers run. */
 void settings_replace(struct runtime *runtime, struct settings *settings);
 bool hot_reload_is_on(const struct configuration *configuration);

@@ -153,6 +153,20 @@ put_resiliencies(struct request *rq, response_t *response)
 }
 
 static void
+put_endpoints(struct request *rq, response_t *response)
+{
+    typedef Dapr__Proto__Runtime__V1__MetadataHTTPEndpoint entry_t;
+    struct text_list names = metadata_endpoints(rq);
+    response->http_endpoints = ARENA_ARRAY(rq->arena, entry_t *, names.count);
+    for (size_t i = 0; i < names.count; i++) {
+        entry_t *entry = ARENA_NEW(rq->arena, entry_t);
+        dapr__proto__runtime__v1__metadata_httpendpoint__init(entry);
+        entry->name = pb_string(rq->arena, names.items[i]);
+        response->http_endpoints[response->n_http_endpoints++] = entry;
+    }
+}
+
+static void
 answer_metadata(struct rpc *rpc, struct slice components)
 {
     struct request *rq = &rpc->rq;
@@ -178,6 +192,7 @@ answer_metadata(struct rpc *rpc, struct slice components)
     read_components(rq->arena, components, &response);
     put_extended(rq, &response);
     put_resiliencies(rq, &response);
+    put_endpoints(rq, &response);
     rpc_reply(rpc, &response.base);
 }
 

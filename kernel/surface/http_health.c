@@ -109,14 +109,14 @@ put_features(struct http_json_writer *writer)
     http_json_put(writer, SLICE("]"));
 }
 
+/* `,"key":[{"name":…},…]`; nothing if there are none. */
 static void
-put_resiliencies(struct http_json_writer *writer)
+put_names(struct http_json_writer *writer, const char *key, struct text_list names)
 {
-    struct request *rq = &writer->call->rq;
-    struct text_list names = metadata_resiliencies(rq);
     for (size_t i = 0; i < names.count; i++) {
         http_json_put(writer,
-                      i == 0 ? SLICE(",\"resiliencies\":[{\"name\":") : SLICE(",{\"name\":"));
+                      i == 0 ? arena_printf(writer->call->rq.arena, ",\"%s\":[", key) : SLICE(","));
+        http_json_put(writer, SLICE("{\"name\":"));
         http_json_put_string(writer, names.items[i]);
         http_json_put(writer, SLICE("}"));
     }
@@ -189,11 +189,12 @@ http_metadata_get(struct http_call *call)
             http_json_put(&writer, SLICE("]"));
         }
         put_extended(&writer);
+        put_names(&writer, "httpEndpoints", metadata_endpoints(rq));
         put_app(&writer);
         http_json_put(&writer, SLICE(",\"actorRuntime\":{"
                                      "\"runtimeStatus\":\"DISABLED\",\"hostReady\":false,"
                                      "\"placement\":\"placement: disconnected\"}"));
-        put_resiliencies(&writer);
+        put_names(&writer, "resiliencies", metadata_resiliencies(rq));
         http_json_put(&writer, SLICE(",\"remora\":{"));
         http_json_put(&writer, buf_slice(&details));
         http_json_put(&writer, SLICE("}}\n"));
