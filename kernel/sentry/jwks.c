@@ -306,13 +306,16 @@ required_members(struct arena *arena, EVP_PKEY *key)
 struct slice
 jwks_write(struct arena *arena, EVP_PKEY *key, struct slice id, struct slice algorithm)
 {
-    struct slice members = required_members(arena, key);
-    if (members.len == 0)
-        return SLICE_EMPTY;
-    return arena_printf(arena,
-                        "{\"keys\":[{\"alg\":\"" SLICE_FMT "\",\"kid\":\"" SLICE_FMT
-                        "\",\"use\":\"sig\"," SLICE_FMT "}]}",
-                        SLICE_ARG(algorithm), SLICE_ARG(id), SLICE_ARG(members));
+    struct slice members = required_members(arena, key), text = SLICE_EMPTY;
+    struct buf out;
+    buf_init(&out, LIMIT_sentry_file_bytes);
+    if (members.len > 0 && buf_append(&out, SLICE("{\"keys\":[{\"alg\":")) &&
+        json_write_string(&out, algorithm, false) && buf_append(&out, SLICE(",\"kid\":")) &&
+        json_write_string(&out, id, false) && buf_append(&out, SLICE(",\"use\":\"sig\",")) &&
+        buf_append(&out, members) && buf_append(&out, SLICE("}]}")))
+        text = arena_dup(arena, buf_slice(&out));
+    buf_fini(&out);
+    return text;
 }
 
 struct slice
