@@ -181,13 +181,12 @@ is_ending(const struct run *run)
 static err_t
 pause_between(struct task *t, const struct run *run, uint64_t delay_ms)
 {
+    uint64_t end_ms = clock_now_ms() + delay_ms, now_ms;
     err_t err = OK;
-    while (delay_ms > 0 && err == OK) {
-        uint64_t step_ms = run->is_ending != NULL && delay_ms > LIMIT_retry_look_ms
-                               ? LIMIT_retry_look_ms
-                               : delay_ms;
-        err = task_sleep(t, step_ms); /* suspends */
-        delay_ms -= step_ms;
+    while (err == OK && (now_ms = clock_now_ms()) < end_ms) {
+        uint64_t left_ms = end_ms - now_ms;
+        bool looks = run->is_ending != NULL && left_ms > LIMIT_retry_look_ms;
+        err = task_sleep(t, looks ? LIMIT_retry_look_ms : left_ms); /* suspends */
         if (err == OK && is_ending(run))
             err = ERR_SHUTTING_DOWN;
     }
