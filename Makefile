@@ -319,7 +319,7 @@ asan: ## the tests of `make check` under AddressSanitizer and UndefinedBehaviorS
 	 UBSAN_OPTIONS=$${UBSAN_OPTIONS:-print_stacktrace=1} \
 	 $(FIXED_ADDRESSES) $(MAKE) BUILD=build-asan SAN=address,undefined check-built
 
-TSAN_LAYERS ?= base async bus http
+TSAN_LAYERS ?= base async bus http resiliency
 tsan: ## unit tests of the layers that touch threads under ThreadSanitizer, in build-tsan/
 	@TSAN_OPTIONS=$${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1} \
 	 $(FIXED_ADDRESSES) $(MAKE) BUILD=build-tsan SAN=thread L="$(or $(L),$(TSAN_LAYERS))" check-built

@@ -587,6 +587,25 @@ check_names(struct arena *arena, struct resiliency_config *config, enum target_k
         warn_missing(arena, config, kind, rule, "circuit breaker", names->breaker);
 }
 
+/* Users may replace retries that are built in, but not by next to none. */
+static void
+check_built_in(struct arena *arena, struct resiliency_config *config)
+{
+    enum { RETRIES_MIN = 3 };
+    for (size_t i = 0; i < config->retry_count; i++) {
+        struct retry_policy *policy = &config->retries[i];
+        if (!slice_has_prefix(policy->name, SLICE("DaprBuiltIn")) ||
+            policy->retries_max >= RETRIES_MIN)
+            continue;
+        policy->retries_max = RETRIES_MIN;
+        text_list_add(arena, &config->warnings,
+                      arena_printf(arena,
+                                   "Attempted override of " SLICE_FMT
+                                   " did not meet minimum retry count, resetting to 3.",
+                                   SLICE_ARG(policy->name)));
+    }
+}
+
 static void
 check_references(struct arena *arena, struct resiliency_config *config)
 {
@@ -634,5 +653,6 @@ resiliency_read(struct arena *arena, const struct resources *resources,
                                    "Could not read resiliency policy " SLICE_FMT ": " SLICE_FMT,
                                    SLICE_ARG(reading.document.name), SLICE_ARG(reading.error)));
     }
+    check_built_in(arena, ret_config);
     check_references(arena, ret_config);
 }

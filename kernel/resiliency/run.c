@@ -14,12 +14,10 @@
 
 #define SCOPE "dapr.runtime"
 
-enum { BUILT_IN_RETRIES_MIN = 3 }; /* of a user's policy with the name of a built-in one */
-
 const struct built_in built_in_invoke = {
     .policy = { .name = { "DaprBuiltInServiceRetries", sizeof "DaprBuiltInServiceRetries" - 1 },
                 .delay_ms = 1000,
-                .retries_max = BUILT_IN_RETRIES_MIN }
+                .retries_max = 3 }
 };
 const struct built_in built_in_read = { .policy = { .retries_max = LIMIT_call_attempts_max - 1 },
                                         .is_read = true };
@@ -230,38 +228,34 @@ has_built_in(const struct run_state *state)
            !(target->kind == TARGET_APP && target->is_named);
 }
 
-static struct retry_policy
+static const struct retry_policy *
 built_in_policy(const struct run_state *state)
 {
-    struct retry_policy policy = state->run->built_in->policy;
+    const struct retry_policy *policy = &state->run->built_in->policy;
     const struct resiliency_config *config = resiliency_config(state->target.resiliency);
-    const struct retry_policy *own = config == NULL ? NULL : resiliency_retry(config, policy.name);
-    if (own != NULL)
-        policy = *own;
-    if (own != NULL && policy.retries_max < BUILT_IN_RETRIES_MIN)
-        policy.retries_max = BUILT_IN_RETRIES_MIN;
-    return policy;
+    const struct retry_policy *own = config == NULL ? NULL : resiliency_retry(config, policy->name);
+    return own != NULL ? own : policy;
 }
 
 static err_t
 repeat_unasked(struct task *t, struct run_state *state)
 {
     const struct built_in *built_in = state->run->built_in;
-    const struct retry_policy policy = built_in_policy(state);
+    const struct retry_policy *policy = built_in_policy(state);
     struct backoff backoff;
     unsigned lost = 0;
-    backoff_start(&backoff, &policy, clock_now_ms(), clock_now_ns());
+    backoff_start(&backoff, policy, clock_now_ms(), clock_now_ns());
     for (;;) {
         err_t err = try_once(t, state);
         uint64_t delay_ms;
         lost += err == ERR_PLUGIN_UNKNOWN;
-        if (err == OK && backoff.retries > 0 && policy.name.len > 0)
-            log_recovery(policy.name, (unsigned)backoff.retries + 1);
+        if (err == OK && backoff.retries > 0 && policy->name.len > 0)
+            log_recovery(policy->name, (unsigned)backoff.retries + 1);
         if (err == OK || !may_repeat_unasked(built_in, err, lost) ||
             !backoff_next(&backoff, clock_now_ms(), &delay_ms) || !may_go_on(t, state, delay_ms))
             return err;
-        if (backoff.retries == 1 && policy.name.len > 0)
-            log_retry(t, policy.name, delay_ms, err);
+        if (backoff.retries == 1 && policy->name.len > 0)
+            log_retry(t, policy->name, delay_ms, err);
         if (pause_between(t, state->run, delay_ms) != OK) /* suspends */
             return task_is_cancelled(t) ? ERR_CANCELLED : err;
     }
