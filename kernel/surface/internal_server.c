@@ -27,6 +27,7 @@ struct inbound {
     struct peer_reader reader;
     struct slice piece;      /* of the message read last, not taken yet */
     uint64_t received, sent; /* pieces */
+    uint64_t body_bytes;     /* of the request, so far */
     bool has_ended;
     struct slice wrong; /* with what the stream broke the rules; empty: with nothing */
 };
@@ -80,7 +81,12 @@ read_body(void *arg, struct slice *ret_chunk)
     err_t err = next_piece(in); /* suspends */
     *ret_chunk = in->piece;
     in->piece = SLICE_EMPTY;
+    in->body_bytes += ret_chunk->len;
     in->rpc->call.received_bytes += ret_chunk->len;
+    if (err == OK && in->call.body_length != HTTP_LENGTH_UNKNOWN &&
+        (in->body_bytes > (uint64_t)in->call.body_length ||
+         (ret_chunk->len == 0 && in->body_bytes < (uint64_t)in->call.body_length)))
+        return break_off(in, "the body is not as long as was said"); /* an application would wait */
     return err;
 }
 

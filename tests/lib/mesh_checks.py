@@ -504,6 +504,11 @@ def called_wrongly(bed):
             raise AssertionError(f"{what}: {problem}") from None
         need(error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED),
              f"{what}: {error.code()}")  # fmt: skip
+    for data in (b"", b"four", b"sixsix"):
+        said = peer.head("x", "POST", [("Content-Length", "5")])
+        for ask in (lambda: caller.stream(said, [data] if data else []), lambda: caller.unary(said, data)):
+            error = refused(ask)
+            need(error.code() == grpc.StatusCode.INVALID_ARGUMENT, f"{data!r} that was to be 5 bytes: {error.code()}")
     for method in ("a?b", "a#b", "a\nb", "a\0b"):
         error = refused(caller.stream, peer.head(method))
         equal(error.code(), grpc.StatusCode.INVALID_ARGUMENT, repr(method))
