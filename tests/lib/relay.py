@@ -84,11 +84,14 @@ class Relay:
         return len(self._open)
 
     def end(self):
+        if self._loop is None:
+            return  # twice is once
         try:
             self._do(self._end())
-        except (RuntimeError, TimeoutError):
+        except TimeoutError:
             pass
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop = None
 
     def _do(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE_S)
