@@ -147,11 +147,16 @@ enum remora_capability {
     REMORA_CAP_DELETE_WITH_PREFIX = 1u << 4,
     REMORA_CAP_KEYS_LIKE = 1u << 5,
     REMORA_CAP_MULTIPLE_KEY_VALUES_PER_SECRET = 1u << 6,
+    REMORA_CAP_MESSAGE_TTL = 1u << 7,         /* the broker itself drops what has expired */
+    REMORA_CAP_SUBSCRIBE_WILDCARDS = 1u << 8, /* a subscription's topic may be a pattern */
+    REMORA_CAP_BULK_PUBLISH = 1u << 9,        /* publish_many is one operation of the broker */
+    REMORA_CAP_BULK_SUBSCRIBE = 1u << 10,     /* batches are handed over as the broker gives them */
 };
 
 struct remora_state_ops;
 struct remora_secret_ops;
 struct remora_name_ops;
+struct remora_pubsub_ops;
 
 struct remora_component_type {
     const char *type;     /* "state.in-memory" */
@@ -185,6 +190,7 @@ struct remora_component_type {
     const struct remora_state_ops *state;   /* NULL if the type is no state store */
     const struct remora_secret_ops *secret; /* NULL if the type is no secret store */
     const struct remora_name_ops *names;    /* NULL if the type resolves no names */
+    const struct remora_pubsub_ops *pubsub; /* NULL if the type is no broker */
 };
 
 struct remora_plugin {
@@ -393,6 +399,74 @@ struct remora_name_ops {
 enum { REMORA_NAME_ADDRESSES_MAX = 256 };
 void remora_name_reply(remora_call *call, const struct remora_slice *addresses, size_t count,
                        uint64_t ttl_ms);
+
+/* --- pub/sub -----------------------------------------------------------------------------------*/
+
+/* A message on its way to the broker. */
+struct remora_publish {
+    struct remora_slice topic;
+    struct remora_slice content_type;
+    struct remora_slice data;     /* opaque; mostly a CloudEvent */
+    bool has_ttl;                 /* only with REMORA_CAP_MESSAGE_TTL */
+    int64_t ttl_seconds;          /* > 0 */
+    struct remora_slice entry_id; /* of publish_many; else empty */
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+/* What the sidecar wants to get. Copied by the plugin as far as it needs it. */
+struct remora_subscription {
+    uint64_t id; /* what remora_deliver() is told; unique in the process */
+    struct remora_slice topic;
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+    uint32_t window;             /* messages on their way to the sidecar at a time, at least 1 */
+    uint32_t batch_messages_max; /* only with REMORA_CAP_BULK_SUBSCRIBE; 0: one at a time */
+    uint32_t batch_await_ms;
+};
+
+/* One reply each, now or later; NULL means not supported. publish_many is only called with
+ * REMORA_CAP_BULK_PUBLISH: without it the sidecar publishes one by one. */
+struct remora_pubsub_ops {
+    void (*publish)(remora_call *call, void *self, const struct remora_publish *message);
+    /* remora_reply_ok() once the broker has taken it for good */
+    void (*publish_many)(remora_call *call, void *self, const struct remora_publish *messages,
+                         size_t count, const struct remora_pair *metadata, size_t metadata_count);
+    /* remora_pubsub_reply_failures(); all are tried */
+    void (*subscribe)(remora_call *call, void *self,
+                      const struct remora_subscription *subscription);
+    /* remora_reply_ok() once messages of the topic are kept for it */
+    void (*unsubscribe)(remora_call *call, void *self, uint64_t subscription);
+    /* remora_reply_ok() when nothing new is handed over and what is on its way has been answered.
+     * `quiesce` means the same for all subscriptions of the component. */
+};
+
+/* failures[i] is NULL where message i was taken. */
+void remora_pubsub_reply_failures(remora_call *call, const struct remora_failure *const *failures,
+                                  size_t count);
+
+struct remora_message {
+    struct remora_slice id;           /* of the broker; may be empty */
+    struct remora_slice topic;        /* where it differs from the subscription's; else empty */
+    struct remora_slice content_type; /* empty if not known */
+    struct remora_slice data;
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+enum remora_verdict {
+    REMORA_DONE,  /* handled, or given up for good: acknowledge it */
+    REMORA_RETRY, /* not handled: the broker is to deliver it again, in its own time */
+};
+
+/* One verdict a message, in their order; valid during the call. */
+typedef void remora_delivered(const enum remora_verdict *verdicts, size_t count, void *arg);
+
+/* Hands messages over; more than one only to a subscription in batches. Everything is copied.
+ * `done` is called exactly once, later, with REMORA_RETRY for all if the sidecar could not be
+ * asked. Not more than the subscription's window may be on their way. Plugin thread only. */
+void remora_deliver(uint64_t subscription, const struct remora_message *messages, size_t count,
+                    remora_delivered *done, void *arg);
 
 /* --- services of the sidecar -------------------------------------------------------------------*/
 

@@ -29,6 +29,10 @@ need_of(uint32_t method)
     case METHOD(SECRET_GET):
     case METHOD(SECRET_BULK_GET):
     case METHOD(NAME_RESOLVE):
+    case METHOD(PUBSUB_PUBLISH):
+    case METHOD(PUBSUB_PUBLISH_BULK):
+    case METHOD(PUBSUB_SUBSCRIBE):
+    case METHOD(PUBSUB_UNSUBSCRIBE):
     case METHOD(ECHO):
     case METHOD(ECHO_STREAM):
         return NEED_COMPONENT;
@@ -36,6 +40,7 @@ need_of(uint32_t method)
     case METHOD(HOST_STATE_GET):
     case METHOD(HOST_STATE_SET):
     case METHOD(HOST_STATE_DELETE):
+    case METHOD(HOST_DELIVER):
     case _REMORA__PLUGIN__V1__METHOD_IS_INT_SIZE:
     default:
         return NEED_UNKNOWN;
@@ -121,11 +126,18 @@ run_method(struct remora_call *call)
     case METHOD(NAME_RESOLVE):
         names_run(call);
         break;
+    case METHOD(PUBSUB_PUBLISH):
+    case METHOD(PUBSUB_PUBLISH_BULK):
+    case METHOD(PUBSUB_SUBSCRIBE):
+    case METHOD(PUBSUB_UNSUBSCRIBE):
+        pubsub_run(call);
+        break;
     case METHOD(ECHO_STREAM): /* never runs as a whole */
     case METHOD(UNSPECIFIED):
     case METHOD(HOST_STATE_GET):
     case METHOD(HOST_STATE_SET):
     case METHOD(HOST_STATE_DELETE):
+    case METHOD(HOST_DELIVER):
     case _REMORA__PLUGIN__V1__METHOD_IS_INT_SIZE:
     default:
         assert(!"dispatch_accept() lets no such method in");

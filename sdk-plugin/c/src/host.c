@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls of the plugin into the sidecar: state of other components. Even call numbers; `done` is
- * called exactly once, never from within the function that asked. */
+/* Calls of the plugin into the sidecar: state of other components, messages for subscriptions. Even
+ * call numbers; `done` is called exactly once, never from within the function that asked. */
 #include "sdk.h"
 
 #include <assert.h>
@@ -12,24 +12,37 @@ struct host_call {
     struct exchange exchange;
     struct list node; /* in open_calls */
     struct arena arena;
-    remora_host_done *done;
+    /* How it ended; `answer` and `body` are empty unless the code is REMORA_OK. False: the answer
+     * cannot be. */
+    bool (*on_done)(struct host_call *call, const struct remora_host_reply *reply,
+                    struct slice answer, struct slice body);
+    remora_host_done *done;      /* of calls for state */
+    remora_delivered *delivered; /* of messages */
+    size_t message_count;
     void *arg;
     bool has_response;
-    struct remora_host_reply reply; /* what the response's first frame said */
 };
 
 static struct list open_calls = { &open_calls, &open_calls };
 static size_t open_count;
 static uint64_t last_id;
 
+static const struct remora_host_reply malformed = {
+    .code = REMORA_INTERNAL,
+    .message = { "the sidecar's answer is malformed",
+                 sizeof "the sidecar's answer is malformed" - 1 },
+};
+
 static void
-finish(struct host_call *call, const struct remora_host_reply *reply)
+finish(struct host_call *call, const struct remora_host_reply *reply, struct slice answer,
+       struct slice body)
 {
     outbound_stop(&call->exchange.out);
     link_remove(&call->exchange);
     list_remove(&call->node);
     open_count--;
-    call->done(reply, call->arg);
+    if (!call->on_done(call, reply, answer, body))
+        (void)call->on_done(call, &malformed, SLICE_EMPTY, SLICE_EMPTY); /* always takes that */
     inbound_fini(&call->exchange.in);
     arena_fini(&call->arena);
     free(call);
@@ -39,7 +52,8 @@ static void
 fail(struct host_call *call, enum remora_code code, const char *message)
 {
     finish(call,
-           &(struct remora_host_reply){ .code = code, .message = to_remora(slice_str(message)) });
+           &(struct remora_host_reply){ .code = code, .message = to_remora(slice_str(message)) },
+           SLICE_EMPTY, SLICE_EMPTY);
 }
 
 void
@@ -65,7 +79,7 @@ on_refused(void *arg)
 }
 
 static struct host_call *
-host_new(remora_host_done *done, void *arg)
+host_new(void *arg)
 {
     struct host_call *call = calloc(1, sizeof *call);
     if (call == NULL)
@@ -75,7 +89,6 @@ host_new(remora_host_done *done, void *arg)
     list_append(&open_calls, &call->node);
     open_count++;
     call->exchange.id = last_id += 2;
-    call->done = done;
     call->arg = arg;
     return call;
 }
@@ -105,26 +118,25 @@ keep_trace(struct host_call *call, struct frame *head, const struct remora_call 
     head->tracestate = arena_dup(&call->arena, parent->tracestate);
 }
 
+/* The first part is the message; all are in the call's arena. */
 static void
 start(struct host_call *call, const struct remora_call *parent, uint32_t method,
-      struct slice message, struct slice body)
+      struct slice *parts, size_t part_count)
 {
     if (open_count > LIMIT_host_calls_max || !sdk.link.is_up) {
         remora_post(on_refused, call);
         return;
     }
-    struct slice *parts = arena_alloc(&call->arena, 2 * sizeof *parts);
-    parts[0] = message;
-    parts[1] = arena_dup(&call->arena, body);
     struct frame head = head_of(call, parent, method);
     keep_trace(call, &head, parent);
-    head.message_bytes = (uint32_t)message.len;
-    head.payload_bytes = message.len + body.len;
+    head.message_bytes = (uint32_t)parts[0].len;
+    for (size_t i = 0; i < part_count; i++)
+        head.payload_bytes += parts[i].len;
     link_add(&call->exchange);
     call->exchange.out = (struct outbound){ .head = head,
                                             .call = call->exchange.id,
                                             .parts = parts,
-                                            .part_count = 2,
+                                            .part_count = part_count,
                                             .on_done = on_request_sent };
     outbound_start(&call->exchange.out);
 }
@@ -140,52 +152,176 @@ encode(struct host_call *call, struct remora_slice store, struct remora_slice ke
     return slice_of(first, (size_t)(at - first));
 }
 
-void
-remora_host_state_get(remora_call *parent, struct remora_slice store, struct remora_slice key,
-                      remora_host_done *done, void *arg)
-{
-    struct host_call *call = host_new(done, arg);
-    start(call, parent, METHOD(HOST_STATE_GET), encode(call, store, key, false), SLICE_EMPTY);
-}
-
-void
-remora_host_state_set(remora_call *parent, struct remora_slice store, struct remora_slice key,
-                      struct remora_slice value, bool json, remora_host_done *done, void *arg)
-{
-    struct host_call *call = host_new(done, arg);
-    start(call, parent, METHOD(HOST_STATE_SET), encode(call, store, key, json), from_remora(value));
-}
-
-void
-remora_host_state_delete(remora_call *parent, struct remora_slice store, struct remora_slice key,
-                         remora_host_done *done, void *arg)
-{
-    struct host_call *call = host_new(done, arg);
-    start(call, parent, METHOD(HOST_STATE_DELETE), encode(call, store, key, false), SLICE_EMPTY);
-}
-
-/* --- being answered ----------------------------------------------------------------------------*/
-
 /* StateValue: found 1, etag 2. Set and delete answer Empty, which reads as not found. */
-static void
-deliver(struct host_call *call, struct slice payload)
+static bool
+on_state(struct host_call *call, const struct remora_host_reply *from, struct slice answer,
+         struct slice body)
 {
-    struct inbound *in = &call->exchange.in;
-    struct remora_host_reply reply = { .code = REMORA_OK };
-    struct wire_reader r = wire_reader(slice_first(payload, in->message_bytes));
+    struct remora_host_reply reply = *from;
+    struct wire_reader r = wire_reader(answer);
     struct wire_field f;
-    reply.message = reply.etag = to_remora(SLICE_EMPTY);
+    reply.etag = to_remora(SLICE_EMPTY);
+    reply.value = to_remora(body);
     while (wire_next(&r, &f)) {
         if (f.field == 1)
             reply.found = wire_number(&r, &f) != 0;
         else if (f.field == 2)
             reply.etag = to_remora(wire_bytes(&r, &f));
     }
-    reply.value = to_remora(slice_from(payload, in->message_bytes));
-    if (r.is_bad || in->message_bytes > payload.len)
-        fail(call, REMORA_INTERNAL, "the sidecar's answer is malformed");
+    if (!r.is_bad)
+        call->done(&reply, call->arg);
+    return !r.is_bad;
+}
+
+static void
+ask_state(remora_call *parent, uint32_t method, struct host_call *call, struct slice message,
+          struct slice body, remora_host_done *done)
+{
+    struct slice *parts = arena_alloc(&call->arena, 2 * sizeof *parts);
+    parts[0] = message;
+    parts[1] = arena_dup(&call->arena, body);
+    call->on_done = on_state;
+    call->done = done;
+    start(call, parent, method, parts, 2);
+}
+
+void
+remora_host_state_get(remora_call *parent, struct remora_slice store, struct remora_slice key,
+                      remora_host_done *done, void *arg)
+{
+    struct host_call *call = host_new(arg);
+    ask_state(parent, METHOD(HOST_STATE_GET), call, encode(call, store, key, false), SLICE_EMPTY,
+              done);
+}
+
+void
+remora_host_state_set(remora_call *parent, struct remora_slice store, struct remora_slice key,
+                      struct remora_slice value, bool json, remora_host_done *done, void *arg)
+{
+    struct host_call *call = host_new(arg);
+    ask_state(parent, METHOD(HOST_STATE_SET), call, encode(call, store, key, json),
+              from_remora(value), done);
+}
+
+void
+remora_host_state_delete(remora_call *parent, struct remora_slice store, struct remora_slice key,
+                         remora_host_done *done, void *arg)
+{
+    struct host_call *call = host_new(arg);
+    ask_state(parent, METHOD(HOST_STATE_DELETE), call, encode(call, store, key, false), SLICE_EMPTY,
+              done);
+}
+
+/* --- messages ----------------------------------------------------------------------------------*/
+
+/* HostDeliverReply: verdicts 1, packed or one by one. */
+static size_t
+take_verdicts(struct slice answer, enum remora_verdict *verdicts, size_t most)
+{
+    struct wire_reader r = wire_reader(answer);
+    struct wire_field f;
+    size_t count = 0;
+    while (wire_next(&r, &f)) {
+        if (f.field != 1)
+            continue;
+        struct wire_reader packed = wire_reader(f.bytes);
+        uint64_t number = f.number;
+        bool is_packed = f.type == WIRE_BYTES;
+        while ((!is_packed || wire_get_varint(&packed, &number)) && count < most) {
+            verdicts[count++] = number == REMORA__PLUGIN__V1__VERDICT__VERDICT_DONE ? REMORA_DONE
+                                                                                    : REMORA_RETRY;
+            if (!is_packed)
+                break;
+        }
+    }
+    return r.is_bad ? 0 : count;
+}
+
+static bool
+on_delivered(struct host_call *call, const struct remora_host_reply *reply, struct slice answer,
+             struct slice body)
+{
+    (void)body;
+    size_t count = call->message_count, told = 0;
+    enum remora_verdict *verdicts = arena_alloc(&call->arena, (count + 1) * sizeof *verdicts);
+    if (reply->code == REMORA_OK)
+        told = take_verdicts(answer, verdicts, count);
+    while (told < count)
+        verdicts[told++] = REMORA_RETRY; /* nothing was said of it */
+    call->delivered(verdicts, count, call->arg);
+    return true;
+}
+
+/* PubsubMessage: id 1, topic 2, content_type 3, metadata 4 {name 1, value 2}, data_bytes 5. */
+static size_t
+pair_len(const struct remora_pair *pair)
+{
+    return wire_bytes_len(1, from_remora(pair->name)) + wire_bytes_len(2, from_remora(pair->value));
+}
+
+static size_t
+message_len(const struct remora_message *message)
+{
+    size_t len = wire_bytes_len(1, from_remora(message->id)) +
+                 wire_bytes_len(2, from_remora(message->topic)) +
+                 wire_bytes_len(3, from_remora(message->content_type)) +
+                 wire_number_len(5, message->data.len);
+    for (size_t i = 0; i < message->metadata_count; i++) {
+        size_t pair = pair_len(&message->metadata[i]);
+        len += 1 + wire_varint_len(pair) + pair;
+    }
+    return len;
+}
+
+static char *
+put_message(char *at, const struct remora_message *message)
+{
+    at = wire_put_head(at, 2, message_len(message));
+    at = wire_put_bytes(at, 1, from_remora(message->id));
+    at = wire_put_bytes(at, 2, from_remora(message->topic));
+    at = wire_put_bytes(at, 3, from_remora(message->content_type));
+    for (size_t i = 0; i < message->metadata_count; i++) {
+        at = wire_put_head(at, 4, pair_len(&message->metadata[i]));
+        at = wire_put_bytes(at, 1, from_remora(message->metadata[i].name));
+        at = wire_put_bytes(at, 2, from_remora(message->metadata[i].value));
+    }
+    return wire_put_number(at, 5, message->data.len);
+}
+
+void
+remora_deliver(uint64_t subscription, const struct remora_message *messages, size_t count,
+               remora_delivered *done, void *arg)
+{
+    struct host_call *call = host_new(arg);
+    struct slice *parts = arena_alloc(&call->arena, (count + 1) * sizeof *parts);
+    size_t len = WIRE_NUMBER_MAX;
+    for (size_t i = 0; i < count; i++)
+        len += WIRE_HEAD_MAX + message_len(&messages[i]);
+    char *first = arena_alloc(&call->arena, len);
+    char *at = wire_put_number(first, 1, subscription);
+    for (size_t i = 0; i < count; i++) {
+        at = put_message(at, &messages[i]);
+        parts[i + 1] = arena_dup(&call->arena, from_remora(messages[i].data));
+    }
+    parts[0] = slice_of(first, (size_t)(at - first));
+    call->on_done = on_delivered;
+    call->delivered = done;
+    call->message_count = count;
+    start(call, NULL, METHOD(HOST_DELIVER), parts, count + 1);
+}
+
+/* --- being answered ----------------------------------------------------------------------------*/
+
+static void
+deliver(struct host_call *call, struct slice payload)
+{
+    static const struct remora_host_reply ok = { .code = REMORA_OK };
+    const struct inbound *in = &call->exchange.in;
+    if (in->message_bytes > payload.len)
+        finish(call, &malformed, SLICE_EMPTY, SLICE_EMPTY);
     else
-        finish(call, &reply);
+        finish(call, &ok, slice_first(payload, in->message_bytes),
+               slice_from(payload, in->message_bytes));
 }
 
 static void
@@ -216,8 +352,10 @@ host_on_response(struct exchange *exchange, const struct frame *frame)
     call->has_response = true;
     outbound_stop(&exchange->out); /* nobody waits for the rest of the request */
     if (frame->has_status && frame->status.code != REMORA_OK) {
-        finish(call, &(struct remora_host_reply){ .code = (enum remora_code)frame->status.code,
-                                                  .message = to_remora(frame->status.message) });
+        finish(call,
+               &(struct remora_host_reply){ .code = (enum remora_code)frame->status.code,
+                                            .message = to_remora(frame->status.message) },
+               SLICE_EMPTY, SLICE_EMPTY);
         return;
     }
     if (inbound_init(&exchange->in, frame) != INBOUND_OK) {

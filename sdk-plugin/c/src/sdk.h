@@ -306,6 +306,9 @@ void secrets_run(struct remora_call *call);
 /* names.c */
 void names_run(struct remora_call *call);
 
+/* pubsub.c */
+void pubsub_run(struct remora_call *call);
+
 /* many.c */
 /* One call of get, set or del an item, for tables that lack the function for many. */
 void many_get(struct remora_call *call, const struct remora_state_get *gets, size_t count,
