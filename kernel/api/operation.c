@@ -108,6 +108,7 @@ sort_of(enum component_kind kind)
     static const char *const sorts[COMPONENT_KINDS] = {
         [COMPONENT_STATE] = "Statestore",
         [COMPONENT_SECRETS] = "Secretstore",
+        [COMPONENT_PUBSUB] = "Pubsub",
     };
     return sorts[kind] == NULL ? "" : sorts[kind];
 }

@@ -14,6 +14,7 @@ static const struct {
 } categories[] = {
     { "state", COMPONENT_STATE },
     { "secretstores", COMPONENT_SECRETS },
+    { "pubsub", COMPONENT_PUBSUB },
     { "nameresolution", COMPONENT_NAMES },
     { "test", COMPONENT_TEST },
 };
@@ -48,6 +49,9 @@ component_capability_names(uint32_t capabilities, const char *ret_names[COMPONEN
         { CAN_KEYS_LIKE, "KEYS_LIKE" },
         { CAN_ETAG | CAN_TRANSACT, "ACTOR" }, /* follows from two others */
         { HAS_MANY_VALUES_PER_SECRET, "MULTIPLE_KEY_VALUES_PER_SECRET" },
+        { CAN_MESSAGE_TTL, "MESSAGE_TTL" },
+        { CAN_WILDCARDS, "SUBSCRIBE_WILDCARDS" },
+        { CAN_BULK_PUBLISH | CAN_BULK_SUBSCRIBE, "BULK_PUBSUB" },
     };
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)

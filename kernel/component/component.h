@@ -26,6 +26,7 @@
 enum component_kind {
     COMPONENT_STATE,
     COMPONENT_SECRETS,
+    COMPONENT_PUBSUB,
     COMPONENT_NAMES, /* the resolver of other sidecars' addresses: one, made of the Configuration */
     COMPONENT_TEST,  /* the conformance kit's `test.*` */
     COMPONENT_KINDS,
@@ -43,10 +44,14 @@ enum component_capability {
     CAN_DELETE_PREFIX = 1u << 5,
     CAN_KEYS_LIKE = 1u << 6,
     HAS_MANY_VALUES_PER_SECRET = 1u << 7,
+    CAN_MESSAGE_TTL = 1u << 8, /* pub/sub: the broker drops what has expired */
+    CAN_WILDCARDS = 1u << 9,   /* a subscription's topic may be a pattern */
+    CAN_BULK_PUBLISH = 1u << 10,
+    CAN_BULK_SUBSCRIBE = 1u << 11,
 };
 
 /* As the metadata API names them, in the reference's order. Returns how many. */
-enum { COMPONENT_CAPABILITY_NAMES = 8 };
+enum { COMPONENT_CAPABILITY_NAMES = 11 };
 size_t component_capability_names(uint32_t capabilities,
                                   const char *ret_names[COMPONENT_CAPABILITY_NAMES]);
 

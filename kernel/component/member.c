@@ -164,6 +164,7 @@ kind_words(enum component_kind kind)
     static const char *const words[COMPONENT_KINDS] = {
         [COMPONENT_STATE] = "state store",
         [COMPONENT_SECRETS] = "secret store",
+        [COMPONENT_PUBSUB] = "pub/sub",
         [COMPONENT_NAMES] = "name resolution",
         [COMPONENT_TEST] = "component",
     };
