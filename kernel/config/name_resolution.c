@@ -6,7 +6,10 @@
 
 #define PREFIX "nameresolution."
 
-enum { INIT_TIMEOUT_MS = 5000 };
+enum {
+    INIT_TIMEOUT_MS = 5000,
+    INNER_VALUES_MAX = 256,
+};
 
 static err_t
 wrong(struct diag *diag, const struct node *node, const char *field, const char *expected)
@@ -27,6 +30,35 @@ read_text(struct arena *arena, const struct node *map, const char *name, const c
 }
 
 static err_t
+too_large(struct diag *diag, const struct node *node)
+{
+    return DIAG_FAIL(diag, ERR_CONFIG, "line %u: spec.nameResolution.configuration is too large",
+                     node->line);
+}
+
+/* Aliases let a small document have any number of members: those of inner maps are counted. */
+static bool
+add_values(struct arena *arena, const struct node *map, struct slice prefix, size_t *inner_left,
+           struct name_resolution *settings)
+{
+    for (const struct node_item *item = map->items; item != NULL; item = item->next) {
+        if (prefix.len > 0 && *inner_left == 0)
+            return true;
+        *inner_left -= prefix.len > 0;
+        struct component_value *value = &settings->values[settings->value_count++];
+        value->name = arena_printf(arena, SLICE_FMT SLICE_FMT, SLICE_ARG(prefix),
+                                   SLICE_ARG(item->key));
+        if (!node_value(arena, item->value, &value->value))
+            return false;
+        struct slice inner = arena_printf(arena, SLICE_FMT ".", SLICE_ARG(value->name));
+        if (item->value->type == NODE_MAP &&
+            !add_values(arena, item->value, inner, inner_left, settings))
+            return false;
+    }
+    return true;
+}
+
+static err_t
 read_configuration(struct arena *arena, const struct node *node, struct name_resolution *settings,
                    struct diag *diag)
 {
@@ -34,18 +66,13 @@ read_configuration(struct arena *arena, const struct node *node, struct name_res
         return OK;
     if (node->type != NODE_MAP)
         return wrong(diag, node, ".configuration", "a map");
-    settings->value_count = 0;
-    settings->values = ARENA_ARRAY(arena, struct component_value, node->count);
     if (!node_value(arena, node, &settings->configuration))
-        return DIAG_FAIL(diag, ERR_CONFIG,
-                         "line %u: spec.nameResolution.configuration is too large", node->line);
-    for (const struct node_item *item = node->items; item != NULL; item = item->next) {
-        struct component_value *value = &settings->values[settings->value_count++];
-        value->name = arena_dup(arena, item->key);
-        if (!node_value(arena, item->value, &value->value))
-            return DIAG_FAIL(diag, ERR_CONFIG,
-                             "line %u: spec.nameResolution.configuration is too large", node->line);
-    }
+        return too_large(diag, node);
+    settings->value_count = 0;
+    settings->values = ARENA_ARRAY(arena, struct component_value, node->count + INNER_VALUES_MAX);
+    size_t inner_left = INNER_VALUES_MAX;
+    if (!add_values(arena, node, SLICE(""), &inner_left, settings))
+        return too_large(diag, node);
     return OK;
 }
 

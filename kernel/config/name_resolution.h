@@ -13,10 +13,12 @@
 #define NAME_RESOLVER "remora/names"
 
 struct name_resolution {
-    struct slice component;         /* "mdns"; empty: the default */
-    struct slice version;           /* empty: v1 */
-    struct slice configuration;     /* a JSON object; empty without */
-    struct component_value *values; /* its members, lists and maps as JSON */
+    struct slice component;     /* "mdns"; empty: the default */
+    struct slice version;       /* empty: v1 */
+    struct slice configuration; /* a JSON object; empty without */
+    /* Its members, lists and maps as JSON. Those of a map once more as "client.tokenFile": by such
+     * names manifests grant files. */
+    struct component_value *values;
     size_t value_count;
 };
 
