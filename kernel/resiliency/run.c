@@ -71,7 +71,7 @@ static struct slice
 operation_name(struct task *t, const struct run_state *state)
 {
     const struct resiliency_target *target = &state->target;
-    struct slice instance = state->run->instance;
+    struct slice instance = state->run->instance.len > 0 ? state->run->instance : target->name;
     switch (target->kind) {
     case TARGET_APP:
         return arena_printf(task_arena(t), "endpoint[" SLICE_FMT ", " SLICE_FMT "]",
@@ -257,7 +257,7 @@ repeat_unasked(struct task *t, struct run_state *state)
         if (backoff.retries == 1 && policy->name.len > 0)
             log_retry(t, policy->name, delay_ms, err);
         if (pause_between(t, state->run, delay_ms) != OK) /* suspends */
-            return task_is_cancelled(t) ? ERR_CANCELLED : err;
+            return err;
     }
 }
 
@@ -337,7 +337,7 @@ run_retries(struct task *t, struct run_state *state)
             log_retry(t, name, delay_ms, err);
         }
         if (pause_between(t, state->run, delay_ms) != OK) /* suspends */
-            return task_is_cancelled(t) ? ERR_CANCELLED : err;
+            return err;
     }
 }
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A state store whose operations fail as their keys say, and which counts them:
+ *
+ *   fail-N   the first N of this key fail (UNAVAILABLE, it did not happen); later ones succeed
+ *   code-C   always fails with that gRPC code
+ *   hang     is never answered
+ *   calls    answers how many operations there have been, this one left out
+ *
+ * A get that succeeds answers how many there have been of its key.
+ */
+#include <remora_plugin.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEYS_MAX = 64, KEY_BYTES = 64, TEXT_BYTES = 24 };
+
+static struct key {
+    char name[KEY_BYTES];
+    unsigned calls;
+} keys[KEYS_MAX];
+static unsigned calls;
+
+/* The part behind the application's prefix. */
+static const char *
+own_part(struct remora_slice key, char text[KEY_BYTES])
+{
+    (void)snprintf(text, KEY_BYTES, "%.*s", (int)key.len, key.data);
+    const char *bars = strstr(text, "||");
+    return bars == NULL ? text : bars + 2;
+}
+
+static unsigned
+count(const char *name)
+{
+    struct key *key = keys;
+    while (key->name[0] != '\0' && strcmp(key->name, name) != 0)
+        if (++key == keys + KEYS_MAX)
+            exit(EXIT_FAILURE); /* a test with more keys wants a larger table */
+    (void)snprintf(key->name, sizeof key->name, "%s", name);
+    calls++;
+    return ++key->calls;
+}
+
+/* The number behind the prefix; -1 without it. */
+static int
+number(const char *name, const char *prefix)
+{
+    int value = -1;
+    if (strncmp(name, prefix, strlen(prefix)) != 0 ||
+        sscanf(name + strlen(prefix), "%d", &value) != 1)
+        return -1;
+    return value;
+}
+
+/* False: the call has been dealt with. */
+static bool
+succeeds(remora_call *call, const char *name, unsigned *ret_calls)
+{
+    unsigned so_far = *ret_calls = count(name);
+    int failures = number(name, "fail-"), code = number(name, "code-");
+    if (strcmp(name, "hang") == 0)
+        return false;
+    if (code > 0)
+        remora_reply_error(call, (enum remora_code)code, "told to fail with %d", code);
+    else if (failures >= 0 && so_far <= (unsigned)failures)
+        remora_reply_error(call, REMORA_UNAVAILABLE, "told to fail, time %u", so_far);
+    else
+        return true;
+    return false;
+}
+
+static void
+flaky_get(remora_call *call, void *self, const struct remora_state_get *get)
+{
+    char key[KEY_BYTES], text[TEXT_BYTES];
+    (void)self;
+    const char *name = own_part(get->key, key);
+    unsigned answer = calls;
+    if (strcmp(name, "calls") != 0 && !succeeds(call, name, &answer))
+        return;
+    int len = snprintf(text, sizeof text, "%u", answer);
+    remora_state_reply_value(
+        call, &(struct remora_state_value){ .found = true,
+                                            .value = { .data = text, .len = (size_t)len } });
+}
+
+static void
+flaky_set(remora_call *call, void *self, const struct remora_state_set *set)
+{
+    char key[KEY_BYTES];
+    unsigned so_far;
+    (void)self;
+    if (succeeds(call, own_part(set->key, key), &so_far))
+        remora_reply_ok(call);
+}
+
+static void
+flaky_delete(remora_call *call, void *self, const struct remora_state_delete *del)
+{
+    char key[KEY_BYTES];
+    unsigned so_far;
+    (void)self;
+    if (succeeds(call, own_part(del->key, key), &so_far))
+        remora_reply_ok(call);
+}
+
+static void
+flaky_init(remora_call *call, const struct remora_config *config)
+{
+    (void)config;
+    remora_reply_init(call, keys, REMORA_CAP_ETAG, 0);
+}
+
+static const struct remora_state_ops state_ops = { .get = flaky_get,
+                                                   .set = flaky_set,
+                                                   .del = flaky_delete };
+
+int
+main(int argc, char **argv)
+{
+    static const struct remora_component_type type = {
+        .type = "state.flaky", .versions = "v1", .init = flaky_init, .state = &state_ops
+    };
+    static const struct remora_plugin plugin = {
+        .name = "flaky", .version = "1.0.0", .types = &type, .type_count = 1
+    };
+    return remora_plugin_main(&plugin, argc, argv);
+}
