@@ -192,6 +192,19 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsig
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* Words for a certificate of a trusted authority that is of no use nevertheless; false: it is. */
+static bool
+dislikes(struct tls *tls, const char *why, const char *id)
+{
+    if (why != NULL)
+        (void)snprintf(tls->refusal, sizeof tls->refusal,
+                       "tls: failed to verify certificate: x509: %s", why);
+    else if (tls->expected_id.len > 0 && !slice_eq(slice_str(id), tls->expected_id))
+        (void)snprintf(tls->refusal, sizeof tls->refusal,
+                       "tls: failed to verify certificate: unexpected ID \"%s\"", id);
+    return tls->refusal[0] != '\0';
+}
+
 /* OpenSSL asks in place of its own judgement; see spiffe.h for what it lacks. */
 static int
 on_verify(X509_STORE_CTX *store, void *arg)
@@ -203,15 +216,11 @@ on_verify(X509_STORE_CTX *store, void *arg)
     char *id = NULL;
     int code = spiffe_verify(leaf, X509_STORE_CTX_get0_untrusted(store), context->anchors,
                              context->is_server ? SPIFFE_CLIENT : SPIFFE_SERVER, SPIFFE_NOW);
-    const char *why = code == X509_V_OK ? spiffe_of_certificate(leaf, &id) : NULL;
-    if (why != NULL)
-        (void)snprintf(tls->refusal, sizeof tls->refusal,
-                       "tls: failed to verify certificate: x509: %s", why);
-    else if (id != NULL && tls->expected_id.len > 0 && !slice_eq(slice_str(id), tls->expected_id))
-        (void)snprintf(tls->refusal, sizeof tls->refusal,
-                       "tls: failed to verify certificate: unexpected ID \"%s\"", id);
-    if (tls->refusal[0] != '\0')
-        code = X509_V_ERR_APPLICATION_VERIFICATION;
+    if (code == X509_V_OK) {
+        const char *why = spiffe_of_certificate(leaf, &id);
+        if (dislikes(tls, why, id))
+            code = X509_V_ERR_APPLICATION_VERIFICATION;
+    }
     X509_STORE_CTX_set_error(store, code);
     if (code != X509_V_OK) {
         free(id);
