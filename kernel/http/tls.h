@@ -36,7 +36,8 @@ void tls_context_unref(struct tls_context *context);
 
 /* Puts TLS on a connected stream before anything was read or written. The handshake goes on by
  * itself; the owner may write at once. `peer_id` is what the peer must prove where verifies_spiffe
- * is set (copied); empty: any id of a trusted authority. False with words: the context is no good. */
+ * is set (copied); empty: any id of a trusted authority. False with words: the context is no
+ * good. */
 bool tls_start(struct stream *stream, struct tls_context *context, struct slice peer_id,
                struct diag *diag) WARN_UNUSED;
 /* After on_broken or STREAM_ERROR: why, for people; empty if TLS was not the reason. */

@@ -195,11 +195,12 @@ void
 internal_caller(const struct http_exchange *x, const struct http_header *headers, size_t count,
                 struct invoke_caller *ret_caller)
 {
-    struct spiffe_app proven = { .app_id = SLICE_EMPTY, .namespace_ = SLICE_EMPTY };
+    struct spiffe_app proven;
     if (x->peer_id.len > 0) {
         /* Who has proved to be no application cannot claim to be one. */
-        (void)spiffe_app_of(x->peer_id, &proven);
-        *ret_caller = (struct invoke_caller){ proven.app_id, proven.namespace_ };
+        bool is_app = spiffe_app_of(x->peer_id, &proven);
+        *ret_caller = is_app ? (struct invoke_caller){ proven.app_id, proven.namespace_ }
+                             : (struct invoke_caller){ SLICE_EMPTY, SLICE_EMPTY };
         return;
     }
     ret_caller->app_id = peer_header_get(headers, count, SLICE("dapr-caller-app-id"));
