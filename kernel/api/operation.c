@@ -24,6 +24,16 @@ enter_alone(struct task *t, struct component *component)
     return is_alone;
 }
 
+/* Who was overtaken by another writer is told so, however often he asks; the store is well. */
+static void
+tell_answer(struct attempt *outcome, const struct frame_status *status)
+{
+    if (slice_has_prefix(status->reason, SLICE("ETAG_")))
+        return;
+    outcome->answer = ANSWER_GRPC;
+    outcome->code = (int)status->code;
+}
+
 static err_t
 attempt(struct task *t, void *arg, struct attempt *outcome)
 {
@@ -35,14 +45,12 @@ attempt(struct task *t, void *arg, struct attempt *outcome)
         gate_leave(&op->component->suspects, 1);
     op->was_lost = op->was_lost || err == ERR_PLUGIN_UNKNOWN;
     const struct frame_status *status = &op->call->bus.call.status;
+    if (err == OK)
+        tell_answer(outcome, status);
     if (err == OK && status->code != GRPC_OK &&
         status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
         status->code == GRPC_UNAVAILABLE)
         return DIAG_FAIL(task_diag(t), ERR_PLUGIN_NOT_SENT, SLICE_FMT, SLICE_ARG(status->message));
-    if (err == OK) {
-        outcome->answer = ANSWER_GRPC;
-        outcome->code = (int)status->code;
-    }
     return err;
 }
 
@@ -101,7 +109,7 @@ operation_component(struct request *rq, enum component_kind kind, struct slice n
     return component;
 }
 
-/* As default policies call the kind. */
+/* As default policies call the kind; NULL: it is under none. */
 static const char *
 sort_of(enum component_kind kind)
 {
@@ -110,7 +118,7 @@ sort_of(enum component_kind kind)
         [COMPONENT_SECRETS] = "Secretstore",
         [COMPONENT_PUBSUB] = "Pubsub",
     };
-    return sorts[kind] == NULL ? "" : sorts[kind];
+    return sorts[kind];
 }
 
 err_t
@@ -128,9 +136,11 @@ operation_run(struct request *rq, struct component *component, const struct oper
                                           .traceparent = rq->traceparent,
                                           .tracestate = rq->tracestate },
                                 .call = ret_call };
-    struct resiliency_target target;
-    resiliency_for_component(settings_of(rq->task)->resiliency, component->facts->name,
-                             sort_of(component->facts->kind), RESILIENCY_OUTBOUND, &target);
+    struct resiliency_target target = { .name = component->facts->name };
+    const char *sort = sort_of(component->facts->kind);
+    if (sort != NULL)
+        resiliency_for_component(settings_of(rq->task)->resiliency, target.name, sort,
+                                 RESILIENCY_OUTBOUND, &target);
     const struct run run = { .target = &target,
                              .built_in = operation->is_write ? &built_in_write : &built_in_read,
                              .is_replayable = true,

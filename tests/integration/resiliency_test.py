@@ -143,6 +143,18 @@ def component_timeout():
     channel.close()
 
 
+@test("an ETag that does not match is no failure of the store", "§16")
+def component_etags():
+    sidecar, store = store_of(
+        "{policies: {retries: {r: {duration: 1ms, maxRetries: 3}}, circuitBreakers: {cb: {trip: totalFailures > 0}}},"
+        " targets: {components: {flaky: {outbound: {retry: r, circuitBreaker: cb}}}}}"
+    )
+    before = calls(store)
+    for _ in range(3):
+        equal(store.save("stale", 1, etag="7").status, 409)
+    equal(calls(store) - before, 3, "no attempt but the first, and no open breaker")
+
+
 @test("default policies apply to stores without a target", "§16")
 def component_defaults():
     sidecar, store = store_of(

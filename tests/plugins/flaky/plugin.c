@@ -4,6 +4,7 @@
  *
  *   fail-N   the first N of this key fail (UNAVAILABLE, it did not happen); later ones succeed
  *   code-C   always fails with that gRPC code
+ *   stale    always fails with an ETag that does not match
  *   hang     is never answered
  *   calls    answers how many operations there have been, this one left out
  *
@@ -63,7 +64,13 @@ succeeds(remora_call *call, const char *name, unsigned *ret_calls)
     int failures = number(name, "fail-"), code = number(name, "code-");
     if (strcmp(name, "hang") == 0)
         return false;
-    if (code > 0)
+    if (strcmp(name, "stale") == 0)
+        remora_reply_failure(call, &(struct remora_failure){
+                                       .code = REMORA_ABORTED,
+                                       .reason = REMORA_REASON_ETAG_MISMATCH,
+                                       .message = "told to be stale",
+                                   });
+    else if (code > 0)
         remora_reply_error(call, (enum remora_code)code, "told to fail with %d", code);
     else if (failures >= 0 && so_far <= (unsigned)failures)
         remora_reply_error(call, REMORA_UNAVAILABLE, "told to fail, time %u", so_far);
