@@ -524,6 +524,19 @@ read_soon_if_more(struct stream *stream)
         timer_set(&stream->worker->timers, &stream->again, stream->worker->now_ms);
 }
 
+/* A peer that has closed the connection may have said why before. */
+static void
+look_for_alert(struct tls *tls)
+{
+    char byte;
+    size_t len;
+    ERR_clear_error();
+    if (SSL_peek_ex(tls->ssl, &byte, 1, &len) != 1 &&
+        alert_words(ERR_GET_REASON(ERR_peek_error())) != NULL)
+        explain(tls);
+    ERR_clear_error();
+}
+
 static ssize_t
 filter_send(struct stream *stream, const void *bytes, size_t len)
 {
@@ -539,6 +552,8 @@ filter_send(struct stream *stream, const void *bytes, size_t len)
     if (done != 1)
         take_failure(stream, done);
     int error = errno;
+    if (tls->is_over)
+        look_for_alert(tls);
     read_soon_if_more(stream);
     errno = error;
     return done == 1 ? (ssize_t)sent : -1;
