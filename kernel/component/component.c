@@ -12,10 +12,8 @@ static const struct {
     const char *category;
     enum component_kind kind;
 } categories[] = {
-    { "state", COMPONENT_STATE },
-    { "secretstores", COMPONENT_SECRETS },
-    { "pubsub", COMPONENT_PUBSUB },
-    { "nameresolution", COMPONENT_NAMES },
+    { "state", COMPONENT_STATE },   { "secretstores", COMPONENT_SECRETS },
+    { "pubsub", COMPONENT_PUBSUB }, { "nameresolution", COMPONENT_NAMES },
     { "test", COMPONENT_TEST },
 };
 

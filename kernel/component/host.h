@@ -110,6 +110,7 @@ void host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *ar
 /* After that; docks end with their workers. */
 void host_free(struct host *host);
 
+/* The components of documents; the resolver of names is none of them. */
 size_t host_component_count(const struct host *host);
 /* One after another, `cursor` from 0; false after the last. */
 bool host_next_component(const struct host *host, size_t *cursor,

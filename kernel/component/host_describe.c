@@ -29,12 +29,19 @@ member_describe(const struct member *member)
     };
 }
 
+/* It is there, and of a document. */
+static bool
+is_documented(const struct member *member)
+{
+    return member != NULL && member->kind != COMPONENT_NAMES;
+}
+
 size_t
 host_component_count(const struct host *host)
 {
     size_t count = 0;
     for (size_t i = 0; i < host->member_count; i++)
-        count += host->members[i] != NULL;
+        count += is_documented(host->members[i]);
     return count;
 }
 
@@ -43,8 +50,8 @@ host_next_component(const struct host *host, size_t *cursor, struct host_compone
 {
     while (*cursor < host->member_count) {
         const struct member *member = host->members[(*cursor)++];
-        if (member == NULL)
-            continue; /* removed */
+        if (!is_documented(member))
+            continue;
         *ret_component = member_describe(member);
         return true;
     }
@@ -88,14 +95,7 @@ put_capabilities(struct buf *out, uint32_t capabilities)
     return ok && (count == 0 || put(out, "]"));
 }
 
-/* Only what can be called is a component to the reference. A resolver of names is none. */
-static bool
-is_listed(const struct member *member)
-{
-    return member->kind != COMPONENT_NAMES && member->is_settled && member->generation > 0 &&
-           (member->standing != STANDING_FAILED || member->capabilities != 0);
-}
-
+/* Only what can be called is a component to the reference. */
 static bool
 put_component(struct buf *out, const struct member *member)
 {
@@ -107,11 +107,11 @@ put_component(struct buf *out, const struct member *member)
            put_capabilities(out, member->capabilities) && put(out, "}");
 }
 
+/* Under its name, or that of the component behind the category. */
 static bool
-put_standing(struct buf *out, const struct member *member, bool is_first)
+put_standing(struct buf *out, const struct member *member, struct slice name, bool is_first)
 {
-    bool ok = (is_first || put(out, ",")) && put(out, "{") &&
-              put_member(out, true, "name", member->spec->name) &&
+    bool ok = (is_first || put(out, ",")) && put(out, "{") && put_member(out, true, "name", name) &&
               put_member(out, false, "state", slice_str(standing_name(member->standing))) &&
               buf_printf(out, ",\"generation\":%u", member->generation);
     if (member->ward != NULL)
@@ -150,13 +150,28 @@ put_members(const struct host *host, bool secret_stores, struct buf *components,
     bool ok = true;
     for (size_t i = 0; i < host->member_count; i++) {
         const struct member *member = host->members[i];
-        if (member == NULL || (member->kind == COMPONENT_SECRETS) != secret_stores)
+        if (!is_documented(member) || (member->kind == COMPONENT_SECRETS) != secret_stores)
             continue;
-        if (is_listed(member))
+        if (member->is_settled && member->generation > 0 &&
+            (member->standing != STANDING_FAILED || member->capabilities != 0))
             ok = ok && put_component(components, member);
-        ok = ok && put_standing(details, member, details->data[details->len - 1] == '[');
+        ok = ok && put_standing(details, member, member->spec->name,
+                                details->data[details->len - 1] == '[');
     }
     return ok;
+}
+
+static bool
+put_resolver(const struct host *host, struct buf *details)
+{
+    for (size_t i = 0; i < host->member_count; i++) {
+        const struct member *member = host->members[i];
+        if (member == NULL || member->kind != COMPONENT_NAMES)
+            continue;
+        return put(details, ",\"nameResolution\":") &&
+               put_standing(details, member, member_resolver_name(member), true);
+    }
+    return true;
 }
 
 bool
@@ -172,7 +187,7 @@ host_describe(struct host *host, struct buf *components, struct buf *details)
               put_members(host, false, components, details) && put(details, "],\"plugins\":[");
     for (size_t i = 0; i < plugin_count; i++)
         ok = ok && put_plugin(details, &statuses[i], i == 0);
-    ok = ok && put(details, "]");
+    ok = ok && put(details, "]") && put_resolver(host, details);
     arena_fini(&arena);
     return ok;
 }

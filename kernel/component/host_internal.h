@@ -122,6 +122,8 @@ void member_stays(struct member *member, struct slice cause);
 /* Failures, with the reference's words. */
 void member_init_failed(struct member *member, struct slice cause);
 void member_create_failed(struct member *member, struct slice cause);
+/* Of a resolver of names: the part of its type behind the category, as "mdns". */
+struct slice member_resolver_name(const struct member *member);
 /* Its plugin's link is gone. */
 void member_lost(struct member *member);
 /* Exchanges it for what `spec` says; now, or when what is under way is over. */

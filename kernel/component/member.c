@@ -85,9 +85,8 @@ give_up(struct member *member, struct slice text)
     members_store_changed(member);
 }
 
-/* The component behind the category: "mdns". */
-static struct slice
-resolver_name(const struct member *member)
+struct slice
+member_resolver_name(const struct member *member)
 {
     ptrdiff_t dot = slice_find_byte(member->spec->type, '.');
     return dot < 0 ? member->spec->type : slice_from(member->spec->type, (size_t)dot + 1);
@@ -97,7 +96,7 @@ resolver_name(const struct member *member)
 static void
 resolver_failed(struct member *member, const char *tag, struct slice cause)
 {
-    struct slice name = resolver_name(member);
+    struct slice name = member_resolver_name(member);
     log_error("dapr.runtime",
               "[%s]: initialization error occurred for nr (" SLICE_FMT "/" SLICE_FMT
               "): " SLICE_FMT,
@@ -162,10 +161,8 @@ static const char *
 kind_words(enum component_kind kind)
 {
     static const char *const words[COMPONENT_KINDS] = {
-        [COMPONENT_STATE] = "state store",
-        [COMPONENT_SECRETS] = "secret store",
-        [COMPONENT_PUBSUB] = "pub/sub",
-        [COMPONENT_NAMES] = "name resolution",
+        [COMPONENT_STATE] = "state store", [COMPONENT_SECRETS] = "secret store",
+        [COMPONENT_PUBSUB] = "pub/sub",    [COMPONENT_NAMES] = "name resolution",
         [COMPONENT_TEST] = "component",
     };
     return words[kind];
@@ -345,7 +342,7 @@ member_move(struct member *member, struct ward *to)
 static void
 log_ready(const struct member *member, bool was_ready)
 {
-    struct slice resolver = resolver_name(member);
+    struct slice resolver = member_resolver_name(member);
     struct arena scratch;
     if (member->kind == COMPONENT_NAMES) {
         log_info("dapr.runtime", "Initialized name resolution to " SLICE_FMT, SLICE_ARG(resolver));

@@ -315,11 +315,8 @@ def no_components():
     sidecar = Sidecar()
     equal(names(sidecar), [])
     equal(Store(sidecar, "statestore").get("k").json["errorCode"], "ERR_STATE_STORE_NOT_CONFIGURED")
-    need(
-        "remora-exec"
-        not in subprocess.run(["ps", "--ppid", str(sidecar.pid), "-o", "comm="], capture_output=True, text=True).stdout,
-        "no plugin runs",
-    )
+    equal(list(sidecar.plugins()), ["mdns"], "plugins: how other sidecars are found (§1)")
+    equal(sidecar.metadata()["remora"]["nameResolution"]["name"], "mdns")
 
 
 # --- resources --------------------------------------------------------------------------------------------------------

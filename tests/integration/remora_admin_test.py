@@ -101,9 +101,10 @@ def asks():
     client = Admin(sidecar)
     equal(client.ask("VERSION").version.major, 1)
     status = client.ask("STATUS").status
-    equal((status.app_id, status.stage, status.ready, status.plugins_ready), ("orders", "running", True, 1))
-    (plugin,) = client.ask("LIST_PLUGINS").plugins
+    equal((status.app_id, status.stage, status.ready, status.plugins_ready), ("orders", "running", True, 2))
+    plugin, resolver = client.ask("LIST_PLUGINS").plugins
     equal((plugin.name, plugin.state, plugin.generation), ("in-memory", "ready", 1))
+    equal((resolver.name, resolver.state), ("mdns", "ready"))
     described = client.ask("DESCRIBE_PLUGIN", name="in-memory")
     equal([c.name for c in described.components], ["mem"])
     equal([c.state for c in client.ask("LIST_COMPONENTS").components], ["ready"])
