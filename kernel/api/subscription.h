@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an application wants to get of a broker, whichever of the three ways it said so: a document
+ * (declarative), its answer at the start (programmatic), or an open stream. A topic_spec says what
+ * is wanted and never changes; a subscription is one that a plugin has been asked for, known by a
+ * number while messages for it may come.
+ */
+#ifndef API_SUBSCRIPTION_H
+#define API_SUBSCRIPTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/request.h"
+#include "base/arena.h"
+#include "base/slice.h"
+
+struct cel_program;
+struct link;
+struct subscription;
+
+/* Of two that want one topic of one broker the later one in this list wins. */
+enum topic_kind { TOPIC_DECLARATIVE, TOPIC_PROGRAMMATIC, TOPIC_STREAMING };
+
+struct topic_rule {
+    struct slice match;                /* as it was written; empty: always */
+    const struct cel_program *program; /* NULL: always */
+    struct slice path;
+};
+
+/* Counted; immutable once it has been handed on. Everything lives in its arena. */
+struct topic_spec {
+    atomic_uint refs;
+    struct arena arena;
+    enum topic_kind kind;
+    struct slice name; /* of the document; empty for others */
+    struct slice pubsub;
+    struct slice topic;
+    const struct pair *metadata;
+    size_t metadata_count;
+    struct topic_rule *rules; /* in order; the default is the last, without a program */
+    size_t rule_count;
+    struct slice dead_letter_topic; /* empty: none */
+    bool is_raw;
+    bool is_bulk;
+    uint32_t bulk_messages_max;
+    uint32_t bulk_await_ms;
+};
+
+/* One reference, empty but for the kind. */
+struct topic_spec *topic_spec_new(enum topic_kind kind);
+struct topic_spec *topic_spec_ref(struct topic_spec *spec);
+void topic_spec_unref(struct topic_spec *spec); /* NULL is nothing */
+/* Copies the metadata and reads from it what the kernel acts on itself (rawPayload). */
+void topic_spec_set_metadata(struct topic_spec *spec, const struct pair *pairs, size_t count);
+/* Whether they want the same in the same way. */
+bool topic_spec_equal(const struct topic_spec *a, const struct topic_spec *b);
+
+/* --- messages ----------------------------------------------------------------------------------*/
+
+enum verdict {
+    VERDICT_SUCCESS, /* handled */
+    VERDICT_DROP,    /* not wanted: done with it, or to the dead letters */
+    VERDICT_RETRY,   /* not handled: the broker is to deliver it again, or to the dead letters */
+};
+
+/* As it came from the broker. */
+struct pubsub_message {
+    struct slice id; /* of the broker; may be empty */
+    struct slice topic;
+    struct slice content_type;
+    const struct pair *metadata;
+    size_t metadata_count;
+    struct slice data;
+};
+
+/* Takes one message to whoever wants it. Suspends. */
+typedef enum verdict subscription_take_fn(struct request *rq, struct subscription *subscription,
+                                          const struct pubsub_message *message, void *arg);
+
+/* Counted; any thread. */
+struct subscription {
+    atomic_uint refs;
+    uint64_t id;
+    struct topic_spec *spec;    /* counted */
+    subscription_take_fn *take; /* NULL: the application gets it by its rules */
+    void *arg;
+    const struct link *link; /* that may deliver; compared, never followed */
+};
+
+/* A new one that subscription_find() knows; one reference. Counts the spec. */
+struct subscription *subscription_new(struct topic_spec *spec, subscription_take_fn *take,
+                                      void *arg, const struct link *link);
+/* No further message can be for it. */
+void subscription_retire(struct subscription *subscription);
+/* NULL if there is none of that number; one reference. */
+struct subscription *subscription_find(uint64_t id);
+void subscription_unref(struct subscription *subscription); /* NULL is nothing */
+
+#endif
