@@ -11,7 +11,7 @@ import grpc
 import grpc_app
 import http_app
 from dapr.proto.common.v1 import common_pb2
-from dapr.proto.runtime.v1 import dapr_pb2_grpc, invoke_pb2
+from dapr.proto.runtime.v1 import dapr_pb2_grpc, invoke_pb2, metadata_pb2
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -37,6 +37,10 @@ SIDECAR = Sidecar(app_id="gs", flags=["--app-port", str(APP.port), "--app-protoc
 HTTP_APP = http_app.App(answer_http)
 HTTP_SIDECAR = Sidecar(app_id="hs", flags=["--app-port", str(HTTP_APP.port)])
 LONE = Sidecar(app_id="gf")
+ENDPOINT = """kind: HTTPEndpoint
+metadata: {name: out}
+spec: {baseUrl: "%s", headers: [{name: X-Fixed, value: fixed}]}
+"""
 
 
 def stub(sidecar):
@@ -262,6 +266,29 @@ def _():
         "InvokeService no http ext", "proxy: own service", "proxy: failing", "proxy: self", "proxy: no id",
         "proxy: unknown id", "proxy: unimplemented in app", "proxy: with traceparent",
     })
+
+
+@test("InvokeService reaches endpoints that have no sidecar, by name and by URL", "INV-46 INV-47 §8")
+def of_endpoints():
+    url = f"http://127.0.0.1:{HTTP_APP.port}"
+    sidecar = Sidecar(ENDPOINT % (url + "/base"), app_id="ge")
+    for id, target in (("out", "/base/m/x?y=1"), (url, "/m/x?y=1")):
+        HTTP_APP.take()
+        answer, call = invoke(sidecar, id, "m/x", b"data", "text/mine", POST, "y=1", metadata=[("x-mine", "1")])
+        equal((answer.data.value, answer.content_type), (b"data", "text/own"))
+        equal(dict(call.initial_metadata())["dapr-http-status"], "200")
+        (request,) = HTTP_APP.take()
+        equal((request.method, request.target, request.body), ("POST", target, b"data"))
+        equal((request.header("content-type"), request.header("x-mine")), ("text/mine", "1"))
+        equal(request.header("x-fixed"), "fixed" if id == "out" else None)
+    error = refused(sidecar, url, "st/404", verb=GET)
+    equal((error.code(), error.details()), (grpc.StatusCode.NOT_FOUND, "Not Found"))
+    error = refused(sidecar, "http://127.0.0.1:1", "m", verb=GET)
+    equal(error.code(), grpc.StatusCode.INTERNAL)
+    need('Get "http://127.0.0.1:1/m": dial tcp 127.0.0.1:1: connect: connection refused' in error.details(), error.details())
+    need("invalid HTTP verb" in refused(sidecar, "out", "m").details(), "a message without a verb")
+    listed = stub(sidecar).GetMetadata(metadata_pb2.GetMetadataRequest(), timeout=DEADLINE_S)
+    equal([e.name for e in listed.http_endpoints], ["out"])
 
 
 main()
