@@ -450,7 +450,8 @@ def resources():
         with open(os.path.join(bed.work, name, "mem.yaml"), "w") as f:
             f.write(component(f"mem-{name}", "state.in-memory"))
     equal(components(bed, "--resources-path", "one", "-d", "two"), ["mem-one", "mem-two"])
-    need(not os.path.exists(bed.folder / "data"), "nothing was written for who brings his own")
+    need(not os.path.exists(bed.folder / "data/remora/components"), "no resources were written for who brings his own")
+    need(os.path.exists(bed.folder / "data/remora/config.yaml"), "the configuration was, so that others are found")
     equal(components(bed, "--components-path", "one"), ["mem-one"])
     equal(components(bed), ["statestore"])
     with open(bed.folder / "data/remora/config.yaml", "w") as f:

@@ -92,20 +92,19 @@ home_find(struct arena *arena, const char *dir, struct home *ret_home)
     const char *path = path_absolute(arena, dir);
     if (path == NULL)
         return false;
-    const char *config = arena_printf(arena, "%s/config.yaml", path).data;
     *ret_home = (struct home){
         .path = path,
         .components = arena_printf(arena, "%s/components", path).data,
-        .config = access(config, F_OK) == 0 ? config : NULL,
+        .config = arena_printf(arena, "%s/config.yaml", path).data,
     };
     return true;
 }
 
 /* --- what is written ---------------------------------------------------------------------------*/
 
-/* The database as a connection string has it: like a URI, whose special characters are escaped. */
+/* A database as a connection string has it: like a URI, whose special characters are escaped. */
 static bool
-put_connection(struct buf *out, const struct home *home)
+put_connection(struct buf *out, const struct home *home, const char *name)
 {
     struct buf text;
     buf_init(&text, FILE_BYTES_MAX);
@@ -113,7 +112,7 @@ put_connection(struct buf *out, const struct home *home)
     for (const char *p = home->path; *p != '\0' && ok; p++)
         ok = strchr("%?#", *p) != NULL ? buf_printf(&text, "%%%02X", (unsigned char)*p)
                                        : buf_append_byte(&text, *p);
-    ok = ok && buf_append(&text, SLICE("/data/state.db")) &&
+    ok = ok && buf_printf(&text, "/data/%s", name) &&
          json_write_string(out, buf_slice(&text), false); /* a JSON string is a YAML one */
     buf_fini(&text);
     return ok;
@@ -134,15 +133,37 @@ put_state_store(struct buf *out, const struct home *home)
                                  "  metadata:\n"
                                  "    - name: connectionString\n"
                                  "      value: ")) &&
-           put_connection(out, home) && buf_append_byte(out, '\n');
+           put_connection(out, home, "state.db") && buf_append_byte(out, '\n');
+}
+
+/* A file of its own: heartbeats and saves do not wait for each other's locks, and it may be deleted
+ * while nothing runs. */
+static bool
+put_config(struct buf *out, const struct home *home)
+{
+    return buf_append(out, SLICE("# Sidecars of this machine find each other in a SQLite file, "
+                                 "without a network.\n"
+                                 "apiVersion: dapr.io/v1alpha1\n"
+                                 "kind: Configuration\n"
+                                 "metadata:\n"
+                                 "  name: default\n"
+                                 "spec:\n"
+                                 "  nameResolution:\n"
+                                 "    component: sqlite\n"
+                                 "    version: v1\n"
+                                 "    configuration:\n"
+                                 "      connectionString: ")) &&
+           put_connection(out, home, "names.db") && buf_append_byte(out, '\n');
 }
 
 /* More kinds join as plugins come to serve them. */
 static const struct default_file {
+    unsigned part;
     const char *name;
     bool (*put)(struct buf *out, const struct home *home);
 } default_files[] = {
-    { "statestore.yaml", put_state_store },
+    { HOME_COMPONENTS, "components/statestore.yaml", put_state_store },
+    { HOME_CONFIG, "config.yaml", put_config },
 };
 
 /* Whole or not at all, and never in place of what is there. */
@@ -166,27 +187,37 @@ write_new(const char *path, struct slice content, bool *ret_is_new)
     return ok;
 }
 
+static bool
+write_default(struct arena *arena, const struct home *home, const struct default_file *file,
+              bool *ret_is_new, const char **ret_path)
+{
+    const char *path = arena_printf(arena, "%s/%s", home->path, file->name).data;
+    struct buf content;
+    *ret_path = path;
+    if (access(path, F_OK) == 0)
+        return true;
+    buf_init(&content, FILE_BYTES_MAX);
+    bool ok = file->put(&content, home);
+    if (!ok)
+        complain("%s: its path is too long", path);
+    ok = ok && write_new(path, buf_slice(&content), ret_is_new);
+    buf_fini(&content);
+    return ok;
+}
+
 bool
-home_init(struct arena *arena, const struct home *home, void (*say)(void *arg, const char *path),
-          void *arg)
+home_init(struct arena *arena, const struct home *home, unsigned parts,
+          void (*say)(void *arg, const char *path), void *arg)
 {
     const char *data = arena_printf(arena, "%s/data", home->path).data;
-    if (!make_folders(home->components) || !make_folders(data))
+    if (((parts & HOME_COMPONENTS) != 0 && !make_folders(home->components)) || !make_folders(data))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(default_files); i++) {
-        const char *path =
-            arena_printf(arena, "%s/%s", home->components, default_files[i].name).data;
-        struct buf content;
+        const char *path;
         bool is_new = false;
-        if (access(path, F_OK) == 0)
+        if ((parts & default_files[i].part) == 0)
             continue;
-        buf_init(&content, FILE_BYTES_MAX);
-        bool ok = default_files[i].put(&content, home);
-        if (!ok)
-            complain("%s: its path is too long", path);
-        ok = ok && write_new(path, buf_slice(&content), &is_new);
-        buf_fini(&content);
-        if (!ok)
+        if (!write_default(arena, home, &default_files[i], &is_new, &path))
             return false;
         if (is_new)
             say(arg, path);

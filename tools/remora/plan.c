@@ -183,7 +183,7 @@ use_defaults(struct arena *arena, struct plan *plan)
     if (home != NULL && flags_get(flags, "resources-path").data == NULL &&
         flags_get(flags, "components-path").data == NULL && path_is_folder(home->components))
         text_list_add(arena, flags, arena_printf(arena, "--resources-path=%s", home->components));
-    if (home != NULL && home->config != NULL && flags_get(flags, "config").data == NULL)
+    if (home != NULL && flags_get(flags, "config").data == NULL && access(home->config, F_OK) == 0)
         text_list_add(arena, flags, arena_printf(arena, "--config=%s", home->config));
 }
 
@@ -223,6 +223,9 @@ inherited(struct arena *arena, const struct plan *plan)
     struct words env = { .arena = arena };
     for (char **variable = environ; *variable != NULL; variable++)
         add(&env, *variable);
+    /* A sidecar ends when it finds no address at which others could reach it. */
+    if (getenv("DAPR_HOST_IP") == NULL && machine_is_alone())
+        set_text(&env, "DAPR_HOST_IP", "127.0.0.1");
     for (size_t i = 0; i < plan->wish.env.count; i++)
         set(&env, plan->wish.env.items[i].data);
     return env;

@@ -3,6 +3,8 @@
 #include "ports.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -94,4 +96,21 @@ port_release(struct reservation *reservation)
     if (reservation->claim_fd >= 0)
         (void)close(reservation->claim_fd); /* only a name */
     reservation->port = 0;
+}
+
+bool
+machine_is_alone(void)
+{
+    struct ifaddrs *all;
+    bool is_alone = true;
+    if (getifaddrs(&all) != 0)
+        return false;
+    for (const struct ifaddrs *one = all; one != NULL; one = one->ifa_next) {
+        bool is_up = (one->ifa_flags & IFF_UP) != 0 && (one->ifa_flags & IFF_LOOPBACK) == 0;
+        bool has_address = one->ifa_addr != NULL && (one->ifa_addr->sa_family == AF_INET ||
+                                                     one->ifa_addr->sa_family == AF_INET6);
+        is_alone &= !(is_up && has_address);
+    }
+    freeifaddrs(all);
+    return is_alone;
 }

@@ -22,4 +22,7 @@ bool port_reserve(uint16_t preferred, struct reservation *ret_reservation);
 /* Its server listens, or never will. Twice is once. */
 void port_release(struct reservation *reservation);
 
+/* True if no interface but the loopback is up and has an address. */
+bool machine_is_alone(void);
+
 #endif

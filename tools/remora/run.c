@@ -7,6 +7,7 @@
 #include "run.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "launch.h"
 #include "say.h"
@@ -83,9 +84,13 @@ static bool
 find_home(struct arena *arena, const struct args *args, struct home *ret_home)
 {
     const char *dir = args_get(args, "dir"), *runtime = args_get(args, "runtime-path");
-    if (dir == NULL && runtime != NULL)
+    bool is_daprs = dir == NULL && runtime != NULL;
+    if (is_daprs)
         dir = path_from(arena, runtime, ".dapr");
-    return home_find(arena, dir, ret_home);
+    if (!home_find(arena, dir, ret_home))
+        return false;
+    ret_home->is_daprs = is_daprs;
+    return true;
 }
 
 /* --- one application ---------------------------------------------------------------------------*/
@@ -112,14 +117,20 @@ hand_on(struct arena *arena, const struct args *args, struct wish *wish)
     }
 }
 
-/* Once, for who has none yet; a user's own resources need none. */
+/* Once, for who has none yet; a user's own resources and configuration need none. A folder of
+ * Dapr's is used as it is. */
 static bool
 prepare_home(struct arena *arena, const struct wish *wish, const struct home *home)
 {
-    if (flags_get(&wish->flags, "resources-path").data != NULL ||
-        flags_get(&wish->flags, "components-path").data != NULL || path_is_folder(home->components))
-        return true;
-    return home_init(arena, home, say_written, NULL);
+    unsigned parts = 0;
+    bool has_components = path_is_folder(home->components);
+    if (flags_get(&wish->flags, "resources-path").data == NULL &&
+        flags_get(&wish->flags, "components-path").data == NULL && !has_components)
+        parts |= HOME_COMPONENTS;
+    if (flags_get(&wish->flags, "config").data == NULL && access(home->config, F_OK) != 0 &&
+        (!home->is_daprs || parts != 0))
+        parts |= HOME_CONFIG;
+    return parts == 0 || home_init(arena, home, parts, say_written, NULL);
 }
 
 static int
@@ -228,11 +239,12 @@ init_command(struct arena *arena, char **argv)
                "What exists is left as it is. DIR is ~/.local/share/remora if not given.\n");
         return EXIT_DONE;
     }
-    if (!find_home(arena, &args, &home) || !home_init(arena, &home, count_written, &written))
+    if (!find_home(arena, &args, &home) ||
+        !home_init(arena, &home, HOME_COMPONENTS | HOME_CONFIG, count_written, &written))
         return EXIT_NOT_DONE;
     if (written == 0)
         printf("✅  Everything is there already, in %s\n", home.path);
     else
-        printf("✅  Success! `remora run` gives a sidecar what is in %s\n", home.components);
+        printf("✅  Success! `remora run` gives a sidecar what is in %s\n", home.path);
     return EXIT_DONE;
 }

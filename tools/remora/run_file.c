@@ -256,7 +256,9 @@ read_home(const struct reading *reading, const struct node *app, struct wish *wi
         return true;
     struct home *home = ARENA_NEW(reading->arena, struct home);
     wish->home = home;
-    return home_find(reading->arena, path_from(reading->arena, path, ".dapr"), home);
+    bool found = home_find(reading->arena, path_from(reading->arena, path, ".dapr"), home);
+    home->is_daprs = true;
+    return found;
 }
 
 static bool
