@@ -105,10 +105,14 @@ write_file(struct arena *scratch, const char *path, struct slice text, struct di
                      file_error_words(scratch, error));
 }
 
-/* The folder, locked against another process that would make files too; -1 with words. */
+/* The folder of a file, locked against another process that would make files too; -1 with words. */
 static int
-lock_folder(struct arena *scratch, const char *folder, struct diag *diag)
+lock_folder(struct arena *scratch, struct slice path, struct diag *diag)
 {
+    size_t len = path.len;
+    while (len > 1 && path.data[len - 1] != '/')
+        len--;
+    const char *folder = arena_str(scratch, slice_first(path, len));
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
         (void)DIAG_FAIL(diag, ERR_CONFIG, "failed to make the folder %s: %s", folder,
                         file_error_words(scratch, errno));
@@ -237,27 +241,36 @@ load_jwt(const struct sentry_options *options, struct arena *scratch,
 
 /* --- both --------------------------------------------------------------------------------------*/
 
+/* ERR_CLOSED: certificates or tokens are missing. */
 static err_t
 load(const struct sentry_options *options, struct arena *scratch, struct credentials *credentials,
-     bool *ret_generated, bool may_generate, struct diag *diag)
+     struct diag *diag)
 {
     err_t err = load_x509(options, scratch, &credentials->authority, diag);
-    if (err == ERR_CLOSED && may_generate) {
-        *ret_generated = true;
-        err = generate_x509(options, scratch, diag);
-        if (err == OK)
-            err = load_x509(options, scratch, &credentials->authority, diag);
-    }
-    if (err != OK || !options->has_jwt)
-        return err;
-    err = load_jwt(options, scratch, &credentials->tokens, diag);
-    if (err == ERR_CLOSED && may_generate) {
-        *ret_generated = true;
-        err = generate_jwt(options, scratch, diag);
-        if (err == OK)
-            err = load_jwt(options, scratch, &credentials->tokens, diag);
-    }
+    if (err == OK && options->has_jwt)
+        err = load_jwt(options, scratch, &credentials->tokens, diag);
     return err;
+}
+
+/* Looks once more with the folder locked: another process may have been faster. */
+static err_t
+generate(const struct sentry_options *options, struct arena *scratch,
+         struct credentials *credentials, struct diag *diag)
+{
+    int lock = lock_folder(scratch, options->key_path, diag);
+    if (lock < 0)
+        return ERR_CONFIG;
+    err_t err = load_x509(options, scratch, &credentials->authority, diag);
+    if (err == ERR_CLOSED)
+        err = generate_x509(options, scratch, diag);
+    credentials_fini(credentials);
+    if (err == OK && options->has_jwt)
+        err = load_jwt(options, scratch, &credentials->tokens, diag);
+    if (err == ERR_CLOSED)
+        err = generate_jwt(options, scratch, diag);
+    credentials_fini(credentials);
+    unlock_folder(lock);
+    return err == OK ? load(options, scratch, credentials, diag) : err;
 }
 
 err_t
@@ -265,14 +278,13 @@ credentials_load(const struct sentry_options *options, bool may_generate, struct
                  struct credentials *ret_credentials, struct diag *diag)
 {
     struct credentials credentials = { 0 };
-    bool has_generated = false;
     log_info(SCOPE, "Using local file system for trust bundle storage");
-    int lock = may_generate ? lock_folder(scratch, options->folder.data, diag) : -1;
-    if (may_generate && lock < 0)
-        return ERR_CONFIG;
-    err_t err = load(options, scratch, &credentials, &has_generated, may_generate, diag);
-    if (lock >= 0)
-        unlock_folder(lock);
+    err_t err = load(options, scratch, &credentials, diag);
+    bool generates = err == ERR_CLOSED && may_generate;
+    if (generates) {
+        credentials_fini(&credentials);
+        err = generate(options, scratch, &credentials, diag);
+    }
     if (err == ERR_CLOSED)
         err = DIAG_FAIL(diag, ERR_CONFIG, "the files of the credentials are gone");
     if (err != OK) {
@@ -280,9 +292,8 @@ credentials_load(const struct sentry_options *options, bool may_generate, struct
         return err;
     }
     log_info(SCOPE, "%s",
-             has_generated
-                 ? "Self-signed certs and JWT root key generated and persisted successfully"
-                 : "Root and issuer certs found: using credentials from store");
+             generates ? "Self-signed certs and JWT root key generated and persisted successfully"
+                       : "Root and issuer certs found: using credentials from store");
     warn_of_readers(options->key_path);
     if (options->has_jwt) {
         log_info(SCOPE, "JWT issuing enabled");

@@ -548,11 +548,12 @@ on_begin(struct mail *mail)
 static bool
 start_worker(struct sentry *sentry)
 {
+    if (worker_start(&sentry->worker) != OK) {
+        log_fatal(SCOPE, "no thread can be started");
+        return false;
+    }
     worker_post(&sentry->worker, &sentry->begin_mail, on_begin);
-    if (worker_start(&sentry->worker) == OK)
-        return true;
-    log_fatal(SCOPE, "no thread can be started");
-    return false;
+    return true;
 }
 
 static int

@@ -111,7 +111,13 @@ check_claim(struct signing *s)
                                  .namespace_ = slice_str(s->request->namespace_),
                                  .trust_domain = slice_str(s->request->trust_domain),
                                  .has_csr = s->request->certificate_signing_request.len > 0 };
-    return claim_check(s->arena, &claim, &s->id, s->diag) == OK || deny(s, GRPC_PERMISSION_DENIED);
+    if (claim_check(s->arena, &claim, &s->id, s->diag) != OK)
+        return deny(s, GRPC_PERMISSION_DENIED);
+    /* Whoever had it could sign for the mesh. */
+    if (slice_eq(s->id, s->service->options->own_id))
+        return DENY(s, GRPC_PERMISSION_DENIED,
+                    "invalid request: this is the identity of the certificate authority");
+    return true;
 }
 
 /* A token agreed on beforehand, or a JWT about exactly this workload. */

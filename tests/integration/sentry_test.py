@@ -26,14 +26,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from relay import Relay
-from remora import BUILD, Folder, Process, call, equal, eventually, free_port, main, need, shared, test
+from remora import BUILD, Folder, Program, Sidecar, call, equal, eventually, free_port, main, need, shared, test
 
 OWN_ID = "spiffe://localhost/ns/default/dapr-sentry"
 SHOP_ID = "spiffe://public/ns/default/shop"
 CODES = grpc.StatusCode
 
 
-class Sentry(Process):
+class Sentry(Program):
     """The program, and a client of it: a relay speaks TLS with it, which grpcio cannot with these keys."""
 
     def __init__(self, *flags, folder=None, mtls="", env=None, wait=True):
@@ -301,6 +301,8 @@ def _():
         client.refused(CODES.PERMISSION_DENIED, namespace=namespace)
     for domain in ("Upper", "a/b", "spiffe://a", "a b", "d" * 300, "é"):
         client.refused(CODES.PERMISSION_DENIED, trust_domain=domain)
+    client.refused(CODES.PERMISSION_DENIED, "invalid request: this is the identity of the certificate authority",
+                   id="dapr-sentry", trust_domain="localhost")  # fmt: skip
     client.ask(id="a" * 64, namespace="n.s", trust_domain="a.b-c_d")
 
 
@@ -547,6 +549,56 @@ def _():
     again = Sentry("--jwt-enabled", folder=sentry.folder)
     equal(json.loads(again.read("jwks.json"))["keys"], [one])
     again.client().refused(CODES.INVALID_ARGUMENT, "too many JWT audiences", jwt_audiences=["a"] * 17)
+
+
+# --- sidecars ---------------------------------------------------------------------------------------------------------
+
+
+def sidecar(sentry, token=None, anchors=None, **more):
+    internal = free_port()
+    env = {"PATH": os.environ["PATH"], "DAPR_TRUST_ANCHORS": (anchors or sentry.read("ca.crt")).decode()}
+    if token is not None:
+        env["DAPR_SENTRY_TOKEN_FILE"] = Folder().write("token", token)
+    flags = ["--enable-mtls", "--sentry-address", f"127.0.0.1:{sentry.port}", "--dapr-internal-grpc-port", str(internal)]
+    made = Sidecar(flags=flags, env=env, **more)
+    made.internal = internal
+    return made
+
+
+def shown(port):
+    """The certificate at a port of the mesh, by a client that shows none."""
+    answer = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-showcerts", "-alpn", "h2"],
+        stdin=subprocess.DEVNULL, capture_output=True,
+    )  # fmt: skip
+    return x509.load_pem_x509_certificates(answer.stdout)
+
+
+@test("a sidecar gets its identity with a join token, and waits without", "INV-53")
+def _():
+    folder = Folder()
+    path = folder.write("tokens", "secret-of-the-shop-1\n")
+    sentry = Sentry("--join-token-file", path, folder=folder)
+    stranger = sidecar(sentry, "not-the-right-secret", wait=False)
+    shop = sidecar(sentry, "secret-of-the-shop-1\n")
+    leaf, issuer = shown(shop.internal)
+    equal((uris(leaf), issuer), ([SHOP_ID], x509.load_pem_x509_certificate(sentry.read("issuer.crt"))))
+    eventually(lambda: "the join token is not known" in sentry.log(), "the stranger has asked")
+    need(stranger.is_alive() and stranger.healthz() == 0, "it waits, and listens on nothing")
+    folder.write("tokens", "not-the-right-secret\n")
+    stranger.wait_ready()
+
+
+@test("a sidecar renews certificates of a short life, and believes only who it should", "INV-53")
+def _():
+    sentry = Sentry(mtls="    workloadCertTTL: 4s\n")
+    shop = sidecar(sentry)
+    first = shown(shop.internal)[0].serial_number
+    eventually(lambda: shown(shop.internal)[0].serial_number != first, "it has another certificate")
+    foreign = Sentry()
+    doubter = sidecar(sentry, anchors=foreign.read("ca.crt"), wait=False)
+    eventually(lambda: "certificate" in doubter.log(), "it says why it goes on asking")
+    need(doubter.is_alive() and doubter.healthz() == 0, "it does not start")
 
 
 # --- its life ---------------------------------------------------------------------------------------------------------

@@ -383,6 +383,22 @@ def is_running(pid):
         return False
 
 
+class Program(Process):
+    """One of ours."""
+
+    def end(self):
+        """Under sanitizers it ends in an orderly way, which is when leaks are looked for."""
+        if SLOW > 1 and self.is_alive():
+            self.popen.terminate()
+            try:
+                self.popen.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                pass  # a test may have stopped its plugin
+        super().end()
+        if found := re.search(r"(ERROR|WARNING): (Address|Leak|Thread)Sanitizer|runtime error:", self.log()):
+            _complaints.append(self.log()[max(0, found.start() - 300):][:9000])
+
+
 class Redis(Process):
     """A private server; stop() and start() keep port and data."""
 
@@ -450,7 +466,7 @@ class Redis(Process):
         return None if rest == b"-1" else stream.read(int(rest) + 2)[:-2]
 
 
-class Sidecar(Process):
+class Sidecar(Program):
     """remorad with resources given as YAML texts; waits until it is ready unless told otherwise."""
 
     def __init__(
@@ -538,18 +554,6 @@ class Sidecar(Process):
     def stop(self, seconds=None):
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
-
-    def end(self):
-        """Under sanitizers it ends in an orderly way, which is when leaks are looked for."""
-        if SLOW > 1 and self.is_alive():
-            self.popen.terminate()
-            try:
-                self.popen.wait(DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                pass  # a test may have stopped its plugin
-        super().end()
-        if found := re.search(r"(ERROR|WARNING): (Address|Leak|Thread)Sanitizer|runtime error:", self.log()):
-            _complaints.append(self.log()[max(0, found.start() - 300):][:9000])
 
 
 # --- the state API ----------------------------------------------------------------------------------------------------
