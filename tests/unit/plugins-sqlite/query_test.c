@@ -385,8 +385,12 @@ TEST(cleanup_removes_expired_rows_and_no_others)
     CHECK(put(&fixture, "z", "1", NULL) == NULL);
 
     bool is_due = false;
-    CHECK(scan_begin_cleanup(&fixture.connection, "metadata", 60000, &is_due) == NULL && is_due);
-    CHECK(scan_begin_cleanup(&fixture.connection, "metadata", 60000, &is_due) == NULL && !is_due);
+    CHECK(scan_begin_cleanup(&fixture.connection, "metadata", "last-cleanup", 60000, &is_due) ==
+              NULL &&
+          is_due);
+    CHECK(scan_begin_cleanup(&fixture.connection, "metadata", "last-cleanup", 60000, &is_due) ==
+              NULL &&
+          !is_due);
     static int64_t rowids[CLEANUP_BATCH_ROWS];
     int64_t rowid = 0;
     size_t count = 7;
