@@ -120,13 +120,11 @@ spiffe_of_certificate(struct x509_st *leaf, char **ret_id)
     struct spiffe_id id;
     int critical;
     const char *why = check_leaf(leaf);
-    if (why != NULL)
-        return why;
     GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, &critical, NULL);
-    if (names == NULL)
+    if (why == NULL && names == NULL)
         why = critical == -1 ? "certificate contains no URI SAN"
                              : "alternative names of the certificate cannot be read";
-    else
+    if (why == NULL)
         why = only_uri(names, &uri);
     if (why == NULL && !spiffe_parse(uri, &id))
         why = "the URI SAN of the certificate is no SPIFFE ID";
@@ -163,7 +161,10 @@ verify_with(X509 *leaf, STACK_OF(X509) * others, X509 *anchor, enum spiffe_side 
     X509_STORE_CTX_free(ctx);
     sk_X509_free(trusted);
     ERR_clear_error();
-    return result;
+    /* An authority of that name with another key is another authority. */
+    return result == X509_V_ERR_CERT_SIGNATURE_FAILURE
+               ? X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+               : result;
 }
 
 /* That nobody knows the issuer says little where another anchor got further. */

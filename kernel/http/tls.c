@@ -219,7 +219,7 @@ on_verify(X509_STORE_CTX *store, void *arg)
     if (code == X509_V_OK) {
         const char *why = spiffe_of_certificate(leaf, &id);
         if (dislikes(tls, why, id))
-            code = X509_V_ERR_APPLICATION_VERIFICATION;
+            code = X509_V_ERR_CERT_REJECTED;
     }
     X509_STORE_CTX_set_error(store, code);
     if (code != X509_V_OK) {

@@ -69,18 +69,30 @@ open_end(struct bed *bed, struct end *end, int fd, struct tls_context *context)
         REQUIRE(tls_start(&end->stream, context, end->peer_id, &diag));
 }
 
-/* NULL for plain text on that side. */
+/* NULL for plain text on that side. Ends may be changed before they meet. */
+static inline void
+bed_begin(struct bed *bed, const struct tls_config *client, const struct tls_config *server)
+{
+    *bed = (struct bed){ 0 };
+    driver_open(&bed->worker);
+    bed->client_context = client == NULL ? NULL : tls_context_new(client);
+    bed->server_context = server == NULL ? NULL : tls_context_new(server);
+}
+
+static inline void
+bed_meet(struct bed *bed)
+{
+    int fds[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    open_end(bed, &bed->server, fds[1], bed->server_context);
+    open_end(bed, &bed->client, fds[0], bed->client_context);
+}
+
 static inline void
 open_bed(struct bed *bed, const struct tls_config *client, const struct tls_config *server)
 {
-    int fds[2];
-    *bed = (struct bed){ 0 };
-    driver_open(&bed->worker);
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-    bed->client_context = client == NULL ? NULL : tls_context_new(client);
-    bed->server_context = server == NULL ? NULL : tls_context_new(server);
-    open_end(bed, &bed->server, fds[1], bed->server_context);
-    open_end(bed, &bed->client, fds[0], bed->client_context);
+    bed_begin(bed, client, server);
+    bed_meet(bed);
 }
 
 static inline void
