@@ -364,6 +364,27 @@ store_config_init(struct store_config *config, const struct store_defaults *defa
     return ok;
 }
 
+static char *
+copy_text(const char *text)
+{
+    char *copy = text != NULL ? sqlite3_mprintf("%s", text) : NULL;
+    if (text != NULL && copy == NULL)
+        abort();
+    return copy;
+}
+
+void
+database_config_copy(struct database_config *to, const struct database_config *from)
+{
+    *to = *from;
+    to->uri = copy_text(from->uri);
+    to->path = from->path != NULL ? strdup(from->path) : NULL;
+    if (from->path != NULL && to->path == NULL)
+        abort();
+    to->identity = copy_text(from->identity);
+    to->pragmas = copy_text(from->pragmas);
+}
+
 void
 database_config_fini(struct database_config *config)
 {

@@ -45,6 +45,8 @@ bool store_config_init(struct store_config *config, const struct store_defaults 
 bool config_read_duration(const struct remora_config *from, const char *name, const char *alias,
                           int64_t *ret_ms, char *error);
 void store_config_fini(struct store_config *config);
+/* `to` gets strings of its own. */
+void database_config_copy(struct database_config *to, const struct database_config *from);
 void database_config_fini(struct database_config *config);
 
 #endif

@@ -30,8 +30,8 @@ on_worker_stopped(struct worker *worker)
 
 /* A file that was replaced under a running component is not shared with a new one: the new one
  * opens what is there now. */
-static bool
-is_usable(const struct database *database)
+bool
+database_is_usable(const struct database *database)
 {
     struct stat st;
     return database->inode == 0 || database->config.path == NULL ||
@@ -43,7 +43,8 @@ struct database *
 database_take(struct database_config *config)
 {
     for (struct database *database = open_databases; database != NULL; database = database->next) {
-        if (strcmp(database->config.identity, config->identity) == 0 && is_usable(database)) {
+        if (strcmp(database->config.identity, config->identity) == 0 &&
+            database_is_usable(database)) {
             database->refs++;
             return database;
         }

@@ -24,6 +24,9 @@ struct database {
     bool is_file_checked;      /* in this turn of the loop */
 };
 
+/* Is its file still the one that was opened? */
+bool database_is_usable(const struct database *database);
+
 /* Finds or makes it; config's strings are moved. Nothing is opened yet. */
 struct database *database_take(struct database_config *config);
 void database_release(struct database *database);

@@ -36,7 +36,8 @@ struct names {
     unsigned jobs; /* on their way; each holds this */
     bool is_registered;
     bool is_closed;
-    bool has_lost; /* another sidecar has the address, and that has been said */
+    bool has_lost;     /* another sidecar has the address, and that has been said */
+    bool is_reopening; /* the file was taken away, it is made anew */
 };
 
 /* --- jobs --------------------------------------------------------------------------------------*/
@@ -170,13 +171,53 @@ finish_renew(struct job *job)
     end_job(self);
 }
 
+/* Somebody has deleted the file or put another one in its place. What was in it is worth nothing:
+ * each sidecar says again that it is there. */
+static void
+on_reopened(void *arg, struct failure *failure)
+{
+    struct names *names = arg;
+    names->is_reopening = false;
+    names->jobs--;
+    if (failure != NULL)
+        remora_log(REMORA_ERROR, "Failed to update host registration: %s", failure->message);
+    failure_free(failure);
+    if (names->is_registered)
+        set_timer(&names->renewal, failure == NULL ? 0 : RETRY_MS);
+    free_if_done(names);
+}
+
+static void
+reopen(struct names *names)
+{
+    struct database *gone = names->database;
+    struct database_config config;
+    database_config_copy(&config, &gone->config);
+    names->database = database_take(&config);
+    database_config_fini(&config); /* empty if it was moved */
+    database_release(gone);
+    names->is_reopening = true;
+    names->jobs++;
+    database_open(names->database,
+                  &(struct tables){ .schema = &schema_hosts,
+                                    .table = names->config.table,
+                                    .metadata_table = names->config.metadata_table },
+                  on_reopened, names);
+    worker_flush(&names->database->writer);
+}
+
 static void
 on_renewal_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop, (void)events;
     struct names *names = timer->data;
-    submit(names, NULL, &names->database->writer,
-           &(struct host_job){ .job = { .run = run_renew, .finish = finish_renew } });
+    if (names->is_reopening)
+        return;
+    if (!database_is_usable(names->database))
+        reopen(names);
+    else
+        submit(names, NULL, &names->database->writer,
+               &(struct host_job){ .job = { .run = run_renew, .finish = finish_renew } });
 }
 
 static void

@@ -304,6 +304,32 @@ TEST(a_row_is_renewed_and_written_anew_when_it_has_vanished)
     close_sidecar(&one);
 }
 
+TEST(a_file_that_is_deleted_is_made_anew)
+{
+    fresh_path();
+    struct sidecar one = sidecar_at("one", "10.0.0.1", 50002);
+    struct sidecar two = sidecar_at("two", "10.0.0.1", 50003);
+    add_metadata(&one, "updateInterval", "2s");
+    add_metadata(&two, "updateInterval", "2s");
+    open_sidecar(&one);
+    open_sidecar(&two);
+    char side[320];
+    CHECK_EQ_INT(unlink(path), 0);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(side, sizeof(side), "%s%s", path, i == 0 ? "-wal" : "-shm");
+        unlink(side);
+    }
+    for (int i = 0; i < 1000 && strcmp(resolve(&two, "one"), "10.0.0.1:50002") != 0; i++)
+        pump(10);
+    CHECK_EQ_STR(resolve(&two, "one"), "10.0.0.1:50002");
+    for (int i = 0; i < 1000 && strcmp(resolve(&one, "two"), "10.0.0.1:50003") != 0; i++)
+        pump(10);
+    CHECK_EQ_STR(resolve(&one, "two"), "10.0.0.1:50003");
+    close_sidecar(&one);
+    CHECK_EQ_STR(resolve(&two, "one"), NOBODY);
+    close_sidecar(&two);
+}
+
 TEST(an_address_goes_to_its_latest_sidecar_and_comes_back_when_that_is_gone)
 {
     fresh_path();
