@@ -5,6 +5,7 @@
  */
 #include "api/host_service.h"
 
+#include "api/deliver.h"
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/pb.h"
@@ -134,12 +135,13 @@ delete_state(struct request *rq, struct host_call *call)
 
 static const struct service {
     uint32_t method;
-    const char *grant; /* in the manifest's host_services */
+    const char *grant; /* in the manifest's host_services; NULL: whoever has what it is about */
     void (*serve)(struct request *rq, struct host_call *call);
 } services[] = {
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_GET, "state", get_state },
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_SET, "state", set_state },
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_DELETE, "state", delete_state },
+    { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_DELIVER, NULL, deliver_messages },
 };
 
 /* A plugin works for somebody, whose trace goes on in what it asks for. */
@@ -164,7 +166,7 @@ host_service(struct task *t, struct host_call *call)
     for (size_t i = 0; i < ARRAY_LEN(services); i++) {
         if (services[i].method != call->method)
             continue;
-        if (is_granted(call, services[i].grant))
+        if (services[i].grant == NULL || is_granted(call, services[i].grant))
             services[i].serve(&rq, call); /* suspends */
         else
             reply_failure(&rq, call, GRPC_PERMISSION_DENIED,

@@ -94,18 +94,18 @@ read_all(struct task *t, struct app_http_call *http, size_t bytes_max, struct sl
 }
 
 err_t
-app_http_get(struct task *t, struct app_channel *channel, struct slice path,
-             const struct http_header *headers, size_t header_count, size_t bytes_max,
-             int *ret_status, struct slice *ret_body)
+app_http_ask(struct task *t, struct app_channel *channel, const struct client_head *head,
+             struct slice body, size_t bytes_max, int *ret_status, struct slice *ret_body)
 {
     struct app_http_call http;
-    const struct client_head head = {
-        .method = SLICE("GET"), .target = path, .headers = headers, .header_count = header_count
-    };
-    err_t err = app_http_start(t, channel, &head, &http); /* suspends */
+    err_t err = app_http_start(t, channel, head, &http); /* suspends */
+    if (err == OK && body.len > 0) {
+        http.sent_bytes = body.len;
+        err = client_write(t, &http.call, body);
+    }
     if (err == OK)
         err = client_end(t, &http.call);
-    if (err == OK)
+    if (err == OK || (err == ERR_PEER_LOST && http.channel != NULL)) /* it may have answered */
         err = client_head(t, &http.call);
     if (err == OK)
         err = read_all(t, &http, bytes_max, ret_body);

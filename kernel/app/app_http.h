@@ -29,9 +29,9 @@ err_t app_http_start(struct task *t, struct app_channel *channel, const struct c
 /* Whatever happened; twice is once. */
 void app_http_finish(struct app_http_call *http);
 
-/* A whole exchange without a body there, and with one of at most bytes_max back, in the arena. */
-err_t app_http_get(struct task *t, struct app_channel *channel, struct slice path,
-                   const struct http_header *headers, size_t header_count, size_t bytes_max,
-                   int *ret_status, struct slice *ret_body) WARN_UNUSED;
+/* A whole exchange, with an answer of at most bytes_max, in the arena. */
+err_t app_http_ask(struct task *t, struct app_channel *channel, const struct client_head *head,
+                   struct slice body, size_t bytes_max, int *ret_status,
+                   struct slice *ret_body) WARN_UNUSED;
 
 #endif

@@ -42,9 +42,13 @@ get(struct task *t, struct app_channel *channel, struct slice path, int *ret_sta
         { SLICE("Content-Type"), SLICE("application/json") },
         { SLICE("Dapr-App-Id"), app_settings(channel->app)->app_id },
     };
+    const struct client_head head = { .method = SLICE("GET"),
+                                      .target = path,
+                                      .headers = headers,
+                                      .header_count = ARRAY_LEN(headers) };
     uint64_t outer = task_deadline_push(t, LIMIT_app_init_ms);
-    err_t err = app_http_get(t, channel, path, headers, ARRAY_LEN(headers),
-                             LIMIT_app_config_bytes_max, ret_status, ret_body); /* suspends */
+    err_t err = app_http_ask(t, channel, &head, SLICE_EMPTY, LIMIT_app_config_bytes_max, ret_status,
+                             ret_body); /* suspends */
     task_deadline_pop(t, outer);
     if (err == OK)
         return true;

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subscriptions as they should be and as they are; see subscriber.h. */
+#include "api/subscriber.h"
+
+#include <stdlib.h>
+
+#include "api/operation.h"
+#include "async/remote.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
+
+#define SCOPE "dapr.runtime.processor.subscription"
+
+/* One that is wanted. */
+struct topic_entry {
+    struct list link;
+    struct subscriber *subscriber;
+    struct topic_spec *spec; /* counted */
+    subscription_take_fn *take;
+    void *arg;
+    bool is_over;                  /* nobody wants it any more: freed when it is closed */
+    struct subscription *live;     /* counted; NULL: not open */
+    struct subscription *previous; /* counted; of the generation before: its last messages come */
+    struct link *bus;              /* counted; where `live` is */
+    uint32_t generation;           /* of the component there */
+    struct task *task;             /* opens or closes; NULL: nothing to do */
+    struct timer retry;
+    uint64_t retry_ms;  /* to wait after the next failure */
+    struct slice words; /* why it could not be opened; owned */
+};
+
+struct subscriber {
+    struct kernel_worker *first;
+    struct list entries;
+    bool app_is_allowed;
+    bool is_stopped;
+    unsigned busy;        /* entries with a task */
+    struct list settling; /* tasks that wait for busy to be 0 */
+};
+
+struct settler {
+    struct list link;
+    struct wait wait;
+};
+
+/* --- what should be ----------------------------------------------------------------------------*/
+
+static bool
+is_same_topic(const struct topic_entry *a, const struct topic_entry *b)
+{
+    return slice_eq(a->spec->topic, b->spec->topic) && slice_eq(a->spec->pubsub, b->spec->pubsub);
+}
+
+/* Of several for one topic the latest kind counts, and of one kind the first. */
+static bool
+is_winner(const struct topic_entry *entry)
+{
+    struct list *entries = &entry->subscriber->entries;
+    bool is_before = true;
+    for (struct list *at = entries->next; at != entries; at = at->next) {
+        const struct topic_entry *other = container_of(at, struct topic_entry, link);
+        if (other == entry) {
+            is_before = false;
+            continue;
+        }
+        if (other->is_over || !is_same_topic(other, entry))
+            continue;
+        if (other->spec->kind > entry->spec->kind ||
+            (other->spec->kind == entry->spec->kind && is_before &&
+             entry->spec->kind != TOPIC_PROGRAMMATIC) ||
+            (other->spec->kind == entry->spec->kind && !is_before &&
+             entry->spec->kind == TOPIC_PROGRAMMATIC)) /* of two answers the last counts */
+            return false;
+    }
+    return true;
+}
+
+static struct component *
+broker_of(const struct topic_entry *entry)
+{
+    return component_find(&entry->subscriber->first->components, COMPONENT_PUBSUB,
+                          entry->spec->pubsub);
+}
+
+static bool
+is_wanted(const struct topic_entry *entry)
+{
+    const struct subscriber *subscriber = entry->subscriber;
+    bool has_taker = entry->take != NULL || subscriber->app_is_allowed;
+    return !entry->is_over && !subscriber->is_stopped && has_taker && is_winner(entry);
+}
+
+/* --- the plugin --------------------------------------------------------------------------------*/
+
+static struct slice
+pack_subscribe(struct request *rq, const struct topic_entry *entry, uint64_t id,
+               const struct component *broker)
+{
+    const struct topic_spec *spec = entry->spec;
+    Remora__Plugin__V1__PubsubSubscribe out = REMORA__PLUGIN__V1__PUBSUB_SUBSCRIBE__INIT;
+    out.subscription = id;
+    out.topic = pb_string(rq->arena, spec->topic);
+    out.window = LIMIT_topic_window;
+    out.metadata = ARENA_ARRAY(rq->arena, Remora__Plugin__V1__Pair *, spec->metadata_count + 1);
+    out.n_metadata = spec->metadata_count;
+    for (size_t i = 0; i < spec->metadata_count; i++) {
+        out.metadata[i] = ARENA_NEW(rq->arena, Remora__Plugin__V1__Pair);
+        remora__plugin__v1__pair__init(out.metadata[i]);
+        out.metadata[i]->name = pb_string(rq->arena, spec->metadata[i].name);
+        out.metadata[i]->value = pb_string(rq->arena, spec->metadata[i].value);
+    }
+    if (spec->is_bulk && (broker->facts->capabilities & CAN_BULK_SUBSCRIBE) != 0) {
+        out.batch_messages_max = spec->bulk_messages_max;
+        out.batch_await_ms = spec->bulk_await_ms;
+    }
+    return pb_pack(rq->arena, &out.base);
+}
+
+/* OK, or with words in the diag. */
+static err_t
+ask(struct request *rq, struct component *broker, uint32_t method, struct slice message)
+{
+    struct component_call call = { 0 };
+    const struct operation operation = { .method = method, .message = message };
+    err_t err = operation_run(rq, broker, &operation, &call); /* suspends */
+    if (operation_has_failed(err, &call))
+        err = DIAG_FAIL(task_diag(rq->task), err == OK ? ERR_PLUGIN_FAILED : err, SLICE_FMT,
+                        SLICE_ARG(operation_reason(rq, err, &call)));
+    component_call_finish(rq->task, &call);
+    return err;
+}
+
+static void
+retire(struct subscription **subscription)
+{
+    if (*subscription == NULL)
+        return;
+    subscription_retire(*subscription);
+    subscription_unref(*subscription);
+    *subscription = NULL;
+}
+
+static void
+forget(struct topic_entry *entry)
+{
+    retire(&entry->live);
+    link_unref(TAKE(entry->bus));
+}
+
+/* The component has moved on: what it had on its way is still answered. */
+static void
+step_aside(struct topic_entry *entry)
+{
+    retire(&entry->previous);
+    entry->previous = TAKE(entry->live);
+    link_unref(TAKE(entry->bus));
+}
+
+static void
+open_one(struct request *rq, struct topic_entry *entry, struct component *broker)
+{
+    component_ref(broker);
+    struct link *bus = link_ref(broker->link);
+    uint32_t generation = broker->facts->generation;
+    entry->live = subscription_new(entry->spec, entry->take, entry->arg, bus);
+    struct slice message = pack_subscribe(rq, entry, entry->live->id, broker);
+    err_t err = ask(rq, broker, REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_SUBSCRIBE,
+                    message); /* suspends */
+    component_unref(broker);
+    free((void *)(uintptr_t)entry->words.data); /* ours */
+    entry->words = SLICE_EMPTY;
+    if (err == OK) {
+        entry->bus = bus;
+        entry->generation = generation;
+        entry->retry_ms = 0;
+        return;
+    }
+    struct slice words = task_diag(rq->task)->message;
+    entry->words = slice_of(slice_copy(words), words.len);
+    link_unref(bus);
+    retire(&entry->live);
+    entry->retry_ms = entry->retry_ms == 0 ? LIMIT_topic_retry_ms : entry->retry_ms * 2;
+    if (entry->retry_ms > LIMIT_topic_retry_max_ms)
+        entry->retry_ms = LIMIT_topic_retry_max_ms;
+    log_error(SCOPE,
+              "failed to subscribe to topic " SLICE_FMT " of pubsub " SLICE_FMT ": " SLICE_FMT,
+              SLICE_ARG(entry->spec->topic), SLICE_ARG(entry->spec->pubsub), SLICE_ARG(words));
+    timer_set(&entry->subscriber->first->worker.timers, &entry->retry,
+              clock_now_ms() + entry->retry_ms);
+}
+
+static void
+close_one(struct request *rq, struct topic_entry *entry, struct component *broker)
+{
+    Remora__Plugin__V1__PubsubUnsubscribe out = REMORA__PLUGIN__V1__PUBSUB_UNSUBSCRIBE__INIT;
+    out.subscription = entry->live->id;
+    component_ref(broker);
+    uint64_t outer = task_deadline_push(rq->task, LIMIT_topic_close_ms);
+    err_t err = ask(rq, broker, REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_UNSUBSCRIBE,
+                    pb_pack(rq->arena, &out.base)); /* suspends */
+    task_deadline_pop(rq->task, outer);
+    component_unref(broker);
+    if (err != OK)
+        log_warn(SCOPE,
+                 "failed to unsubscribe from topic " SLICE_FMT " of pubsub " SLICE_FMT
+                 ": " SLICE_FMT,
+                 SLICE_ARG(entry->spec->topic), SLICE_ARG(entry->spec->pubsub),
+                 SLICE_ARG(task_diag(rq->task)->message));
+    forget(entry);
+}
+
+/* --- an entry ----------------------------------------------------------------------------------*/
+
+/* One step towards what should be. False: nothing is left to do now. */
+static bool
+step(struct request *rq, struct topic_entry *entry)
+{
+    struct component *broker = broker_of(entry);
+    bool is_there = broker != NULL && broker->link != NULL;
+    bool has_moved = entry->live != NULL && entry->bus != NULL &&
+                     (!is_there || broker->link != entry->bus ||
+                      broker->facts->generation != entry->generation);
+    if (has_moved) {
+        step_aside(entry);
+        return true;
+    }
+    if (entry->live != NULL && !is_wanted(entry)) {
+        close_one(rq, entry, broker); /* suspends */
+        return true;
+    }
+    if (entry->live == NULL && is_there && is_wanted(entry) && !timer_is_set(&entry->retry)) {
+        open_one(rq, entry, broker); /* suspends */
+        return true;
+    }
+    return false;
+}
+
+static void
+free_entry(struct topic_entry *entry)
+{
+    timer_stop(&entry->subscriber->first->worker.timers, &entry->retry);
+    list_remove(&entry->link);
+    forget(entry);
+    retire(&entry->previous);
+    free((void *)(uintptr_t)entry->words.data); /* ours */
+    topic_spec_unref(entry->spec);
+    free(entry);
+}
+
+static void
+wake_settlers(struct subscriber *subscriber)
+{
+    while (subscriber->busy == 0 && !list_is_empty(&subscriber->settling)) {
+        struct settler *settler = container_of(subscriber->settling.next, struct settler, link);
+        list_remove(&settler->link);
+        wait_done(&settler->wait, OK);
+    }
+}
+
+static void kick_all(struct subscriber *subscriber);
+
+static void
+entry_main(struct task *t, void *arg)
+{
+    struct topic_entry *entry = arg;
+    struct subscriber *subscriber = entry->subscriber;
+    struct request rq;
+    bool was_over = false;
+    request_init(&rq, t);
+    while (step(&rq, entry)) /* suspends */
+        request_init(&rq, t);
+    entry->task = NULL;
+    subscriber->busy--;
+    if (entry->is_over && entry->live == NULL) {
+        was_over = true;
+        free_entry(entry);
+    }
+    if (was_over)
+        kick_all(subscriber); /* another may win now */
+    wake_settlers(subscriber);
+}
+
+static bool
+needs_step(const struct topic_entry *entry)
+{
+    const struct component *broker = broker_of(entry);
+    bool is_there = broker != NULL && broker->link != NULL;
+    if (entry->live != NULL)
+        return !is_there || broker->link != entry->bus ||
+               broker->facts->generation != entry->generation || !is_wanted(entry);
+    return entry->is_over || (is_there && is_wanted(entry) && !timer_is_set(&entry->retry));
+}
+
+static void
+kick(struct topic_entry *entry)
+{
+    struct subscriber *subscriber = entry->subscriber;
+    if (entry->task != NULL || !needs_step(entry))
+        return;
+    entry->task = task_spawn(&subscriber->first->worker, "subscription", entry_main, entry);
+    if (entry->task != NULL)
+        subscriber->busy++;
+    else if (!timer_is_set(&entry->retry)) /* no task is free: soon */
+        timer_set(&subscriber->first->worker.timers, &entry->retry,
+                  clock_now_ms() + LIMIT_topic_retry_ms);
+}
+
+static void
+kick_all(struct subscriber *subscriber)
+{
+    struct list *at = subscriber->entries.next, *next;
+    for (; at != &subscriber->entries; at = next) {
+        next = at->next;
+        kick(container_of(at, struct topic_entry, link));
+    }
+}
+
+static void
+on_retry(struct timer *timer)
+{
+    kick(container_of(timer, struct topic_entry, retry));
+}
+
+static struct topic_entry *
+add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_take_fn *take,
+          void *arg)
+{
+    struct topic_entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL)
+        abort();
+    entry->subscriber = subscriber;
+    entry->spec = topic_spec_ref(spec);
+    entry->take = take;
+    entry->arg = arg;
+    entry->words = SLICE_EMPTY;
+    timer_init(&entry->retry, on_retry);
+    list_append(&subscriber->entries, &entry->link);
+    return entry;
+}
+
+/* --- orders from elsewhere ---------------------------------------------------------------------*/
+
+struct order {
+    struct mail mail;
+    struct subscriber *subscriber;
+    enum { ORDER_SET, ORDER_ALLOW, ORDER_LOOK } what;
+    enum topic_kind kind;
+    struct topic_spec **specs; /* counted */
+    size_t count;
+    bool is_allowed;
+};
+
+/* Those of the kind that are still wanted in the same way go on as they are. */
+static void
+set_kind(struct subscriber *subscriber, const struct order *order)
+{
+    bool *is_known = calloc(order->count + 1, sizeof *is_known);
+    if (is_known == NULL)
+        abort();
+    for (struct list *at = subscriber->entries.next; at != &subscriber->entries; at = at->next) {
+        struct topic_entry *entry = container_of(at, struct topic_entry, link);
+        if (entry->spec->kind != order->kind || entry->is_over)
+            continue;
+        size_t i = 0;
+        while (i < order->count && (is_known[i] || !topic_spec_equal(entry->spec, order->specs[i])))
+            i++;
+        if (i < order->count)
+            is_known[i] = true;
+        else
+            entry->is_over = true;
+    }
+    for (size_t i = 0; i < order->count; i++)
+        if (!is_known[i])
+            (void)add_entry(subscriber, order->specs[i], NULL, NULL);
+    free(is_known);
+}
+
+static void
+on_order(struct mail *mail)
+{
+    struct order *order = container_of(mail, struct order, mail);
+    struct subscriber *subscriber = order->subscriber;
+    if (order->what == ORDER_SET)
+        set_kind(subscriber, order);
+    else if (order->what == ORDER_ALLOW)
+        subscriber->app_is_allowed = order->is_allowed;
+    kick_all(subscriber);
+    for (size_t i = 0; i < order->count; i++)
+        topic_spec_unref(order->specs[i]);
+    free(order->specs);
+    free(order);
+}
+
+static void
+post(struct subscriber *subscriber, const struct order *from)
+{
+    struct order *order = malloc(sizeof *order);
+    if (order == NULL)
+        abort();
+    *order = *from;
+    order->subscriber = subscriber;
+    worker_post(&subscriber->first->worker, &order->mail, on_order);
+}
+
+void
+subscriber_set(struct subscriber *subscriber, enum topic_kind kind, struct topic_spec *const *specs,
+               size_t count)
+{
+    struct order order = { .what = ORDER_SET, .kind = kind, .count = count };
+    order.specs = calloc(count + 1, sizeof(struct topic_spec *));
+    if (order.specs == NULL)
+        abort();
+    for (size_t i = 0; i < count; i++)
+        order.specs[i] = topic_spec_ref(specs[i]);
+    post(subscriber, &order);
+}
+
+void
+subscriber_allow_app(struct subscriber *subscriber, bool is_allowed)
+{
+    post(subscriber, &(struct order){ .what = ORDER_ALLOW, .is_allowed = is_allowed });
+}
+
+void
+subscriber_look_again(struct subscriber *subscriber)
+{
+    post(subscriber, &(struct order){ .what = ORDER_LOOK });
+}
+
+/* --- tasks of any worker -----------------------------------------------------------------------*/
+
+static err_t
+settle(struct task *t, void *arg)
+{
+    struct subscriber *subscriber = arg;
+    struct settler settler;
+    kick_all(subscriber);
+    if (subscriber->busy == 0)
+        return OK;
+    wait_init(&settler.wait, t, NULL);
+    list_init(&settler.link);
+    list_append(&subscriber->settling, &settler.link);
+    err_t err = TASK_WAIT(t, &settler.wait);
+    list_remove(&settler.link);
+    return err;
+}
+
+static err_t
+run_there(struct task *t, struct subscriber *subscriber, remote_fn *fn, void *arg)
+{
+    if (task_worker(t) == &subscriber->first->worker)
+        return fn(t, arg); /* suspends */
+    return remote_run(t, &subscriber->first->worker, "subscriber", fn, arg);
+}
+
+err_t
+subscriber_settle(struct task *t, struct subscriber *subscriber)
+{
+    return run_there(t, subscriber, settle, subscriber);
+}
+
+static err_t
+stop(struct task *t, void *arg)
+{
+    struct subscriber *subscriber = arg;
+    subscriber->is_stopped = true;
+    return settle(t, subscriber); /* suspends */
+}
+
+err_t
+subscriber_stop(struct task *t, struct subscriber *subscriber)
+{
+    return run_there(t, subscriber, stop, subscriber);
+}
+
+struct addition {
+    struct subscriber *subscriber;
+    struct topic_spec *spec;
+    subscription_take_fn *take;
+    void *arg;
+    struct topic_entry *entry;
+    struct arena *arena; /* of the caller, for words */
+    struct slice words;
+};
+
+static err_t
+add(struct task *t, void *arg)
+{
+    struct addition *addition = arg;
+    addition->entry = add_entry(addition->subscriber, addition->spec, addition->take,
+                                addition->arg);
+    err_t err = settle(t, addition->subscriber); /* suspends */
+    if (addition->entry->live == NULL)
+        addition->words = arena_dup(addition->arena, addition->entry->words);
+    return err;
+}
+
+err_t
+subscriber_add(struct task *t, struct subscriber *subscriber, struct topic_spec *spec,
+               subscription_take_fn *take, void *arg, struct topic_entry **ret_entry)
+{
+    struct addition addition = { .subscriber = subscriber,
+                                 .spec = spec,
+                                 .take = take,
+                                 .arg = arg,
+                                 .arena = task_arena(t),
+                                 .words = SLICE_EMPTY };
+    err_t err = run_there(t, subscriber, add, &addition); /* suspends */
+    *ret_entry = addition.entry;
+    if (err == OK && addition.words.len > 0)
+        err = DIAG_FAIL(task_diag(t), ERR_PLUGIN_FAILED, SLICE_FMT, SLICE_ARG(addition.words));
+    return err;
+}
+
+struct removal {
+    struct subscriber *subscriber;
+    struct topic_entry *entry;
+};
+
+static err_t
+remove_entry(struct task *t, void *arg)
+{
+    const struct removal *removal = arg;
+    removal->entry->is_over = true;
+    return settle(t, removal->subscriber); /* suspends */
+}
+
+void
+subscriber_remove(struct task *t, struct subscriber *subscriber, struct topic_entry *entry)
+{
+    struct removal removal = { subscriber, entry };
+    if (entry == NULL)
+        return;
+    task_shield_begin(t); /* the stream's memory is used until then */
+    uint64_t outer = task_deadline_ms(t);
+    task_deadline_pop(t, UINT64_MAX);
+    err_t err = run_there(t, subscriber, remove_entry, &removal); /* suspends */
+    task_deadline_pop(t, outer);
+    task_shield_end(t);
+    (void)err; /* nothing else ends it */
+}
+
+struct listing {
+    struct subscriber *subscriber;
+    subscriber_list_fn *fn;
+    void *arg;
+};
+
+static err_t
+list_all(struct task *t, void *arg)
+{
+    const struct listing *listing = arg;
+    struct list *entries = &listing->subscriber->entries;
+    (void)t;
+    for (struct list *at = entries->next; at != entries; at = at->next) {
+        const struct topic_entry *entry = container_of(at, struct topic_entry, link);
+        if (!entry->is_over)
+            listing->fn(entry->spec, listing->arg);
+    }
+    return OK;
+}
+
+err_t
+subscriber_each(struct task *t, struct subscriber *subscriber, subscriber_list_fn *fn, void *arg)
+{
+    struct listing listing = { subscriber, fn, arg };
+    return run_there(t, subscriber, list_all, &listing);
+}
+
+/* --- life --------------------------------------------------------------------------------------*/
+
+struct subscriber *
+subscriber_new(struct kernel_worker *first)
+{
+    struct subscriber *subscriber = calloc(1, sizeof *subscriber);
+    if (subscriber == NULL)
+        abort();
+    subscriber->first = first;
+    list_init(&subscriber->entries);
+    list_init(&subscriber->settling);
+    return subscriber;
+}
+
+void
+subscriber_free(struct subscriber *subscriber)
+{
+    if (subscriber == NULL)
+        return;
+    while (!list_is_empty(&subscriber->entries))
+        free_entry(container_of(subscriber->entries.next, struct topic_entry, link));
+    free(subscriber);
+}
