@@ -201,7 +201,7 @@ def misled():
 
 def streaming(request, exchange):
     if request.target == "/events":
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
         exchange.send(b"9\r\ndata: 1\n\n\r\n")
         GATE.wait(DEADLINE_S)
         exchange.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
@@ -238,7 +238,8 @@ def streams():
     GATE.set()
     connection.until(b"data: 2\n\n")
     connection.close()
-    equal(invoke(sidecar, "out", "early", "POST", b"x" * (8 * MIB)).status, 413)
+    reply = invoke(sidecar, "out", "early", "POST", b"x" * (8 * MIB))
+    equal((reply.status, reply.text), (413, "enough"))
     try:
         invoke(sidecar, "out", "cut")
         raise AssertionError("a body that was cut looked whole")
