@@ -137,7 +137,7 @@ own_tls(struct sentry *sentry, struct arena *scratch)
 {
     const struct sentry_options *options = &sentry->options;
     struct diag diag;
-    struct signed_certificate made;
+    struct signed_certificate made = { 0 };
     struct tls_context *tls = NULL;
     const struct sign_request request = {
         .public_key = key_generate(),
