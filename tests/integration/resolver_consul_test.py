@@ -5,7 +5,9 @@ import subprocess
 
 from resolver_bed import Refused, Resolver  # first: it finds the Python that has the packages
 import consul
-from remora import Folder, equal, eventually, free_port, main, need, test
+from http_app import App, answer
+from mesh import invoke, reaches
+from remora import Folder, Sidecar, equal, eventually, free_port, main, need, test
 
 TYPE = "nameresolution.hashicorp.consul"
 PASSING = {"name": "always", "checkID": "always", "ttl": "60s", "status": "passing"}
@@ -263,6 +265,55 @@ def tls():
     for changes in ({"address": None}, {"address": "other.example"}, {"caFile": None}, {"certFile": None, "keyFile": None}):
         code, words = refusal(lambda: attempt(**changes))
         equal(code, "UNAVAILABLE", changes)
+
+
+@test("sidecars call each other through it, with token and certificates from files that its sandbox lets it read",
+      "INV-09 INV-10")
+def sidecars():
+    folder = Folder()
+    certificates(folder)
+    secret = "0b5c7a3e-1111-4222-8333-944455556666"
+    folder.write("token", secret)
+    agent = consul.FakeAgent(token=secret, tls=consul.server_tls(folder / "server.crt", folder / "server.key", folder / "ca.crt"))
+    back = App(lambda request, exchange: answer(200, b"back"))
+
+    def sidecar(app_id, *flags):
+        port = free_port()
+        config = folder.write(f"{app_id}.yaml", f"""
+apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata: {{name: consul}}
+spec:
+  nameResolution:
+    component: consul
+    version: v1
+    configuration:
+      client:
+        address: {agent.address}
+        scheme: https
+        tokenFile: {folder / "token"}
+        tlsConfig: {{address: consul.example, caFile: {folder / "ca.crt"}, certFile: {folder / "client.crt"},
+                    keyFile: {folder / "client.key"}}}
+      selfRegister: true
+      selfDeregister: true
+      checks: [{{name: always, checkID: "always-${{APP_ID}}", ttl: 60s, status: passing}}]
+""")
+        made = Sidecar(app_id=app_id, flags=["--config", config, "--dapr-internal-grpc-port", str(port),
+                                             "--dapr-internal-grpc-listen-address", "127.0.0.1", *flags])
+        made.app_id, made.internal = app_id, f"127.0.0.1:{port}"
+        return made
+
+    callee = sidecar("back", "--app-port", str(back.port))
+    caller = sidecar("front")
+    equal(reaches(caller, "back", "x").body, b"back")
+    need(secret not in caller.log(), "the token is in the log")
+    service = agent.by_id[f"back-127.0.0.1-{callee.port}"]
+    equal((service["port"], service["meta"]["DAPR_PORT"]), (back.port, callee.internal.split(":")[1]))
+    callee.stop()
+    equal(list(agent.by_id), [f"front-127.0.0.1-{caller.port}"], "a clean stop takes the service back")
+    eventually(lambda: invoke(caller, "back", "x").status >= 500, "it is noticed")
+    caller.stop()
+    equal(agent.by_id, {})
 
 
 @test("answers that make no sense are errors, and are bounded", "INV-09")
