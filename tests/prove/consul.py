@@ -46,7 +46,8 @@ if program is None:
     print("skipped: no consul, and none can be built here\n0 passed, 0 failed, 1 skipped")
     sys.exit(0)
 version = subprocess.run([program, "version"], capture_output=True, text=True).stdout.splitlines()[0]
-run = subprocess.run([sys.executable, TEST], env=dict(os.environ, CONSUL=program), capture_output=True, text=True)
+environment = dict(os.environ, CONSUL=program, PYTHONPATH=os.path.join(_prove.TOP, "tests", "lib"))
+run = subprocess.run([sys.executable, TEST], env=environment, capture_output=True, text=True)
 last = (run.stdout.strip().splitlines() or [""])[-1]
 counts = re.match(r"(\d+) passed, (\d+) failed", last)
 if run.returncode != 0:
