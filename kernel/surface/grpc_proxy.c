@@ -5,6 +5,9 @@
  * sidecar hands to us goes to our own application or nowhere. The handler's task takes the answer
  * down; what the client sends goes up on the same task as far as it is here already (an ordinary
  * unary call is) and on a second one from there.
+ *
+ * Policies for the application behind another sidecar reach to the head of the answer, where a call
+ * that failed usually says so; for a stream (`dapr-stream: true`) to the peer's connection only.
  */
 #include "api/access.h"
 #include "api/invoke.h"
@@ -16,6 +19,7 @@
 #include "base/clock.h"
 #include "http/grpc_client.h"
 #include "peer/peers.h"
+#include "resiliency/run.h"
 #include "surface/grpc_surface.h"
 #include "surface/internal.h"
 #include "telemetry/metrics.h"
@@ -41,6 +45,10 @@ struct proxy {
     bool awaits_up;
     struct wait up_wait;
     size_t up_bytes;
+    bool up_has_ended;       /* the client has sent everything */
+    bool awaits_head;        /* an attempt lasts until the answer's head is there */
+    bool keeps;              /* what has gone up is in `kept`, for another attempt */
+    struct arena_bytes kept; /* of the request's arena */
     struct buf up_piece;
     struct buf down_piece;
     uint64_t started_ns; /* 0: is not counted */
@@ -107,15 +115,25 @@ start_peer(struct proxy *p)
 
 /* --- up ----------------------------------------------------------------------------------------*/
 
+static void
+keep_up(struct proxy *p)
+{
+    struct request *rq = &p->rpc->rq;
+    p->keeps = p->keeps && p->kept.len + p->up_piece.len <= rq->kernel->body_bytes_max;
+    if (p->keeps)
+        arena_append(rq->arena, &p->kept, buf_slice(&p->up_piece));
+}
+
 /* One piece from the client to the application. */
 static err_t
 pass_up(struct task *t, struct proxy *p, bool *ret_is_end)
 {
     err_t err = http_body_move(p->x, &p->up_piece); /* suspends */
-    *ret_is_end = err == OK && p->up_piece.len == 0;
+    *ret_is_end = p->up_has_ended = err == OK && p->up_piece.len == 0;
     if (err != OK)
         return err;
     p->up_bytes += p->up_piece.len;
+    keep_up(p);
     return *ret_is_end ? client_end(t, &p->call) : client_write_move(t, &p->call, &p->up_piece);
 }
 
@@ -131,12 +149,26 @@ up_main(struct task *t, void *arg)
         wait_done(&p->up_wait, OK);
 }
 
+/* What an attempt before this one has sent. */
+static err_t
+send_again(struct proxy *p)
+{
+    struct task *t = p->rpc->rq.task;
+    err_t err = OK;
+    if (p->kept.len > 0)
+        err = client_write(t, &p->call, arena_bytes_slice(&p->kept)); /* suspends */
+    return err == OK && p->up_has_ended ? client_end(t, &p->call) : err;
+}
+
 /* What has come with the head; then the rest gets a task of its own. */
 static err_t
 begin_up(struct proxy *p)
 {
     struct task *t = p->rpc->rq.task;
+    err_t repeated = send_again(p); /* suspends */
     bool is_end = false;
+    if (repeated != OK || p->up_has_ended)
+        return repeated == ERR_PEER_LOST ? OK : repeated; /* what it says can still be had */
     while (p->up_bytes < UP_AT_ONCE_BYTES && http_body_is_here(p->x)) {
         err_t err = pass_up(t, p, &is_end);
         if (is_end || err == ERR_PEER_LOST) /* what it says can still be had */
@@ -317,23 +349,78 @@ call_app(struct proxy *p, struct app_channel *channel)
     app_leave(channel);
 }
 
-/* Until there is a connection that takes the call. */
+/* --- another sidecar ---------------------------------------------------------------------------*/
+
+/* Takes back what an attempt has begun. */
+static void
+take_back(struct proxy *p)
+{
+    end_up(p);
+    p->awaits_up = false;
+    client_finish(&p->call);
+    p->call = (struct client_call){ 0 };
+    buf_clear(&p->up_piece);
+}
+
+/* Up to the head of the answer. */
+static err_t
+await_head(struct proxy *p, struct attempt *attempt)
+{
+    enum grpc_code code = GRPC_OK;
+    err_t err = begin_up(p); /* suspends if the peer takes little */
+    if (err == OK)
+        err = client_head(p->rpc->rq.task, &p->call); /* suspends */
+    if (err != OK)
+        return err;
+    if (!grpc_is_answer(&p->call))
+        code = grpc_code_of_http(p->call.status);
+    else if (!grpc_status_of(p->call.headers, p->call.header_count, &code))
+        code = GRPC_OK; /* what stands behind the messages comes too late for another attempt */
+    attempt->answer = ANSWER_GRPC;
+    attempt->code = (int)code;
+    return OK;
+}
+
+static err_t
+try_peer(struct task *t, void *arg, struct attempt *attempt)
+{
+    struct proxy *p = arg;
+    struct request *rq = &p->rpc->rq;
+    if (attempt->number > 1)
+        take_back(p);                                             /* suspends for a moment */
+    if (resolve_app(rq, p->id, p->namespace_, &p->address) != OK) /* suspends */
+        return ERR_NOT_RESOLVED;
+    err_t err = resiliency_enter(t, attempt, p->address);
+    if (err != OK)
+        return err;
+    p->peer_id = invoke_peer_id(rq, p->id, p->namespace_);
+    err = start_peer(p); /* suspends */
+    if (err == OK && p->awaits_head)
+        err = await_head(p, attempt); /* suspends */
+    if (err == ERR_PEER_UNREACHABLE || err == ERR_PEER_LOST)
+        resolve_forget(rq, p->id, p->address);
+    attempt->is_final = p->up_bytes > 0 && !p->keeps;
+    return err;
+}
+
+/* Under the policies for the application; until then nothing has been passed down. */
 static err_t
 reach_peer(struct proxy *p)
 {
     struct request *rq = &p->rpc->rq;
-    for (unsigned retries = 0;; retries++) {
-        err_t err = resolve_app(rq, p->id, p->namespace_, &p->address); /* suspends */
-        if (err != OK)
-            return ERR_NOT_RESOLVED;
-        p->peer_id = invoke_peer_id(rq, p->id, p->namespace_);
-        err = start_peer(p); /* suspends */
-        if (err != ERR_PEER_UNREACHABLE)
-            return err;
-        resolve_forget(rq, p->id, p->address);
-        if (retries == LIMIT_peer_retries || task_sleep(rq->task, LIMIT_peer_retry_ms) != OK)
-            return err;
-    }
+    struct resiliency_target target;
+    bool is_stream = slice_eq_nocase(grpc_metadata(&p->rpc->call, SLICE("dapr-stream")),
+                                     SLICE("true"));
+    resiliency_for_app(settings_of(rq->task)->resiliency, p->target, &target);
+    p->awaits_head = !is_stream &&
+                     (target.retry != NULL || target.breaker != NULL || target.timeout != NULL);
+    p->keeps = p->awaits_head && target.retry != NULL;
+    const struct run run = { .target = &target,
+                             .built_in = &built_in_invoke,
+                             .enters_late = true,
+                             .is_replayable = true,
+                             .is_ending = &rq->kernel->is_ending };
+    return resiliency_run(rq->task, &run, try_peer, p); /* suspends */
 }
 
 static void
@@ -342,7 +429,7 @@ call_peer(struct proxy *p)
     begin(p);
     err_t err = reach_peer(p); /* suspends */
     if (err == OK)
-        err = pass_both(p); /* suspends */
+        err = p->awaits_head ? pass_down(p) : pass_both(p); /* suspends */
     if (err == ERR_NOT_RESOLVED)
         rpc_end(p->rpc, GRPC_UNKNOWN, task_diag(p->x->task)->message);
     else if (err != OK)

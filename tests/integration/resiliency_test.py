@@ -13,6 +13,7 @@ import threading
 import time
 
 import grpc
+import grpc_app
 from dapr.proto.runtime.v1 import dapr_pb2_grpc, metadata_pb2, state_pb2
 from http_app import App, answer
 from mesh import Mesh, reaches
@@ -351,6 +352,86 @@ def mesh_instances():
     seen = [invoke(front).status for _ in range(20)]
     need(200 in seen, f"the good instance serves: {seen}")
     equal(bad.take(), [], "calls of the bad one")
+
+
+def flaky(app, request, context):
+    """Fails as often as the request's first byte says, then answers how often it was asked."""
+    app.asked = getattr(app, "asked", 0) + 1
+    if app.asked <= request[0]:
+        context.abort(grpc.StatusCode.UNAVAILABLE, f"told to fail, time {app.asked}")
+    return b"%d" % app.asked
+
+
+grpc_app.UNARY["Flaky"] = flaky
+SVC = "/own.Svc/"
+TO_BACK = (("dapr-app-id", "back"),)
+
+
+class Proxied:
+    """An application of gRPC behind another sidecar, called through the proxy."""
+
+    def __init__(self, spec):
+        mesh, self.app = Mesh(), grpc_app.App()
+        mesh.sidecar("back", app=self.app, protocol="grpc")
+        self.front = mesh.sidecar("front", policies(spec))
+        self.channel = grpc.insecure_channel(
+            f"127.0.0.1:{self.front.grpc_port}",
+            options=[("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)],
+        )
+
+        def warm():
+            try:
+                return self.channel.unary_unary(SVC + "Do")(b"warm", metadata=TO_BACK, timeout=60)
+            except grpc.RpcError:
+                return None
+
+        eventually(warm, "the other sidecar is found")
+
+    def call(self, method, message, *metadata):
+        """The answer, or code and words; and how often the application was called for it."""
+        self.app.received.clear()
+        self.app.asked = 0
+        try:
+            call = self.channel.unary_unary(SVC + method)
+            got = call(message, metadata=(*TO_BACK, *metadata), timeout=60)
+        except grpc.RpcError as error:
+            got = (error.code().name, error.details())
+        return got, len(self.app.received)
+
+
+@test("a proxied unary call is repeated when its answer begins with a failure that matches", "INV-37 INV-39 §8")
+def proxy_retries():
+    proxied = Proxied(
+        "{policies: {retries: {twice: {duration: 20ms, maxRetries: 2, matching: {gRPCStatusCodes: '14'}}}},"
+        " targets: {apps: {back: {retry: twice}}}}"
+    )
+    equal(proxied.call("Flaky", b"\x02"), (b"3", 3))
+    equal(proxied.call("Flaky", b"\x02" + b"x" * (1 << 20)), (b"3", 3))
+    equal(proxied.call("Flaky", b"\x09"), (("UNAVAILABLE", "told to fail, time 3"), 3))
+    got, count = proxied.call("Fail", b"m")
+    equal((got[0], count), ("ALREADY_EXISTS", 1), "a code that is not listed")
+    equal(proxied.call("Do", b"m"), (b"m", 1))
+    stream = ("dapr-stream", "true")
+    equal(proxied.call("Flaky", b"\x02", stream), (("UNAVAILABLE", "told to fail, time 1"), 1))
+    chat = proxied.channel.stream_stream(SVC + "Chat")
+    equal(list(chat(iter([b"a", b"b"]), metadata=(*TO_BACK, stream), timeout=60)), [b"a!", b"b!"])
+    equal(list(chat(iter([b"a", b"b"]), metadata=TO_BACK, timeout=60)), [b"a!", b"b!"], "without saying so")
+    # More than is kept: it arrives, and is not repeated.
+    equal(proxied.call("Do", b"\x02" * (6 << 20))[1], 1)
+
+
+@test("a proxied call meets timeouts and open circuit breakers", "INV-37 §8")
+def proxy_breaker():
+    proxied = Proxied(
+        "{policies: {timeouts: {t: 300ms}, circuitBreakers: {cb: {timeout: 1h, trip: consecutiveFailures >= 3}}},"
+        " targets: {apps: {back: {timeout: t, circuitBreaker: cb}}}}"
+    )
+    for _ in range(2):
+        equal(proxied.call("Flaky", b"\x09")[0][0], "UNAVAILABLE")
+    equal(proxied.call("Hold", b"m")[0], ("DEADLINE_EXCEEDED", "context deadline exceeded"))
+    got, count = proxied.call("Flaky", b"\x09")
+    equal((got, count), (("UNAVAILABLE", "circuit breaker is open"), 0))
+    proxied.app.release.set()
 
 
 # --- changes ----------------------------------------------------------------------------------------------------------
