@@ -25,6 +25,7 @@
 
 struct identity;
 struct request;
+struct subscriber;
 
 /* The application behind this sidecar, as metadata shows it. */
 struct app_properties {
@@ -54,6 +55,8 @@ struct kernel {
     /* Attributes set through the metadata API, and their lock. */
     pthread_mutex_t extended_lock;
     struct map extended; /* name → struct extended_value * of api/metadata.c */
+
+    struct subscriber *subscriber; /* subscriptions of all kinds; see api/subscriber.h */
 
     /* Upward calls, registered by main at start. */
     void (*shutdown)(struct kernel *kernel, bool force); /* any thread */

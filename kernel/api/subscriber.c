@@ -38,6 +38,7 @@ struct subscriber {
     struct list entries;
     bool app_is_allowed;
     bool is_stopped;
+    bool is_closed; /* worker 0 has ended */
     unsigned busy;        /* entries with a task */
     struct list settling; /* tasks that wait for busy to be 0 */
 };
@@ -242,7 +243,8 @@ step(struct request *rq, struct topic_entry *entry)
 static void
 free_entry(struct topic_entry *entry)
 {
-    timer_stop(&entry->subscriber->first->worker.timers, &entry->retry);
+    if (!entry->subscriber->is_closed)
+        timer_stop(&entry->subscriber->first->worker.timers, &entry->retry);
     list_remove(&entry->link);
     forget(entry);
     retire(&entry->previous);
@@ -388,7 +390,8 @@ on_order(struct mail *mail)
         set_kind(subscriber, order);
     else if (order->what == ORDER_ALLOW)
         subscriber->app_is_allowed = order->is_allowed;
-    kick_all(subscriber);
+    if (!subscriber->is_closed)
+        kick_all(subscriber);
     for (size_t i = 0; i < order->count; i++)
         topic_spec_unref(order->specs[i]);
     free(order->specs);
@@ -583,6 +586,17 @@ subscriber_new(struct kernel_worker *first)
     list_init(&subscriber->entries);
     list_init(&subscriber->settling);
     return subscriber;
+}
+
+void
+subscriber_close(struct subscriber *subscriber)
+{
+    if (subscriber == NULL)
+        return;
+    for (struct list *at = subscriber->entries.next; at != &subscriber->entries; at = at->next)
+        timer_stop(&subscriber->first->worker.timers,
+                   &container_of(at, struct topic_entry, link)->retry);
+    subscriber->is_closed = true;
 }
 
 void

@@ -16,9 +16,11 @@
 struct subscriber;
 struct topic_entry;
 
-/* Main thread, before the workers run; freed after they have ended. */
+/* Main thread, before the workers run. NULL is nothing for the others: close when worker 0 has
+ * ended, free when its mail has been read. */
 struct subscriber *subscriber_new(struct kernel_worker *first);
-void subscriber_free(struct subscriber *subscriber); /* NULL is nothing */
+void subscriber_close(struct subscriber *subscriber);
+void subscriber_free(struct subscriber *subscriber);
 
 /* Any thread: these are all of that kind from now on. Counts them. */
 void subscriber_set(struct subscriber *subscriber, enum topic_kind kind,

@@ -204,6 +204,13 @@ component_await(struct task *t, struct component_table *table, enum component_ki
     return component_find(table, kind, name);
 }
 
+static void
+tell_change(const struct component_table *table)
+{
+    if (table->on_change != NULL)
+        table->on_change(table->on_change_arg);
+}
+
 void
 component_publish(struct component_table *table, struct component_facts *facts, struct link *link,
                   struct latch *writes)
@@ -232,6 +239,7 @@ component_publish(struct component_table *table, struct component_facts *facts, 
     link_unref(old_link);
     latch_unref(old_writes);
     wake_waiters(component, OK);
+    tell_change(table);
 }
 
 void
@@ -261,6 +269,7 @@ component_detach(struct component_table *table, struct slice name, const struct 
         return;
     component->away_reason = reason;
     link_unref(TAKE(component->link));
+    tell_change(table);
 }
 
 void
@@ -271,6 +280,7 @@ component_remove(struct component_table *table, struct slice name)
         return;
     table->kind_count[component->facts->kind]--;
     discard(component);
+    tell_change(table);
 }
 
 /* --- calls -------------------------------------------------------------------------------------*/

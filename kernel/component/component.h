@@ -92,6 +92,8 @@ struct component_table {
     struct map by_name;
     size_t kind_count[COMPONENT_KINDS];
     struct gate starting; /* closed for good once all have been started, or have failed to */
+    void (*on_change)(void *arg); /* a component or its link is another; NULL: nobody cares */
+    void *on_change_arg;
     struct list retiring; /* of exchange.c: those that wait for their turn to be closed */
     size_t retiring_count;
 };

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/subscriber.h"
+#include "api/topic_answer.h"
 #include "app/app_init.h"
 #include "async/connect.h"
 #include "base/log.h"
@@ -53,6 +55,7 @@ static void
 on_health(struct app_health_listener *listener, bool is_healthy)
 {
     struct runtime *runtime = container_of(listener, struct runtime, app_port.listener);
+    subscriber_allow_app(runtime->kernel.subscriber, is_healthy);
     if (is_healthy)
         return;
     struct health_mail *news = malloc(sizeof *news);
@@ -165,6 +168,27 @@ try_once(struct task *t, const struct runtime *runtime)
     return err == OK;
 }
 
+/* What the application wants is open before the sidecar says that it is ready; with health checks on
+ * it waits for the first good one instead. */
+static void
+subscribe(struct task *t, struct runtime *runtime)
+{
+    const struct app *app = runtime->app;
+    struct subscriber *subscriber = runtime->kernel.subscriber;
+    struct slice answer = app_subscriptions(app);
+    struct topic_list list;
+    bool is_read = app_is_grpc(app_settings(app)->protocol) ? topic_answer_read_grpc(answer, &list)
+                                                            : topic_answer_read_json(answer, &list);
+    if (is_read)
+        subscriber_set(subscriber, TOPIC_PROGRAMMATIC, list.items, list.count);
+    topic_list_fini(&list);
+    if (!app_is_healthy(app))
+        return;
+    subscriber_allow_app(subscriber, true);
+    if (subscriber_settle(t, subscriber) != OK) /* suspends */
+        log_warn(SCOPE, "the start ended before the subscriptions were open");
+}
+
 static void
 ask(struct task *t, struct runtime *runtime)
 {
@@ -177,6 +201,7 @@ ask(struct task *t, struct runtime *runtime)
         log_info(SCOPE, "Skipping programmatic subscription loading");
     else
         app_ask_subscriptions(t, channel); /* suspends */
+    subscribe(t, runtime);                 /* suspends */
 }
 
 static void

@@ -13,6 +13,7 @@
 
 #include "api/host_service.h"
 #include "api/metadata.h"
+#include "api/subscriber.h"
 #include "async/offload.h"
 #include "base/clock.h"
 #include "base/inject.h"
@@ -334,6 +335,13 @@ init_kernel(struct runtime *runtime)
     set_origins(runtime);
 }
 
+/* Worker 0. */
+static void
+on_component_change(void *arg)
+{
+    subscriber_look_again(arg);
+}
+
 static bool
 init_workers(struct runtime *runtime)
 {
@@ -341,12 +349,16 @@ init_workers(struct runtime *runtime)
     runtime->workers = calloc(runtime->worker_count, sizeof *runtime->workers);
     if (runtime->workers == NULL)
         abort();
+    runtime->kernel.subscriber = subscriber_new(&runtime->workers[0].kernel_worker);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct runtime_worker *worker = &runtime->workers[i];
         worker->runtime = runtime;
         worker->kernel_worker.kernel = &runtime->kernel;
         component_table_init(&worker->kernel_worker.components);
         component_table_starting(&worker->kernel_worker.components);
+        if (i == 0)
+            worker->kernel_worker.components.on_change = on_component_change;
+        worker->kernel_worker.components.on_change_arg = runtime->kernel.subscriber;
         name_cache_init(&worker->kernel_worker.names);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         worker->kernel_worker.peers = peers_new(&worker->kernel_worker.worker,
@@ -552,6 +564,7 @@ end(struct runtime *runtime)
     }
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_join(&runtime->workers[i].kernel_worker.worker);
+    subscriber_close(runtime->kernel.subscriber);
     offload_fini();                       /* its threads may be waking a worker still */
     (void)mailbox_run(&runtime->control); /* what workers said last */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
@@ -566,6 +579,7 @@ end(struct runtime *runtime)
         settings_unref(TAKE(runtime->workers[i].kernel_worker.settings));
         identity_unref(TAKE(runtime->workers[i].kernel_worker.identity));
     }
+    subscriber_free(TAKE(runtime->kernel.subscriber));
     admin_close(TAKE(runtime->admin));
     if (runtime->host != NULL)
         host_free(runtime->host);
