@@ -23,6 +23,7 @@
 #include "peer/peers.h"
 #include "telemetry/exposition.h"
 
+struct control;
 struct identity;
 struct request;
 struct subscriber;
@@ -45,7 +46,8 @@ struct kernel {
     const struct slice *allowed_origins; /* NULL: no CORS at all */
     size_t allowed_origin_count;
     struct app_properties app;
-    uint16_t internal_port; /* for other sidecars; 0: it is not served */
+    uint16_t internal_port;  /* for other sidecars; 0: it is not served */
+    struct control *control; /* control/control.h; Dapr's scheduler and placement */
 
     /* Written by the main thread, read by all: relaxed, each is a fact of its own. */
     atomic_bool is_ready;          /* healthz */

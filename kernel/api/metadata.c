@@ -101,3 +101,9 @@ metadata_endpoints(struct request *rq)
         text_list_add(rq->arena, &names, endpoints_name(endpoints, i));
     return names;
 }
+
+struct slice
+metadata_placement(const struct control_status *status)
+{
+    return status->is_placed ? SLICE("placement: connected") : SLICE("placement: disconnected");
+}

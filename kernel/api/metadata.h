@@ -4,6 +4,7 @@
 #define API_METADATA_H
 
 #include "api/request.h"
+#include "control/control.h"
 
 /* For main, before and after the workers. */
 void metadata_init(struct kernel *kernel);
@@ -16,6 +17,8 @@ void metadata_list(struct request *rq, struct pair **ret_pairs, size_t *ret_coun
 
 /* The names of the Resiliency documents in force, copied to the arena. */
 struct text_list metadata_resiliencies(struct request *rq);
+/* In the words of the metadata. */
+struct slice metadata_placement(const struct control_status *status);
 /* Those of the HTTPEndpoint documents, likewise. */
 struct text_list metadata_endpoints(struct request *rq);
 

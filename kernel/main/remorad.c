@@ -22,6 +22,7 @@
 #include "component/exchange.h"
 #include "config/component.h"
 #include "config/file.h"
+#include "main/control_plane.h"
 #include "main/conceal.h"
 #include "main/observe.h"
 #include "main/runtime.h"
@@ -188,10 +189,12 @@ watch_signals(struct runtime *runtime)
 
 /* --- start -------------------------------------------------------------------------------------*/
 
-/* The last of all that had to come. */
+/* The application, or the control plane; the last of all that had to come makes us ready. */
 static void
 on_ready(struct runtime *runtime)
 {
+    if (--runtime->waiting_for > 0 || runtime->ending.stage > STAGE_BLOCKING)
+        return;
     atomic_store_explicit(&runtime->kernel.is_ready, true, memory_order_relaxed);
     log_info(SCOPE, "dapr initialized. Status: Running. Init Elapsed %llums",
              (unsigned long long)(clock_now_ms() - runtime->started_ms));
@@ -220,6 +223,8 @@ on_settled(void *arg)
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_post(&runtime->workers[i].kernel_worker.worker, &runtime->workers[i].started_mail,
                     on_started);
+    runtime->waiting_for = 2;
+    control_plane_start(runtime, on_ready);
     if (runtime->options.app_port != 0)
         app_port_wait(runtime, on_ready);
     else
@@ -508,7 +513,7 @@ start(struct runtime *runtime, struct host_load **ret_load)
     app_port_init(runtime);
     if (!open_rundir(runtime) || !init_workers(runtime))
         return false;
-    if (!servers_bind_internal(runtime))
+    if (!servers_bind_internal(runtime) || !control_plane_init(runtime))
         return false;
     make_host(runtime, folder);
     open_admin(runtime);
@@ -552,6 +557,7 @@ static void
 end(struct runtime *runtime)
 {
     app_port_close(runtime);
+    control_plane_stop(runtime);
     security_stop(runtime);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct runtime_worker *worker = &runtime->workers[i];
@@ -588,6 +594,7 @@ end(struct runtime *runtime)
     if (runtime->has_rundir)
         rundir_close(&runtime->rundir);
     security_free(runtime);
+    control_plane_free(runtime);
     free(runtime->workers);
     app_free(runtime->app);
     metadata_fini(&runtime->kernel);

@@ -74,6 +74,8 @@ struct runtime {
     struct host_instance instance; /* as resolvers of names see this sidecar */
     struct reload reload;
     struct security *security; /* NULL: mTLS is off */
+    struct control_plane *control_plane;
+    unsigned waiting_for; /* parts that the sidecar is not ready without */
     bool serves_metrics;
     struct admin *admin; /* NULL before it is open, or if it could not be */
     int64_t started_unix_ms;

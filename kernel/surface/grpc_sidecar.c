@@ -167,6 +167,28 @@ put_endpoints(struct request *rq, response_t *response)
 }
 
 static void
+put_control(struct request *rq, Dapr__Proto__Runtime__V1__ActorRuntime *actors,
+            Dapr__Proto__Runtime__V1__MetadataScheduler *scheduler, response_t *response)
+{
+    struct control_status status = control_status(rq->kernel->control, rq->arena);
+    actors->runtime_status =
+        status.has_placement
+            ? DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__ACTOR_RUNTIME_STATUS__RUNNING
+            : DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__ACTOR_RUNTIME_STATUS__DISABLED;
+    actors->host_ready = status.is_placed;
+    actors->placement = pb_string(rq->arena, metadata_placement(&status));
+    if (!status.has_scheduler)
+        return;
+    scheduler->connected_addresses = ARENA_ARRAY(rq->arena, char *, status.connected_count + 1);
+    for (size_t i = 0; i < status.connected_count; i++)
+        scheduler->connected_addresses[scheduler->n_connected_addresses++] = pb_string(
+            rq->arena, status.connected[i]);
+    response->_scheduler_case =
+        DAPR__PROTO__RUNTIME__V1__GET_METADATA_RESPONSE___SCHEDULER_SCHEDULER;
+    response->scheduler = scheduler;
+}
+
+static void
 answer_metadata(struct rpc *rpc, struct slice components)
 {
     struct request *rq = &rpc->rq;
@@ -175,11 +197,12 @@ answer_metadata(struct rpc *rpc, struct slice components)
     Dapr__Proto__Runtime__V1__AppConnectionProperties app =
         DAPR__PROTO__RUNTIME__V1__APP_CONNECTION_PROPERTIES__INIT;
     Dapr__Proto__Runtime__V1__ActorRuntime actors = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__INIT;
+    Dapr__Proto__Runtime__V1__MetadataScheduler scheduler =
+        DAPR__PROTO__RUNTIME__V1__METADATA_SCHEDULER__INIT;
     Dapr__Proto__Runtime__V1__AppConnectionHealthProperties health =
         DAPR__PROTO__RUNTIME__V1__APP_CONNECTION_HEALTH_PROPERTIES__INIT;
     put_app(rq, &app, &health);
-    actors.runtime_status = DAPR__PROTO__RUNTIME__V1__ACTOR_RUNTIME__ACTOR_RUNTIME_STATUS__DISABLED;
-    actors.placement = pb_string(rq->arena, SLICE("placement: disconnected"));
+    put_control(rq, &actors, &scheduler, &response);
     response.id = pb_string(rq->arena, rq->kernel->app_id);
     response.runtime_version = pb_string(rq->arena, rq->kernel->version);
     const struct text_list *features = &settings_of(rq->task)->enabled_features;

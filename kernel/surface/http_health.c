@@ -166,6 +166,28 @@ put_app(struct http_json_writer *writer)
     http_json_put(writer, SLICE("}"));
 }
 
+static void
+put_control(struct http_json_writer *writer)
+{
+    const struct request *rq = &writer->call->rq;
+    struct control_status status = control_status(rq->kernel->control, rq->arena);
+    http_json_put(writer, SLICE(",\"actorRuntime\":{\"runtimeStatus\":"));
+    http_json_put_string(writer, status.has_placement ? SLICE("RUNNING") : SLICE("DISABLED"));
+    http_json_put(writer, status.is_placed ? SLICE(",\"hostReady\":true,\"placement\":")
+                                           : SLICE(",\"hostReady\":false,\"placement\":"));
+    http_json_put_string(writer, metadata_placement(&status));
+    http_json_put(writer, SLICE("}"));
+    if (!status.has_scheduler)
+        return;
+    http_json_put(writer, SLICE(",\"scheduler\":{\"connected_addresses\":["));
+    for (size_t i = 0; i < status.connected_count; i++) {
+        if (i > 0)
+            http_json_put(writer, SLICE(","));
+        http_json_put_string(writer, status.connected[i]);
+    }
+    http_json_put(writer, SLICE("]}"));
+}
+
 void
 http_metadata_get(struct http_call *call)
 {
@@ -191,9 +213,7 @@ http_metadata_get(struct http_call *call)
         put_extended(&writer);
         put_names(&writer, "httpEndpoints", metadata_endpoints(rq));
         put_app(&writer);
-        http_json_put(&writer, SLICE(",\"actorRuntime\":{"
-                                     "\"runtimeStatus\":\"DISABLED\",\"hostReady\":false,"
-                                     "\"placement\":\"placement: disconnected\"}"));
+        put_control(&writer);
         put_names(&writer, "resiliencies", metadata_resiliencies(rq));
         http_json_put(&writer, SLICE(",\"remora\":{"));
         http_json_put(&writer, buf_slice(&details));

@@ -157,12 +157,12 @@ TEST(flags_without_effect_are_collected_once)
 {
     const struct options *o = &RUN("--app-id=a", "--profile-port=1", "--profile-port=2",
                                    "--enable-profiling", "--enable-mtls=false",
-                                   "--placement-host-address=x:1")
+                                   "--reminders-service=x:1")
                                    ->options;
     REQUIRE(o->ignored.count == 3);
     CHECK_EQ_STR(o->ignored.items[0].data, "--profile-port");
     CHECK_EQ_STR(o->ignored.items[1].data, "--enable-profiling");
-    CHECK_EQ_STR(o->ignored.items[2].data, "--placement-host-address");
+    CHECK_EQ_STR(o->ignored.items[2].data, "--reminders-service");
 }
 
 TEST(old_names_still_work_and_say_what_replaces_them)
