@@ -27,19 +27,14 @@ struct resolver {
 /* --- requests ----------------------------------------------------------------------------------*/
 
 static struct agent_request *
-ask(struct resolver *resolver, const char *method, const char *path, agent_done *done, void *arg)
+ask(struct resolver *resolver, const char *method, const char *path, const char *body,
+    agent_done *done)
 {
-    bool is_put = strcmp(method, "PUT") == 0;
-    bool is_registration = is_put && strstr(path, "deregister") == NULL;
-    return agent_ask(&resolver->settings.agent,
-                     &(struct agent_question){ .method = method,
-                                               .path = path,
-                                               .body = !is_put ? NULL
-                                                       : is_registration
-                                                           ? resolver->settings.registration
-                                                           : "",
-                                               .timeout_ms = REQUEST_TIMEOUT_MS },
-                     done, arg);
+    return agent_ask(
+        &resolver->settings.agent,
+        &(struct agent_question){
+            .method = method, .path = path, .body = body, .timeout_ms = REQUEST_TIMEOUT_MS },
+        done, resolver);
 }
 
 static void
@@ -47,7 +42,7 @@ ask_service(struct resolver *resolver, const char *method, const char *prefix, a
 {
     char *id = agent_escape(resolver->settings.service_id, strlen(resolver->settings.service_id));
     char *path = memory_printf("%s%s", prefix, id);
-    resolver->request = ask(resolver, method, path, done, resolver);
+    resolver->request = ask(resolver, method, path, strcmp(method, "PUT") == 0 ? "" : NULL, done);
     free(path);
     free(id);
 }
@@ -95,7 +90,8 @@ on_registered(const struct agent_answer *answer, void *arg)
 static void
 make_registration(struct resolver *resolver)
 {
-    resolver->request = ask(resolver, "PUT", "/v1/agent/service/register", on_registered, resolver);
+    resolver->request = ask(resolver, "PUT", "/v1/agent/service/register",
+                            resolver->settings.registration, on_registered);
 }
 
 /* Is what the agent knows the registration of this very component? */
@@ -169,7 +165,11 @@ resolver_start(remora_call *call, void *self)
 {
     struct resolver *resolver = self;
     ev_timer_stop(remora_loop(), &resolver->check);
-    if (resolver->settings.registration == NULL || resolver->call != NULL) {
+    if (resolver->call != NULL) {
+        remora_reply_error(call, REMORA_FAILED_PRECONDITION, "it is being started already");
+        return;
+    }
+    if (resolver->settings.registration == NULL) {
         remora_reply_ok(call);
         return;
     }
@@ -378,7 +378,7 @@ resolver_init(remora_call *call, const struct remora_config *config)
         return;
     }
     resolver->call = call;
-    resolver->request = ask(resolver, "GET", "/v1/agent/self", on_agent_known, resolver);
+    resolver->request = ask(resolver, "GET", "/v1/agent/self", NULL, on_agent_known);
 }
 
 void

@@ -38,6 +38,7 @@ struct names {
     bool is_closed;
     bool has_lost;     /* another sidecar has the address, and that has been said */
     bool is_reopening; /* the file was taken away, it is made anew */
+    bool has_tables;   /* false after that has failed */
 };
 
 /* --- jobs --------------------------------------------------------------------------------------*/
@@ -178,6 +179,7 @@ on_reopened(void *arg, struct failure *failure)
 {
     struct names *names = arg;
     names->is_reopening = false;
+    names->has_tables = failure == NULL;
     names->jobs--;
     if (failure != NULL)
         remora_log(REMORA_ERROR, "Failed to update host registration: %s", failure->message);
@@ -213,7 +215,7 @@ on_renewal_due(struct ev_loop *loop, ev_timer *timer, int events)
     struct names *names = timer->data;
     if (names->is_reopening)
         return;
-    if (!database_is_usable(names->database))
+    if (!names->has_tables || !database_is_usable(names->database))
         reopen(names);
     else
         submit(names, NULL, &names->database->writer,
@@ -314,10 +316,14 @@ static void
 finish_find(struct job *job)
 {
     struct host_job *self = (struct host_job *)job;
+    struct names *names = self->names;
     if (job->failure != NULL)
         remora_reply_failure(self->call, &job->failure->base);
     else
         reply_hosts(self->call, self->hosts);
+    /* Sooner than at its turn. */
+    if (names->is_registered && !database_is_usable(names->database))
+        set_timer(&names->renewal, 0);
     end_job(self);
 }
 
@@ -420,6 +426,7 @@ on_opened(void *arg, struct failure *failure)
         failure_free(failure);
         names_close(initialising->names);
     } else {
+        initialising->names->has_tables = true;
         remora_reply_init(initialising->call, initialising->names, 0, 0);
     }
     free(initialising);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experiment conform: every state plugin of the tree, and the one in Python without our SDK, against the contract.
+"""Experiment conform: every state plugin and resolver of the tree, and the plugin in Python without our SDK, against the
+contract.
 
 `make conform PLUGIN=name` prints a row a requirement; this counts them for all plugins that need no server of the user's."""
 import os
@@ -32,4 +33,7 @@ if measure.have_redis():
     server = measure.plain_redis()
     total += judge("redis", "redis", "-m", f"redisHost=127.0.0.1:{server.port}")
 total += judge("a plugin in Python on pynng", os.path.join(_prove.TOP, "tests", "conformance", "python-plugin"))
-claims.end(f"{total} requirements met by {'four' if measure.have_redis() else 'three'} plugins")
+total += judge("sqlite, name resolution", "sqlite", "-t", "nameresolution.sqlite")
+for kind in ("kubernetes", "dns", "nameformat"):
+    total += judge(f"names, {kind}", "names", "-t", f"nameresolution.{kind}")
+claims.end(f"{total} requirements met by {'eight' if measure.have_redis() else 'seven'} kinds of components")
