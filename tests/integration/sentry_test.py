@@ -655,6 +655,11 @@ def _():
     eventually(lambda: "the changed credentials cannot be used, the old ones stay" in sentry.log(), "it is told")
     equal(chain_of(client.ask())[1], chain.issuer)
     equal(sentry.counters()["dapr_sentry_issuercert_changed_total"], 1)
+    with open(sentry.folder / "creds/issuer.key", "wb") as f:
+        f.write(authority.pem_key(chain.key))
+    sentry.signal(signal.SIGHUP)
+    eventually(lambda: sentry.counters()["dapr_sentry_issuercert_changed_total"] > 1, "it is read again")
+    client.ask()
 
 
 @test("credentials that are no good or not whole end the start", "INV-53")
