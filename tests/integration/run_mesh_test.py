@@ -1,59 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications that `remora run` starts on one machine call each other, without anything configured. timeout: 120"""
 import os
+import shutil
 import signal
 import sys
 
 from launcher import REMORA, Bed
-from remora import Process, Skip, component, equal, free_port, main, need, test
+from remora import TOP, Process, Skip, component, equal, free_port, main, need, test
 
 QUIET = ["--log-level", "error"]
-PROCESSOR = """
-import http.server, os, signal
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-class Orders(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_POST(self):
-        order = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = order + b" for " + self.headers["dapr-callee-app-id"].encode() + b" at " + self.path.encode()
-        print("got", order.decode(), flush=True)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-    def do_GET(self):
-        self.send_error(404)
-    def log_message(self, *words):
-        pass
-http.server.HTTPServer(("127.0.0.1", int(os.environ["APP_PORT"])), Orders).serve_forever()
-"""
-CHECKOUT = """
-import os, sys, time, urllib.error, urllib.request
-def order(number):
-    url = f"http://127.0.0.1:{os.environ['DAPR_HTTP_PORT']}/v1.0/invoke/{sys.argv[1]}/method/orders"
-    return urllib.request.urlopen(urllib.request.Request(url, b"order %d" % number)).read().decode()
-until = time.monotonic() + 60
-while True:  # the other one may start later
-    try:
-        order(0)
-        break
-    except urllib.error.HTTPError:
-        if time.monotonic() > until:
-            raise
-        time.sleep(0.05)
-for number in range(1, 11):
-    print("answer:", order(number), flush=True)
-"""
-ANSWERS = [f"answer: order {number} for order-processor at /orders" for number in range(1, 11)]
+QUICKSTART = os.path.join(TOP, "deploy", "quickstart")
+ANSWERS = [f"order {number} passed" for number in range(1, 11)]
 
 
 def bed_with_apps():
     bed = Bed()
-    for name, text in (("order-processor/app.py", PROCESSOR), ("checkout/app.py", CHECKOUT), ("mine/mem.yaml",
-                                                                                                component("mine", "state.in-memory"))):
-        os.makedirs(os.path.dirname(os.path.join(bed.work, name)), exist_ok=True)
-        with open(os.path.join(bed.work, name), "w") as f:
-            f.write(text)
+    for name in ("processor.py", "checkout.py", "mesh.yaml"):
+        shutil.copy(os.path.join(QUICKSTART, name), bed.work)
+    os.mkdir(os.path.join(bed.work, "mine"))
+    with open(os.path.join(bed.work, "mine", "mem.yaml"), "w") as f:
+        f.write(component("mine", "state.in-memory"))
     return bed
 
 
@@ -70,13 +36,12 @@ def stop(launcher):
       "T-INV-1 T-INV-9 INV-08")
 def by_themselves():
     bed = bed_with_apps()
-    processor = bed.start("run", *QUIET, "-a", "order-processor", "-p", str(free_port()), "--", sys.executable,
-                          "order-processor/app.py").up()
+    processor = bed.start("run", *QUIET, "-a", "order-processor", "-p", str(free_port()), "--", sys.executable, "processor.py").up()
     for more in ([], ["--resources-path", "mine"]):
-        checkout = bed.start("run", *QUIET, *more, "-a", "checkout", "--", sys.executable, "checkout/app.py", "order-processor")
+        checkout = bed.start("run", *QUIET, *more, "-a", "checkout", "--", sys.executable, "checkout.py")
         ends(checkout)
         equal(checkout.app_lines(), ANSWERS)
-    processor.has_said("got order 10")
+    processor.has_said("got order 10 from checkout")
     stop(processor)
     with open(bed.folder / "data/remora/config.yaml") as f:
         need(f'"{bed.folder.path}/data/remora/data/names.db"' in f.read(), "names are in a file of their own")
@@ -85,27 +50,18 @@ def by_themselves():
 @test("applications of a run file call each other", "T-INV-2 T-INV-9 INV-08 GEN-22")
 def run_file():
     bed = bed_with_apps()
-    with open(os.path.join(bed.work, "dapr.yaml"), "w") as f:
-        f.write(f"""
-version: 1
-common:
-  resourcesPath: mine
-  daprdLogDestination: fileAndConsole
-apps:
-  - appID: checkout
-    appDirPath: ./checkout
-    command: [{sys.executable}, app.py, order-processor]
-  - appID: order-processor
-    appDirPath: ./order-processor
-    appPort: {free_port()}
-    command: [{sys.executable}, app.py]
-""")
-    launcher = bed.start("run", "-f", ".")
-    launcher.up("answer: order 10")
+    path = os.path.join(bed.work, "mesh.yaml")
+    with open(path) as f:
+        text = f.read()
+    need("appPort: 7001" in text and '"python3"' in text, text)
+    with open(path, "w") as f:
+        f.write(text.replace("7001", str(free_port())).replace('"python3"', f'"{sys.executable}"'))
+    launcher = bed.start("run", "-f", path)
+    launcher.up("order 10 passed")
     log = launcher.log()
     for answer in ANSWERS:
         need(answer in log, f"{answer!r}:\n{log[-3000:]}")
-    equal(sorted(one["appId"] for one in bed.list() if one["appId"] == "order-processor"), ["order-processor"])
+    equal([one["appId"] for one in bed.list() if one["appId"] == "order-processor"], ["order-processor"])
     code, out, _ = bed.look("stop", "order-processor")
     equal(code, 0, out)
     stop(launcher)
@@ -116,8 +72,8 @@ def without_network():
     bed = bed_with_apps()
     with open(os.path.join(bed.work, "both.sh"), "w") as f:
         f.write(f"""ip link set lo up || exit 77
-{REMORA} run --log-level error -a order-processor -p {free_port()} -- {sys.executable} order-processor/app.py & processor=$!
-{REMORA} run --log-level error -a checkout -- {sys.executable} checkout/app.py order-processor
+{REMORA} run --log-level error -a order-processor -p {free_port()} -- {sys.executable} processor.py & processor=$!
+{REMORA} run --log-level error -a checkout -- {sys.executable} checkout.py
 code=$?
 kill $processor; wait $processor
 exit $code
@@ -127,7 +83,7 @@ exit $code
     if code == 77 or "unshare" in both.log():
         raise Skip("no network namespace can be made here")
     equal(code, 0, both.log()[-3000:])
-    equal([line[len("== APP == "):] for line in both.log().splitlines() if "answer:" in line], ANSWERS)
+    equal([line[len("== APP == "):] for line in both.log().splitlines() if line.endswith(" passed")], ANSWERS)
 
 
 @test("a configuration of one's own is used instead", "GEN-23")
