@@ -78,6 +78,8 @@ members_store_changed(const struct member *store)
     struct host *host = store->host;
     if (store->kind != COMPONENT_SECRETS)
         return;
+    if (store->standing == STANDING_READY && host->config.on_secrets != NULL)
+        host->config.on_secrets(host->config.arg, store->spec->name);
     for (size_t i = 0; i < host->member_count && !host->is_stopping; i++) {
         struct member *member = host->members[i];
         if (member == NULL || member->exchange != NULL)

@@ -74,7 +74,8 @@ endpoints_rotated(struct runtime *runtime, struct slice store)
     if (next == NULL)
         return;
     log_info(SCOPE,
-             "The secrets of " SLICE_FMT " have changed: HTTP endpoints that use them ask again",
+             "The secrets of " SLICE_FMT
+             " may have changed: HTTP endpoints that use them ask again",
              SLICE_ARG(store));
     put_in_force(runtime, next, true);
 }

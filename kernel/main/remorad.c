@@ -152,6 +152,15 @@ on_component(void *arg, const struct host_component *component, const char *was)
     admin_on_component(((struct runtime *)arg)->admin, component, was);
 }
 
+/* What was looked up in the store before it was another may be something else now. */
+static void
+on_secrets(void *arg, struct slice store)
+{
+    struct runtime *runtime = arg;
+    if (runtime->is_settled)
+        endpoints_rotated(runtime, store);
+}
+
 /* --- signals -----------------------------------------------------------------------------------*/
 
 static void
@@ -465,6 +474,7 @@ make_host(struct runtime *runtime, const char *program_folder)
         .on_fatal = on_component_fatal,
         .on_plugin = on_plugin,
         .on_component = on_component,
+        .on_secrets = on_secrets,
         .on_swap = on_swap,
     };
     runtime->host = host_new(&config);

@@ -258,6 +258,10 @@ def rotated():
         for _ in range(12):  # by all workers
             eventually(lambda: invoke(sidecar, "out").text == "two", "the new secret")  # noqa: B023
             eventually(lambda: invoke(sidecar, "tls").text == "GET /base/m second", "the new certificate")  # noqa: B023
+        other = Folder().write("other.json", json.dumps({"out": {"key": "three", **files}}))
+        sidecar.folder.write("resources/vault.yaml", store.replace(path, other))
+        for _ in range(12):
+            eventually(lambda: invoke(sidecar, "out").text == "three", "of another store")  # noqa: B023
         equal(sidecar.stop(), 0)
 
 
