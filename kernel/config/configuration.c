@@ -33,10 +33,6 @@ refuse(struct diag *diag, const char *file, const char *outer, const char *inner
 static err_t
 check_protections(const struct node *spec, const char *file, struct diag *diag)
 {
-    bool enabled = false;
-    const struct node *mtls = node_get(node_get(spec, SLICE("mtls")), SLICE("enabled"));
-    if (mtls != NULL && (!node_bool(mtls, &enabled) || enabled))
-        return refuse(diag, file, "mtls", "enabled");
     for (size_t i = 0; i < ARRAY_LEN(protections); i++) {
         const struct node *outer = node_get(spec, slice_str(protections[i][0]));
         if (holds_anything(node_get(outer, slice_str(protections[i][1]))))
@@ -69,12 +65,26 @@ read_access(struct arena *arena, const struct node *spec, const char *file,
                      SLICE_ARG(inner.message));
 }
 
+/* The rest of it is for the certificate authority. */
+static err_t
+read_mtls(const struct node *spec, const char *file, struct configuration *configuration,
+          struct diag *diag)
+{
+    bool is_on = false;
+    const struct node *enabled = node_get(node_get(spec, SLICE("mtls")), SLICE("enabled"));
+    if (enabled != NULL && !node_bool(enabled, &is_on))
+        return DIAG_FAIL(diag, ERR_CONFIG,
+                         "error loading configuration: %s: spec.mtls.enabled is no boolean", file);
+    configuration->wants_mtls |= is_on;
+    return OK;
+}
+
 static bool
 is_read(struct slice key)
 {
-    static const char *const keys[] = { "secrets",  "accessControl", "api",
-                                        "metric",   "metrics",       "logging",
-                                        "features", "tracing",       "nameResolution" };
+    static const char *const keys[] = { "mtls",    "secrets",       "accessControl", "api",
+                                        "metric",  "metrics",       "logging",       "features",
+                                        "tracing", "nameResolution" };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (slice_eq_nocase(key, slice_str(keys[i])))
             return true;
@@ -122,6 +132,8 @@ read_spec(struct arena *arena, const struct node *spec, const char *file,
     err_t err = read_access(arena, spec, file, configuration, ret_ignored, diag);
     if (err == OK)
         err = read_observing(arena, spec, file, configuration, ret_ignored, diag);
+    if (err == OK)
+        err = read_mtls(spec, file, configuration, diag);
     return err == OK ? check_protections(spec, file, diag) : err;
 }
 

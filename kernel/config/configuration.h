@@ -21,6 +21,7 @@ struct configuration {
     struct slice name;        /* of the last file that has one; empty without */
     struct text_list sources; /* the files as they were read, to tell whether they have changed */
     struct secret_scopes secret_scopes;
+    bool wants_mtls;                      /* spec.mtls.enabled */
     struct access_spec access_spec;       /* while files are read */
     struct access_control access_control; /* what follows from it */
     struct api_rules api_rules;

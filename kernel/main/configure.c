@@ -44,6 +44,10 @@ put_in_force(struct runtime *runtime, struct settings *settings,
     if (runtime->settings != NULL)
         tracing_log(settings);
     observe_setup(runtime, configuration, settings);
+    if (configuration->wants_mtls && !runtime->options.enable_mtls)
+        log_warn(SCOPE ".security",
+                 "spec.mtls.enabled of the Configuration does nothing by itself, "
+                 "--enable-mtls does");
     if (configuration->access_control.is_denying_by_caution)
         log_warn("dapr.acl", "No global default action has been specified. Setting default global "
                              "action as Deny");

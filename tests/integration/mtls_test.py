@@ -47,6 +47,7 @@ def shown(port, context):
     with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as plain:
         with context.wrap_socket(plain) as tls:
             equal(tls.selected_alpn_protocol(), "h2")
+            need(tls.version() == "TLSv1.2" or tls.cipher()[0] == "TLS_AES_128_GCM_SHA256", tls.cipher())
             return x509.load_der_x509_certificate(tls.getpeercert(True)), tls.version()
 
 
@@ -78,6 +79,19 @@ def waits():
     waiting[0].wait_ready()
     need("Security is initialized successfully" in waiting[0].log(), waiting[0].log())
     equal(len(ca.requests), 1)
+
+
+@test("SIGTERM ends the wait for an authority that takes the connection and says nothing", "§18")
+def waits_for_silence():
+    ca = Authority(start=False)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        flags = ["--enable-mtls", "--sentry-address", "127.0.0.1:%d" % mute.getsockname()[1]]
+        one = Sidecar(flags=flags, env={**PATH, **ca.environment()}, wait=False)
+        mute.settimeout(DEADLINE_S)
+        greeted, _ = mute.accept()
+        need(greeted.recv(1) == b"\x16", "it has begun to speak TLS")
+        equal(one.stop(), 0)
+        greeted.close()
 
 
 @test("the request is the recorded one, and there is exactly one for a certificate that lasts", "sentry.json §18")

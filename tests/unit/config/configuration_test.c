@@ -33,7 +33,7 @@ TEST(harmless_settings_are_named)
     CHECK_OK(
         check_text("kind: Configuration\nspec:\n  workflow: {maxConcurrentWorkflowInvocations: 1}\n"
                    "  mtls: {enabled: false}\n  httpPipeline: {handlers: []}\n"));
-    REQUIRE(ignored.count == 3);
+    REQUIRE(ignored.count == 2);
     CHECK_EQ_STR(ignored.items[0].data, "spec.workflow");
     CHECK_OK(check_text(""));
     CHECK_OK(check_text("kind: Configuration\nmetadata: {name: x}\n"));
@@ -43,8 +43,6 @@ TEST(harmless_settings_are_named)
 TEST(protection_that_is_not_there_is_refused)
 {
     static const char *const specs[] = {
-        "{mtls: {enabled: true}}",
-        "{mtls: {enabled: what}}",
         "{components: {deny: [state.redis]}}",
         "{httpPipeline: {handlers: [{name: oauth}]}}",
         "{HTTPPIPELINE: {Handlers: [{name: oauth}]}}",
@@ -56,6 +54,17 @@ TEST(protection_that_is_not_there_is_refused)
         CHECK_EQ_INT(check_text(text), ERR_CONFIG);
         CHECK(slice_has_suffix(diag.message, SLICE("is not implemented in this version")));
     }
+}
+
+/* The flag decides; main warns if they differ. */
+TEST(mutual_tls_may_be_wanted)
+{
+    CHECK_OK(check_text("spec:\n  mtls: {enabled: true, workloadCertTTL: 24h}\n"));
+    CHECK(configuration.wants_mtls);
+    CHECK_EQ_INT(ignored.count, 0);
+    CHECK_OK(check_text("spec:\n  mtls: {enabled: false}\n"));
+    CHECK(!configuration.wants_mtls);
+    CHECK_EQ_INT(check_text("spec:\n  mtls: {enabled: what}\n"), ERR_CONFIG);
 }
 
 TEST(access_and_api_lists_are_read)
