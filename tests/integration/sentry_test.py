@@ -555,8 +555,13 @@ def _():
 
 
 def sidecar(sentry, token=None, anchors=None, **more):
+    """Trusts what is in ca.crt, whenever that changes, or the anchors given."""
     internal = free_port()
-    env = {"PATH": os.environ["PATH"], "DAPR_TRUST_ANCHORS": (anchors or sentry.read("ca.crt")).decode()}
+    env = {"PATH": os.environ["PATH"]}
+    if anchors:
+        env["DAPR_TRUST_ANCHORS"] = anchors.decode()
+    else:
+        env["DAPR_TRUST_ANCHORS_FILE"] = sentry.folder / "creds/ca.crt"
     if token is not None:
         env["DAPR_SENTRY_TOKEN_FILE"] = Folder().write("token", token)
     flags = ["--enable-mtls", "--sentry-address", f"127.0.0.1:{sentry.port}", "--dapr-internal-grpc-port", str(internal)]
@@ -601,6 +606,24 @@ def _():
     need(doubter.is_alive() and doubter.healthz() == 0, "it does not start")
 
 
+@test("a root is exchanged under a sidecar that runs", "INV-53")
+def _():
+    sentry = Sentry(mtls="    workloadCertTTL: 4s\n")
+    shop = sidecar(sentry)
+    old = sentry.read("ca.crt")
+    first = shown(shop.internal)[1]
+    chain = given("ed25519", sentry.folder, old)
+    eventually(lambda: shown(shop.internal)[1] == chain.issuer, "the sidecar has a certificate of the new issuer")
+    need(first != chain.issuer, "the issuer is another")
+    replace(sentry.folder / "creds/ca.crt", authority.pem(chain.root))
+    client = sentry.client()
+    eventually(lambda: [bytes(one) for one in client.ask().trust_chain_certificates] == [authority.pem(chain.root)],
+               "the old root is gone")  # fmt: skip
+    last = shown(shop.internal)[0].serial_number
+    eventually(lambda: shown(shop.internal)[0].serial_number != last, "it renews on")
+    equal(shop.healthz(), 204)
+
+
 # --- its life ---------------------------------------------------------------------------------------------------------
 
 
@@ -621,11 +644,16 @@ def given(kind, folder, old_roots=b""):
     """Credentials that somebody brings along."""
     chain = authority.Chain(kind)
     os.makedirs(folder / "creds", exist_ok=True)
-    for name, text in (("ca.crt", old_roots + authority.pem(chain.root)), ("issuer.crt", authority.pem(chain.issuer)),
-                       ("issuer.key", authority.pem_key(chain.key))):  # fmt: skip
-        folder.write("creds/.new", text.decode())
-        os.rename(folder / "creds/.new", folder / f"creds/{name}")
+    replace(folder / "creds/ca.crt", old_roots + authority.pem(chain.root))
+    replace(folder / "creds/issuer.crt", authority.pem(chain.issuer))
+    replace(folder / "creds/issuer.key", authority.pem_key(chain.key))
     return chain
+
+
+def replace(path, text):
+    with open(path + ".other", "wb") as f:
+        f.write(text)
+    os.rename(path + ".other", path)
 
 
 @test("credentials that were brought along are used, of any kind", "INV-53")
