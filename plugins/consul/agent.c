@@ -48,7 +48,7 @@ describe(struct agent_request *request, CURLcode code, struct agent_answer *answ
         int len = snprintf(words, ERROR_BYTES, "Unexpected response code: %ld (", answer->status);
         size_t i = 0;
         /* The agent's own words, as far as they are text. */
-        for (; i < request->len && i < 200; i++)
+        for (; request->body != NULL && i < request->len && i < 200; i++)
             words[(size_t)len + i] = (unsigned char)request->body[i] >= ' ' ? request->body[i]
                                                                             : ' ';
         snprintf(words + len + i, ERROR_BYTES - (size_t)len - i, ")");

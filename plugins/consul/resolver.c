@@ -333,8 +333,11 @@ const struct remora_name_ops resolver_ops = { .resolve = resolve };
 static void
 free_resolver(struct resolver *resolver)
 {
-    while (resolver->questions != NULL)
-        drop_question(resolver->questions);
+    for (struct question *question = resolver->questions, *next; question != NULL;
+         question = next) {
+        next = question->next;
+        drop_question(question);
+    }
     watches_free(resolver->watches);
     settings_fini(&resolver->settings);
     free(resolver);

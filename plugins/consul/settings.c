@@ -157,6 +157,8 @@ expand(const struct remora_instance *instance, const char *text)
 static void
 expand_all(const struct remora_instance *instance, cJSON *item)
 {
+    if (item == NULL)
+        return;
     if (cJSON_IsString(item) && strstr(item->valuestring, "${") != NULL) {
         char *text = expand(instance, item->valuestring);
         cJSON_free(item->valuestring);

@@ -146,8 +146,12 @@ watches_new(const struct settings *settings)
 void
 watches_free(struct watches *watches)
 {
-    while (watches != NULL && watches->first != NULL)
-        drop(watches->first);
+    if (watches == NULL)
+        return;
+    for (struct watch *watch = watches->first, *next; watch != NULL; watch = next) {
+        next = watch->next;
+        drop(watch);
+    }
     free(watches);
 }
 
@@ -161,7 +165,8 @@ make_room(struct watches *watches)
     for (struct watch *watch = watches->first; watch != NULL; watch = watch->next)
         if (watch->used_at < oldest->used_at)
             oldest = watch;
-    drop(oldest);
+    if (oldest != NULL)
+        drop(oldest);
 }
 
 static void
