@@ -55,7 +55,8 @@ struct sentry {
     struct sentry_options options;
     struct metrics *metrics;
     struct authority *authority; /* main's reference */
-    int64_t renew_unix_ms;       /* then the server's certificate is made anew */
+    int64_t expires_unix_ms;     /* the server's certificate */
+    int64_t renew_unix_ms;       /* it is made anew */
     struct file_watch watch;
     int signals; /* descriptor */
 
@@ -119,15 +120,13 @@ tls_of(struct slice chain, EVP_PKEY *key)
 }
 
 static void
-plan_renewal(struct sentry *sentry, int64_t not_after_s)
+log_renewal(const struct sentry *sentry)
 {
     char expires[CLOCK_RFC3339_BYTES], renewal[CLOCK_RFC3339_BYTES];
-    const int64_t now_ms = clock_unix_ms();
-    sentry->renew_unix_ms = now_ms + (not_after_s * 1000 - now_ms) / 2;
     log_info(SCOPE_SECURITY,
              "Starting workload identity expiry watcher; cert expires on: " SLICE_FMT
              ", renewal at: " SLICE_FMT,
-             SLICE_ARG(clock_rfc3339(not_after_s * 1000, expires)),
+             SLICE_ARG(clock_rfc3339(sentry->expires_unix_ms, expires)),
              SLICE_ARG(clock_rfc3339(sentry->renew_unix_ms, renewal)));
 }
 
@@ -153,7 +152,9 @@ own_tls(struct sentry *sentry, struct arena *scratch)
         tls = tls_of(made.chain, request.public_key);
     EVP_PKEY_free(request.public_key);
     if (tls != NULL) {
-        plan_renewal(sentry, made.not_after_s);
+        const int64_t now_ms = clock_unix_ms();
+        sentry->expires_unix_ms = made.not_after_s * 1000;
+        sentry->renew_unix_ms = now_ms + (sentry->expires_unix_ms - now_ms) / 2;
         return tls;
     }
     const struct slice reason = SLICE("ca_error");
@@ -170,8 +171,10 @@ renew(struct sentry *sentry)
     struct arena scratch;
     arena_init(&scratch);
     struct tls_context *tls = own_tls(sentry, &scratch);
-    if (tls != NULL)
+    if (tls != NULL) {
         hand_over(sentry, (struct service_parts){ 0 }, tls);
+        log_renewal(sentry);
+    }
     arena_fini(&scratch);
 }
 
@@ -252,6 +255,8 @@ reload(struct sentry *sentry, unsigned groups)
         read_jwks(&sentry->options, &scratch, &parts.jwks, &diag) != OK)
         log_error(SCOPE, "the changed JWKS cannot be used, the old one stays: " SLICE_FMT,
                   SLICE_ARG(diag.message));
+    if (tls != NULL)
+        log_renewal(sentry);
     hand_over(sentry, parts, tls);
     arena_fini(&scratch);
 }
@@ -282,8 +287,6 @@ watch_files(struct sentry *sentry)
         file_watch_add(&sentry->watch, options->join_token_file, GROUP_JOIN);
     if ((groups & GROUP_JWKS) != 0)
         file_watch_add(&sentry->watch, options->jwks.text, GROUP_JWKS);
-    log_info(SCOPE, "Starting watch on filesystem directories: [" SLICE_FMT "]",
-             SLICE_ARG(options->folder));
 }
 
 /* --- the start ---------------------------------------------------------------------------------*/
@@ -380,6 +383,7 @@ open_servers(struct sentry *sentry, struct tls_context *tls)
     if (sentry->server == NULL)
         return false;
     log_info(SCOPE_SECURITY, "Security is initialized successfully");
+    log_renewal(sentry);
     log_info(SCOPE_SERVER, "Running gRPC server on port %u", port);
     return true;
 }
@@ -572,6 +576,8 @@ run(struct sentry *sentry)
         &(struct metrics_config){ .app_id = SLICE_EMPTY, .shard_count = SHARDS });
     metrics_attach(sentry->metrics, SHARD_MAIN);
     open_signals(sentry);
+    log_info(SCOPE, "Starting watch on filesystem directories: [" SLICE_FMT "]",
+             SLICE_ARG(options->folder));
     bool is_good = worker_init(&sentry->worker, 0) == OK && start(sentry);
     if (is_good) {
         watch_files(sentry);
