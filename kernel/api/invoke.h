@@ -97,6 +97,10 @@ bool invoke_is_safe(struct slice verb);
 struct slice invoke_own_namespace(const struct kernel *kernel);
 /* What the sidecar of an application must prove to be; empty without mutual TLS. */
 struct slice invoke_peer_id(struct request *rq, struct slice id, struct slice namespace_);
+/* The next instance of an application in turn that its circuit breaker lets a call through to.
+ * Suspends. ERR_NOT_RESOLVED, or ERR_BREAKER_OPEN if all refuse, with words in the diag. */
+err_t invoke_choose_peer(struct request *rq, struct attempt *attempt, struct slice id,
+                         struct slice namespace_, struct slice *ret_address) WARN_UNUSED;
 /* NULL if there is an application that may be called now; else why not, with the status. */
 const char *invoke_app_trouble(const struct request *rq, enum grpc_code *ret_code);
 

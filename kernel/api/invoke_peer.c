@@ -479,14 +479,31 @@ harmless(const struct invoke_call *call, err_t err)
                                                                            : err;
 }
 
+err_t
+invoke_choose_peer(struct request *rq, struct attempt *attempt, struct slice id,
+                   struct slice namespace_, struct slice *ret_address)
+{
+    struct slice first = SLICE_EMPTY;
+    for (unsigned i = 0; i < LIMIT_peer_choices_max; i++) {
+        if (resolve_app(rq, id, namespace_, ret_address) != OK) /* suspends */
+            return ERR_NOT_RESOLVED;
+        if (slice_eq(*ret_address, first))
+            break; /* that is all of them */
+        if (i == 0)
+            first = *ret_address;
+        err_t err = attempt == NULL ? OK : resiliency_enter(rq->task, attempt, *ret_address);
+        if (err != ERR_BREAKER_OPEN)
+            return err;
+    }
+    return ERR_BREAKER_OPEN;
+}
+
 static err_t
 exchange(struct request *rq, struct invoke_call *call, struct slice path)
 {
     struct peer_call *peer = peer_of(call);
-    if (resolve_app(rq, peer->id, peer->namespace_, &peer->address) != OK) /* suspends */
-        return ERR_NOT_RESOLVED;
-    err_t err = call->attempt == NULL ? OK
-                                      : resiliency_enter(rq->task, call->attempt, peer->address);
+    err_t err = invoke_choose_peer(rq, call->attempt, peer->id, peer->namespace_,
+                                   &peer->address); /* suspends */
     if (err != OK)
         return err;
     peer->peer_id = invoke_peer_id(rq, peer->id, peer->namespace_);

@@ -16,6 +16,7 @@ struct resiliency {
     atomic_uint refs;
     struct arena arena; /* of the config */
     struct resiliency_config config;
+    bool has_defaults;            /* some policy applies to those who name none */
     struct breaker_set *breakers; /* counted; shared with the generations before and after */
 };
 
@@ -59,6 +60,20 @@ default_name(char name[NAME_BYTES], const char *sort, const char *what)
 {
     int len = snprintf(name, NAME_BYTES, "Default%s%sPolicy", sort, what);
     return slice_of(name, (size_t)len); /* our own words fit */
+}
+
+static bool
+has_defaults(const struct resiliency_config *config)
+{
+    const struct slice begin = SLICE("Default");
+    bool has = false;
+    for (size_t i = 0; i < config->timeout_count; i++)
+        has |= slice_has_prefix(config->timeouts[i].name, begin);
+    for (size_t i = 0; i < config->retry_count; i++)
+        has |= slice_has_prefix(config->retries[i].name, begin);
+    for (size_t i = 0; i < config->breaker_count; i++)
+        has |= slice_has_prefix(config->breakers[i].name, begin);
+    return has;
 }
 
 static void
@@ -114,7 +129,7 @@ resolve(struct resiliency *resiliency, struct resiliency_target *target)
     }
     if (rule != NULL)
         apply_rule(config, rule, target);
-    else
+    else if (resiliency->has_defaults)
         apply_defaults(config, target);
     if (target->timeout != NULL && target->timeout->timeout_ms == 0)
         target->timeout = NULL;
@@ -222,6 +237,7 @@ resiliency_new(const struct resources *resources, const struct resource_filter *
     atomic_init(&resiliency->refs, 1);
     arena_init(&resiliency->arena);
     resiliency_read(&resiliency->arena, resources, filter, &resiliency->config);
+    resiliency->has_defaults = has_defaults(&resiliency->config);
     resiliency->breakers = old == NULL ? breaker_set_new() : breaker_set_ref(old->breakers);
     return resiliency;
 }

@@ -244,7 +244,7 @@ repeat_unasked(struct task *t, struct run_state *state)
     const struct retry_policy *policy = built_in_policy(state);
     struct backoff backoff;
     unsigned lost = 0;
-    backoff_start(&backoff, policy, clock_now_ms(), clock_now_ns());
+    backoff_start(&backoff, policy, task_worker(t)->now_ms, task_worker(t)->now_ns);
     for (;;) {
         err_t err = try_once(t, state);
         uint64_t delay_ms;
@@ -321,7 +321,7 @@ run_retries(struct task *t, struct run_state *state)
     const struct retry_policy *policy = state->target.retry;
     struct backoff backoff;
     struct slice name = SLICE_EMPTY; /* made once it is needed */
-    backoff_start(&backoff, policy, clock_now_ms(), clock_now_ns());
+    backoff_start(&backoff, policy, task_worker(t)->now_ms, task_worker(t)->now_ns);
     for (;;) {
         err_t err = try_guarded(t, state);
         bool failed = has_failed(err, &state->attempt);

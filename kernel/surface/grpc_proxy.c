@@ -387,10 +387,9 @@ try_peer(struct task *t, void *arg, struct attempt *attempt)
     struct proxy *p = arg;
     struct request *rq = &p->rpc->rq;
     if (attempt->number > 1)
-        take_back(p);                                             /* suspends for a moment */
-    if (resolve_app(rq, p->id, p->namespace_, &p->address) != OK) /* suspends */
-        return ERR_NOT_RESOLVED;
-    err_t err = resiliency_enter(t, attempt, p->address);
+        take_back(p); /* suspends for a moment */
+    (void)t;          /* the request's */
+    err_t err = invoke_choose_peer(rq, attempt, p->id, p->namespace_, &p->address); /* suspends */
     if (err != OK)
         return err;
     p->peer_id = invoke_peer_id(rq, p->id, p->namespace_);

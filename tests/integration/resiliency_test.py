@@ -347,11 +347,12 @@ def mesh_instances():
         ),
     )
     eventually(lambda: len(mesh.addresses("back")) == 2, "both are known")
-    eventually(lambda: "circuit breaker is open" in invoke(front).text, "the bad instance is cut off")
+    eventually(lambda: (len(bad.requests), invoke(front).status)[0] >= 2, "the bad instance has failed twice")
     bad.take()
-    seen = [invoke(front).status for _ in range(20)]
-    need(200 in seen, f"the good instance serves: {seen}")
+    equal({invoke(front).status for _ in range(20)}, {200}, "the good one serves")
     equal(bad.take(), [], "calls of the bad one")
+    good.handler = fails(1 << 30)
+    eventually(lambda: "circuit breaker is open" in invoke(front).text, "nobody is left")
 
 
 def flaky(app, request, context):
