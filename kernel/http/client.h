@@ -59,11 +59,15 @@ struct client_config {
     struct slice unix_path;  /* not empty: a Unix socket instead of host and port */
     struct slice authority;  /* of requests that name none; empty: host:port */
     struct tls_context *tls; /* tls.h; referenced; NULL: plain text */
-    struct slice peer_id;    /* the SPIFFE id that the server must prove; empty: none is asked for */
-    uint64_t ping_ms;        /* a silent server with open calls is asked after this; of HTTP/2 */
-    uint64_t pong_ms;        /* and must answer within this */
+    struct slice peer_id; /* the SPIFFE id that the server must prove; empty: none is asked for */
+    uint64_t ping_ms;     /* a silent server with open calls is asked after this; of HTTP/2 */
+    uint64_t pong_ms;     /* and must answer within this */
     unsigned connections_max;
-    unsigned streams_max;  /* calls on one connection; of HTTP/2 only */
+    unsigned streams_max; /* calls on one connection; of HTTP/2 only */
+    /* So many calls of HTTP/2 are on one connection without an answer at first; further ones wait
+     * by turn, and are let go as far as the server takes them without becoming slower. So its queue
+     * stays here, where turns are fair. 0: no limit. */
+    unsigned unanswered_min;
     unsigned waiters_max;  /* calls waiting for a connection; then ERR_OVERLOADED */
     uint64_t idle_ms;      /* an unused connection is kept so long */
     uint64_t connect_ms;   /* name, connection, TLS and protocol handshake together */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside of the HTTP/2 client: what h2_client.c (the pool: which connection takes a call,
- * dialling), h2_client_conn.c (life of a connection), h2_client_session.c (what libnghttp2 tells)
- * and h2_client_call.c (one call and its bodies) share. Nobody else includes this. Worker thread
- * only.
+ * dialling), h2_client_conn.c (life of a connection), h2_client_pace.c (how many calls a server
+ * gets at once), h2_client_session.c (what libnghttp2 tells) and h2_client_call.c (one call and its
+ * bodies) share. Nobody else includes this. Worker thread only.
  *
  * Calls wait in one queue of the pool and become streams only while frames are being made, as many
  * as the peer lets be open: a call that is given up before has cost nothing. A stream that is given
@@ -45,6 +45,14 @@ struct h2_client {
     struct mail free_mail;
 };
 
+/* How many calls may be without an answer; see h2_client_pace.c. */
+struct h2_pace {
+    size_t unanswered, window;
+    uint64_t best_ns; /* the quickest answer since `since_ms` */
+    uint64_t since_ms, grown_ms;
+    bool is_holding; /* calls wait for it */
+};
+
 enum h2_client_state {
     H2_DIALLING, /* no socket yet */
     H2_GREETING, /* the peer has not told its settings */
@@ -66,6 +74,7 @@ struct h2_client_conn {
     uint32_t streams_max;
     struct list doomed; /* given up, to be reset when that is due */
     size_t doomed_count;
+    struct h2_pace pace;
     struct h2_budget resets;
     struct h2_budget controls; /* frames of the peer that only cost */
     size_t unread;             /* answer bytes that no task has read */
@@ -106,9 +115,10 @@ struct h2_call {
     uint64_t body_left; /* UINT64_MAX: not announced */
     uint64_t ended_ms;  /* when the request ended, or began, whichever is later */
     bool keeps_output;
-    bool is_out_ended; /* the whole body is in `out` */
-    bool is_out_sent;  /* END_STREAM went */
-    bool is_deferred;  /* libnghttp2 waits to be told of more output */
+    bool is_out_ended;  /* the whole body is in `out` */
+    bool is_out_sent;   /* END_STREAM went */
+    bool is_deferred;   /* libnghttp2 waits to be told of more output */
+    uint64_t opened_ns; /* 0: it does not count among the unanswered of its connection */
 
     /* The answer. */
     struct http_header *fields; /* in the owner's arena: of the head, then of the trailers */
@@ -136,6 +146,15 @@ void h2_client_fail_waiting(struct h2_client *client, err_t err, struct slice te
 void h2_client_lost_conn(struct h2_client_conn *conn);
 struct h2_call *h2_client_call_take(struct h2_client *client);
 void h2_client_call_put(struct h2_call *c);
+
+/* --- h2_client_pace.c --------------------------------------------------------------------------*/
+
+void h2_pace_init(struct h2_client_conn *conn);
+/* Whether another call may be opened now. */
+bool h2_pace_may_open(struct h2_client_conn *conn);
+void h2_pace_opened(struct h2_call *c);
+/* It has its head, or is over; the second time is none. */
+void h2_pace_answered(struct h2_call *c);
 
 /* --- h2_client_conn.c --------------------------------------------------------------------------*/
 

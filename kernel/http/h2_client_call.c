@@ -198,6 +198,7 @@ h2_call_submit(struct h2_call *c, struct h2_client_conn *conn)
     conn->output += c->out.len;
     list_append(&conn->calls, &c->link);
     conn->call_count++;
+    h2_pace_opened(c);
     wake(c->start_wait);
     return true;
 }
@@ -319,6 +320,7 @@ h2_call_closed(struct h2_call *c, uint32_t code, struct slice reason)
     struct h2_client_conn *conn = c->conn;
     bool is_whole = c->has_head && c->is_in_ended;
     undoom(c);
+    h2_pace_answered(c);
     conn->call_count--;
     conn->output -= c->out.len - c->out_framed;
     if (conn->call_count == 0)
@@ -577,6 +579,7 @@ h2_call_head_ended(struct h2_call *c)
         return true;
     }
     c->has_head = true;
+    h2_pace_answered(c);
     c->conn->has_served = true;
     c->owner->status = c->status;
     c->owner->headers = c->fields;

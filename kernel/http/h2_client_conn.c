@@ -15,7 +15,12 @@
 #include "http/h2_client.h"
 #include "http/tls.h"
 
-enum { FRAME_ROOM_BYTES = LIMIT_h2_frame_bytes + 80 * 1024, RESET_PAUSE_MS = 50, BARREN_MAX = 3 };
+enum {
+    FRAME_ROOM_BYTES = LIMIT_h2_frame_bytes + 80 * 1024,
+    RESET_PAUSE_MS = 50,
+    BARREN_MAX = 3,
+    GROWTH_MS = 2
+};
 
 static void on_readable(struct stream *stream);
 static void on_drained(struct stream *stream);
@@ -57,6 +62,8 @@ arm(struct h2_client_conn *conn)
         at_ms = clock_coarse_ms() + RESET_PAUSE_MS;
     if (conn->paused_ms != 0 && at_ms > conn->paused_ms)
         at_ms = conn->paused_ms;
+    if (conn->pace.is_holding && at_ms > clock_coarse_ms() + GROWTH_MS)
+        at_ms = clock_coarse_ms() + GROWTH_MS;
     if (!timer_is_set(&conn->timer) || conn->timer.at_ms > at_ms)
         timer_set(&conn->client->worker->timers, &conn->timer, at_ms);
 }
@@ -82,7 +89,7 @@ on_timer(struct timer *timer)
         conn->paused_ms = 0;
         h2_client_conn_flush_later(conn);
     }
-    if (!list_is_empty(&conn->doomed))
+    if (!list_is_empty(&conn->doomed) || conn->pace.is_holding)
         h2_client_conn_flush_later(conn);
     if (now_ms < deadline_ms(conn)) {
         arm(conn);
@@ -124,6 +131,7 @@ h2_client_conn_new(struct h2_client *client)
         abort();
     conn->client = client;
     conn->since_ms = clock_now_ms();
+    h2_pace_init(conn);
     conn->resets = (struct h2_budget){ LIMIT_h2_client_reset_burst, conn->since_ms };
     conn->controls = (struct h2_budget){ LIMIT_h2_control_burst, conn->since_ms };
     flusher_init(&conn->flusher, flush);
@@ -239,7 +247,7 @@ submit_waiting(struct h2_client_conn *conn)
 {
     struct h2_client *client = conn->client;
     size_t room = h2_client_conn_room(conn);
-    for (; room > 0 && !list_is_empty(&client->waiting); room--) {
+    for (; room > 0 && !list_is_empty(&client->waiting) && h2_pace_may_open(conn); room--) {
         struct h2_call *c = LIST_ENTRY(client->waiting.next, struct h2_call, link);
         list_remove(&c->link);
         client->waiting_count--;
@@ -252,6 +260,8 @@ submit_waiting(struct h2_client_conn *conn)
         h2_client_kick(client);
         return;
     }
+    if (list_is_empty(&client->waiting))
+        conn->pace.is_holding = false;
 }
 
 static bool

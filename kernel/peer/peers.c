@@ -167,6 +167,7 @@ make_peer(struct peers *peers, struct slice key, struct slice host, uint16_t por
         .idle_ms = peers->config.idle_ms,
         .ping_ms = LIMIT_peer_ping_ms,
         .pong_ms = LIMIT_peer_pong_ms,
+        .unanswered_min = LIMIT_peer_unanswered_min,
         .head_bytes_max = LIMIT_peer_head_bytes,
     };
     peer->client = client_new(peers->worker, &config);

@@ -729,3 +729,44 @@ TEST(many_readers_that_stop_hold_up_nobody_else_and_little_memory)
     PEER_UNTIL(&peer, done_count == 101);
     stop();
 }
+
+static void
+turns(int count)
+{
+    for (int i = 0; i < count; i++) {
+        worker_turn(&worker, 0);
+        peer_pump(&peer);
+    }
+}
+
+TEST(unanswered_calls_of_a_paced_server_are_few_until_time_has_passed)
+{
+    const struct client_config config = { .unanswered_min = 4 };
+    start_with(&config);
+    for (int i = 0; i < 100; i++)
+        (void)asker("/hold", 10);
+    turns(30);
+    CHECK_EQ_U64(peer.conns[0].open_most, 4);
+    clock_advance_ms(10);
+    turns(10);
+    CHECK_EQ_U64(peer.conns[0].open_most, 4 + LIMIT_h2_pace_growth_per_s / 100);
+    clock_advance_ms(100);
+    PEER_UNTIL(&peer, peer.conns[0].open_most == 100);
+    cancel(0, 100);
+    PEER_UNTIL(&peer, done_count == 100);
+    stop();
+}
+
+TEST(a_paced_server_whose_answers_stay_quick_gets_more_calls_at_once)
+{
+    const struct client_config config = { .unanswered_min = 4 };
+    start_with(&config);
+    for (int i = 0; i < 1000; i++)
+        (void)asker("/e", 10);
+    PEER_UNTIL(&peer, done_count == 1000);
+    for (int i = 0; i < 1000; i++)
+        CHECK_OK(askers[i].err);
+    CHECK(peer.conns[0].open_most > 4);
+    CHECK_EQ_U64(peer.conn_count, 1);
+    stop();
+}
