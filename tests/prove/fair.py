@@ -23,9 +23,10 @@ from _prove import by_length
 SECONDS = by_length(1, 2, 4)
 ROUNDS = by_length(1, 3, 5)
 SHARE_MIN = by_length(0.02, 0.4, 0.4)  # beside other tests a second tells little
-CALLERS = 4
+CALLERS = 16
 FLOOD_CALLERS = 1000
-CANCELS = 800
+CANCELS = 800  # of a connection
+POLITE_PER_S = 10  # such connections
 HOSTILE = os.path.join(remora.BUILD, "tests", "bench", "h2_hostile")
 claims = _prove.Claims()
 measure.raise_fd_limit()
@@ -81,7 +82,7 @@ def flood_of_invocations(bed, seconds):
 
 
 def polite(bed, seconds):
-    return process(bed.hostile("polite", seconds, count=CANCELS))
+    return process(bed.hostile("polite", seconds, count=CANCELS, rate=POLITE_PER_S))
 
 
 def never_reads(bed, seconds):
