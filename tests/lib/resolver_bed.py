@@ -6,8 +6,9 @@ import sys
 
 from remora import BUILD, TOP, _live
 
-PYTHON = os.path.join(BUILD, "venv", "bin", "python")
-if os.path.exists(PYTHON) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(BUILD, "venv")):
+VENV = os.path.join(TOP, "build", "venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+if os.path.exists(PYTHON) and os.path.realpath(sys.prefix) != os.path.realpath(VENV):
     os.execv(PYTHON, [PYTHON, os.path.abspath(sys.argv[0])] + sys.argv[1:])
 # The folder itself: `remora` is a module of ours.
 sys.path[:0] = [os.path.join(TOP, "tests/conformance"), os.path.join(BUILD, "gen/python/remora/plugin/v1")]
