@@ -398,7 +398,8 @@ grpc_message_encode(struct arena *arena, struct slice text)
     size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.data[i];
-        if (c >= ' ' && c <= '~' && c != '%') {
+        bool is_edge = i == 0 || i + 1 == text.len; /* where a header's value has no blank */
+        if (c >= ' ' && c <= '~' && c != '%' && !(c == ' ' && is_edge)) {
             out[len++] = (char)c;
             continue;
         }

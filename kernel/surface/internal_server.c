@@ -313,7 +313,7 @@ internal_deny(struct rpc *rpc, const struct access_question *question)
                          "access control policy has denied access to id: " SLICE_FMT
                          " operation: " SLICE_FMT " verb: " SLICE_FMT,
                          SLICE_ARG(question->caller_id), SLICE_ARG(question->path),
-                         SLICE_ARG(question->verb)));
+                         SLICE_ARG(question->verb.len > 0 ? question->verb : SLICE("NONE"))));
 }
 
 static bool

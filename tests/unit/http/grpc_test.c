@@ -307,3 +307,16 @@ TEST(http_1_is_told_that_this_is_not_for_it)
     (void)close(fd);
     stop();
 }
+
+/* A blank at either end is no part of a header's value, and strict peers reset a stream for it. */
+TEST(words_of_a_status_have_no_blank_at_their_ends)
+{
+    struct arena arena;
+    arena_init(&arena);
+    CHECK_SLICE_IS(grpc_message_encode(&arena, SLICE("verb: ")), "verb:%20");
+    CHECK_SLICE_IS(grpc_message_encode(&arena, SLICE(" a  b ")), "%20a  b%20");
+    CHECK_SLICE_IS(grpc_message_encode(&arena, SLICE(" ")), "%20");
+    CHECK_SLICE_IS(grpc_message_encode(&arena, SLICE("100%\n")), "100%25%0A");
+    CHECK_SLICE_IS(grpc_message_encode(&arena, SLICE("")), "");
+    arena_fini(&arena);
+}
