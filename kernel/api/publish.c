@@ -2,7 +2,10 @@
 /* Messages on their way to a broker; see publish.h. */
 #include "api/publish.h"
 
+#include "api/cloudevent.h"
 #include "api/operation.h"
+#include "base/clock.h"
+#include "base/pb.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
 
 typedef Remora__Plugin__V1__PubsubPublish publish_t;
@@ -46,4 +49,164 @@ publish_bytes(struct request *rq, const struct publish_message *message)
                         SLICE_ARG(operation_reason(rq, err, &call)));
     component_call_finish(rq->task, &call);
     return err;
+}
+
+/* --- what a client asks for --------------------------------------------------------------------*/
+
+/* The last of that name (ASCII case ignored), or empty. */
+static struct slice
+option_of(const struct publish_request *publish, struct slice name)
+{
+    struct slice value = SLICE_EMPTY;
+    for (size_t i = 0; i < publish->metadata_count; i++)
+        if (slice_eq_nocase(publish->metadata[i].name, name))
+            value = publish->metadata[i].value;
+    return value;
+}
+
+static err_t
+fail_pubsub(struct request *rq, err_t err, struct slice pubsub, const char *words, struct slice a,
+            const char *more, struct slice b)
+{
+    (void)fail(rq, err, "%s" SLICE_FMT "%s" SLICE_FMT, words, SLICE_ARG(a), more, SLICE_ARG(b));
+    if (err != ERR_PUBSUB_NOT_FOUND)
+        error_add_resource(rq, "pubsub", pubsub);
+    return err;
+}
+
+/* Go's reading of a bool. False: it is none. */
+static bool
+read_bool(struct slice text, bool *ret_value)
+{
+    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+    static const char *const no[] = { "", "0", "f", "F", "false", "FALSE", "False" };
+    *ret_value = false;
+    for (size_t i = 0; i < ARRAY_LEN(no); i++)
+        if (slice_eq(text, slice_str(no[i])))
+            return true;
+    *ret_value = true;
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        if (slice_eq(text, slice_str(yes[i])))
+            return true;
+    return false;
+}
+
+static err_t
+check(struct request *rq, const struct publish_request *publish, bool *ret_is_raw)
+{
+    struct slice name = publish->pubsub, raw = option_of(publish, SLICE("rawPayload"));
+    if (raw.len == 0)
+        raw = option_of(publish, SLICE("isRawPayload"));
+    if (name.len == 0)
+        return fail_pubsub(rq, ERR_PUBSUB_EMPTY, name, "pubsub name is empty", SLICE_EMPTY, "",
+                           SLICE_EMPTY);
+    if (operation_component(rq, COMPONENT_PUBSUB, name) == NULL) /* suspends */
+        return fail_pubsub(rq, ERR_PUBSUB_NOT_FOUND, name, "pubsub ", name, " is not found",
+                           SLICE_EMPTY);
+    if (publish->topic.len == 0)
+        return fail_pubsub(rq, ERR_TOPIC_NAME_EMPTY, name, "topic is empty in pubsub ", name, "",
+                           SLICE_EMPTY);
+    if (!read_bool(raw, ret_is_raw))
+        return fail_pubsub(rq, ERR_PUBSUB_REQUEST_METADATA, name,
+                           "failed deserializing metadata. Error: rawPayload value must be a valid "
+                           "boolean: actual is '",
+                           raw, "'", SLICE_EMPTY);
+    return OK;
+}
+
+/* What a client says of its own envelope stands; overrides are for those that we make. */
+static err_t
+override(struct cloudevent *event, const struct publish_request *publish)
+{
+    static const char *const names[] = { "id",      "source",      "type",
+                                         "traceid", "traceparent", "tracestate" };
+    const struct slice prefix = SLICE("cloudevent.");
+    for (size_t i = 0; i < publish->metadata_count; i++) {
+        struct slice name = publish->metadata[i].name;
+        if (!slice_has_prefix_nocase(name, prefix))
+            continue;
+        name = slice_from(name, prefix.len);
+        for (size_t j = 0; j < ARRAY_LEN(names); j++)
+            if (slice_eq_nocase(name, slice_str(names[j])) &&
+                !cloudevent_set_text(event, slice_str(names[j]), publish->metadata[i].value))
+                return ERR_MALFORMED;
+    }
+    return OK;
+}
+
+/* Whole seconds; anything else is no time to live. */
+static bool
+read_ttl(const struct publish_request *publish, int64_t *ret_seconds)
+{
+    struct slice text = option_of(publish, SLICE("ttlInSeconds"));
+    uint64_t seconds;
+    if (!slice_to_u64(text, &seconds) || seconds == 0 || seconds > INT32_MAX)
+        return false;
+    *ret_seconds = (int64_t)seconds;
+    return true;
+}
+
+static err_t
+wrap(struct request *rq, const struct publish_request *publish, struct cloudevent *event)
+{
+    const struct cloudevent_origin origin = { .pubsub = publish->pubsub,
+                                              .topic = publish->topic,
+                                              .source = rq->kernel->app_id,
+                                              .traceparent = rq->traceparent,
+                                              .tracestate = rq->tracestate,
+                                              .now_unix_ms = clock_unix_ms() };
+    if (cloudevent_is_type(publish->content_type)) {
+        err_t err = cloudevent_read(event, rq->arena, publish->data, task_diag(rq->task));
+        if (err == OK)
+            cloudevent_complete(event, &origin);
+        return err;
+    }
+    cloudevent_make(event, rq->arena, &origin, publish->content_type, publish->data);
+    return override(event, publish);
+}
+
+static err_t
+make_envelope(struct request *rq, const struct publish_request *publish,
+              const struct component *broker, struct publish_message *message)
+{
+    struct cloudevent event;
+    int64_t ttl_s;
+    err_t err = wrap(rq, publish, &event);
+    if (err == OK && read_ttl(publish, &ttl_s) &&
+        (broker->facts->capabilities & CAN_MESSAGE_TTL) == 0 &&
+        !cloudevent_expire_at(&event, clock_unix_ms() + ttl_s * 1000))
+        err = ERR_MALFORMED;
+    if (err != OK)
+        return fail_pubsub(rq, ERR_PUBSUB_CLOUD_EVENTS_SER, publish->pubsub,
+                           "cannot create cloudevent", SLICE_EMPTY, "", SLICE_EMPTY);
+    message->data = cloudevent_write(&event);
+    message->content_type = CLOUDEVENT_CONTENT_TYPE;
+    return OK;
+}
+
+err_t
+publish_event(struct request *rq, const struct publish_request *publish)
+{
+    struct publish_message message = { .pubsub = publish->pubsub,
+                                       .topic = publish->topic,
+                                       .content_type = publish->content_type,
+                                       .data = publish->data,
+                                       .metadata = publish->metadata,
+                                       .metadata_count = publish->metadata_count };
+    bool is_raw;
+    err_t err = check(rq, publish, &is_raw); /* suspends */
+    if (err != OK)
+        return err;
+    const struct component *broker = component_find(rq->components, COMPONENT_PUBSUB,
+                                                    publish->pubsub);
+    if (!is_raw && broker != NULL)
+        err = make_envelope(rq, publish, broker, &message);
+    if (err != OK)
+        return err;
+    if (publish_bytes(rq, &message) == OK) /* suspends */
+        return OK;
+    return fail_pubsub(rq, ERR_PUBSUB_PUBLISH_MESSAGE, publish->pubsub,
+                       "error when publish to topic ", publish->topic, " in pubsub ",
+                       arena_printf(rq->arena, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(publish->pubsub),
+                                    SLICE_ARG(task_diag(rq->task)->message)));
 }

@@ -30,7 +30,7 @@ struct topic_entry {
     struct task *task;             /* opens or closes; NULL: nothing to do */
     struct timer retry;
     uint64_t retry_ms;  /* to wait after the next failure */
-    struct slice words; /* why it could not be opened; owned */
+    char *words;        /* why it could not be opened; owned; NULL: it could */
 };
 
 struct subscriber {
@@ -172,8 +172,7 @@ open_one(struct request *rq, struct topic_entry *entry, struct component *broker
     err_t err = ask(rq, broker, REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_SUBSCRIBE,
                     message); /* suspends */
     component_unref(broker);
-    free((void *)(uintptr_t)entry->words.data); /* ours */
-    entry->words = SLICE_EMPTY;
+    free(TAKE(entry->words));
     if (err == OK) {
         entry->bus = bus;
         entry->generation = generation;
@@ -181,7 +180,7 @@ open_one(struct request *rq, struct topic_entry *entry, struct component *broker
         return;
     }
     struct slice words = task_diag(rq->task)->message;
-    entry->words = slice_of(slice_copy(words), words.len);
+    entry->words = slice_dup_str(words);
     link_unref(bus);
     retire(&entry->live);
     entry->retry_ms = entry->retry_ms == 0 ? LIMIT_topic_retry_ms : entry->retry_ms * 2;
@@ -248,7 +247,7 @@ free_entry(struct topic_entry *entry)
     list_remove(&entry->link);
     forget(entry);
     retire(&entry->previous);
-    free((void *)(uintptr_t)entry->words.data); /* ours */
+    free(entry->words);
     topic_spec_unref(entry->spec);
     free(entry);
 }
@@ -338,7 +337,6 @@ add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_t
     entry->spec = topic_spec_ref(spec);
     entry->take = take;
     entry->arg = arg;
-    entry->words = SLICE_EMPTY;
     timer_init(&entry->retry, on_retry);
     list_append(&subscriber->entries, &entry->link);
     return entry;
@@ -498,7 +496,7 @@ add(struct task *t, void *arg)
                                 addition->arg);
     err_t err = settle(t, addition->subscriber); /* suspends */
     if (addition->entry->live == NULL)
-        addition->words = arena_dup(addition->arena, addition->entry->words);
+        addition->words = arena_dup(addition->arena, slice_str(addition->entry->words));
     return err;
 }
 

@@ -105,8 +105,7 @@ take_subscriptions(struct app *app, struct slice body, size_t count)
 {
     app->subscriptions = keep(body, &app->subscriptions_len);
     if (count > 0)
-        log_warn(SUBSCRIPTION_SCOPE,
-                 "the application subscribes to %zu topics, which has no effect yet", count);
+        log_info(SUBSCRIPTION_SCOPE, "app is subscribed to %zu topics", count);
 }
 
 static void

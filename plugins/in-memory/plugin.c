@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "broker.h"
 #include "handover.h"
 #include "like.h"
 #include "table.h"
@@ -428,6 +429,12 @@ static const struct remora_component_type types[] = {
       .export_state = store_export,
       .import_state = store_import,
       .state = &state_ops },
+    { .type = "pubsub.in-memory",
+      .versions = "v1",
+      .init = broker_init,
+      .quiesce = broker_quiesce,
+      .close = broker_close,
+      .pubsub = &broker_ops },
 };
 
 int
