@@ -25,9 +25,10 @@ class Server(Process):
         return self
 
 
-def call(language, folder, port, app):
-    """A client of interop.Peer, through a sidecar that knows it as `app`, or directly when that is `-`."""
-    ends_well(start(folder, environment(), PEERS[language], "call", f"127.0.0.1:{port}", app))
+def call(language, folder, port, app, caller=None):
+    """A client of interop.Peer, through a sidecar that knows it as `app`, or directly when that is `-`; `caller` is the
+    sidecar's own name if it is another's."""
+    ends_well(start(folder, environment(CALLER=caller or app), PEERS[language], "call", f"127.0.0.1:{port}", app))
 
 
 def call_dapr(language, sidecar):

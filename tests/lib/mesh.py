@@ -72,6 +72,10 @@ class Mesh:
         self.count += 1
         return self.folder.write(f"config-{self.count}.yaml", "\n".join(lines) + "\n" + spec)
 
+    def sidecar_of(self, *resources, app_id, **more):
+        """As Sidecar() is called."""
+        return self.sidecar(app_id, *resources, **more)
+
     def sidecar(self, app_id, *resources, app=None, protocol=None, spec="", flags=(), env=None, kind=None, port=None,
                 loopback=True, **more):  # fmt: skip
         """`app` is an application with a port, or a port; `port` the internal one."""

@@ -59,11 +59,12 @@ class Application(Process):
     """An application of tests/sdk with a sidecar in front of it, which waits for it: most applications of the SDKs wait for
     their sidecar too."""
 
-    def __init__(self, program, *words, protocol, resources=(), app_id="reef", flags=()):
+    def __init__(self, program, *words, protocol, resources=(), app_id="reef", flags=(), make=Sidecar):
+        """`make` gives the sidecar: a mesh's, say."""
         self.port = free_port()
         flags = ["--app-port", str(self.port), "--app-protocol", protocol, *flags]
         made = command(program, *words)
-        self.sidecar = Sidecar(*resources, app_id=app_id, flags=flags, wait=False)
+        self.sidecar = make(*resources, app_id=app_id, flags=flags, wait=False)
         super().__init__(made, self.sidecar.folder, env=environment(self.sidecar, APP_PORT=str(self.port)))
         try:
             self.sidecar.wait_ready(PATIENCE_S)

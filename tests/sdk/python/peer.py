@@ -16,6 +16,7 @@ The peers of the other languages (js/peer.js, go/) serve and call the same. Mess
   Hang   server stream  sends its metadata and nothing more, until the caller leaves
   Hung   unary          how many callers left Hang"""
 
+import os
 import sys
 import threading
 import time
@@ -219,13 +220,15 @@ def many(p):
 
 
 def who(p, app):
-    """Who calls is told by the sidecar, whatever the client says; what is the client's own passes."""
+    """Who calls (CALLER, or the application itself) is told by the sidecar, whatever the client says; what is the client's
+    own passes."""
     came, _ = p.echo(b"", ("x-who", "yes"), ("x-own", "kept"), ("dapr-caller-app-id", "evil"))
     told = {}
     for line in came.decode().splitlines():
         name, _, value = line.partition(": ")
         told.setdefault(name, []).append(value)
-    wanted = {"dapr-caller-app-id": [app], "dapr-callee-app-id": [app], "x-own": ["kept"], "dapr-app-id": None}
+    caller = os.environ.get("CALLER", app)
+    wanted = {"dapr-caller-app-id": [caller], "dapr-callee-app-id": [app], "x-own": ["kept"], "dapr-app-id": None}
     equal({name: told.get(name) for name in wanted}, wanted)
 
 
