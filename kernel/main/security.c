@@ -148,8 +148,12 @@ static char *
 read_anchors(struct arena *arena, const char *path, const char **ret_words)
 {
     size_t len;
-    char *text = file_read(arena, path, &len, ret_words);
-    if (text == NULL || (memchr(text, '\0', len) == NULL && are_anchors(text)))
+    char *bytes = file_read(arena, path, &len, ret_words);
+    if (bytes == NULL)
+        return NULL;
+    char *text = slice_dup_str(slice_of(bytes, len));
+    free(bytes);
+    if (text != NULL && are_anchors(text))
         return text;
     free(text);
     *ret_words = "failed to decode trust anchors";
