@@ -57,7 +57,6 @@ read_chain(struct authority *authority, struct slice text, struct diag *diag)
     if (authority->chain_count > 1 && signs_itself(authority->chain[authority->chain_count - 1]))
         X509_free(authority->chain[--authority->chain_count]);
     X509 *issuer = authority->chain[0];
-    authority->not_after_s = certificate_not_after_s(issuer);
     if (X509_check_ca(issuer) != 1 || (X509_get_key_usage(issuer) & KU_KEY_CERT_SIGN) == 0)
         return DIAG_FAIL(diag, ERR_CONFIG, "intermediate certificate is not valid for signing");
     return OK;
@@ -99,22 +98,29 @@ verify_with(const struct authority *authority, X509 *anchor)
 }
 
 /* Each anchor by itself: OpenSSL takes one by its name, and all roots of the reference have the
- * same. */
+ * same. The one that lasts longest counts. */
 static err_t
-verify_chain(const struct authority *authority, X509 *const *anchors, size_t count,
-             struct diag *diag)
+verify_chain(struct authority *authority, X509 *const *anchors, size_t count, struct diag *diag)
 {
     int why = X509_V_OK;
+    int64_t root_ends_s = INT64_MIN;
     for (size_t i = 0; i < count; i++) {
         int code = verify_with(authority, anchors[i]);
+        int64_t ends_s = certificate_not_after_s(anchors[i]);
         if (code == X509_V_OK)
-            return OK;
+            root_ends_s = ends_s > root_ends_s ? ends_s : root_ends_s;
         /* That a stranger has not signed it says less than that it has ended. */
         if (i == 0 || code == X509_V_ERR_CERT_HAS_EXPIRED)
             why = code;
     }
-    return DIAG_FAIL(diag, ERR_CONFIG, "issuer chain does not belong to trust anchors: %s",
-                     X509_verify_cert_error_string(why));
+    if (root_ends_s == INT64_MIN)
+        return DIAG_FAIL(diag, ERR_CONFIG, "issuer chain does not belong to trust anchors: %s",
+                         X509_verify_cert_error_string(why));
+    authority->not_after_s = root_ends_s;
+    for (size_t i = 0; i < authority->chain_count; i++)
+        if (certificate_not_after_s(authority->chain[i]) < authority->not_after_s)
+            authority->not_after_s = certificate_not_after_s(authority->chain[i]);
+    return OK;
 }
 
 static err_t
@@ -282,15 +288,4 @@ int64_t
 authority_not_after_s(const struct authority *authority)
 {
     return authority->not_after_s;
-}
-
-bool
-authority_is_same(const struct authority *a, const struct authority *b)
-{
-    if (!slice_eq(a->anchors, b->anchors) || a->chain_count != b->chain_count)
-        return false;
-    for (size_t i = 0; i < a->chain_count; i++)
-        if (X509_cmp(a->chain[i], b->chain[i]) != 0)
-            return false;
-    return true;
 }

@@ -53,7 +53,7 @@ struct sign_request {
 struct signed_certificate {
     struct slice chain; /* PEM, leaf first, then the issuer; in the arena */
     int64_t not_before_s;
-    int64_t not_after_s; /* never later than the issuer's */
+    int64_t not_after_s; /* never later than authority_not_after_s() */
 };
 
 /* ERR_INTERNAL with words: the issuer is out of date, or OpenSSL failed. Any thread. */
@@ -63,9 +63,7 @@ err_t authority_sign(const struct authority *authority, struct arena *arena,
 
 /* PEM without comments. */
 struct slice authority_anchors(const struct authority *authority);
-/* When the issuer's certificate ends. */
+/* When the issuer's certificate, or one that it hangs on, ends. */
 int64_t authority_not_after_s(const struct authority *authority);
-/* Whether both were made of the same certificates. */
-bool authority_is_same(const struct authority *a, const struct authority *b);
 
 #endif

@@ -39,6 +39,8 @@
 #define SCOPE_SERVER "dapr.sentry.server"
 #define SCOPE_SECURITY "dapr.runtime.security"
 
+#define WARN_BEFORE_MS (30LL * 24 * 3600 * 1000) /* credentials that end */
+
 enum {
     OWN_LIFETIME_MS = 3600 * 1000, /* of the server's certificate at least, however short others */
     RENEW_AGAIN_MS = 10 * 1000,
@@ -128,6 +130,10 @@ log_renewal(const struct sentry *sentry)
              ", renewal at: " SLICE_FMT,
              SLICE_ARG(clock_rfc3339(sentry->expires_unix_ms, expires)),
              SLICE_ARG(clock_rfc3339(sentry->renew_unix_ms, renewal)));
+    const int64_t end_ms = authority_not_after_s(sentry->authority) * 1000;
+    if (end_ms - clock_unix_ms() < WARN_BEFORE_MS)
+        log_warn(SCOPE, "The issuer credentials expire on " SLICE_FMT ": nothing is signed beyond",
+                 SLICE_ARG(clock_rfc3339(end_ms, expires)));
 }
 
 /* NULL with an error in the log. */

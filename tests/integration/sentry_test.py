@@ -695,6 +695,8 @@ def _():
         leaf, issuer = chain_of(sentry.client().ask())
         equal(issuer, chain.issuer)
         leaf.verify_directly_issued_by(issuer)
+        need(leaf.not_valid_after_utc <= min(issuer.not_valid_after_utc, chain.root.not_valid_after_utc), "it ends in time")
+        need('level=warning msg="The issuer credentials expire on' in sentry.log(), "that they end soon is told")
 
 
 @test("credentials that change are used from then on, over the same connection", "INV-53")

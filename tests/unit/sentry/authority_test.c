@@ -161,6 +161,38 @@ TEST(a_certificate_does_not_outlive_its_issuer)
     authority_unref(authority);
 }
 
+/* A root of a life of its own over the same issuer. */
+TEST(nothing_outlives_the_root_either)
+{
+    start_clean();
+    EVP_PKEY *root_key = key_generate(), *key = key_generate();
+    const int64_t now_s = clock_unix_ms() / 1000;
+    struct certificate_form form = { .kind = CERTIFICATE_ROOT,
+                                     .organization = SLICE("short"),
+                                     .not_before_s = now_s - 60,
+                                     .not_after_s = now_s + 600,
+                                     .public_key = root_key,
+                                     .issuer_key = root_key };
+    X509 *root = certificate_make(&form);
+    form.kind = CERTIFICATE_ISSUER;
+    form.organization = SLICE("below");
+    form.not_after_s = now_s + 6000;
+    form.public_key = key;
+    form.issuer = root;
+    X509 *issuer = certificate_make(&form);
+    REQUIRE(root != NULL && issuer != NULL);
+    struct authority *authority = authority_of(
+        &(struct authority_texts){ certificates_write(&scratch, &root, 1),
+                                   certificates_write(&scratch, &issuer, 1), key_pem(key) });
+    CHECK_EQ_INT(authority_not_after_s(authority), now_s + 600);
+    CHECK_EQ_INT(sign(authority, key, DAY_MS).not_after_s, now_s + 600);
+    authority_unref(authority);
+    X509_free(root);
+    X509_free(issuer);
+    EVP_PKEY_free(root_key);
+    EVP_PKEY_free(key);
+}
+
 static void
 refused(struct authority_texts texts, const char *words)
 {
