@@ -16,8 +16,9 @@ BUILD = os.environ.get("REMORA_BUILD") or os.environ.get("BUILD") or os.path.joi
 JUDGE = os.path.join(TOP, "tests/conformance/run")
 PYTHON = os.path.join(TOP, "tests/conformance/python-plugin")
 RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
-        ["-t", "secretstores.local.env", "local-secrets"], ["-t", "nameresolution.sqlite", "sqlite"], ["names"], ["consul"],
-        ["-t", "nameresolution.dns", "names"], ["-t", "nameresolution.nameformat", "names"], [PYTHON], ["-t", "test.python-example", PYTHON]]
+        ["-t", "secretstores.local.env", "local-secrets"], ["names"], ["consul"],
+        ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
+        ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
 redis = redis_fixture.Redis()

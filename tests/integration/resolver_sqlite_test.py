@@ -3,9 +3,12 @@
 import os
 import signal
 import sqlite3
+import subprocess
+import threading
 import time
 
 from http_app import App, answer
+from launcher import REMORA
 from mesh import Mesh, invoke, reaches
 from remora import Sidecar, equal, eventually, free_port, main, need, test
 
@@ -87,6 +90,82 @@ def plugin_killed():
     os.kill(back.plugin_pid("sqlite"), signal.SIGKILL)
     eventually(lambda: bed.rows("back") and bed.rows("back")[0][0] != before[0], "it is registered anew")
     equal(invoke(front, "back", "x").status, 200)
+
+
+class Calls:
+    """One after the other, until told to stop."""
+
+    def __init__(self, sidecar, app_id):
+        self.statuses, self.is_over = [], threading.Event()
+        self.thread = threading.Thread(target=self.run, args=(sidecar, app_id), daemon=True)
+        self.thread.start()
+
+    def run(self, sidecar, app_id):
+        while not self.is_over.is_set():
+            self.statuses.append(invoke(sidecar, app_id, "x").status)
+
+    def end(self):
+        self.is_over.set()
+        self.thread.join()
+        return set(self.statuses)
+
+
+@test("a resolver that is exchanged under load keeps its sidecar known, and is not noticed by calls", "INV-08")
+def swapped():
+    bed = Bed()
+    back = bed.sidecar("back", app=app(b"back"))
+    front = bed.sidecar("front")
+    reaches(front, "back")
+    (before,) = bed.rows("back")
+    calls = Calls(front, "back")
+    for sidecar in (back, front):
+        done = subprocess.run([REMORA, "plugin", "swap", "sqlite", "--run-dir", sidecar.folder / "run"], capture_output=True,
+                              text=True, timeout=60)
+        equal(done.returncode, 0, done.stderr)
+    eventually(lambda: len(calls.statuses) > 100, "calls go on")
+    equal(calls.end(), {200})
+    (after,) = bed.rows("back")
+    need(after[0] != before[0] and after[1] == before[1], "it is the row of the new process")
+
+
+@test("a Configuration that names another file moves the sidecar there", "INV-08")
+def moved():
+    bed = Bed()
+    front = bed.sidecar("front")
+    path = bed.folder / f"config-{bed.count}.yaml"
+    with open(path) as f:
+        text = f.read()
+    old, bed.database = bed.database, bed.folder / "other.db"
+    with open(path + ".new", "w") as f:
+        f.write(text.replace(old, bed.database))
+    os.rename(path + ".new", path)
+    back = bed.sidecar("back", app=app(b"back"))
+    equal(reaches(front, "back").body, b"back")
+    eventually(lambda: len(bed.rows("front")) == 1, "it is known there")
+    bed.database = old
+    eventually(lambda: bed.rows("front") == [], "and no longer where it was")
+    back.stop()
+
+
+@test("a file that is deleted under sidecars is made anew by them", "INV-08")
+def deleted():
+    bed = Bed()
+    back = bed.sidecar("back", app=app(b"back"))
+    front = bed.sidecar("front")
+    reaches(front, "back")
+    for name in ("", "-wal", "-shm"):
+        os.unlink(bed.database + name)
+
+    def are_back():
+        try:
+            return os.path.exists(bed.database) and bed.rows("back") and bed.rows("front")
+        except sqlite3.OperationalError:
+            return False  # the table is not made yet
+
+    eventually(are_back, "both are in the new one")
+    bed.sidecar("late", app=app(b"late"))
+    equal(reaches(front, "late").body, b"late")
+    equal(reaches(back, "late").body, b"late")
 
 
 @test("a file that is locked for long delays the registration, not the sidecar", "INV-08")
