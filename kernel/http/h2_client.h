@@ -105,7 +105,7 @@ struct h2_call {
     unsigned attempts;
     struct wait *start_wait, *in_wait, *out_wait;
     err_t err;           /* why it is over without a whole answer */
-    struct slice reason; /* constant words */
+    struct slice reason; /* in the arena of the task that began it */
 
     /* The request: the array and behind it the texts, in one block that is used again. */
     struct buf head;

@@ -295,8 +295,8 @@ close_as(struct h2_call *c, err_t err, struct slice reason)
     c->state = H2_CALL_OVER;
     if (c->err == OK)
         c->err = err;
-    if (c->reason.len == 0)
-        c->reason = reason;
+    if (c->reason.len == 0 && reason.len > 0)
+        c->reason = arena_dup(c->owner->arena, reason); /* those of TLS go with the connection */
     wake_all(c);
 }
 

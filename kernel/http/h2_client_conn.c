@@ -184,7 +184,12 @@ h2_client_conn_gone(struct h2_client_conn *conn, struct slice reason)
     struct h2_client *client = conn->client;
     bool was_greeting = conn->state == H2_GREETING;
     struct list *node, *next;
+    char words[LIMIT_tls_error_bytes]; /* those of TLS go with the stream, which closes first */
     assert(conn->state != H2_DIALLING);
+    if (reason.len > sizeof words)
+        reason.len = sizeof words;
+    memcpy(words, reason.data, reason.len);
+    reason.data = words;
     conn->state = H2_LEAVING;
     timer_stop(&client->worker->timers, &conn->timer);
     list_remove(&conn->flusher.link);
