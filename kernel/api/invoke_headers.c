@@ -7,15 +7,6 @@
 
 enum { STATUS_TEXT_BYTES_MAX = 64 * 1024 };
 
-static bool
-is_one_of(struct slice name, const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return false;
-}
-
 /* What concerns one connection and is never passed on, in either direction. */
 static bool
 is_hop_by_hop(struct slice name)
@@ -24,7 +15,7 @@ is_hop_by_hop(struct slice name)
         "connection", "keep-alive", "proxy-connection", "transfer-encoding",   "upgrade",
         "te",         "trailer",    "http2-settings",   "proxy-authorization", "proxy-authenticate",
     };
-    return is_one_of(name, names, ARRAY_LEN(names));
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names));
 }
 
 /* What is said anew for the callee, or was meant for the sidecar. */
@@ -39,7 +30,7 @@ is_replaced(struct slice name)
                                          "dapr-caller-namespace",
                                          "dapr-callee-app-id",
                                          "destination-app-id" };
-    return is_one_of(name, names, ARRAY_LEN(names)) || trace_is_header(name);
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names)) || trace_is_header(name);
 }
 
 /* The Connection headers name it. */

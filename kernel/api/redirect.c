@@ -2,16 +2,6 @@
 /* Redirections of endpoints; see redirect.h. */
 #include "api/redirect.h"
 
-#include "base/macros.h"
-
-static bool
-is_one_of(struct slice name, const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return false;
-}
 
 bool
 redirect_is_followed(int status, struct slice method, bool can_repeat, struct slice *ret_method,
@@ -57,7 +47,7 @@ bool
 redirect_drops(struct slice header)
 {
     static const char *const names[] = { "authorization", "www-authenticate", "cookie", "cookie2" };
-    return is_one_of(header, names, ARRAY_LEN(names));
+    return slice_is_one_of_nocase(header, names, ARRAY_LEN(names));
 }
 
 bool
@@ -65,7 +55,7 @@ redirect_describes_body(struct slice header)
 {
     static const char *const names[] = { "content-type", "content-encoding", "content-language",
                                          "content-location", "content-length" };
-    return is_one_of(header, names, ARRAY_LEN(names));
+    return slice_is_one_of_nocase(header, names, ARRAY_LEN(names));
 }
 
 struct slice

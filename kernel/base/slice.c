@@ -32,6 +32,15 @@ slice_eq_nocase(struct slice a, struct slice b)
 }
 
 bool
+slice_is_one_of_nocase(struct slice s, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_eq_nocase(s, slice_str(names[i])))
+            return true;
+    return false;
+}
+
+bool
 slice_has_prefix(struct slice s, struct slice prefix)
 {
     return s.len >= prefix.len && slice_eq(slice_first(s, prefix.len), prefix);

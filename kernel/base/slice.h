@@ -63,6 +63,7 @@ slice_first(struct slice s, size_t len)
 int slice_cmp(struct slice a, struct slice b);
 /* ASCII case ignored. */
 bool slice_eq_nocase(struct slice a, struct slice b);
+bool slice_is_one_of_nocase(struct slice s, const char *const *names, size_t count);
 bool slice_has_prefix(struct slice s, struct slice prefix);
 bool slice_has_prefix_nocase(struct slice s, struct slice prefix);
 bool slice_has_suffix(struct slice s, struct slice suffix);

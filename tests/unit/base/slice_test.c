@@ -22,6 +22,14 @@ TEST(slices_compare_by_bytes_and_by_ascii_case)
     CHECK(!slice_eq_nocase(SLICE("[a"), SLICE("{a")));
 }
 
+TEST(a_name_is_looked_up_in_a_list_whatever_its_case)
+{
+    static const char *const names[] = { "te", "trailer" };
+    CHECK(slice_is_one_of_nocase(SLICE("Trailer"), names, 2));
+    CHECK(!slice_is_one_of_nocase(SLICE("trailer"), names, 1));
+    CHECK(!slice_is_one_of_nocase(SLICE_EMPTY, names, 2));
+}
+
 TEST(parts_stay_inside)
 {
     struct slice s = SLICE("hello");
