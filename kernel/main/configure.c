@@ -174,10 +174,7 @@ configure_again(struct runtime *runtime, bool is_asked)
                                                         &runtime->configuration.names);
         bool was_hot = hot_reload_is_on(&runtime->configuration);
         if (!is_asked)
-            log_info(SCOPE ".hotreload.reconciler",
-                     "Received Configuration UPDATED event: " SLICE_FMT
-                     " - triggering SIGHUP reload",
-                     SLICE_ARG(configuration.name));
+            reload_log_event("Configuration", "UPDATED", configuration.name);
         put_in_force(runtime, settings, &configuration, &ignored);
         publish(runtime);
         if (!is_same_resolver)

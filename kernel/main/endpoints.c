@@ -11,27 +11,19 @@
 #define SCOPE "dapr.runtime"
 
 static void
-log_event(const char *event, struct slice name)
-{
-    log_info(SCOPE ".hotreload.reconciler",
-             "Received HTTPEndpoint %s event: " SLICE_FMT " - triggering SIGHUP reload", event,
-             SLICE_ARG(name));
-}
-
-static void
 log_events(const struct endpoints *old, const struct endpoints *next)
 {
     for (size_t i = 0; i < endpoints_count(next); i++) {
         struct slice name = endpoints_name(next, i);
         const struct endpoint *before = endpoints_get(old, name);
         if (before == NULL)
-            log_event("CREATED", name);
+            reload_log_event("HTTPEndpoint", "CREATED", name);
         else if (before != endpoints_get(next, name))
-            log_event("UPDATED", name);
+            reload_log_event("HTTPEndpoint", "UPDATED", name);
     }
     for (size_t i = 0; i < endpoints_count(old); i++)
         if (endpoints_get(next, endpoints_name(old, i)) == NULL)
-            log_event("DELETED", endpoints_name(old, i));
+            reload_log_event("HTTPEndpoint", "DELETED", endpoints_name(old, i));
 }
 
 /* Takes the reference. Before the workers start the settings are still ours alone. */

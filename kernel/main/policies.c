@@ -40,26 +40,18 @@ is_unchanged(const struct resiliency_config *old, const struct resiliency_config
 }
 
 static void
-log_event(const char *event, struct slice name)
-{
-    log_info(SCOPE ".hotreload.reconciler",
-             "Received Resiliency %s event: " SLICE_FMT " - triggering SIGHUP reload", event,
-             SLICE_ARG(name));
-}
-
-static void
 log_events(const struct resiliency_config *old, const struct resiliency_config *fresh)
 {
     for (size_t i = 0; i < fresh->document_count; i++) {
         const struct resiliency_document *before = find(old, fresh->documents[i].name);
         if (before == NULL)
-            log_event("CREATED", fresh->documents[i].name);
+            reload_log_event("Resiliency", "CREATED", fresh->documents[i].name);
         else if (!is_same(before, &fresh->documents[i]))
-            log_event("UPDATED", fresh->documents[i].name);
+            reload_log_event("Resiliency", "UPDATED", fresh->documents[i].name);
     }
     for (size_t i = 0; i < old->document_count; i++)
         if (find(fresh, old->documents[i].name) == NULL)
-            log_event("DELETED", old->documents[i].name);
+            reload_log_event("Resiliency", "DELETED", old->documents[i].name);
 }
 
 /* The first complaint about a document that is in force; empty: there is none. */

@@ -436,3 +436,11 @@ reload_stop(struct reload *reload)
     map_fini(&reload->rotated);
     *reload = (struct reload){ .runtime = NULL, .watch = { .fd = -1 } };
 }
+
+/* The words of the reference, which restarts its runtime then. */
+void
+reload_log_event(const char *kind, const char *event, struct slice name)
+{
+    log_info(SCOPE ".reconciler", "Received %s %s event: " SLICE_FMT " - triggering SIGHUP reload",
+             kind, event, SLICE_ARG(name));
+}

@@ -48,4 +48,7 @@ void reload_switch(struct reload *reload);
 void reload_on_swap(struct reload *reload, struct slice plugin_name, bool has_taken_over);
 void reload_stop(struct reload *reload);
 
+/* A resource of a kind that is not a component has changed: "CREATED", "UPDATED" or "DELETED". */
+void reload_log_event(const char *kind, const char *event, struct slice name);
+
 #endif
