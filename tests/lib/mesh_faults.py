@@ -40,7 +40,8 @@ spec:
 
 
 class Bed:
-    """`front` reaches `back` and `gback` (gRPC) only through relays; `timed` is back with a timeout policy of a second."""
+    """`front` reaches `back`, `gback` (gRPC) and `timed`, for which it has a timeout policy of a second, only through
+    relays."""
 
     def __init__(self, authority=None, flags=()):
         self.near, self.far = mesh.Mesh(authority), mesh.Mesh(authority)
@@ -50,7 +51,8 @@ class Bed:
         self.back = self.far.sidecar("back", app=self.app, flags=flags)
         self.gback = self.far.sidecar("gback", app=self.grpc_app, protocol="grpc", flags=flags)
         self.relay, self.grpc_relay = Relay(self.back.internal), Relay(self.gback.internal)
-        self.timed_relay, self.spare_relay = Relay(self.back.internal), Relay(self.back.internal)
+        self.timed = self.far.sidecar("timed", app=self.app, flags=flags)
+        self.timed_relay = Relay(self.timed.internal)
         self.front = self.near.sidecar("front", TIMEOUT, flags=flags)
         self.near.register("back", self.relay.address)
         self.near.register("gback", self.grpc_relay.address)
@@ -98,7 +100,7 @@ class Bed:
         for relay in self.relays():
             relay.mend()
             relay.cut()
-        for sidecar in (self.front, self.back, self.gback):
+        for sidecar in (self.front, self.back, self.gback, self.timed):
             if sidecar.is_alive():
                 sidecar.stop()
         self.grpc_app.stop()
@@ -180,12 +182,13 @@ def killed(bed):
 
 
 def frozen(bed):
-    for sidecar in (bed.back, bed.gback):
+    frozen_ones = (bed.back, bed.gback, bed.timed)
+    for sidecar in frozen_ones:
         sidecar.signal(signal.SIGSTOP)
     try:
         times_out(bed, "a frozen sidecar")
     finally:
-        for sidecar in (bed.back, bed.gback):
+        for sidecar in frozen_ones:
             sidecar.signal(signal.SIGCONT)
     bed.works()
 
@@ -269,9 +272,12 @@ def resolver_killed(bed):
     need(bed.get().status == 200, "the address is known")
     need(bed.do() == b"m", "over gRPC too")
     eventually(lambda: bed.front.plugins()["sqlite"]["pid"] not in (0, None, pid), "the resolver is back")
-    bed.near.register("another", bed.spare_relay.address)
+    other = bed.far.sidecar("another", app=bed.app)
+    bed.near.register("another", other.internal)
     eventually(lambda: bed.get(app_id="another").status == 200, "a name that was never asked for is found")
+    other.stop()
     need(bed.near.addresses("front") == [bed.front.internal], "the sidecar is registered again")
+    bed.near.unregister("another")
     streaming.close()
 
 
