@@ -8,9 +8,11 @@
 
 struct operation_run {
     struct component *component;
+    struct operation operation;
     struct link_args args;
     struct component_call *call;
-    bool was_lost; /* an attempt, with the plugin */
+    bool was_lost;    /* an attempt, with the plugin */
+    bool was_partial; /* the attempt before: some items may be tried again */
 };
 
 /* What was under way when a plugin ended may be what ended it, and would do so again. One at a time
@@ -26,18 +28,37 @@ enter_alone(struct task *t, struct component *component)
 
 /* Who was overtaken by another writer is told so, however often he asks; the store is well. */
 static void
-tell_answer(struct attempt *outcome, const struct frame_status *status)
+tell_answer(struct operation_run *op, struct attempt *outcome)
 {
+    const struct frame_status *status = &op->call->bus.call.status;
+    const struct operation_items *items = op->operation.items;
     if (slice_has_prefix(status->reason, SLICE("ETAG_")))
         return;
     outcome->answer = ANSWER_GRPC;
     outcome->code = (int)status->code;
+    if (status->code != GRPC_OK || items == NULL || op->call->bus.call.message.len == 0)
+        return;
+    outcome->code = (int)items->failed(items->arg, op->call);
+    op->was_partial = outcome->code != GRPC_OK;
+}
+
+static void
+narrow(struct operation_run *op)
+{
+    const struct operation_items *items = op->operation.items;
+    items->narrow(items->arg, op->call, &op->operation);
+    op->args.message = op->operation.message;
+    op->args.body_parts = op->operation.parts;
+    op->args.body_part_count = op->operation.part_count;
+    op->was_partial = false;
 }
 
 static err_t
 attempt(struct task *t, void *arg, struct attempt *outcome)
 {
     struct operation_run *op = arg;
+    if (op->was_partial)
+        narrow(op);
     component_call_finish(t, op->call); /* of the attempt before */
     bool is_alone = op->was_lost && enter_alone(t, op->component);
     err_t err = component_call(t, op->component, &op->args, op->call);
@@ -46,7 +67,7 @@ attempt(struct task *t, void *arg, struct attempt *outcome)
     op->was_lost = op->was_lost || err == ERR_PLUGIN_UNKNOWN;
     const struct frame_status *status = &op->call->bus.call.status;
     if (err == OK)
-        tell_answer(outcome, status);
+        tell_answer(op, outcome);
     if (err == OK && status->code != GRPC_OK &&
         status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_NOT_SENT &&
         status->code == GRPC_UNAVAILABLE)
@@ -127,6 +148,7 @@ operation_run(struct request *rq, struct component *component, const struct oper
 {
     *ret_call = (struct component_call){ 0 };
     struct operation_run op = { .component = component,
+                                .operation = *operation,
                                 .args = { .method = operation->method,
                                           .is_write = operation->is_write,
                                           .depth = rq->depth,

@@ -9,12 +9,24 @@
 #include "api/request.h"
 #include "base/pb.h"
 
+struct operation;
+
+/* Of a write of several items, whose answer may say that some of them have failed. */
+struct operation_items {
+    /* The code of one that may be tried again; GRPC_OK: there is none. */
+    enum grpc_code (*failed)(void *arg, const struct component_call *call);
+    /* There is another attempt: it is for those alone. */
+    void (*narrow)(void *arg, const struct component_call *call, struct operation *operation);
+    void *arg;
+};
+
 struct operation {
     uint32_t method;
     bool is_write;
     struct slice message;
     const struct slice *parts; /* of the body, in order */
     size_t part_count;
+    const struct operation_items *items; /* NULL: it succeeds or fails as a whole */
 };
 
 /* The component of that kind and name, or NULL, counted until the request ends. While the sidecar

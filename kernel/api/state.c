@@ -263,17 +263,94 @@ bad_options(struct request *rq, const struct state_item *item)
     return NULL;
 }
 
-static err_t
-finish_save(struct request *rq, const struct component *store, size_t count, err_t err,
-            const struct component_call *call)
+typedef Remora__Plugin__V1__StateWriteReply write_reply_t;
+typedef Remora__Plugin__V1__StateWriteReply__Failure item_failure_t;
+
+/* A save while it is tried: what is still to be saved, and what will not be for a conflict. */
+struct save {
+    struct request *rq;
+    struct component *store;
+    const struct state_item *items;
+    size_t count;
+    item_failure_t **conflicts;
+    size_t conflict_count;
+};
+
+/* NULL if the plugin sent nonsense. */
+static const write_reply_t *
+save_reply(const struct save *save, const struct component_call *call)
 {
+    return operation_unpack(save->rq, &remora__plugin__v1__state_write_reply__descriptor,
+                            save->count, call);
+}
+
+static bool
+is_conflict(const item_failure_t *failure)
+{
+    return failure->status != NULL &&
+           slice_has_prefix(slice_str(failure->status->reason), SLICE("ETAG_"));
+}
+
+static bool
+may_repeat(const struct save *save, const item_failure_t *failure)
+{
+    return failure->status != NULL && failure->index < save->count && !is_conflict(failure);
+}
+
+static enum grpc_code
+save_failed(void *arg, const struct component_call *call)
+{
+    const struct save *save = arg;
+    const write_reply_t *reply = save_reply(save, call);
+    for (size_t i = 0; reply != NULL && i < reply->n_failures; i++) {
+        if (!may_repeat(save, reply->failures[i]))
+            continue;
+        enum grpc_code code = (enum grpc_code)reply->failures[i]->status->code;
+        return code == GRPC_OK ? GRPC_UNKNOWN : code;
+    }
+    return GRPC_OK;
+}
+
+static void
+save_narrow(void *arg, const struct component_call *call, struct operation *operation)
+{
+    struct save *save = arg;
+    struct arena *arena = save->rq->arena;
+    const write_reply_t *reply = save_reply(save, call);
+    if (reply == NULL)
+        return; /* it was read once, so this does not happen */
+    struct state_item *items = ARENA_ARRAY(arena, struct state_item, reply->n_failures);
+    size_t count = 0, room = save->conflict_count + reply->n_failures;
+    item_failure_t **conflicts = ARENA_ARRAY(arena, item_failure_t *, room);
+    if (save->conflict_count > 0)
+        memcpy(conflicts, save->conflicts, save->conflict_count * sizeof *conflicts);
+    save->conflicts = conflicts;
+    for (size_t i = 0; i < reply->n_failures; i++) {
+        if (may_repeat(save, reply->failures[i]))
+            items[count++] = save->items[reply->failures[i]->index];
+        else if (is_conflict(reply->failures[i]))
+            conflicts[save->conflict_count++] = reply->failures[i];
+    }
+    save->items = items;
+    save->count = count;
+    struct packed packed = state_pack_set(arena, save->store, items, count);
+    operation->message = packed.message;
+    operation->parts = packed.parts;
+    operation->part_count = packed.part_count;
+}
+
+static err_t
+finish_save(const struct save *save, err_t err, const struct component_call *call)
+{
+    struct request *rq = save->rq;
+    const struct component *store = save->store;
+    struct frame_status status = { 0 };
+    write_reply_t conflicts = { .failures = save->conflicts, .n_failures = save->conflict_count };
     if (operation_has_failed(err, call))
         return fail_save(rq, store, err, &call->bus.call.status, operation_reason(rq, err, call));
-    if (count == 1 && call->bus.call.message.len == 0)
-        return OK;
-    const Remora__Plugin__V1__StateWriteReply *reply = operation_unpack(
-        rq, &remora__plugin__v1__state_write_reply__descriptor, count, call);
-    struct frame_status status = { 0 };
+    const write_reply_t *reply = &conflicts;
+    if (save->conflict_count == 0 && (save->count > 1 || call->bus.call.message.len > 0))
+        reply = save_reply(save, call);
     if (reply == NULL)
         return fail_save(rq, store, ERR_PLUGIN_PROTOCOL, &status,
                          SLICE("the plugin's answer is malformed"));
@@ -316,9 +393,19 @@ state_save(struct request *rq, struct component *store, const struct state_item 
             return fail_save(rq, store, OK, &(struct frame_status){ 0 }, reason);
     }
     struct component_call call;
+    struct save save = { .rq = rq, .store = store, .items = items, .count = count };
+    const struct operation_items parts = { .failed = save_failed,
+                                           .narrow = save_narrow,
+                                           .arg = &save };
     struct packed packed = state_pack_set(rq->arena, store, items, count);
-    err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_SET, packed, true, &call);
-    err = finish_save(rq, store, count, err, &call);
+    const struct operation operation = { .method = REMORA__PLUGIN__V1__METHOD__METHOD_STATE_SET,
+                                         .is_write = true,
+                                         .message = packed.message,
+                                         .parts = packed.parts,
+                                         .part_count = packed.part_count,
+                                         .items = &parts };
+    err = operation_run(rq, store, &operation, &call); /* suspends */
+    err = finish_save(&save, err, &call);
     component_call_finish(rq->task, &call);
     return err;
 }

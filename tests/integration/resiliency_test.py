@@ -156,6 +156,24 @@ def component_etags():
     equal(calls(store) - before, 3, "no attempt but the first, and no open breaker")
 
 
+@test("of a save of several items only those that failed are tried again, and conflicts are not forgotten", "§16")
+def component_items():
+    sidecar, store = store_of(RETRY)
+
+    def save(*keys):
+        return sidecar.call("POST", "/v1.0/state/flaky", [{"key": key, "value": 1} for key in keys])
+
+    equal(save("fail-1", "plain", "fail-2").status, 204)
+    equal([store.get(key).text for key in ("plain", "fail-1", "fail-2")], ["2", "3", "4"], "calls, these included")
+    before = calls(store)
+    equal(save("fail-9", "other").status, 500)
+    equal(calls(store) - before, 4)
+    before = calls(store)
+    equal(save("fail-01", "stale").status, 409, "although the other one was saved in the end")
+    equal(calls(store) - before, 3)
+    equal(save("stale", "stale2").status, 409)
+
+
 @test("default policies apply to stores without a target", "§16")
 def component_defaults():
     sidecar, store = store_of(
