@@ -166,6 +166,7 @@ take_service(struct directory *directory, const struct dns_record *record, unsig
         instance->has_text = dns_text_has(record, app->id);
     if (record->type == DNS_PTR || record->type == DNS_SRV) {
         instance->interface = interface;
+        instance->is_suspect = false;
         renew(instance, record->ttl, now_ms);
     }
 }
@@ -300,17 +301,6 @@ counts(const struct instance *instance, uint64_t now_ms)
     return is_known(instance) && instance->ends_ms > now_ms;
 }
 
-size_t
-app_addresses(const struct app *app, uint64_t now_ms,
-              char ret_addresses[INSTANCES_MAX][ADDRESS_BYTES])
-{
-    size_t count = 0;
-    for (const struct instance *i = app->instances; i != NULL; i = i->next)
-        if (counts(i, now_ms))
-            write_address(i, ret_addresses[count++]);
-    return count;
-}
-
 bool
 app_has_address(const struct app *app, uint64_t now_ms)
 {
@@ -318,6 +308,27 @@ app_has_address(const struct app *app, uint64_t now_ms)
         if (counts(i, now_ms))
             return true;
     return false;
+}
+
+static bool
+has_unsuspected(const struct app *app, uint64_t now_ms)
+{
+    for (const struct instance *i = app->instances; i != NULL; i = i->next)
+        if (counts(i, now_ms) && !i->is_suspect)
+            return true;
+    return false;
+}
+
+size_t
+app_addresses(const struct app *app, uint64_t now_ms,
+              char ret_addresses[INSTANCES_MAX][ADDRESS_BYTES])
+{
+    bool is_choosy = has_unsuspected(app, now_ms);
+    size_t count = 0;
+    for (const struct instance *i = app->instances; i != NULL; i = i->next)
+        if (counts(i, now_ms) && !(is_choosy && i->is_suspect))
+            write_address(i, ret_addresses[count++]);
+    return count;
 }
 
 const struct instance *
@@ -330,15 +341,17 @@ app_incomplete(const struct app *app, uint64_t now_ms)
 }
 
 void
-app_forget(struct app *app, struct remora_slice address)
+app_suspect(struct app *app, struct remora_slice address, uint64_t now_ms)
 {
     char text[ADDRESS_BYTES];
     for (struct instance *i = app->instances; i != NULL; i = i->next) {
-        if (!is_known(i))
+        if (!is_known(i) || i->is_suspect)
             continue;
         write_address(i, text);
-        if (remora_slice_eq(address, text))
-            i->ends_ms = 0;
+        if (!remora_slice_eq(address, text))
+            continue;
+        i->is_suspect = true;
+        if (i->ends_ms > now_ms + SUSPECT_MS)
+            i->ends_ms = now_ms + SUSPECT_MS;
     }
-    expire_instances(app, 1);
 }

@@ -19,6 +19,7 @@ enum {
     INSTANCES_MAX = REMORA_NAME_ADDRESSES_MAX, /* of one app */
     ADDRESS_BYTES = 80,                        /* "[IPv6%interface]:port" */
     LIFE_MS = 60000,      /* whatever the records say: who was killed says no goodbye */
+    SUSPECT_MS = 10000,   /* until one that could not be reached ends, RFC 6762 section 10.5 */
     GOODBYE_MS = 1000,    /* it may be taken back, RFC 6762 section 10.1 */
     ASK_AGAIN_MS = 30000, /* before it ends, those that are asked for are looked for again */
     ASK_PAUSE_MS = 5000,
@@ -38,6 +39,7 @@ struct instance {
     uint8_t v6[16];
     unsigned interface; /* where it was heard, for addresses of one link */
     uint64_t ends_ms;
+    bool is_suspect; /* it could not be reached, and has not been heard since */
 };
 
 /* Who waits for an answer; of the resolver. */
@@ -83,7 +85,8 @@ size_t app_addresses(const struct app *app, uint64_t now_ms,
 bool app_has_address(const struct app *app, uint64_t now_ms);
 /* The first instance of which something is missing; NULL if there is none. */
 const struct instance *app_incomplete(const struct app *app, uint64_t now_ms);
-/* The instance at that address could not be reached: it must say again that it is there. */
-void app_forget(struct app *app, struct remora_slice address);
+/* The instance at that address could not be reached: unless it says soon that it is there it ends,
+ * and meanwhile it counts only where there is no other. */
+void app_suspect(struct app *app, struct remora_slice address, uint64_t now_ms);
 
 #endif

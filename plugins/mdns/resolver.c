@@ -314,7 +314,7 @@ resolver_ask(struct resolver *resolver, remora_call *call, const struct remora_n
     if (!ev_is_active(&resolver->ticker))
         ev_timer_again(remora_loop(), &resolver->ticker);
     if (remora_metadata_get(query->metadata, query->metadata_count, "unreachable", &unreachable)) {
-        app_forget(app, unreachable);
+        app_suspect(app, unreachable, now);
         ask_network(resolver, app);
     }
     if (app_has_address(app, now))

@@ -173,13 +173,15 @@ def strangers():
     near, far = netns.Network(2, families=(4,)).machines
     wire, plain = far.inside(dns.Wire), far.inside(dns.Wire, port=0)
     ours = resolver(near, "front")
+    found = []
+    thread = threading.Thread(target=lambda: found.append(ours.find("back")))
+    thread.start()
+    wire.hear(lambda p: p.flags == 0 and p.questions[0][0] == "back.local.", "we ask")
     for text, instance, where in (("Back", "a.back.local", wire), ("", "b.back.local", wire), ("back", "c.back.local", plain),
                                   ("back", "d.backs.local", wire), ("back", "back.local", wire)):
-        made = dns.service("back", instance, 6001, "10.77.0.9", "vm.local", text=text)
-        thread = threading.Thread(target=lambda: wire.hear(lambda p: p.flags == 0, "we ask") and where.send(dns.response(made)))
-        thread.start()
-        equal(ours.find("back"), [], instance)
-        thread.join()
+        where.send(dns.response(dns.service("back", instance, 6001, "10.77.0.9", "vm.local", text=text)))
+    thread.join()
+    equal(found, [[]])
     for wanted in ("couldn't find service: nobody", "timeout waiting for address for app id nobody"):
         try:
             ours.resolve("nobody")
@@ -274,7 +276,8 @@ class Bed:
         self.apps = [self.far.inside(http_app.App, lambda request, exchange, n=n: http_app.answer(200, b"%d" % n))
                      for n in range(count)]  # fmt: skip
         self.backs = [self.start(self.far, "back", app=app) for app in self.apps]
-        self.front = self.start(self.near, "front")
+        self.metrics = ("127.0.0.1", remora.free_port())
+        self.front = self.start(self.near, "front", flags=["--metrics-port", str(self.metrics[1])])
         self.reach()
 
     def start(self, machine, app_id, **more):
@@ -291,6 +294,12 @@ class Bed:
     def end(self):
         for one in (self.front, *self.backs):
             one.stop()
+
+
+    def asked(self):
+        """How often a plugin of front was called so far."""
+        text = self.near.inside(remora.call, self.metrics, "GET", "/metrics").text
+        return int(re.search(r"remora_plugin_call_microseconds_count{[^}]*} (\d+)", text)[1])
 
 
 class Traffic:
@@ -328,6 +337,27 @@ def machines():
         need("components" not in shown, "a resolver is no component")
         equal(shown["remora"]["nameResolution"], {"name": "mdns", "state": "ready", "generation": 1, "plugin": "mdns"})
         bed.end()
+
+
+@test("many callers of one name share a question, and what is known is not asked for each time", "INV-06")
+def shared_questions():
+    bed = Bed()
+    before, replies = bed.asked(), []
+    callers = [threading.Thread(target=lambda: replies.append(bed.near.inside(mesh.invoke, bed.front, "nobody", "x", timeout=60)))
+               for _ in range(40)]  # fmt: skip
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    equal([reply.status for reply in replies], [500] * 40)
+    need(all("nobody" in reply.json["message"] for reply in replies), replies[0])
+    need(bed.asked() - before <= 4, f"{bed.asked() - before} questions for 40 callers")
+    before, began = bed.asked(), time.monotonic()
+    for _ in range(200):
+        equal(bed.get().status, 200)
+    asked, took = bed.asked() - before, time.monotonic() - began
+    need(asked <= 2 + 11 * took and asked < 100, f"{asked} questions for 200 calls in {took:.1f} s")
+    bed.end()
 
 
 @test("three instances take turns, on one machine; one that stops is out at once", "INV-05 T-INV-7")

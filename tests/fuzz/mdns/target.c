@@ -84,7 +84,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(strlen(found[i]) < ADDRESS_BYTES && strrchr(found[i], ':') != NULL);
     (void)app_incomplete(app, 2);
     if (count > 0)
-        app_forget(app, text(found[0]));
+        app_suspect(app, text(found[0]), 2);
     directory_expire(&directory, 2 + LIFE_MS);
     assert(app->instance_count == 0);
     directory_fini(&directory);

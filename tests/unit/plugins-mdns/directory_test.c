@@ -99,9 +99,30 @@ TEST(hosts_of_one_name_are_told_apart_by_their_packets)
     REQUIRE(app_addresses(app, 4, found) == 2);
     CHECK_EQ_STR(found[0], "10.0.0.1:1");
     CHECK_EQ_STR(found[1], "10.0.0.2:2");
-    app_forget(app, text("10.0.0.1:1"));
+    directory_fini(&directory);
+}
+
+TEST(who_could_not_be_reached_counts_only_where_there_is_no_other)
+{
+    struct service one = make_service("back", "10.0.0.1", 1, 1);
+    struct service two = make_service("back", "10.0.0.2", 2, 2);
+    struct app *app = directory_get(&directory, text("back"), 1);
+    announce(&one, false, 1);
+    announce(&two, false, 2);
+    app_suspect(app, text("10.0.0.1:1"), 4);
+    app_suspect(app, text("10.0.0.9:1"), 4);
     REQUIRE(app_addresses(app, 4, found) == 1);
     CHECK_EQ_STR(found[0], "10.0.0.2:2");
+    app_suspect(app, text("10.0.0.2:2"), 5);
+    CHECK_EQ_U64(app_addresses(app, 5, found), 2);
+    announce(&one, false, 6);
+    REQUIRE(app_addresses(app, 6, found) == 1);
+    CHECK_EQ_STR(found[0], "10.0.0.1:1");
+    CHECK(app_has_address(app, 5 + SUSPECT_MS));
+    app_suspect(app, text("10.0.0.1:1"), 7);
+    CHECK_EQ_U64(app_addresses(app, 4 + SUSPECT_MS, found), 2);
+    CHECK_EQ_U64(app_addresses(app, 5 + SUSPECT_MS, found), 1);
+    CHECK(!app_has_address(app, 7 + SUSPECT_MS));
     directory_fini(&directory);
 }
 
