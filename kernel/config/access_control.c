@@ -42,11 +42,10 @@ static void
 add_verb(struct arena *arena, struct access_rule *rule, struct slice verb,
          enum access_action action)
 {
-    struct access_verb **end = &rule->verbs;
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = ARENA_NEW(arena, struct access_verb);
-    **end = (struct access_verb){ .verb = verb, .action = action };
+    struct access_verb *item = ARENA_NEW(arena, struct access_verb);
+    *item = (struct access_verb){ .verb = verb, .action = action, .next = rule->verbs };
+    rule->verbs = item;
+    rule->verb_count++;
 }
 
 static err_t
@@ -58,11 +57,13 @@ read_verbs(struct reading *reading, const struct node *operation, struct access_
     err_t err = field_list(operation, "httpVerb", path, &list, reading->diag);
     if (err != OK)
         return err;
+    size_t count = list == NULL || list->count == 0 ? 1 : list->count;
+    if (count > LIMIT_access_verbs_max - rule->verb_count)
+        return DIAG_FAIL(reading->diag, ERR_CONFIG,
+                         "line %u: more than %d items in spec.%s of one operation", operation->line,
+                         LIMIT_access_verbs_max, path);
     if (list == NULL || list->count == 0)
         add_verb(reading->arena, rule, SLICE_EMPTY, action);
-    if (list != NULL && list->count > LIMIT_access_verbs_max)
-        return DIAG_FAIL(reading->diag, ERR_CONFIG, "line %u: spec.%s has more than %d items",
-                         list->line, path, LIMIT_access_verbs_max);
     const struct node_item *item = list == NULL ? NULL : list->items;
     for (; item != NULL; item = item->next) {
         struct slice verb;
@@ -91,12 +92,15 @@ read_operation(struct reading *reading, const struct node *operation, struct acc
         err = read_action(reading, operation, "action", path, &action);
     if (err != OK)
         return err;
-    struct access_rule *rule = access_trie_put(reading->arena, trie, name);
+    struct access_rule *rule = name.len > LIMIT_access_name_bytes_max
+                                   ? NULL
+                                   : access_trie_put(reading->arena, trie, name);
     if (rule == NULL)
         return DIAG_FAIL(reading->diag, ERR_CONFIG,
-                         "line %u: spec.%s: " SLICE_FMT
-                         " must have at most %d segments, and none that is '..'",
-                         operation->line, path, SLICE_ARG(name), LIMIT_access_segments_max);
+                         "line %u: a name in spec.%s may have %d bytes and %d segments, none of "
+                         "which is '..'",
+                         operation->line, path, LIMIT_access_name_bytes_max,
+                         LIMIT_access_segments_max);
     bool is_first = rule->action == ACCESS_UNSET;
     if (is_first)
         rule->action = action;

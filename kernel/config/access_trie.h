@@ -34,7 +34,8 @@ struct access_verb {
 /* What is said of one operation. */
 struct access_rule {
     enum access_action action; /* of calls without verbs: gRPC */
-    struct access_verb *verbs; /* in the order of the document */
+    struct access_verb *verbs; /* in no order: of several for one verb a denial counts */
+    size_t verb_count;
 };
 
 struct access_trie;

@@ -132,11 +132,12 @@ TEST(operations_are_read_with_their_verbs)
     const struct access_rule *rule = rule_of("/op1");
     REQUIRE(rule != NULL && rule->verbs->next->next != NULL);
     CHECK_EQ_INT(rule->action, ACCESS_ALLOW);
-    CHECK_SLICE_IS(rule->verbs->verb, "POST");
+    CHECK_EQ_U64(rule->verb_count, 3); /* said twice, a rule can only deny */
+    CHECK_SLICE_IS(rule->verbs->verb, "PUT");
+    CHECK_EQ_INT(rule->verbs->action, ACCESS_DENY);
     CHECK_SLICE_IS(rule->verbs->next->verb, "GET");
-    CHECK_SLICE_IS(rule->verbs->next->next->verb, "PUT");
-    CHECK_EQ_INT(rule->verbs->next->next->action, ACCESS_DENY);
-    CHECK(rule->verbs->next->next->next == NULL); /* said twice, a rule can only deny */
+    CHECK_SLICE_IS(rule->verbs->next->next->verb, "POST");
+    CHECK(rule->verbs->next->next->next == NULL);
     rule = rule_of("/op2");
     REQUIRE(rule != NULL);
     CHECK_SLICE_IS(rule->verbs->verb, "*");
@@ -198,6 +199,18 @@ TEST(numbers_of_operations_and_verbs_are_bounded)
     for (int i = 0; i <= LIMIT_access_verbs_max; i++)
         arena_append(&texts, &text, SLICE("GET,"));
     arena_append(&texts, &text, SLICE("]}]}]\0"));
+    CHECK_EQ_INT(READ(text.data), ERR_CONFIG);
+    text = (struct arena_bytes){ 0 };
+    arena_append(&texts, &text, SLICE("policies: [" APP ", operations: ["));
+    for (int i = 0; i <= LIMIT_access_verbs_max; i++)
+        arena_append(&texts, &text, SLICE("{name: /a, action: deny},"));
+    arena_append(&texts, &text, SLICE("]}]\0"));
+    CHECK_EQ_INT(READ(text.data), ERR_CONFIG);
+    text = (struct arena_bytes){ 0 };
+    arena_append(&texts, &text, SLICE("policies: [" APP ", operations: [{name: /"));
+    for (int i = 0; i < LIMIT_access_name_bytes_max; i++)
+        arena_append(&texts, &text, SLICE("a"));
+    arena_append(&texts, &text, SLICE("}]}]\0"));
     CHECK_EQ_INT(READ(text.data), ERR_CONFIG);
     arena_fini(&texts);
 }
