@@ -152,7 +152,7 @@ def broken():
     done = subprocess.run([os.path.join(remora.BUILD, "bin", "remora"), "events", "--run-dir", bed.folder / "run"],
                           capture_output=True, text=True, timeout=30 * remora.SLOW)
     need("  configuration mine  failed  generation 1  error loading configuration: " in done.stdout, done)
-    need('remora_configuration_changes_total{app_id="shop",success="false"} 5' in bed.exposition(), bed.exposition()[-3000:])
+    need('remora_configuration_changes_total{app_id="shop",success="false"} 6' in bed.exposition(), bed.exposition()[-3000:])
     bed.end()
 
 
