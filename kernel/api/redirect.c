@@ -2,7 +2,6 @@
 /* Redirections of endpoints; see redirect.h. */
 #include "api/redirect.h"
 
-
 bool
 redirect_is_followed(int status, struct slice method, bool can_repeat, struct slice *ret_method,
                      bool *ret_keeps_body)

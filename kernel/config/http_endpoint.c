@@ -105,9 +105,18 @@ take_renegotiation(struct loader *l, const struct node *tls)
     struct slice text;
     if (!take_text(l, tls, "renegotiation", "spec.clientTLS.renegotiation", &text))
         return false;
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (text.len == 0 || slice_eq(text, slice_str(known[i])))
-            return true; /* whatever it says: TLS 1.3 has none, and nothing of ours needs it */
+    if (text.len == 0 || slice_eq(text, slice_str(known[0])))
+        return true;
+    for (size_t i = 1; i < ARRAY_LEN(known); i++) {
+        if (!slice_eq(text, slice_str(known[i])))
+            continue;
+        text_list_add(l->reader.scratch, &l->reader.resources->warnings,
+                      arena_printf(l->reader.scratch,
+                                   "spec.clientTLS.renegotiation of HTTPEndpoint " SLICE_FMT
+                                   " has no effect: nothing is ever renegotiated",
+                                   SLICE_ARG(l->reader.resource->name)));
+        return true;
+    }
     resources_warn(l->reader.scratch, l->reader.resources, l->reader.resource->file, node,
                    "invalid renegotiation value " SLICE_FMT " for http endpoint " SLICE_FMT,
                    SLICE_ARG(text), SLICE_ARG(l->reader.resource->name));

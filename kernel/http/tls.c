@@ -276,6 +276,7 @@ static const char *
 set_up(struct tls_context *context, SSL_CTX *made)
 {
     (void)SSL_CTX_set_min_proto_version(made, TLS1_2_VERSION);
+    (void)SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION);
     if (context->verifies_spiffe && !set_up_ciphers(made))
         return "tls: none of the ciphers is there";
     (void)SSL_CTX_set_mode(made, SSL_MODE_ENABLE_PARTIAL_WRITE |

@@ -102,7 +102,8 @@ TEST(INV_50_INV_51_an_endpoint_says_where_it_is_and_how_it_is_called)
     CHECK_SLICE_IS(http_endpoint_tls(spec, ENDPOINT_ROOT_CA)->value, "-----BEGIN\nCA");
     CHECK_SLICE_IS(http_endpoint_tls(spec, ENDPOINT_CERTIFICATE)->value, "-----BEGIN\nchain");
     CHECK_SLICE_IS(http_endpoint_tls(spec, ENDPOINT_PRIVATE_KEY)->secret_key, "key-of-outside");
-    CHECK(f->resources.warnings.count == 0);
+    CHECK(f->resources.warnings.count == 1 && f->list.broken.count == 0);
+    CHECK(is_warned(f, "spec.clientTLS.renegotiation of HTTPEndpoint outside has no effect"));
     teardown(f);
 }
 
