@@ -6,6 +6,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "http/pem.h"
+
 enum { CHAIN_DEPTH_MAX = 8, SECURITY_LEVEL = 2 };
 
 /* --- text --------------------------------------------------------------------------------------*/
@@ -194,16 +196,6 @@ spiffe_verify(struct x509_st *leaf, struct stack_st_X509 *others,
     return result;
 }
 
-static int
-no_password(char *text, int size, int is_writing, void *arg)
-{
-    (void)text;
-    (void)size;
-    (void)is_writing;
-    (void)arg;
-    return 0;
-}
-
 struct stack_st_X509 *
 spiffe_read_pem(struct slice pem)
 {
@@ -216,7 +208,7 @@ spiffe_read_pem(struct slice pem)
     X509 *cert;
     bool is_good = true;
     ERR_clear_error();
-    while (is_good && (cert = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL) {
+    while (is_good && (cert = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL)) != NULL) {
         is_good = sk_X509_num(certs) < LIMIT_spiffe_certificates_max;
         if (!is_good)
             X509_free(cert);

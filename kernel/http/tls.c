@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "base/limits.h"
+#include "http/pem.h"
 #include "http/spiffe.h"
 
 enum { READ_BUFFER_BYTES = 64 * 1024 };
@@ -156,25 +157,12 @@ use_chain(SSL_CTX *made, const char *pem)
     return is_good;
 }
 
-/* A key that is encrypted is no good: nobody is there to be asked. */
-static int
-no_password(char *text, int size, int is_writing, void *arg)
-{
-    (void)text;
-    (void)size;
-    (void)is_writing;
-    (void)arg;
-    return 0;
-}
-
 static bool
 use_key(SSL_CTX *made, const char *pem)
 {
-    BIO *bio = BIO_new_mem_buf(pem, -1);
-    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+    EVP_PKEY *key = pem_read_key(slice_str(pem));
     bool is_good = key != NULL && SSL_CTX_use_PrivateKey(made, key) == 1;
     EVP_PKEY_free(key);
-    BIO_free(bio);
     return is_good;
 }
 

@@ -11,29 +11,16 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "http/pem.h"
 #include "http/spiffe.h"
 #include "http/tls.h"
-
-static int
-no_password(char *text, int size, int is_writing, void *arg)
-{
-    (void)text;
-    (void)size;
-    (void)is_writing;
-    (void)arg;
-    return 0;
-}
 
 static bool
 key_matches(X509 *leaf, struct slice key)
 {
-    BIO *bio = BIO_new_mem_buf(key.data, (int)key.len);
-    if (bio == NULL)
-        abort();
-    EVP_PKEY *own = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+    EVP_PKEY *own = pem_read_key(key);
     bool is_own = own != NULL && X509_check_private_key(leaf, own) == 1;
     EVP_PKEY_free(own);
-    BIO_free(bio);
     ERR_clear_error();
     return is_own;
 }

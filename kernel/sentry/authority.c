@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "http/pem.h"
 #include "sentry/certificate.h"
 #include "sentry/key.h"
 
@@ -65,7 +66,7 @@ read_chain(struct authority *authority, struct slice text, struct diag *diag)
 static err_t
 read_key(struct authority *authority, struct slice text, struct diag *diag)
 {
-    authority->key = key_read(text);
+    authority->key = pem_read_key(text);
     if (authority->key == NULL)
         return DIAG_FAIL(diag, ERR_CONFIG, "failed to decode the issuer key");
     const char *why = key_complaint(authority->key);

@@ -24,27 +24,6 @@ key_generate_rsa(void)
     return EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
 }
 
-/* Nobody is there to be asked. */
-static int
-no_password(char *text, int size, int is_writing, void *arg)
-{
-    (void)text;
-    (void)size;
-    (void)is_writing;
-    (void)arg;
-    return 0;
-}
-
-EVP_PKEY *
-key_read(struct slice pem)
-{
-    BIO *bio = pem.len > LIMIT_sentry_file_bytes ? NULL : BIO_new_mem_buf(pem.data, (int)pem.len);
-    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
-    BIO_free(bio);
-    key_clear_errors();
-    return key;
-}
-
 bool
 key_write(EVP_PKEY *key, struct key_text *ret_text)
 {

@@ -14,10 +14,6 @@
 EVP_PKEY *key_generate(void);     /* Ed25519 */
 EVP_PKEY *key_generate_rsa(void); /* 2048 bits */
 
-/* The first private key of a PEM text (PKCS#8, SEC1 or PKCS#1). NULL: none is to be read; one with
- * a password is none. */
-EVP_PKEY *key_read(struct slice pem) WARN_UNUSED;
-
 /* PKCS#8 as PEM; secret. NULL: OpenSSL failed. */
 struct key_text {
     char *data;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "http/pem.h"
 #include "sentry/jwks.h"
 #include "sentry/jwt.h"
 #include "sentry/key.h"
@@ -43,7 +44,7 @@ static err_t
 set_up(struct token_issuer *issuer, const struct token_issuer_config *config, struct diag *diag)
 {
     struct jwt_signer *signer = &issuer->signer;
-    signer->key = key_read(config->key);
+    signer->key = pem_read_key(config->key);
     if (signer->key == NULL || key_complaint(signer->key) != NULL)
         return DIAG_FAIL(diag, ERR_CONFIG, "failed to load JWT signing key");
     if (!jwt_key_fits(signer->key, config->algorithm))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys: their text and which are good enough. */
+#include "http/pem.h"
+
 #include "fixture.h"
 
 TEST(a_key_comes_back_from_its_text)
@@ -9,7 +11,7 @@ TEST(a_key_comes_back_from_its_text)
     REQUIRE(key != NULL);
     struct slice pem = key_pem(key);
     CHECK(slice_has_prefix(pem, SLICE("-----BEGIN PRIVATE KEY-----\n")));
-    EVP_PKEY *again = key_read(pem);
+    EVP_PKEY *again = pem_read_key(pem);
     REQUIRE(again != NULL);
     CHECK_EQ_INT(EVP_PKEY_eq(key, again), 1);
     EVP_PKEY_free(key);
@@ -33,7 +35,7 @@ TEST(the_older_forms_of_text_are_read)
     for (size_t i = 0; i < 2; i++) {
         struct slice pem = traditional(keys[i]);
         CHECK(slice_has_prefix(pem, slice_str(heads[i])));
-        EVP_PKEY *again = key_read(pem);
+        EVP_PKEY *again = pem_read_key(pem);
         CHECK(again != NULL && EVP_PKEY_eq(keys[i], again) == 1);
         EVP_PKEY_free(again);
         EVP_PKEY_free(keys[i]);
@@ -46,9 +48,9 @@ TEST(a_key_with_a_password_and_what_is_no_key_are_none)
     EVP_PKEY *key = key_generate();
     BIO *bio = BIO_new(BIO_s_mem());
     REQUIRE(PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_128_cbc(), "word", 4, NULL, NULL) == 1);
-    CHECK(key_read(bio_text(bio)) == NULL);
-    CHECK(key_read(SLICE("")) == NULL);
-    CHECK(key_read(SLICE("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")) ==
+    CHECK(pem_read_key(bio_text(bio)) == NULL);
+    CHECK(pem_read_key(SLICE("")) == NULL);
+    CHECK(pem_read_key(SLICE("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")) ==
           NULL);
     EVP_PKEY_free(key);
 }
