@@ -132,7 +132,7 @@ add_authorities(SSL_CTX *made, const char *pem)
     bool any = false;
     if (bio == NULL)
         return false;
-    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+    while ((cert = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL)) != NULL) {
         any |= X509_STORE_add_cert(SSL_CTX_get_cert_store(made), cert) == 1;
         X509_free(cert);
     }
@@ -147,10 +147,10 @@ use_chain(SSL_CTX *made, const char *pem)
     BIO *bio = BIO_new_mem_buf(pem, -1);
     if (bio == NULL)
         return false;
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL);
     bool is_good = cert != NULL && SSL_CTX_use_certificate(made, cert) == 1;
     X509_free(cert);
-    while (is_good && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+    while (is_good && (cert = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL)) != NULL)
         is_good = SSL_CTX_add0_chain_cert(made, cert) == 1;
     ERR_clear_error();
     BIO_free(bio);
