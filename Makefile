@@ -290,7 +290,7 @@ RUN      = tests/lib/run --build $(BUILD) $(if $(filter-out 0,$(V)),--verbose)
 .PHONY: all help demo check check-fast check-built asan tsan sanitized fuzz bench prove coverage-api conform lint lint-fast fmt \
         install deps-build deps-test deps-lint clean FORCE programs
 
-all: $(BINS) $(PLUGINS) $(LIBPLUGIN) ## build the kernel, the plugins and the SDK into build/
+all: $(BINS) $(PLUGINS) $(LIBPLUGIN) ## build kernel, certificate authority, plugins and SDK into build/
 
 programs: $(PRODUCT) $(UNIT) $(PROGRAMS) $(FUZZ_REPLAY) ## build also every test, experiment and benchmark
 
