@@ -70,13 +70,24 @@ describe_configuration(const struct runtime *runtime, struct buf *details)
            buf_append_byte(details, '}');
 }
 
+/* Only if there is trouble: what is in force stands in `resiliencies`. */
+static bool
+describe_policies(const struct runtime *runtime, struct buf *details)
+{
+    const char *error = runtime->policies_error;
+    return error == NULL ||
+           (buf_append(details, SLICE(",\"resiliency\":{\"error\":")) &&
+            json_write_string(details, slice_str(error), true) && buf_append_byte(details, '}'));
+}
+
 static void
 on_describe_mail(struct mail *mail)
 {
     struct describe_mail *request = container_of(mail, struct describe_mail, mail);
     struct host *host = request->runtime->host;
     bool fits = host_describe(host, request->components, request->details) &&
-                describe_configuration(request->runtime, request->details);
+                describe_configuration(request->runtime, request->details) &&
+                describe_policies(request->runtime, request->details);
     wait_done(&request->wait, fits ? OK : ERR_TOO_LARGE);
 }
 

@@ -123,6 +123,21 @@ on_changed(void *arg, struct slice name, enum breaker_state from, enum breaker_s
              SLICE_ARG(name), breaker_state_name(from), breaker_state_name(to));
 }
 
+/* As the reference names it in the log. */
+static struct breaker *
+new_breaker(const struct group *group, const struct breaker_policy *policy, struct slice instance)
+{
+    struct arena arena;
+    if (group->owner.kind != TARGET_COMPONENT)
+        return breaker_new(instance, policy, on_changed, NULL);
+    arena_init(&arena);
+    struct slice name = arena_printf(&arena, SLICE_FMT "-" SLICE_FMT, SLICE_ARG(policy->name),
+                                     SLICE_ARG(instance));
+    struct breaker *breaker = breaker_new(name, policy, on_changed, NULL);
+    arena_fini(&arena);
+    return breaker;
+}
+
 static struct entry *
 new_entry(struct group *group, const struct breaker_policy *policy, struct slice instance)
 {
@@ -132,7 +147,7 @@ new_entry(struct group *group, const struct breaker_policy *policy, struct slice
     entry->group = group;
     entry->bytes = slice_copy(instance);
     entry->instance = slice_of(entry->bytes, instance.len);
-    entry->breaker = breaker_new(instance, policy, on_changed, NULL);
+    entry->breaker = new_breaker(group, policy, instance);
     list_init(&entry->node);
     (void)map_put(&group->by_instance, entry->instance, entry); /* it was not there */
     return entry;

@@ -211,7 +211,7 @@ def component_breaker():
     equal(calls(store), 4, "calls, none of them while it was open")
     log = sidecar.log()
     for change in ("closed to open", "open to half-open", "half-open to closed"):
-        need(f"changed state from {change}" in log, change)
+        need(f'Circuit breaker \\"cb-flaky\\" changed state from {change}' in log, change)
     equal(metric(sidecar, "dapr_resiliency_activations_total", policy="circuitbreaker", status="open"), 1)
     equal(metric(sidecar, "dapr_resiliency_activations_total", policy="circuitbreaker", status="closed"), 1)
 
@@ -486,11 +486,14 @@ def changes():
 
     write("more.yaml", policies("{policies: {timeouts: {t: soon}}}", name="more"))
     logged("the changed Resiliency is not used, what was in force stays: Could not read resiliency policy more: ")
-    equal([r["name"] for r in sidecar.metadata()["resiliencies"]], ["rz", "more"], "what was in force stays")
+    metadata = sidecar.metadata()
+    equal([r["name"] for r in metadata["resiliencies"]], ["rz", "more"], "what was in force stays")
+    need("invalid duration" in metadata["remora"]["resiliency"]["error"], metadata["remora"])
 
     os.unlink(os.path.join(folder, "more.yaml"))
     logged("Received Resiliency DELETED event: more - triggering SIGHUP reload")
     equal((invoke(sidecar).status, app.take()), (500, []), "still open")
+    need("resiliency" not in sidecar.metadata()["remora"], "no trouble any more")
 
     write("0.yaml", policies("{policies: {retries: {r: {duration: 1ms, maxRetries: 4}}}, targets: {apps: {back: {retry: r}}}}"))
     logged("Received Resiliency UPDATED event: rz - triggering SIGHUP reload")

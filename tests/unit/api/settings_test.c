@@ -3,6 +3,7 @@
 #include "api/settings.h"
 
 #include "api/kernel.h"
+#include "resiliency/policy.h"
 #include "test.h"
 
 static struct kernel_worker workers[2];
@@ -69,4 +70,33 @@ TEST(the_thread_counts_where_the_settings_say)
     settings_unref(with);
     settings_unref(without);
     settings_unref(NULL);
+}
+
+TEST(a_derived_generation_says_the_same_and_keeps_only_the_first_alive)
+{
+    struct settings *first = make("first");
+    freed = 0;
+    first->metrics = metrics_new(&(struct metrics_config){ .shard_count = 1 });
+    struct settings *second = settings_derive(first), *third = settings_derive(second);
+    CHECK(second->base == first && third->base == first);
+    CHECK(third->metrics == first->metrics && third->resiliency == NULL);
+    settings_unref(first);
+    settings_unref(second);
+    CHECK_EQ_INT(freed, 0);
+    CHECK_EQ_STR(third->enabled_features.items[0].data, "first");
+    settings_unref(third);
+    CHECK_EQ_INT(freed, 1);
+}
+
+TEST(a_new_configuration_takes_over_what_resources_decide)
+{
+    const struct resources none = { 0 };
+    const struct resource_filter filter = { .app_id = SLICE("me") };
+    struct settings *old = settings_new(), *fresh = settings_new();
+    old->resiliency = resiliency_new(&none, &filter, NULL);
+    settings_carry(fresh, old);
+    CHECK(fresh->resiliency == old->resiliency);
+    settings_unref(old);
+    CHECK_EQ_INT(resiliency_config(fresh->resiliency)->document_count, 0);
+    settings_unref(fresh);
 }
