@@ -26,6 +26,7 @@
 #include "main/conceal.h"
 #include "main/observe.h"
 #include "main/runtime.h"
+#include "main/subscriptions.h"
 #include "peer/identity.h"
 
 #define SCOPE "dapr.runtime"
@@ -289,6 +290,8 @@ read_resources(struct runtime *runtime, bool is_reload)
         names_add_resolver(runtime, load);
     if (err == OK)
         policies_take(runtime, &resources, &filter, is_reload);
+    if (err == OK)
+        subscriptions_take(runtime, &scratch, &resources, &filter);
     load->first_broken = arena_dup(&load->arena, resources.first_broken);
     for (size_t i = 0; i < resources.warnings.count; i++)
         log_warn("dapr.runtime.loader.disk", SLICE_FMT, SLICE_ARG(resources.warnings.items[i]));
@@ -552,6 +555,7 @@ serve(struct runtime *runtime, struct host_load *load)
     names_describe(runtime);
     log_info(SCOPE, "Loading components…");
     host_start(runtime->host, load);
+    subscriptions_hand_over(runtime);
     warn_of_idle_scopes(runtime);
     if (!start_workers(runtime))
         return false;
@@ -607,6 +611,7 @@ end(struct runtime *runtime)
         identity_unref(TAKE(runtime->workers[i].kernel_worker.identity));
     }
     subscriber_free(TAKE(runtime->kernel.subscriber));
+    topic_list_fini(&runtime->topics);
     admin_close(TAKE(runtime->admin));
     if (runtime->host != NULL)
         host_free(runtime->host);

@@ -10,6 +10,7 @@
 
 #include "admin/admin.h"
 #include "api/kernel.h"
+#include "api/topic_answer.h"
 #include "base/version.h"
 #include "component/host.h"
 #include "config/cli.h"
@@ -71,6 +72,7 @@ struct runtime {
     bool has_rundir;
     struct catalogue catalogue;
     struct host *host;
+    struct topic_list topics; /* of Subscription documents */
     struct host_instance instance; /* as resolvers of names see this sidecar */
     struct reload reload;
     struct security *security; /* NULL: mTLS is off */
