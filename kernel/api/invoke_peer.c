@@ -411,7 +411,7 @@ static err_t
 call_stream(struct request *rq, struct invoke_call *call)
 {
     struct peer_call *peer = peer_of(call);
-    struct peer_answer answer;
+    struct peer_answer answer = { .code = -1 };
     err_t err = open_stream(rq, peer); /* suspends */
     if (err != OK)
         return err;
@@ -435,7 +435,7 @@ call_unary(struct request *rq, struct invoke_call *call, struct slice path)
     struct peer_call *peer = peer_of(call);
     struct client *client;
     struct grpc_answer reply;
-    struct peer_answer answer;
+    struct peer_answer answer = { .code = -1 };
     if (!invoke_can_repeat(call)) {
         peer->text = arena_printf(rq->arena,
                                   "app " SLICE_FMT " does not support streaming-based service "

@@ -415,7 +415,7 @@ call_local(struct rpc *rpc, bool is_stream)
         count_answer(&in, err);
         if (err != OK)
             fail_call(&in);
-        else if ((err = is_stream ? stream_answer(&in) : whole_answer(&in)) == OK)
+        else if ((is_stream ? stream_answer(&in) : whole_answer(&in)) == OK) /* suspends */
             rpc_end(rpc, GRPC_OK, SLICE_EMPTY);
         else
             rpc_end(rpc, GRPC_UNAVAILABLE, SLICE("the application's answer ended early"));
