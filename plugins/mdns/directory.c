@@ -166,7 +166,7 @@ take_service(struct directory *directory, const struct dns_record *record, unsig
         instance->has_text = dns_text_has(record, app->id);
     if (record->type == DNS_PTR || record->type == DNS_SRV) {
         instance->interface = interface;
-        instance->is_suspect = false;
+        instance->is_suspect = record->ttl == 0; /* unless it is taken back */
         renew(instance, record->ttl, now_ms);
     }
 }

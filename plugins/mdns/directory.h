@@ -39,7 +39,7 @@ struct instance {
     uint8_t v6[16];
     unsigned interface; /* where it was heard, for addresses of one link */
     uint64_t ends_ms;
-    bool is_suspect; /* it could not be reached, and has not been heard since */
+    bool is_suspect; /* could not be reached, or said goodbye, and has not been heard since */
 };
 
 /* Who waits for an answer; of the resolver. */

@@ -270,14 +270,15 @@ def generations():
 class Bed:
     """front on one machine, so many instances of back on the other, each with an application that says its number."""
 
-    def __init__(self, families=(4,), count=1):
+    def __init__(self, families=(4,), count=1, workers=1):
+        self.workers = ["--workers", str(workers)]
         self.near, self.far = netns.Network(2, families).machines
         self.mesh = mesh.Mesh(resolver=None)
         self.apps = [self.far.inside(http_app.App, lambda request, exchange, n=n: http_app.answer(200, b"%d" % n))
                      for n in range(count)]  # fmt: skip
         self.backs = [self.start(self.far, "back", app=app) for app in self.apps]
         self.metrics = ("127.0.0.1", remora.free_port())
-        self.front = self.start(self.near, "front", flags=["--metrics-port", str(self.metrics[1])])
+        self.front = self.start(self.near, "front", flags=["--metrics-port", str(self.metrics[1]), *self.workers])
         self.reach()
 
     def start(self, machine, app_id, **more):
@@ -326,9 +327,10 @@ class Traffic:
 
 @test("sidecars on two machines find each other without any setting", "INV-05 INV-06 INV-10 §1")
 def machines():
-    for families in ((4,), (6,)):
-        bed = Bed(families)
-        equal(bed.get().body, b"0")
+    for families, workers in (((4,), 3), ((6,), 1)):
+        bed = Bed(families, workers=workers)
+        for _ in range(9):
+            equal(bed.get().body, b"0")
         log = bed.backs[0].log()
         host = "10.77.0.2" if families == (4,) else "[fd77::2]"
         need(f"local service entry announced: back -> {host}:{bed.backs[0].internal_port}" in log, log[-2000:])

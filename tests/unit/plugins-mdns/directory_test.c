@@ -126,6 +126,21 @@ TEST(who_could_not_be_reached_counts_only_where_there_is_no_other)
     directory_fini(&directory);
 }
 
+TEST(who_says_goodbye_is_out_at_once_where_there_are_others)
+{
+    struct service one = make_service("back", "10.0.0.1", 1, 1);
+    struct service two = make_service("back", "10.0.0.2", 2, 2);
+    struct app *app = directory_get(&directory, text("back"), 1);
+    announce(&one, false, 1);
+    announce(&two, false, 1);
+    announce(&one, true, 2);
+    REQUIRE(app_addresses(app, 2, found) == 1);
+    CHECK_EQ_STR(found[0], "10.0.0.2:2");
+    announce(&one, false, 3);
+    CHECK_EQ_U64(app_addresses(app, 3, found), 2);
+    directory_fini(&directory);
+}
+
 TEST(addresses_of_one_link_name_the_interface)
 {
     struct service link = make_service("back", "fe80::1", 1, 1);
