@@ -93,12 +93,24 @@ host_name(struct runtime *runtime)
                         SLICE_ARG(host), runtime->internal_port);
 }
 
+/* The newer flag names a kind in front, of which there is one. */
+static struct slice
+placement_addresses(const struct options *options)
+{
+    const struct slice kind = SLICE("placement:");
+    if (options->placement_host_address.len > 0)
+        return options->placement_host_address;
+    return slice_has_prefix(options->actors_service, kind)
+               ? slice_from(options->actors_service, kind.len)
+               : SLICE_EMPTY;
+}
+
 bool
 control_plane_init(struct runtime *runtime)
 {
     const struct options *options = &runtime->options;
     struct text_list schedulers = { 0 }, placements = { 0 };
-    struct slice rest = options->placement_host_address, part;
+    struct slice rest = placement_addresses(options), part;
     for (size_t i = 0; i < options->scheduler_host_address.count; i++)
         add_address(&runtime->arena, &schedulers, options->scheduler_host_address.items[i]);
     while (slice_split(&rest, ',', &part))

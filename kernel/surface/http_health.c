@@ -17,10 +17,12 @@ http_health(struct http_call *call)
         (void)fail(&call->rq, ERR_HEALTH_APPID_NOT_MATCH, "dapr app-id does not match");
         http_fail(call);
     } else if (!atomic_load_explicit(&call->rq.kernel->is_ready, memory_order_relaxed)) {
-        bool waits_for_app = atomic_load_explicit(&call->rq.kernel->is_outbound_ready,
-                                                  memory_order_relaxed);
+        struct kernel *kernel = call->rq.kernel;
+        bool is_outbound = atomic_load_explicit(&kernel->is_outbound_ready, memory_order_relaxed);
         (void)fail(&call->rq, ERR_HEALTH_NOT_READY, "dapr is not ready: [%s]",
-                   waits_for_app ? "app" : "components");
+                   !is_outbound                         ? "components"
+                   : !control_is_ready(kernel->control) ? "control plane"
+                                                        : "app");
         http_fail(call);
     } else {
         http_no_content(call);
