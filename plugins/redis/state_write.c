@@ -240,8 +240,8 @@ read_expiry(const struct store *store, remora_call *call, const struct remora_st
 {
     struct remora_slice given;
     char why[SETTINGS_WHY_BYTES];
-    bool has_ttl = set->has_ttl || store->settings.has_ttl;
-    int64_t ttl = set->has_ttl ? set->ttl_seconds : store->settings.ttl_seconds;
+    bool has_ttl = set->has_ttl || store->server.settings.has_ttl;
+    int64_t ttl = set->has_ttl ? set->ttl_seconds : store->server.settings.ttl_seconds;
     if (!set->has_ttl &&
         remora_metadata_get(set->metadata, set->metadata_count, "ttlInSeconds", &given) &&
         given.len > 0) {

@@ -1,77 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of a state store: connect and probe, answer init, keep the connection, close; and how
- * trouble is told to users.
+ * The life of a state store: connect and probe, answer init, keep the connection, close.
  */
 #include "store.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MESSAGE_BYTES_MAX = 3072 }; /* the sidecar takes 4,096 */
-
-/* --- failures ----------------------------------------------------------------------------------*/
-
-struct remora_failure *
-failure_new(remora_call *call, enum remora_code code, enum remora_effect effect, const char *format,
-            ...)
-{
-    char text[MESSAGE_BYTES_MAX];
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    size_t bytes = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
-    char *message = remora_call_alloc(call, bytes + 1);
-    memcpy(message, text, bytes);
-    message[bytes] = '\0';
-    struct remora_failure *failure = remora_call_alloc(call, sizeof *failure);
-    *failure = (struct remora_failure){ .code = code, .effect = effect, .message = message };
-    return failure;
-}
-
-struct remora_failure *
-failure_busy(remora_call *call)
-{
-    return failure_new(call, REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_NOT_SENT,
-                       "too many commands are waiting for redis");
-}
-
-/* The server did not run the command and says that another moment, or another server, may. */
-static bool
-is_passing(const struct resp_value *error)
-{
-    static const char *const codes[] = { "LOADING",     "READONLY", "MASTERDOWN",
-                                         "CLUSTERDOWN", "TRYAGAIN", "BUSY" };
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        if (resp_is_error(error, codes[i]))
-            return true;
-    return false;
-}
 
 struct remora_failure *
 failure_of(struct store *store, remora_call *call, const struct conn_result *result, bool is_write,
            const char *prefix)
 {
-    const struct resp_value *value = result->value;
-    if (value == NULL)
-        return failure_new(call, REMORA_UNAVAILABLE,
-                           !result->sent ? REMORA_EFFECT_NOT_SENT
-                           : is_write    ? REMORA_EFFECT_UNKNOWN
-                                         : REMORA_EFFECT_FAILED,
-                           "%s%s", prefix, result->why);
-    if (value->type != RESP_ERROR)
-        return NULL;
-    struct remora_slice text = value->text;
-    int shown = text.len > 2048 ? 2048 : (int)text.len;
-    if (!is_passing(value))
-        return failure_new(call, REMORA_INTERNAL, REMORA_EFFECT_FAILED, "%s%.*s", prefix, shown,
-                           text.data);
-    struct remora_failure *failure = failure_new(call, REMORA_UNAVAILABLE, REMORA_EFFECT_NOT_SENT,
-                                                 "%s%.*s", prefix, shown, text.data);
-    if (resp_is_error(value, "READONLY")) { /* after a failover the name leads elsewhere */
+    struct remora_failure *failure = failure_of_result(call, result, is_write, prefix);
+    if (failure_is_replica(result)) {
         conn_restart(store->conn, "the server has become a replica");
         if (store->strong_conn != NULL)
             conn_restart(store->strong_conn, "the server has become a replica");
@@ -101,8 +43,7 @@ store_free(struct store *store)
 {
     conn_free(store->conn);
     conn_free(store->strong_conn);
-    tls_context_free(store->tls);
-    settings_fini(&store->settings);
+    server_fini(&store->server);
     free(store);
 }
 
@@ -111,7 +52,7 @@ init_failed(struct store *store, const char *why)
 {
     remora_call *call = store->init;
     remora_reply_error(call, REMORA_UNAVAILABLE, "redis store: error connecting to redis at %s: %s",
-                       store->settings.shown_host, why);
+                       store->server.settings.shown_host, why);
     store_free(store);
 }
 
@@ -192,7 +133,7 @@ on_ready(void *owner)
 {
     struct store *store = owner;
     if (store->is_down)
-        remora_log(REMORA_INFO, "redis: connected again host=%s", store->settings.shown_host);
+        remora_log(REMORA_INFO, "redis: connected again host=%s", store->server.settings.shown_host);
     store->is_down = false;
     load_scripts(store->conn);
     ask(store->conn, on_json_probe, store, (const char *const[]){ "JSON.GET", "remora:probe" }, 2);
@@ -211,28 +152,8 @@ on_down(void *owner, const char *why, bool refused)
     }
     if (!store->is_down)
         remora_log(REMORA_WARN, "redis: no connection, trying on host=%s reason=\"%s\"",
-                   store->settings.shown_host, why);
+                   store->server.settings.shown_host, why);
     store->is_down = true;
-}
-
-static struct conn_settings
-conn_settings_of(struct store *store)
-{
-    const struct settings *settings = &store->settings;
-    return (struct conn_settings){
-        .host = settings->hosts[0].host,
-        .port = settings->hosts[0].port,
-        .locator = settings->failover ? &sentinel_locator : NULL,
-        .locator_owner = &store->sentinels,
-        .username = settings->username,
-        .password = settings->password,
-        .db = settings->db,
-        .tls = store->tls,
-        .first_pause_ms = (unsigned)settings->min_retry_interval_ms,
-        .dial_timeout_ms = settings->dial_timeout_ms,
-        .read_timeout_ms = settings->read_timeout_ms,
-        .write_timeout_ms = settings->write_timeout_ms,
-    };
 }
 
 static void
@@ -255,51 +176,12 @@ store_strong_conn(struct store *store)
 {
     static const struct conn_events events = { .ready = on_strong_ready, .down = on_strong_down };
     if (store->strong_conn == NULL) {
-        struct conn_settings settings = conn_settings_of(store);
+        struct conn_settings settings = server_conn_settings(&store->server);
         if (settings.read_timeout_ms >= 0)
             settings.read_timeout_ms += STORE_WAIT_MS;
         store->strong_conn = conn_new(remora_loop(), &settings, &events, store);
     }
     return store->strong_conn;
-}
-
-static bool
-make_tls(struct store *store, char why[SETTINGS_WHY_BYTES])
-{
-    const struct settings *settings = &store->settings;
-    char reason[TLS_ERROR_BYTES];
-    if (!settings->enable_tls)
-        return true;
-    store->tls = tls_context_new(
-        &(struct tls_settings){
-            .skip_verify = settings->skip_verify,
-            .ca_pem = settings->ca_cert,
-            .certificate_pem = settings->client_cert,
-            .key_pem = settings->client_key,
-        },
-        reason);
-    if (store->tls == NULL)
-        snprintf(why, SETTINGS_WHY_BYTES, "redis client configuration error: %s", reason);
-    return store->tls != NULL;
-}
-
-static void
-make_sentinels(struct store *store)
-{
-    const struct settings *settings = &store->settings;
-    store->sentinels = (struct sentinels){
-        .loop = remora_loop(),
-        .count = settings->host_count,
-        .master_name = settings->master_name,
-        .username = settings->sentinel_username,
-        .password = settings->sentinel_password,
-        .tls = store->tls,
-        .dial_timeout_ms = settings->dial_timeout_ms,
-    };
-    for (size_t i = 0; i < settings->host_count; i++)
-        store->sentinels.addresses[i] = (struct sentinel_address){
-            .host = settings->hosts[i].host, .port = settings->hosts[i].port
-        };
 }
 
 /* The sidecar waits no longer. A store that came up later would be nobody's. */
@@ -319,24 +201,17 @@ store_init(remora_call *call, const struct remora_config *config)
 {
     static const struct conn_events events = { .ready = on_ready, .down = on_down };
     char why[SETTINGS_WHY_BYTES];
-    struct settings settings;
-    if (!settings_parse(config, &settings, why)) {
-        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
-        return;
-    }
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL)
         abort();
-    store->settings = settings;
-    store->init = call;
-    store->retries_left = settings.max_retries;
-    if (!make_tls(store, why)) {
+    if (!server_init(&store->server, config, why)) {
         remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
-        store_free(store);
+        free(store);
         return;
     }
-    make_sentinels(store);
-    struct conn_settings conn_settings = conn_settings_of(store);
+    store->init = call;
+    store->retries_left = store->server.settings.max_retries;
+    struct conn_settings conn_settings = server_conn_settings(&store->server);
     store->conn = conn_new(remora_loop(), &conn_settings, &events, store);
     remora_call_on_cancel(call, on_init_cancelled,
                           store); /* which may be at once: nothing follows */

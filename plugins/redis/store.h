@@ -6,9 +6,9 @@
 #ifndef REDIS_STORE_H
 #define REDIS_STORE_H
 
-#include "conn.h"
+#include "failure.h"
 #include "scripts.h"
-#include "settings.h"
+#include "server.h"
 
 struct write;
 
@@ -16,9 +16,7 @@ struct write;
 enum { STORE_WAIT_MS = 1000 };
 
 struct store {
-    struct settings settings;
-    struct tls_context *tls;    /* owned, or NULL */
-    struct sentinels sentinels; /* with failover */
+    struct server server;
     /* Two connections, because WAIT holds up all that follows on its own. Strongly consistent
      * writes take the second, which is made at the first of them. */
     struct conn *conn, *strong_conn;
@@ -48,17 +46,7 @@ bool store_wants_document(const struct store *store, const struct remora_pair *m
 /* How long a command of this call may wait for a connection. */
 uint64_t store_wait_ms(const remora_call *call);
 
-/* --- failures ----------------------------------------------------------------------------------*/
-
-/* A failure that lives as long as the call. The text is cut to what the sidecar takes. */
-struct remora_failure *
-failure_new(remora_call *call, enum remora_code code, enum remora_effect effect, const char *format,
-            ...) __attribute__((format(printf, 4, 5)));
-/* Too much is queued. */
-struct remora_failure *failure_busy(remora_call *call);
-/* What went wrong with a command; NULL if it was answered with anything but an error. `prefix`
- * ("" or "failed to set key k: ") goes before the text. A server that says it cannot serve (it
- * loads, it is a replica) has not run the command. */
+/* failure_of_result(), and turns away from a server that has become a replica. */
 struct remora_failure *
 failure_of(struct store *store, remora_call *call, const struct conn_result *result, bool is_write,
            const char *prefix);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The server that a component is configured for: its settings, and what connections to it need.
+ */
+#ifndef REDIS_SERVER_H
+#define REDIS_SERVER_H
+
+#include "settings.h"
+
+struct server {
+    struct settings settings;
+    struct tls_context *tls;    /* owned, or NULL */
+    struct sentinels sentinels; /* with failover */
+};
+
+/* False on failure, with the reason for the user in `why`; `ret` then needs no server_fini(). It
+ * must not move afterwards: connections point into it. */
+bool server_init(struct server *ret, const struct remora_config *config,
+                 char why[SETTINGS_WHY_BYTES]);
+void server_fini(struct server *server);
+
+/* For conn_new(); borrowed from the server. */
+struct conn_settings server_conn_settings(struct server *server);
+
+#endif
