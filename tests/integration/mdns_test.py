@@ -257,7 +257,7 @@ def generations():
     old.stop()
     wire.hear(lambda p: is_announcement(p) and p.records[0][4] == 0, "the old one says goodbye")
     wire.hear(lambda p: is_announcement(p) and p.records[0][4] > 0, "the new one says that it is there")
-    until = time.monotonic() + 2.5
+    until = time.monotonic() + 1.5
     while time.monotonic() < until:
         equal(asker.find("back"), ["10.77.0.1:50002"], "at no moment it was not found")
     new.stop()
@@ -404,7 +404,7 @@ def swapped():
     for sidecar in (bed.front, bed.backs[0], bed.front, bed.backs[0]):
         remora.need(os.system(f"{remora.BUILD}/bin/remora plugin swap mdns --run-dir {sidecar.folder / 'run'} >/dev/null") == 0,
                     sidecar.log()[-2000:])
-    until = time.monotonic() + 2
+    until = time.monotonic() + 1.5
     while time.monotonic() < until:
         time.sleep(0.01)  # what the last goodbye would do comes a second later
     traffic.end()
