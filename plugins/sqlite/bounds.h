@@ -45,6 +45,14 @@ enum {
     APP_ID_BYTES_MAX = 1024,
     UPDATE_INTERVAL_MAX_MS = 24 * 3600 * 1000,
 
+    /* Pub/sub. One transaction claims so much for a subscription, and so much of it is on its way
+     * to the sidecar at a time, whatever the window in messages is. */
+    CLAIM_MESSAGES_MAX = 256,
+    CLAIM_BYTES_MAX = 512 * 1024,
+    TOPIC_BYTES_MAX = 1024,
+    GROUP_NAME_BYTES_MAX = 1024,
+    EXPIRE_BATCH_ROWS = 500,
+
     /* Page caches, in KiB. A connection grows to its share only when it is used. */
     WRITER_CACHE_KIB = 1024,
     READER_CACHE_KIB = 512,

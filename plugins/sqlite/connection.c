@@ -24,6 +24,12 @@ enum {
 /* The row is there for readers. */
 #define VISIBLE "(expiration_time IS NULL OR expiration_time > ?6)"
 
+/* Every group of the topic ?2 has done with the message. */
+#define SETTLED                                                                                    \
+    " AND id <= (SELECT min(cursor) FROM %s_groups WHERE topic = ?2)"                              \
+    " AND NOT EXISTS (SELECT 1 FROM %s_groups g JOIN %s_claims c ON c.group_id = g.id"             \
+    " WHERE g.topic = ?2 AND c.message_id = %s.id)"
+
 /* Parameters of state: 1 key, 2 value, 3 is_binary, 4 etag, 5 expiration, 6 now, 7 the etag asked
  * for. Of hosts: 1 registration, 2 address, 3 application, 4 now (fresh since, when finding), 5
  * silent since. The reference leaves the namespace empty. */
@@ -59,6 +65,40 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
                              " WHERE app_id = ?3 AND last_update > ?5"
                              " ORDER BY last_update > ?4 DESC, address",
     [STATEMENT_HOSTS_CLEAN] = "DELETE FROM %s WHERE last_update <= ?5",
+    [STATEMENT_PUBLISH] =
+        "INSERT INTO %s (topic, content_type, data, published_ms, expires_ms)"
+        " SELECT ?1, ?2, ?3, ?4, CASE WHEN g.has THEN ?5 ELSE min(coalesce(?5, ?6), ?6) END"
+        " FROM (SELECT EXISTS (SELECT 1 FROM %s_groups WHERE topic = ?1) AS has) g"
+        " WHERE g.has OR ?6 > ?4",
+    [STATEMENT_GROUP_ADD] = "INSERT OR IGNORE INTO %s_groups (topic, name, cursor) VALUES (?1, ?2,"
+                            " CASE WHEN ?3 THEN 0 ELSE coalesce((SELECT max(id) FROM %s), 0) END)",
+    [STATEMENT_GROUP_FIND] = "SELECT id FROM %s_groups WHERE topic = ?1 AND name = ?2",
+    [STATEMENT_GROUP_MOVE] = "UPDATE %s_groups SET cursor = ?2 WHERE id = ?1",
+    [STATEMENT_CLAIMS_DUE] = "SELECT c.message_id, c.attempts, m.content_type, m.data, m.expires_ms"
+                             " FROM %s_claims c LEFT JOIN %s m ON m.id = c.message_id"
+                             " WHERE c.group_id = ?1 AND c.due_ms <= ?2"
+                             " ORDER BY c.due_ms, c.message_id LIMIT ?3",
+    [STATEMENT_MESSAGES_NEW] = "SELECT m.id, 0, m.content_type, m.data, m.expires_ms FROM %s m"
+                               " WHERE m.topic = ?1"
+                               " AND m.id > (SELECT cursor FROM %s_groups WHERE id = ?2)"
+                               " ORDER BY m.id LIMIT ?3",
+    [STATEMENT_CLAIM_PUT] =
+        "INSERT INTO %s_claims (group_id, message_id, owner, attempts, due_ms)"
+        " VALUES (?1, ?2, ?3, ?4, ?5)"
+        " ON CONFLICT (group_id, message_id) DO UPDATE SET owner = ?3, attempts = ?4, due_ms = ?5",
+    [STATEMENT_CLAIM_DONE] = "DELETE FROM %s_claims WHERE group_id = ?1 AND message_id = ?2",
+    [STATEMENT_CLAIM_POSTPONE] =
+        "UPDATE %s_claims SET owner = 0, attempts = ?5, due_ms = ?6"
+        " WHERE group_id = ?1 AND message_id = ?2 AND owner = ?3 AND attempts = ?4",
+    [STATEMENT_CLAIMS_NEXT] = "SELECT min(due_ms) FROM %s_claims WHERE group_id = ?1",
+    [STATEMENT_CLAIMS_OWNERS] = "SELECT DISTINCT owner FROM %s_claims"
+                                " WHERE group_id = ?1 AND owner NOT IN (0, ?2)",
+    [STATEMENT_CLAIMS_RELEASE] = "UPDATE %s_claims SET owner = 0, due_ms = ?3"
+                                 " WHERE group_id = ?1 AND owner = ?2",
+    [STATEMENT_MESSAGE_FORGET] = "DELETE FROM %s WHERE id = ?1 AND published_ms <= ?3" SETTLED,
+    [STATEMENT_MESSAGES_FORGET] = "DELETE FROM %s WHERE topic = ?2 AND published_ms <= ?3" SETTLED,
+    [STATEMENT_MESSAGES_EXPIRE] = "DELETE FROM %s WHERE id IN"
+                                  " (SELECT id FROM %s WHERE expires_ms <= ?1 LIMIT ?2)",
 };
 
 static const char *const transaction_sql[TRANSACTION_STATEMENT_COUNT] = {
@@ -313,7 +353,8 @@ connection_statement(struct connection *connection, const char *table_name, enum
     if (table->statements[which] == NULL) {
         char sql[1024];
         /* The name is an identifier by config.c; it cannot be a parameter. */
-        sqlite3_snprintf(sizeof(sql), sql, statement_sql[which], table_name);
+        sqlite3_snprintf(sizeof(sql), sql, statement_sql[which], table_name, table_name, table_name,
+                         table_name, table_name);
         int rc = sqlite3_prepare_v3(connection->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
                                     &table->statements[which], NULL);
         if (rc != SQLITE_OK)

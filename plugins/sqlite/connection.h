@@ -29,6 +29,21 @@ enum statement {
     STATEMENT_HOST_REMOVE,
     STATEMENT_HOSTS_FIND,
     STATEMENT_HOSTS_CLEAN,
+    STATEMENT_PUBLISH,
+    STATEMENT_GROUP_ADD,
+    STATEMENT_GROUP_FIND,
+    STATEMENT_GROUP_MOVE,
+    STATEMENT_CLAIMS_DUE,
+    STATEMENT_MESSAGES_NEW,
+    STATEMENT_CLAIM_PUT,
+    STATEMENT_CLAIM_DONE,
+    STATEMENT_CLAIM_POSTPONE,
+    STATEMENT_CLAIMS_NEXT,
+    STATEMENT_CLAIMS_OWNERS,
+    STATEMENT_CLAIMS_RELEASE,
+    STATEMENT_MESSAGE_FORGET,
+    STATEMENT_MESSAGES_FORGET,
+    STATEMENT_MESSAGES_EXPIRE,
     STATEMENT_COUNT,
 };
 
@@ -42,7 +57,7 @@ enum transaction_statement {
     TRANSACTION_STATEMENT_COUNT,
 };
 
-/* The statements on one table, of state or of hosts, each prepared when first used. */
+/* The statements on one table, of state, hosts or messages, each prepared when first used. */
 struct table {
     struct table *next;
     char name[IDENTIFIER_BYTES_MAX + 1];

@@ -37,15 +37,24 @@ is_in_transaction(const struct connection *connection)
 }
 
 static struct failure *
+run_operations(struct connection *connection, struct write *write)
+{
+    struct failure *failure = NULL;
+    for (size_t i = 0; i < write->count && failure == NULL; i++)
+        failure = run_operation(connection, write, &write->operations[i]);
+    return failure;
+}
+
+static struct failure *
 run_atomic(struct connection *connection, struct write *write)
 {
-    if (write->count == 1)
+    if (write->count == 1 && write->apply == NULL)
         return run_operation(connection, write, &write->operations[0]);
     struct failure *failure = step_transaction(connection, TRANSACTION_SAVEPOINT, STAGE_STATEMENT);
     if (failure != NULL)
         return failure;
-    for (size_t i = 0; i < write->count && failure == NULL; i++)
-        failure = run_operation(connection, write, &write->operations[i]);
+    failure = write->apply != NULL ? write->apply(write, connection)
+                                   : run_operations(connection, write);
     if (failure != NULL && is_in_transaction(connection))
         failure_free(step_transaction(connection, TRANSACTION_ROLLBACK_TO, STAGE_STATEMENT));
     if (!is_in_transaction(connection))
@@ -61,7 +70,7 @@ run_atomic(struct connection *connection, struct write *write)
 static struct failure *
 run_write(struct connection *connection, struct write *write)
 {
-    if (write->is_atomic) {
+    if (write->is_atomic || write->apply != NULL) {
         write->job.failure = run_atomic(connection, write);
         return is_in_transaction(connection) ? NULL : failure_copy(write->job.failure);
     }
@@ -80,7 +89,7 @@ static void
 fail_all(struct write *writes, struct failure *failure)
 {
     for (struct write *write = writes; write != NULL; write = next_write(write)) {
-        for (size_t i = 0; i < write->count; i++) {
+        for (size_t i = 0; i < write->count && write->operations != NULL; i++) {
             failure_free(write->operations[i].failure);
             write->operations[i].failure = NULL;
         }

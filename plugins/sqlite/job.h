@@ -37,9 +37,11 @@ struct operation {
 struct write {
     struct job job; /* first */
     const char *table;
-    struct operation *operations;
-    size_t count;
-    bool is_atomic; /* all or nothing; else each operation for itself */
+    struct operation *operations; /* NULL with `apply` */
+    size_t count;                 /* with `apply` about how many statements it is */
+    bool is_atomic;               /* all or nothing; else each operation for itself */
+    /* On the worker's thread, within the group's transaction: all or nothing. NULL: operations. */
+    struct failure *(*apply)(struct write *write, struct connection *connection);
 };
 
 #endif

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `sqlite` plugin: component types `state.sqlite` and `nameresolution.sqlite`.
+ * The `sqlite` plugin: component types `state.sqlite`, `pubsub.sqlite`, `nameresolution.sqlite`.
  *
  * Reading order: state.c turns operations into jobs, worker.c hands them to a database thread,
  * group.c commits many writes at once, row.c is the SQL of one row, scan.c and query.c are reads of
  * many; database.c decides which components share what, store.c is a component's life. names.c is
- * the resolver, host.c the SQL of its rows.
+ * the resolver, host.c the SQL of its rows. pubsub.c is a broker, subscriber.c one subscription,
+ * topic.c the SQL of both.
  */
 #include <malloc.h>
 
 #include "names.h"
+#include "pubsub.h"
 #include "store.h"
 
 enum { MALLOC_ARENAS = 2 }; /* one for the loop, one for all database threads */
@@ -38,6 +40,15 @@ static const struct remora_component_type types[] = {
         .quiesce = names_quiesce,
         .close = names_close,
         .names = &names_ops,
+    },
+    {
+        .type = "pubsub.sqlite",
+        .versions = "v1",
+        .init = pubsub_init,
+        .start = pubsub_start,
+        .quiesce = pubsub_quiesce,
+        .close = pubsub_close,
+        .pubsub = &pubsub_ops,
     },
 };
 

@@ -35,8 +35,41 @@ static const char *const hosts_statements[] = {
     NULL,
 };
 
+/* A group has had every message up to its cursor handed out; what of those is not settled is a
+ * claim. Numbers are never used again, so that a cursor cannot pass a message by. */
+static const char *const topics_statements[] = {
+    "CREATE TABLE IF NOT EXISTS %s (\n"
+    "\tid INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "\ttopic TEXT NOT NULL,\n"
+    "\tcontent_type TEXT NOT NULL,\n"
+    "\tdata BLOB NOT NULL,\n"
+    "\tpublished_ms INTEGER NOT NULL,\n"
+    "\texpires_ms INTEGER\n"
+    ")",
+    "CREATE INDEX IF NOT EXISTS %s_topic_idx ON %s (topic)",
+    "CREATE INDEX IF NOT EXISTS %s_expires_idx ON %s (expires_ms) WHERE expires_ms IS NOT NULL",
+    "CREATE TABLE IF NOT EXISTS %s_groups (\n"
+    "\tid INTEGER PRIMARY KEY,\n"
+    "\ttopic TEXT NOT NULL,\n"
+    "\tname TEXT NOT NULL,\n"
+    "\tcursor INTEGER NOT NULL,\n"
+    "\tUNIQUE (topic, name)\n"
+    ")",
+    "CREATE TABLE IF NOT EXISTS %s_claims (\n"
+    "\tgroup_id INTEGER NOT NULL,\n"
+    "\tmessage_id INTEGER NOT NULL,\n"
+    "\towner INTEGER NOT NULL,\n"
+    "\tattempts INTEGER NOT NULL,\n"
+    "\tdue_ms INTEGER NOT NULL,\n"
+    "\tPRIMARY KEY (group_id, message_id)\n"
+    ") WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS %s_due_idx ON %s_claims (group_id, due_ms)",
+    NULL,
+};
+
 const struct schema schema_state = { "migrations", state_statements };
 const struct schema schema_hosts = { "nr-migrations", hosts_statements };
+const struct schema schema_topics = { "pubsub-migrations", topics_statements };
 
 static int
 run(struct connection *connection, const char *format, const char *table)

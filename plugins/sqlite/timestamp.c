@@ -17,6 +17,14 @@ timestamp_now_unix_s(void)
     return (int64_t)now.tv_sec + timestamp_shift_s;
 }
 
+int64_t
+timestamp_now_unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (now.tv_sec + timestamp_shift_s) * 1000 + now.tv_nsec / 1000000;
+}
+
 bool
 timestamp_format(int64_t unix_s, struct timestamp *ret)
 {

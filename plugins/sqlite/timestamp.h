@@ -19,6 +19,7 @@ struct timestamp {
 extern int64_t timestamp_shift_s;
 
 int64_t timestamp_now_unix_s(void);
+int64_t timestamp_now_unix_ms(void);
 
 /* False beyond the year 9999, which the text form cannot say. */
 bool timestamp_format(int64_t unix_s, struct timestamp *ret);
