@@ -185,7 +185,7 @@ static bool
 read_conversion(struct reader *reader, enum trip_type type, enum trip_type *ret_type)
 {
     size_t at = reader->at;
-    enum trip_type inner;
+    enum trip_type inner = type;
     if (!take(reader, "("))
         return unexpected(reader);
     if (!read_choice(reader, &inner))
@@ -315,7 +315,7 @@ read_level(struct reader *reader, size_t level, enum trip_type *ret_type)
         skip_blanks(reader);
         size_t at = reader->at;
         const struct operator* found = take_operator(reader, levels[level]);
-        enum trip_type right;
+        enum trip_type right = TRIP_BOOL;
         if (found == NULL)
             return true;
         if (!read_level(reader, level + 1, &right))
@@ -331,7 +331,7 @@ static bool
 read_ends(struct reader *reader, enum trip_type *ret_type)
 {
     size_t at = reader->at;
-    enum trip_type other;
+    enum trip_type other = TRIP_BOOL;
     if (*ret_type != TRIP_BOOL)
         return refuse_at(reader, at, "a bool is expected before '?'");
     if (!read_choice(reader, ret_type))
@@ -531,6 +531,7 @@ trip_is_met(const struct trip *trip, const struct trip_counts *counts)
 {
     enum { DEFAULT_FAILURES = 5 };
     struct trip_value stack[LIMIT_trip_ops_max];
+    stack[0] = (struct trip_value){ .type = TRIP_BOOL };
     size_t top = 0; /* of values; what reads an expression sees to it that there are enough */
     if (trip->op_count == 0)
         return counts->consecutive_failures > DEFAULT_FAILURES;

@@ -41,30 +41,57 @@ struct breaker_set {
 /* --- under the lock ----------------------------------------------------------------------------*/
 
 static void
+drop_entry(struct entry *entry)
+{
+    breaker_unref(entry->breaker); /* a call under way has a reference of its own */
+    free(entry->bytes);
+    free(entry);
+}
+
+/* In no list any more. */
+static void
 free_entry(struct entry *entry)
 {
     struct group *group = entry->group;
     if (group->latest == entry)
         group->latest = NULL;
     (void)map_remove(&group->by_instance, entry->instance);
-    list_remove(&entry->node);
-    breaker_unref(entry->breaker); /* a call under way has a reference of its own */
-    free(entry->bytes);
-    free(entry);
+    drop_entry(entry);
 }
 
 static void
-free_group(struct breaker_set *set, struct group *group)
+drop_group(struct group *group)
 {
-    while (!list_is_empty(&group->entries))
-        free_entry(LIST_ENTRY(group->entries.next, struct entry, node));
-    (void)map_remove(&set->by_owner[group->owner.kind][group->owner.is_inbound], group->owner.name);
-    list_remove(&group->node);
-    set->group_count--;
+    size_t cursor = 0;
+    struct slice instance;
+    void *entry;
+    while (map_next(&group->by_instance, &cursor, &instance, &entry))
+        drop_entry(entry);
     map_fini(&group->by_instance);
     for (size_t i = 0; i < ARRAY_LEN(group->texts); i++)
         free(group->texts[i]);
     free(group);
+}
+
+/* In no list any more. */
+static void
+free_group(struct breaker_set *set, struct group *group)
+{
+    (void)map_remove(&set->by_owner[group->owner.kind][group->owner.is_inbound], group->owner.name);
+    set->group_count--;
+    drop_group(group);
+}
+
+/* One look-up adds one at most, so that one is enough; after a change of the limit it takes some.
+ */
+static void
+trim_group(struct group *group)
+{
+    if (group->by_instance.count <= group->owner.breakers_max || group->by_instance.count == 1)
+        return;
+    struct list *oldest = list_take_first(&group->entries);
+    if (oldest != NULL)
+        free_entry(LIST_ENTRY(oldest, struct entry, node));
 }
 
 static struct slice
@@ -96,8 +123,11 @@ find_group(struct breaker_set *set, const struct breaker_owner *owner)
     if (group != NULL) {
         list_remove(&group->node);
     } else {
+        struct list *node = NULL;
         if (set->group_count == LIMIT_breaker_groups_max)
-            free_group(set, LIST_ENTRY(set->groups.next, struct group, node));
+            node = list_take_first(&set->groups);
+        if (node != NULL)
+            free_group(set, LIST_ENTRY(node, struct group, node));
         group = calloc(1, sizeof *group);
         if (group == NULL)
             abort();
@@ -175,6 +205,7 @@ breaker_set_get(struct breaker_set *set, const struct breaker_owner *owner,
     struct group *group = find_group(set, owner);
     struct entry *entry = map_get(&group->by_instance, instance);
     if (entry != NULL && !breaker_is_of(entry->breaker, policy)) {
+        list_remove(&entry->node);
         free_entry(entry);
         entry = NULL;
     }
@@ -184,9 +215,8 @@ breaker_set_get(struct breaker_set *set, const struct breaker_owner *owner,
         entry = new_entry(group, policy, instance);
     list_append(&group->entries, &entry->node);
     group->latest = entry;
-    while (group->by_instance.count > owner->breakers_max && group->by_instance.count > 1)
-        free_entry(LIST_ENTRY(group->entries.next, struct entry, node));
     struct breaker *breaker = breaker_ref(entry->breaker);
+    trim_group(group);
     unlock(set);
     return breaker;
 }
@@ -215,8 +245,10 @@ breaker_set_prune(struct breaker_set *set, breaker_policy_fn *policy_of, void *a
         next = node->next;
         const struct breaker_policy *policy = policy_of(arg, &group->owner);
         if (policy == NULL || group->latest == NULL ||
-            !breaker_is_of(group->latest->breaker, policy))
+            !breaker_is_of(group->latest->breaker, policy)) {
+            list_remove(&group->node);
             free_group(set, group);
+        }
     }
     unlock(set);
 }
@@ -245,17 +277,26 @@ breaker_set_ref(struct breaker_set *set)
     return set;
 }
 
+static void
+free_map(struct map *groups)
+{
+    size_t cursor = 0;
+    struct slice name;
+    void *group;
+    while (map_next(groups, &cursor, &name, &group))
+        drop_group(group);
+    map_fini(groups);
+}
+
 void
 breaker_set_unref(struct breaker_set *set)
 {
     /* Release what was done with it before, acquire what others did, then free. */
     if (set == NULL || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) > 1)
         return;
-    while (!list_is_empty(&set->groups))
-        free_group(set, LIST_ENTRY(set->groups.next, struct group, node));
     for (size_t i = 0; i < TARGET_KINDS; i++) {
-        map_fini(&set->by_owner[i][0]);
-        map_fini(&set->by_owner[i][1]);
+        free_map(&set->by_owner[i][0]);
+        free_map(&set->by_owner[i][1]);
     }
     (void)pthread_mutex_destroy(&set->lock); /* nobody holds it any more */
     free(set);
