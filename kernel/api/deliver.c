@@ -3,6 +3,7 @@
 #include "api/deliver.h"
 
 #include "api/cloudevent.h"
+#include "api/deliver_grpc.h"
 #include "api/publish.h"
 #include "api/trace.h"
 #include "app/app_http.h"
@@ -121,6 +122,19 @@ ask_http(struct delivery *d, int *ret_status, struct slice *ret_body)
 }
 
 static err_t
+to_grpc(struct delivery *d, struct attempt *attempt)
+{
+    enum grpc_code code = GRPC_OK;
+    err_t err = deliver_grpc(d->rq, d->subscription->spec, &d->event, d->path, &d->verdict,
+                             &code); /* suspends */
+    if (err != OK)
+        return err;
+    attempt->answer = ANSWER_GRPC;
+    attempt->code = d->verdict == VERDICT_DROP ? GRPC_OK : (int)code;
+    return d->verdict == VERDICT_RETRY && code == GRPC_OK ? ERR_PEER_FAILED : OK;
+}
+
+static err_t
 to_app(struct delivery *d, struct attempt *attempt)
 {
     struct app *app = kernel_worker_of(d->rq->task)->app.app;
@@ -129,6 +143,8 @@ to_app(struct delivery *d, struct attempt *attempt)
     if (app == NULL || app_settings(app)->port == 0)
         return DIAG_FAIL(task_diag(d->rq->task), ERR_PEER_UNREACHABLE,
                          "app channel is not initialized");
+    if (app_is_grpc(app_settings(app)->protocol))
+        return to_grpc(d, attempt);          /* suspends */
     err_t err = ask_http(d, &status, &body); /* suspends */
     if (err != OK)
         return err;

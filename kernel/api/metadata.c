@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "api/subscriber.h"
 #include "base/limits.h"
 #include "resiliency/policy.h"
 
@@ -106,4 +107,48 @@ struct slice
 metadata_placement(const struct control_status *status)
 {
     return status->is_placed ? SLICE("placement: connected") : SLICE("placement: disconnected");
+}
+
+/* --- subscriptions -----------------------------------------------------------------------------*/
+
+struct topic_array {
+    struct request *rq;
+    const struct topic_spec **items;
+    size_t count, room;
+};
+
+static void
+unref_topic(void *arg)
+{
+    topic_spec_unref(arg);
+}
+
+static void
+add_topic(const struct topic_spec *spec, void *arg)
+{
+    struct topic_array *array = arg;
+    if (array->count < array->room)
+        array->items[array->count] = topic_spec_ref((struct topic_spec *)(uintptr_t)spec);
+    array->count++;
+}
+
+/* The list is another worker's, which must not touch our arena: it is asked how many there are
+ * until there is room for them. */
+size_t
+metadata_topics(struct request *rq, const struct topic_spec *const **ret_specs)
+{
+    struct topic_array array = { .rq = rq, .room = 16 };
+    err_t err;
+    do {
+        array.room = array.count > array.room ? array.count : array.room;
+        array.items = ARENA_ARRAY(rq->arena, const struct topic_spec *, array.room);
+        array.count = 0;
+        err = subscriber_each(rq->task, rq->kernel->subscriber, add_topic, &array); /* suspends */
+        size_t held = array.count < array.room ? array.count : array.room;
+        for (size_t i = 0; i < held; i++)
+            arena_on_dispose(rq->arena, unref_topic,
+                             (struct topic_spec *)(uintptr_t)array.items[i]);
+    } while (err == OK && array.count > array.room);
+    *ret_specs = array.items;
+    return err == OK ? array.count : 0;
 }

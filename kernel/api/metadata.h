@@ -17,6 +17,9 @@ void metadata_list(struct request *rq, struct pair **ret_pairs, size_t *ret_coun
 
 /* The names of the Resiliency documents in force, copied to the arena. */
 struct text_list metadata_resiliencies(struct request *rq);
+/* What is subscribed to, in order; valid as long as the request. Suspends. */
+struct topic_spec;
+size_t metadata_topics(struct request *rq, const struct topic_spec *const **ret_specs);
 /* In the words of the metadata. */
 struct slice metadata_placement(const struct control_status *status);
 /* Those of the HTTPEndpoint documents, likewise. */

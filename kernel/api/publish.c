@@ -23,6 +23,29 @@ pack_pairs(struct arena *arena, const struct pair *pairs, size_t count)
     return packed;
 }
 
+/* The last of that name (ASCII case ignored), or empty. */
+static struct slice
+option_of(const struct pair *pairs, size_t count, struct slice name)
+{
+    struct slice value = SLICE_EMPTY;
+    for (size_t i = 0; i < count; i++)
+        if (slice_eq_nocase(pairs[i].name, name))
+            value = pairs[i].value;
+    return value;
+}
+
+/* Whole seconds; anything else is no time to live. */
+static bool
+read_ttl(const struct pair *pairs, size_t count, int64_t *ret_seconds)
+{
+    struct slice text = option_of(pairs, count, SLICE("ttlInSeconds"));
+    uint64_t seconds;
+    if (!slice_to_u64(text, &seconds) || seconds == 0 || seconds > INT32_MAX)
+        return false;
+    *ret_seconds = (int64_t)seconds;
+    return true;
+}
+
 err_t
 publish_bytes(struct request *rq, const struct publish_message *message)
 {
@@ -36,6 +59,12 @@ publish_bytes(struct request *rq, const struct publish_message *message)
     out.content_type = pb_string(rq->arena, message->content_type);
     out.metadata = pack_pairs(rq->arena, message->metadata, message->metadata_count);
     out.n_metadata = message->metadata_count;
+    int64_t ttl_s;
+    if ((broker->facts->capabilities & CAN_MESSAGE_TTL) != 0 &&
+        read_ttl(message->metadata, message->metadata_count, &ttl_s)) {
+        out._ttl_seconds_case = REMORA__PLUGIN__V1__PUBSUB_PUBLISH___TTL_SECONDS_TTL_SECONDS;
+        out.ttl_seconds = ttl_s;
+    }
     const struct operation operation = {
         .method = REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_PUBLISH,
         .is_write = true,
@@ -52,17 +81,6 @@ publish_bytes(struct request *rq, const struct publish_message *message)
 }
 
 /* --- what a client asks for --------------------------------------------------------------------*/
-
-/* The last of that name (ASCII case ignored), or empty. */
-static struct slice
-option_of(const struct publish_request *publish, struct slice name)
-{
-    struct slice value = SLICE_EMPTY;
-    for (size_t i = 0; i < publish->metadata_count; i++)
-        if (slice_eq_nocase(publish->metadata[i].name, name))
-            value = publish->metadata[i].value;
-    return value;
-}
 
 static err_t
 fail_pubsub(struct request *rq, err_t err, struct slice pubsub, const char *words, struct slice a,
@@ -94,9 +112,11 @@ read_bool(struct slice text, bool *ret_value)
 static err_t
 check(struct request *rq, const struct publish_request *publish, bool *ret_is_raw)
 {
-    struct slice name = publish->pubsub, raw = option_of(publish, SLICE("rawPayload"));
+    const struct pair *options = publish->metadata;
+    struct slice name = publish->pubsub;
+    struct slice raw = option_of(options, publish->metadata_count, SLICE("rawPayload"));
     if (raw.len == 0)
-        raw = option_of(publish, SLICE("isRawPayload"));
+        raw = option_of(options, publish->metadata_count, SLICE("isRawPayload"));
     if (name.len == 0)
         return fail_pubsub(rq, ERR_PUBSUB_EMPTY, name, "pubsub name is empty", SLICE_EMPTY, "",
                            SLICE_EMPTY);
@@ -134,18 +154,6 @@ override(struct cloudevent *event, const struct publish_request *publish)
     return OK;
 }
 
-/* Whole seconds; anything else is no time to live. */
-static bool
-read_ttl(const struct publish_request *publish, int64_t *ret_seconds)
-{
-    struct slice text = option_of(publish, SLICE("ttlInSeconds"));
-    uint64_t seconds;
-    if (!slice_to_u64(text, &seconds) || seconds == 0 || seconds > INT32_MAX)
-        return false;
-    *ret_seconds = (int64_t)seconds;
-    return true;
-}
-
 static err_t
 wrap(struct request *rq, const struct publish_request *publish, struct cloudevent *event)
 {
@@ -172,7 +180,7 @@ make_envelope(struct request *rq, const struct publish_request *publish,
     struct cloudevent event;
     int64_t ttl_s;
     err_t err = wrap(rq, publish, &event);
-    if (err == OK && read_ttl(publish, &ttl_s) &&
+    if (err == OK && read_ttl(publish->metadata, publish->metadata_count, &ttl_s) &&
         (broker->facts->capabilities & CAN_MESSAGE_TTL) == 0 &&
         !cloudevent_expire_at(&event, clock_unix_ms() + ttl_s * 1000))
         err = ERR_MALFORMED;

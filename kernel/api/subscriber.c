@@ -347,7 +347,7 @@ add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_t
 struct order {
     struct mail mail;
     struct subscriber *subscriber;
-    enum { ORDER_SET, ORDER_ALLOW, ORDER_LOOK } what;
+    enum { ORDER_SET, ORDER_ALLOW, ORDER_LOOK, ORDER_STOP } what;
     enum topic_kind kind;
     struct topic_spec **specs; /* counted */
     size_t count;
@@ -388,6 +388,8 @@ on_order(struct mail *mail)
         set_kind(subscriber, order);
     else if (order->what == ORDER_ALLOW)
         subscriber->app_is_allowed = order->is_allowed;
+    else if (order->what == ORDER_STOP)
+        subscriber->is_stopped = true;
     if (!subscriber->is_closed)
         kick_all(subscriber);
     for (size_t i = 0; i < order->count; i++)
@@ -432,6 +434,18 @@ subscriber_look_again(struct subscriber *subscriber)
     post(subscriber, &(struct order){ .what = ORDER_LOOK });
 }
 
+void
+subscriber_stop(struct subscriber *subscriber)
+{
+    post(subscriber, &(struct order){ .what = ORDER_STOP });
+}
+
+bool
+subscriber_is_at_rest(const struct subscriber *subscriber)
+{
+    return subscriber->busy == 0;
+}
+
 /* --- tasks of any worker -----------------------------------------------------------------------*/
 
 static err_t
@@ -464,20 +478,6 @@ subscriber_settle(struct task *t, struct subscriber *subscriber)
     return run_there(t, subscriber, settle, subscriber);
 }
 
-static err_t
-stop(struct task *t, void *arg)
-{
-    struct subscriber *subscriber = arg;
-    subscriber->is_stopped = true;
-    return settle(t, subscriber); /* suspends */
-}
-
-err_t
-subscriber_stop(struct task *t, struct subscriber *subscriber)
-{
-    return run_there(t, subscriber, stop, subscriber);
-}
-
 struct addition {
     struct subscriber *subscriber;
     struct topic_spec *spec;
@@ -495,7 +495,7 @@ add(struct task *t, void *arg)
     addition->entry = add_entry(addition->subscriber, addition->spec, addition->take,
                                 addition->arg);
     err_t err = settle(t, addition->subscriber); /* suspends */
-    if (addition->entry->live == NULL)
+    if (addition->entry->live == NULL && addition->entry->words != NULL)
         addition->words = arena_dup(addition->arena, slice_str(addition->entry->words));
     return err;
 }

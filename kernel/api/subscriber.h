@@ -30,10 +30,13 @@ void subscriber_allow_app(struct subscriber *subscriber, bool is_allowed);
 /* Any thread: components have come, changed or gone. */
 void subscriber_look_again(struct subscriber *subscriber);
 
+/* Any thread: nothing is taken in any more, for good. */
+void subscriber_stop(struct subscriber *subscriber);
+/* Worker 0, once that order has arrived there: what was on its way has been answered. */
+bool subscriber_is_at_rest(const struct subscriber *subscriber);
+
 /* Until all that was wanted when it was called is open, or could not be opened. */
 err_t subscriber_settle(struct task *t, struct subscriber *subscriber) WARN_UNUSED;
-/* Nothing is taken in any more, for good; returns when what was on its way has been answered. */
-err_t subscriber_stop(struct task *t, struct subscriber *subscriber) WARN_UNUSED;
 
 /* One for as long as a stream is open; it wins over others of its topic. Counts the spec. Tells
  * when it is open: ERR_NOT_FOUND-like errors of the broker with words in the diag. */

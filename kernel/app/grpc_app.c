@@ -30,8 +30,7 @@ app_grpc_metadata(const struct app_settings *settings, struct slice caller_id,
 {
     size_t count = put_token(settings, ret_headers);
     ret_headers[count++] = (struct http_header){ SLICE("dapr-caller-app-id"), caller_id };
-    ret_headers[count++] = (struct http_header){ SLICE("dapr-caller-namespace"),
-                                                 caller_namespace };
+    ret_headers[count++] = (struct http_header){ SLICE("dapr-caller-namespace"), caller_namespace };
     ret_headers[count++] = (struct http_header){ SLICE("dapr-callee-app-id"), settings->app_id };
     return count;
 }
@@ -110,6 +109,20 @@ err_t
 app_grpc_bindings(struct task *t, struct app_channel *channel, struct slice *ret_answer)
 {
     return ask_list(t, channel, SLICE(CALLBACK "ListInputBindings"), ret_answer);
+}
+
+/* --- events ------------------------------------------------------------------------------------*/
+
+err_t
+app_grpc_topic_event(struct task *t, struct app_channel *channel, struct slice event,
+                     const struct http_header *metadata, size_t metadata_count,
+                     struct grpc_answer *ret_answer)
+{
+    struct http_header *all = ARENA_ARRAY(task_arena(t), struct http_header, metadata_count + 1);
+    size_t count = put_token(app_settings(channel->app), all);
+    for (size_t i = 0; i < metadata_count; i++)
+        all[count++] = metadata[i];
+    return ask(t, channel, SLICE(CALLBACK "OnTopicEvent"), event, all, count, ret_answer);
 }
 
 /* --- OnInvoke ----------------------------------------------------------------------------------*/

@@ -29,6 +29,12 @@ err_t app_grpc_subscriptions(struct task *t, struct app_channel *channel,
 err_t app_grpc_bindings(struct task *t, struct app_channel *channel,
                         struct slice *ret_answer) WARN_UNUSED;
 
+/* OnTopicEvent with a packed TopicEventRequest; the application's token is added. OK when the
+ * status is the application's own; see grpc_ask(). */
+err_t app_grpc_topic_event(struct task *t, struct app_channel *channel, struct slice event,
+                           const struct http_header *metadata, size_t metadata_count,
+                           struct grpc_answer *ret_answer);
+
 /* A call of OnInvoke. */
 struct app_invocation {
     struct slice method;

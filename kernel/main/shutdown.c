@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/subscriber.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/duration.h"
@@ -66,7 +67,8 @@ check_drained(struct timer *timer)
     size_t open = 0;
     for (size_t i = 0; i < worker->server_count; i++)
         open += h1_server_connections(worker->servers[i]);
-    if (open == 0)
+    bool is_first = worker == worker->runtime->workers;
+    if (open == 0 && (!is_first || subscriber_is_at_rest(worker->kernel_worker.kernel->subscriber)))
         mailbox_post(&worker->runtime->control, &worker->drained_mail, on_drained);
     else
         timer_set(&worker->kernel_worker.worker.timers, timer, clock_now_ms() + DRAIN_POLL_MS);
@@ -95,6 +97,7 @@ drain(struct runtime *runtime)
     for (size_t i = 0; i < runtime->server_names.count; i++)
         log_info("dapr.runtime.http", "Closing HTTP server " SLICE_FMT "…",
                  SLICE_ARG(runtime->server_names.items[i]));
+    subscriber_stop(kernel->subscriber);
     runtime->workers_draining = runtime->worker_count;
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_post(&runtime->workers[i].kernel_worker.worker, &runtime->workers[i].drain_mail,
@@ -150,6 +153,7 @@ tell(struct runtime *runtime, enum ending_event event)
         break;
     case ACT_BLOCK:
         log_blocking(runtime);
+        subscriber_stop(runtime->kernel.subscriber);
         if (!app_is_healthy(runtime->app))
             shutdown_app_unhealthy(runtime);
         break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metadata and shutdown over gRPC. */
 #include "api/metadata.h"
+#include "api/subscription.h"
 #include "base/json.h"
 #include "config/duration.h"
 #include "dapr/proto/runtime/v1/dapr.pb-c.h"
@@ -188,6 +189,53 @@ put_control(struct request *rq, Dapr__Proto__Runtime__V1__ActorRuntime *actors,
     response->scheduler = scheduler;
 }
 
+static Dapr__Proto__Runtime__V1__PubsubSubscription *
+pack_topic(struct arena *arena, const struct topic_spec *spec)
+{
+    Dapr__Proto__Runtime__V1__PubsubSubscription *out = ARENA_NEW(
+        arena, Dapr__Proto__Runtime__V1__PubsubSubscription);
+    dapr__proto__runtime__v1__pubsub_subscription__init(out);
+    out->pubsub_name = pb_string(arena, spec->pubsub);
+    out->topic = pb_string(arena, spec->topic);
+    out->dead_letter_topic = pb_string(arena, spec->dead_letter_topic);
+    out->type = (Dapr__Proto__Runtime__V1__PubsubSubscriptionType)(spec->kind + 1);
+    out->metadata = ARENA_ARRAY(arena,
+                                Dapr__Proto__Runtime__V1__PubsubSubscription__MetadataEntry *,
+                                spec->metadata_count + 1);
+    for (size_t i = 0; i < spec->metadata_count; i++) {
+        Dapr__Proto__Runtime__V1__PubsubSubscription__MetadataEntry *entry = ARENA_NEW(
+            arena, Dapr__Proto__Runtime__V1__PubsubSubscription__MetadataEntry);
+        dapr__proto__runtime__v1__pubsub_subscription__metadata_entry__init(entry);
+        entry->key = pb_string(arena, spec->metadata[i].name);
+        entry->value = pb_string(arena, spec->metadata[i].value);
+        out->metadata[out->n_metadata++] = entry;
+    }
+    out->rules = ARENA_NEW(arena, Dapr__Proto__Runtime__V1__PubsubSubscriptionRules);
+    dapr__proto__runtime__v1__pubsub_subscription_rules__init(out->rules);
+    out->rules->rules = ARENA_ARRAY(arena, Dapr__Proto__Runtime__V1__PubsubSubscriptionRule *,
+                                    spec->rule_count + 1);
+    for (size_t i = 0; i < spec->rule_count; i++) {
+        Dapr__Proto__Runtime__V1__PubsubSubscriptionRule *rule = ARENA_NEW(
+            arena, Dapr__Proto__Runtime__V1__PubsubSubscriptionRule);
+        dapr__proto__runtime__v1__pubsub_subscription_rule__init(rule);
+        rule->match = pb_string(arena, spec->rules[i].match);
+        rule->path = pb_string(arena, spec->rules[i].path);
+        out->rules->rules[out->rules->n_rules++] = rule;
+    }
+    return out;
+}
+
+static void
+put_topics(struct request *rq, Dapr__Proto__Runtime__V1__GetMetadataResponse *response)
+{
+    const struct topic_spec *const *specs;
+    size_t count = metadata_topics(rq, &specs); /* suspends */
+    response->subscriptions = ARENA_ARRAY(rq->arena, Dapr__Proto__Runtime__V1__PubsubSubscription *,
+                                          count + 1);
+    for (size_t i = 0; i < count; i++)
+        response->subscriptions[response->n_subscriptions++] = pack_topic(rq->arena, specs[i]);
+}
+
 static void
 answer_metadata(struct rpc *rpc, struct slice components)
 {
@@ -216,6 +264,7 @@ answer_metadata(struct rpc *rpc, struct slice components)
     put_extended(rq, &response);
     put_resiliencies(rq, &response);
     put_endpoints(rq, &response);
+    put_topics(rq, &response); /* suspends */
     rpc_reply(rpc, &response.base);
 }
 

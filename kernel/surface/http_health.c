@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Health, metadata and shutdown over HTTP. */
 #include "api/metadata.h"
+#include "api/subscription.h"
 #include "base/limits.h"
 #include "config/duration.h"
 #include "http/query.h"
@@ -190,11 +191,65 @@ put_control(struct http_json_writer *writer)
     http_json_put(writer, SLICE("]}"));
 }
 
+static void
+put_pairs(struct http_json_writer *writer, const struct pair *pairs, size_t count)
+{
+    http_json_put(writer, SLICE(",\"metadata\":{"));
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            http_json_put(writer, SLICE(","));
+        http_json_put_string(writer, pairs[i].name);
+        http_json_put(writer, SLICE(":"));
+        http_json_put_string(writer, pairs[i].value);
+    }
+    http_json_put(writer, SLICE("}"));
+}
+
+static void
+put_topic(struct http_json_writer *writer, const struct topic_spec *spec)
+{
+    static const char *const kinds[] = { [TOPIC_DECLARATIVE] = "DECLARATIVE",
+                                         [TOPIC_PROGRAMMATIC] = "PROGRAMMATIC",
+                                         [TOPIC_STREAMING] = "STREAMING" };
+    http_json_put(writer, SLICE("{\"pubsubname\":"));
+    http_json_put_string(writer, spec->pubsub);
+    http_json_put(writer, SLICE(",\"topic\":"));
+    http_json_put_string(writer, spec->topic);
+    if (spec->metadata_count > 0)
+        put_pairs(writer, spec->metadata, spec->metadata_count);
+    http_json_put(writer, SLICE(",\"rules\":["));
+    for (size_t i = 0; i < spec->rule_count; i++) {
+        http_json_put(writer, i > 0 ? SLICE(",{\"match\":") : SLICE("{\"match\":"));
+        http_json_put_string(writer, spec->rules[i].match);
+        http_json_put(writer, SLICE(",\"path\":"));
+        http_json_put_string(writer, spec->rules[i].path);
+        http_json_put(writer, SLICE("}"));
+    }
+    http_json_put(writer, SLICE("],\"deadLetterTopic\":"));
+    http_json_put_string(writer, spec->dead_letter_topic);
+    http_json_put(writer, SLICE(",\"type\":"));
+    http_json_put_string(writer, slice_str(kinds[spec->kind]));
+    http_json_put(writer, SLICE("}"));
+}
+
+static void
+put_topics(struct http_json_writer *writer, const struct topic_spec *const *specs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        http_json_put(writer, i == 0 ? SLICE(",\"subscriptions\":[") : SLICE(","));
+        put_topic(writer, specs[i]);
+    }
+    if (count > 0)
+        http_json_put(writer, SLICE("]"));
+}
+
 void
 http_metadata_get(struct http_call *call)
 {
     struct request *rq = &call->rq;
     struct buf components, details;
+    const struct topic_spec *const *topics;
+    size_t topic_count = metadata_topics(rq, &topics); /* suspends */
     buf_init(&components, DESCRIPTION_BYTES_MAX);
     buf_init(&details, DESCRIPTION_BYTES_MAX);
     if (rq->kernel->describe(rq, &components, &details) != OK) {
@@ -213,6 +268,7 @@ http_metadata_get(struct http_call *call)
             http_json_put(&writer, SLICE("]"));
         }
         put_extended(&writer);
+        put_topics(&writer, topics, topic_count);
         put_names(&writer, "httpEndpoints", metadata_endpoints(rq));
         put_app(&writer);
         put_control(&writer);

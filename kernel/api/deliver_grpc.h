@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An event on its way to a gRPC application: AppCallback/OnTopicEvent. */
+#ifndef API_DELIVER_GRPC_H
+#define API_DELIVER_GRPC_H
+
+#include "api/cloudevent.h"
+#include "api/subscription.h"
+
+/* Suspends. OK: the application said what became of it; else the call failed, with words in the
+ * diag and the code that it failed with. */
+err_t
+deliver_grpc(struct request *rq, const struct topic_spec *spec, const struct cloudevent *event,
+             struct slice path, enum verdict *ret_verdict, enum grpc_code *ret_code) WARN_UNUSED;
+
+/* What the application gets of an event's data: JSON as it is, texts and bytes decoded. */
+struct slice deliver_data_of(struct arena *arena, const struct cloudevent *event);
+
+#endif
