@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 # OpenSSL is not here on purpose: tls.c loads it when a component asks for TLS.
-redis_LIBS := -lev -ldl
+redis_LIBS := -lcjson -lev -ldl -lm

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The `redis` plugin: building blocks on a Redis server. Read on in store.h for the state store, in
- * conn.h for the connection, in resp.h for the protocol.
+ * broker.h for the broker, in conn.h for the connection, in resp.h for the protocol.
  */
 #include <signal.h>
 
+#include "broker.h"
 #include "store.h"
 
 static bool
@@ -20,6 +21,12 @@ static const struct remora_component_type types[] = {
       .init = store_init,
       .close = store_close,
       .state = &store_ops },
+    { .type = "pubsub.redis",
+      .versions = "v1",
+      .init = redis_broker_init,
+      .quiesce = redis_broker_quiesce,
+      .close = redis_broker_close,
+      .pubsub = &redis_broker_ops },
 };
 
 int

@@ -15,8 +15,8 @@ struct server {
 
 /* False on failure, with the reason for the user in `why`; `ret` then needs no server_fini(). It
  * must not move afterwards: connections point into it. */
-bool server_init(struct server *ret, const struct remora_config *config,
-                 char why[SETTINGS_WHY_BYTES]);
+bool
+server_init(struct server *ret, const struct remora_config *config, char why[SETTINGS_WHY_BYTES]);
 void server_fini(struct server *server);
 
 /* For conn_new(); borrowed from the server. */

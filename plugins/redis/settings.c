@@ -19,6 +19,11 @@ enum {
     RETRY_INTERVAL_MAX_MS = 512, /* the reference waits no longer between attempts */
     MAX_RETRIES = 3,
     TEXT_SHOWN = 64,
+    REDELIVER_INTERVAL_MS = 60000,
+    PROCESSING_TIMEOUT_MS = 15000,
+    QUEUE_DEPTH = 100,
+    QUEUE_DEPTH_MAX = 10000,
+    CONCURRENCY = 10,
 };
 
 struct reader {
@@ -401,4 +406,61 @@ settings_fini(struct settings *settings)
     free(settings->client_key);
     free(settings->ca_cert);
     *settings = (struct settings){ 0 };
+}
+
+/* --- pub/sub -----------------------------------------------------------------------------------*/
+
+/* 0 and less are 0: switched off. */
+static int64_t
+take_interval_ms(struct reader *reader, const char *name, int64_t otherwise)
+{
+    struct remora_slice value;
+    int64_t ms = otherwise;
+    if (find(reader, name, &value) && remora_slice_eq(value, "0"))
+        return 0;
+    ms = take_timeout_ms(reader, name, otherwise);
+    return ms < 0 ? 0 : ms;
+}
+
+static int64_t
+take_count(struct reader *reader, const char *name, int64_t otherwise, int64_t least, int64_t most)
+{
+    int64_t count = take_int(reader, name, otherwise);
+    if (count < 0)
+        complain(reader, "redis client configuration error: %s is negative", name);
+    return count < least ? least : count > most ? most : count;
+}
+
+bool
+broker_settings_parse(const struct remora_config *config, struct broker_settings *ret,
+                      char why[SETTINGS_WHY_BYTES])
+{
+    struct reader reader = { .config = config, .why = why };
+    struct broker_settings settings = { 0 };
+    struct remora_slice value;
+    settings.consumer = find(&reader, "consumerID", &value) ? take_text(&reader, "consumerID", "")
+                                                            : remora_slice_dup(config->app_id);
+    settings.redeliver_interval_ms = take_interval_ms(&reader, "redeliverInterval",
+                                                      REDELIVER_INTERVAL_MS);
+    settings.processing_timeout_ms = take_interval_ms(&reader, "processingTimeout",
+                                                      PROCESSING_TIMEOUT_MS);
+    settings.queue_depth = take_count(&reader, "queueDepth", QUEUE_DEPTH, 1, QUEUE_DEPTH_MAX);
+    settings.concurrency = take_count(&reader, "concurrency", CONCURRENCY, 1, QUEUE_DEPTH_MAX);
+    settings.max_len = take_count(&reader, "maxLenApprox", 0, 0, INT64_MAX);
+    settings.stream_ttl_ms = take_interval_ms(&reader, "streamTTL", 0);
+    if (settings.consumer == NULL || settings.consumer[0] == '\0')
+        complain(&reader, "redis streams error: missing consumerID");
+    if (reader.failed) {
+        broker_settings_fini(&settings);
+        return false;
+    }
+    *ret = settings;
+    return true;
+}
+
+void
+broker_settings_fini(struct broker_settings *settings)
+{
+    free(settings->consumer);
+    *settings = (struct broker_settings){ 0 };
 }

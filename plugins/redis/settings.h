@@ -36,6 +36,22 @@ bool settings_parse(const struct remora_config *config, struct settings *ret,
                     char why[SETTINGS_WHY_BYTES]);
 void settings_fini(struct settings *settings);
 
+/* What pub/sub adds. */
+struct broker_settings {
+    char *consumer;                /* owned; the group, and the consumer in it */
+    int64_t redeliver_interval_ms; /* 0: what is pending is left alone */
+    int64_t processing_timeout_ms; /* 0: the same */
+    int64_t queue_depth;           /* messages read ahead, at least 1 */
+    int64_t concurrency;           /* messages of one subscription with the sidecar */
+    int64_t max_len;               /* of a stream, about; 0: any */
+    int64_t stream_ttl_ms;         /* older entries go, about; 0: none do */
+};
+
+/* False on failure, as settings_parse(). */
+bool broker_settings_parse(const struct remora_config *config, struct broker_settings *ret,
+                           char why[SETTINGS_WHY_BYTES]);
+void broker_settings_fini(struct broker_settings *settings);
+
 /* Go's strconv.ParseInt(text, 10, 64), with its words of failure. */
 bool parse_int(struct remora_slice text, const char *function, int64_t *ret,
                char why[SETTINGS_WHY_BYTES]);

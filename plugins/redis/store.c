@@ -133,7 +133,8 @@ on_ready(void *owner)
 {
     struct store *store = owner;
     if (store->is_down)
-        remora_log(REMORA_INFO, "redis: connected again host=%s", store->server.settings.shown_host);
+        remora_log(REMORA_INFO, "redis: connected again host=%s",
+                   store->server.settings.shown_host);
     store->is_down = false;
     load_scripts(store->conn);
     ask(store->conn, on_json_probe, store, (const char *const[]){ "JSON.GET", "remora:probe" }, 2);

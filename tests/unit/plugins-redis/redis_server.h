@@ -2,8 +2,8 @@
 /*
  * A real redis-server of a test's own: a free port, a fresh folder, gone with the test.
  */
-#ifndef REDIS_SERVER_H
-#define REDIS_SERVER_H
+#ifndef TEST_REDIS_SERVER_H
+#define TEST_REDIS_SERVER_H
 
 #include <arpa/inet.h>
 #include <errno.h>

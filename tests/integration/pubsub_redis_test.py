@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""pubsub.redis against a real server: what is published arrives, competing instances share it, what is refused or was in
+the hands of the dead comes again, and the streams look as the reference's do."""
+
+import base64
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import urllib.parse
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from http_app import App, answer  # noqa: E402
+from remora import Redis, Sidecar, component, end_all, equal, eventually, main, need, shared, test  # noqa: E402
+
+SOON = {"redeliverInterval": "300ms", "processingTimeout": "300ms"}
+LONG_S = 60  # a loaded machine
+
+
+class Inbox(App):
+    """An application with topics; `verdict(topic, data)` gives the status of its answer."""
+
+    def __init__(self, verdict=None):
+        self.verdict = verdict or (lambda topic, data: 200)
+        self.got, self.lock = [], threading.Lock()
+        super().__init__(self.take_event)
+
+    def take_event(self, request, exchange):
+        topic, data = request.target[1:], json.loads(request.body)["data"]
+        status = self.verdict(topic, data)
+        with self.lock:
+            self.got.append((topic, data, status))
+        return answer(status, b"")
+
+    def taken(self, topic="orders"):
+        """The data of what was accepted."""
+        with self.lock:
+            return [data for name, data, status in self.got if name == topic and status == 200]
+
+    def tried(self, topic="orders"):
+        with self.lock:
+            return [data for name, data, _ in self.got if name == topic]
+
+
+def subscription(topic, dead=None, pubsub="bus"):
+    lines = ["apiVersion: dapr.io/v2alpha1", "kind: Subscription", "metadata:", f"  name: {pubsub}-{topic}", "spec:"]
+    lines += [f"  pubsubname: {pubsub}", f"  topic: {topic}", "  routes:", f"    default: /{topic}"]
+    return "\n".join(lines + ([f"  deadLetterTopic: {dead}"] if dead else [])) + "\n"
+
+
+def broker(redis, name="bus", **metadata):
+    return component(name, "pubsub.redis", {"redisHost": f"127.0.0.1:{redis.port}", **SOON, **metadata})
+
+
+def sidecar(redis, *subscriptions, app=None, app_id="shop", **metadata):
+    flags = ["--app-port", str(app.port)] if app else []
+    return Sidecar(broker(redis, **metadata), *subscriptions, app_id=app_id, flags=flags)
+
+
+def send(publisher, data, topic="orders", query="", pubsub="bus"):
+    headers = [("Content-Type", "application/json")]
+    return publisher.call("POST", f"/v1.0/publish/{pubsub}/{topic}{query}", json.dumps(data).encode(), headers)
+
+
+def publish(publisher, data, topic="orders"):
+    reply = send(publisher, data, topic)
+    equal(reply.status, 204, f"publish: {reply}")
+
+
+def pending(redis, topic="orders", group="shop"):
+    return redis.command("XPENDING", topic, group)[0]
+
+
+def all_settled(redis, topic="orders", group="shop"):
+    eventually(lambda: pending(redis, topic, group) == 0, f"nothing of {topic} is pending")
+
+
+@test("what is published is delivered once and acknowledged", "PUB-U13")
+def delivered():
+    redis, app = Redis(), Inbox()
+    side = sidecar(redis, subscription("orders"), app=app)
+    for i in range(50):
+        publish(side, i)
+    eventually(lambda: sorted(app.tried()) == list(range(50)), "all are delivered")
+    all_settled(redis)
+    equal(sorted(app.tried()), list(range(50)), "each once")
+    groups = redis.command("XINFO", "GROUPS", "orders")
+    equal(groups[0][1], b"shop", "the group is the application")
+    consumers = redis.command("XINFO", "CONSUMERS", "orders", "shop")
+    equal([consumer[1] for consumer in consumers], [b"shop"], "and so is the consumer")
+
+
+@test("a subscription also gets what was published before it", "PUB-U13")
+def from_the_beginning():
+    redis, app = Redis(), Inbox()
+    early = sidecar(redis)
+    for i in range(5):
+        publish(early, i)
+    sidecar(redis, subscription("orders"), app=app)
+    eventually(lambda: sorted(app.taken()) == list(range(5)), "the early ones arrive")
+
+
+@test("two instances of an application share a topic, another one gets all of it", "PUB-U13")
+def competing():
+    redis, apps, other = Redis(), [Inbox(), Inbox()], Inbox()
+    sides = [sidecar(redis, subscription("orders"), app=app) for app in apps]
+    sidecar(redis, subscription("orders"), app=other, app_id="billing")
+    wanted = list(range(400))
+    for i in wanted:
+        publish(sides[i % 2], i)
+    eventually(lambda: sorted(apps[0].tried() + apps[1].tried()) == wanted, "each by one of the two")
+    eventually(lambda: sorted(other.tried()) == wanted, "all of them by the other one")
+    need(all(len(app.tried()) > 0 for app in apps), "both work")
+    all_settled(redis)
+    all_settled(redis, group="billing")
+
+
+@test("what the application refuses comes again after processingTimeout, until it is taken")
+def redelivered():
+    redis, seen = Redis(), {}
+
+    def verdict(topic, data):
+        seen[data] = seen.get(data, 0) + 1
+        return 500 if seen[data] < 3 else 200
+
+    app = Inbox(verdict)
+    side = sidecar(redis, subscription("orders"), app=app)
+    for i in range(30):
+        publish(side, i)
+    eventually(lambda: sorted(app.taken()) == list(range(30)), "all are taken at last")
+    all_settled(redis)
+    equal(sorted(app.tried()), sorted(list(range(30)) * 3), "three tries each")
+
+
+@test("without an interval nothing is delivered a second time")
+def not_redelivered():
+    redis, app = Redis(), Inbox(lambda topic, data: 500 if data == 0 else 200)
+    side = sidecar(redis, subscription("orders"), app=app, redeliverInterval="0", concurrency="1")
+    publish(side, 0)
+    for i in range(1, 4):
+        publish(side, i)
+    eventually(lambda: app.taken() == [1, 2, 3], "the others are taken, in order")
+    equal(pending(redis), 1, "the refused one is pending")
+    equal(app.tried().count(0), 1, "and was tried once")
+
+
+@test("what is refused goes to the dead letter topic, and is acknowledged")
+def dead_letter():
+    redis, app = Redis(), Inbox(lambda topic, data: 500 if topic == "orders" else 200)
+    side = sidecar(redis, subscription("orders", dead="grave"), subscription("grave"), app=app)
+    publish(side, {"f": 1})
+    eventually(lambda: app.taken("grave") == [{"f": 1}], "it is in the grave")
+    all_settled(redis)
+    equal(len(app.tried()), 1, "after one try")
+    fields = fields_of(redis.command("XRANGE", "grave", "-", "+")[0])
+    equal(json.loads(fields["metadata"]), {"pubsubName": "bus"}, "the metadata of the delivery")
+
+
+@test("the pending ones of a dead instance are taken over by another one")
+def taken_over():
+    redis, held = Redis(), threading.Event()
+    slow, quick = Inbox(lambda topic, data: 200 if held.wait(LONG_S) else 500), Inbox()
+    first = sidecar(redis, subscription("orders"), app=slow, concurrency="5")
+    for i in range(20):
+        publish(first, i)
+    eventually(lambda: pending(redis) >= 5, "some are in its hands")
+    plugin = first.plugin_pid("redis")
+    first.kill()
+    os.kill(plugin, signal.SIGKILL) if os.path.exists(f"/proc/{plugin}") else None
+    sidecar(redis, subscription("orders"), app=quick)
+    eventually(lambda: sorted(set(quick.taken())) == list(range(20)), "the other one gets them all")
+    held.set()
+    all_settled(redis)
+
+
+@test("killing the plugin loses nothing")
+def plugin_killed():
+    redis, app = Redis(), Inbox()
+    side = sidecar(redis, subscription("orders"), app=app)
+    accepted = []
+    for i in range(300):
+        if i % 100 == 50:
+            os.kill(side.plugin_pid("redis"), signal.SIGKILL)
+        if send(side, i).status == 204:
+            accepted.append(i)
+    eventually(lambda: set(accepted) <= set(app.taken()), "all that was accepted arrives", LONG_S)
+    need(len(accepted) > 200, "most were accepted")
+    eventually(lambda: pending(redis) == 0, "nothing is left")
+
+
+@test("killing a server that keeps a file loses nothing")
+def server_killed():
+    redis, app = Redis(), Inbox()
+    side = sidecar(redis, subscription("orders"), app=app)
+    accepted = []
+    for i in range(300):
+        if i == 100:
+            redis.kill()
+            redis.start()
+        if send(side, i).status == 204:
+            accepted.append(i)
+    eventually(lambda: set(accepted) <= set(app.taken()), "all that was accepted arrives", LONG_S)
+    need(len(accepted) > 200, "most were accepted")
+    all_settled(redis)
+
+
+@test("a server that comes back empty gets its groups again")
+def server_emptied():
+    redis, app = Redis(), Inbox()
+    side = sidecar(redis, subscription("orders"), app=app)
+    publish(side, 1)
+    eventually(lambda: app.taken() == [1], "the first arrives")
+    all_settled(redis)
+    redis.command("FLUSHALL")
+    publish(side, 2)
+    eventually(lambda: app.taken() == [1, 2], "the second one too")
+
+
+@test("messages of a megabyte and strange entries pass")
+def large_and_strange():
+    redis, app = Redis(), Inbox()
+    side = sidecar(redis, subscription("orders"), app=app)
+    big = "x" * 1_000_000
+    for i in range(8):
+        publish(side, [i, big])
+    eventually(lambda: sorted(data[0] for data in app.taken()) == list(range(8)), "the large ones arrive")
+    redis.command("XADD", "orders", "*", "other", "field")
+    redis.command("XADD", "orders", "*", "metadata", "[1", "data", '{"data":"bad metadata","specversion":"1.0","id":"1"}')
+    redis.command("XADD", "orders", "*", "metadata", '{"a":1,"b":null}', "data", '{"data":"odd metadata"}')
+    publish(side, "last")
+    eventually(lambda: "last" in app.taken(), "what comes after them arrives")
+
+
+@test("a stream is kept about as long as maxLenApprox says")
+def trimmed():
+    redis = Redis("--stream-node-max-entries", "10")
+    side = sidecar(redis, maxLenApprox="20")
+    for i in range(200):
+        publish(side, i)
+    length = redis.command("XLEN", "orders")
+    need(20 <= length <= 40, f"about 20 of 200 are kept: {length}")
+
+
+@test("metadata that make no sense are refused with words")
+def refused():
+    redis = Redis()
+    for name, value in [("concurrency", "-1"), ("processingTimeout", "soon"), ("queueDepth", "many")]:
+        side = Sidecar(broker(redis, **{name: value}), wait=False)
+        eventually(lambda: not side.is_alive() or name in side.log(), f"{name} is refused")
+        need(name in side.log(), f"{name} is named: {side.log()[-500:]}")
+        end_all_of(side)
+
+
+def end_all_of(process):
+    if process.is_alive():
+        process.kill()
+
+
+@test("10,000 messages go in and come out, none is lost")
+def many():
+    redis, app = Redis("--appendfsync", "everysec"), Inbox()
+    side = sidecar(redis, subscription("orders"), app=app)
+    count, workers = 10_000, 8
+
+    def work(first):
+        with_headers = [("Content-Type", "application/json")]
+        connection = side.connect()
+        for i in range(first, count, workers):
+            body = str(i).encode()
+            head = "".join(f"{n}: {v}\r\n" for n, v in with_headers)
+            connection.send(
+                f"POST /v1.0/publish/bus/orders HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            equal(connection.reply().status, 204, f"publish {i}")
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: len(app.got) >= count, "all are delivered", LONG_S)
+    all_settled(redis)
+    equal(sorted(app.tried()), list(range(count)), "each once")
+
+
+# --- the golden files -------------------------------------------------------------------------------------------------
+
+
+def fields_of(entry):
+    texts = [text.decode("utf-8", "surrogateescape") for text in entry[1]]
+    return dict(zip(texts[::2], texts[1::2]))
+
+
+def masked(fields):
+    """What differs from run to run is put out of sight. An envelope is compared as pairs in their order: its data are
+    kept as they were sent, where the reference writes them again."""
+    data = fields["data"]
+    for pattern, mark in [
+        (r'"id":"[0-9a-f-]{36}"', '"id":"UUID"'),
+        (r'"time":"20[2-9][1-9]-[^"]*"', '"time":"TIME"'),
+        (r'"expiration":"[^"]*"', '"expiration":"TIME"'),
+        (r'"pubsubname":"[a-z]+"', '"pubsubname":"NAME"'),
+    ]:
+        data = re.sub(pattern, mark, data)
+    if data.startswith('{"'):
+        data = json.loads(data, object_pairs_hook=list, parse_int=str)
+    return {**fields, "data": data}
+
+
+def raw_body(step):
+    body = step["body"]
+    if isinstance(body, dict) and set(body) == {"b64"}:
+        return base64.b64decode(body["b64"])
+    return body.encode() if isinstance(body, str) else json.dumps(body, ensure_ascii=False).encode()
+
+
+@test("streams written by the reference are read, and ours look the same")
+def golden():
+    expected = json.load(open(shared("golden", "pubsub", "redis-expected.json")))
+    theirs, ours = Redis("--appendonly", "no", dump=shared("golden", "pubsub", "redis.rdb")), Redis()
+    side = Sidecar(broker(ours, name="plain"), app_id="goldsub", env={"PATH": os.environ["PATH"], "NAMESPACE": "prod"})
+    topics = ("orders", "rawt")
+    for step in expected["publishes_in_order"]:
+        if step["via"] != "http" or not step["request"].startswith("POST /v1.0/publish/plain/"):
+            continue
+        target = step["request"].split(" ")[1]
+        if urllib.parse.urlparse(target).path.rsplit("/", 1)[1] not in topics:
+            continue
+        headers = [("Content-Type", step["content_type"])] + list(step["headers"].items())
+        equal(side.call("POST", target, raw_body(step), headers).status, step["status"], step["request"])
+    for topic in topics:
+        wanted = [masked(fields_of(entry)) for entry in theirs.command("XRANGE", topic, "-", "+", database=3)]
+        wanted = [fields for fields in wanted if "metadata" in fields]  # those without came over gRPC
+        got = [masked(fields_of(entry)) for entry in ours.command("XRANGE", topic, "-", "+")]
+        equal(len(got), len(wanted), f"entries of {topic}")
+        for one, other in zip(got, wanted):
+            equal(one, other, f"an entry of {topic}")
+    app = Inbox()
+    reader = component("plain", "pubsub.redis", {"redisHost": f"127.0.0.1:{theirs.port}", "redisDB": "3", **SOON})
+    flags = ["--app-port", str(app.port)]
+    Sidecar(reader, subscription("maxt", pubsub="plain"), app_id="goldsub", flags=flags)
+    eventually(lambda: sorted(data["i"] for data in app.taken("maxt")) == [0, 1, 2, 3, 4], "theirs are delivered")
+
+
+main()
