@@ -77,6 +77,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_CLAIMS_DUE] = "SELECT c.message_id, c.attempts, m.content_type, m.data, m.expires_ms"
                              " FROM %s_claims c LEFT JOIN %s m ON m.id = c.message_id"
                              " WHERE c.group_id = ?1 AND c.due_ms <= ?2"
+                             " AND (c.owner <> ?4 OR c.due_ms <= ?5)"
                              " ORDER BY c.due_ms, c.message_id LIMIT ?3",
     [STATEMENT_MESSAGES_NEW] = "SELECT m.id, 0, m.content_type, m.data, m.expires_ms FROM %s m"
                                " WHERE m.topic = ?1"
@@ -90,7 +91,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_CLAIM_POSTPONE] =
         "UPDATE %s_claims SET owner = 0, attempts = ?5, due_ms = ?6"
         " WHERE group_id = ?1 AND message_id = ?2 AND owner = ?3 AND attempts = ?4",
-    [STATEMENT_CLAIMS_NEXT] = "SELECT min(due_ms) FROM %s_claims WHERE group_id = ?1",
+    [STATEMENT_CLAIMS_NEXT] = "SELECT min(due_ms + CASE owner WHEN ?2 THEN ?3 ELSE 0 END)"
+                              " FROM %s_claims WHERE group_id = ?1",
     [STATEMENT_CLAIMS_OWNERS] = "SELECT DISTINCT owner FROM %s_claims"
                                 " WHERE group_id = ?1 AND owner NOT IN (0, ?2)",
     [STATEMENT_CLAIMS_RELEASE] = "UPDATE %s_claims SET owner = 0, due_ms = ?3"

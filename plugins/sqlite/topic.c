@@ -250,6 +250,12 @@ is_void(const struct claiming *claiming, sqlite3_stmt *statement)
             sqlite3_column_int64(statement, 4) <= claiming->now_ms);
 }
 
+static int64_t
+lease_ms(const struct topic_rules *rules)
+{
+    return rules->lease_ms > 0 ? rules->lease_ms : NO_LEASE_MS;
+}
+
 static struct failure *
 take_row(struct claiming *claiming, sqlite3_stmt *statement, bool is_new)
 {
@@ -267,9 +273,8 @@ take_row(struct claiming *claiming, sqlite3_stmt *statement, bool is_new)
     claiming->tail = &letter->next;
     claiming->claimed->count++;
     claiming->claimed->bytes += letter->data.len;
-    int64_t lease_ms = wish->rules->lease_ms > 0 ? wish->rules->lease_ms : NO_LEASE_MS;
     return RUN(claiming->connection, wish->rules, STATEMENT_CLAIM_PUT, wish->group->id, id,
-               wish->owner->number, letter->attempts, claiming->now_ms + lease_ms);
+               wish->owner->number, letter->attempts, claiming->now_ms + lease_ms(wish->rules));
 }
 
 /* The rows are read while their claims change: those that have been read are no longer due, and a
@@ -292,6 +297,8 @@ take_rows(struct claiming *claiming, sqlite3_stmt *statement, bool is_new)
     return failure;
 }
 
+/* What the own application has had for too long is given to another process first, and to itself
+ * again after a second lease. */
 static struct failure *
 claim_due(struct claiming *claiming)
 {
@@ -304,6 +311,8 @@ claim_due(struct claiming *claiming)
     sqlite3_bind_int64(statement, 1, wish->group->id);
     sqlite3_bind_int64(statement, 2, claiming->now_ms);
     sqlite3_bind_int64(statement, 3, (int64_t)wish->messages_max + 1);
+    sqlite3_bind_int64(statement, 4, wish->owner->number);
+    sqlite3_bind_int64(statement, 5, claiming->now_ms - lease_ms(wish->rules));
     return take_rows(claiming, statement, false);
 }
 
@@ -335,6 +344,8 @@ find_next_due(struct connection *connection, const struct claim_wish *wish, int6
     if (failure != NULL)
         return failure;
     sqlite3_bind_int64(statement, 1, wish->group->id);
+    sqlite3_bind_int64(statement, 2, wish->owner->number);
+    sqlite3_bind_int64(statement, 3, lease_ms(wish->rules));
     return fetch(connection, statement, ret_ms);
 }
 

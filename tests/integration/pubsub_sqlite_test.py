@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pubsub.sqlite: durable topics in one file, of one sidecar or several. timeout: 240"""
+import json
+import os
+import signal
+import sqlite3
+import threading
+
+from http_app import App, answer
+from remora import Folder, Sidecar, component, equal, eventually, main, need, request_bytes, test
+
+JSON = [("Content-Type", "application/json")]
+
+
+def subscription(topic="orders", route="/orders", more=""):
+    return (f"apiVersion: dapr.io/v1alpha1\nkind: Subscription\nmetadata:\n  name: {topic}\n"
+            f"spec:\n  pubsubname: bus\n  topic: {topic}\n  route: {route}\n{more}")
+
+
+class Reader:
+    """An application that keeps what it is given; `verdict(n, target)` is its status for the message n."""
+
+    def __init__(self, verdict=lambda n, target: 200):
+        self.verdict, self.got, self.lock = verdict, [], threading.Lock()
+        self.app = App(self.take)
+
+    def take(self, request, exchange):
+        n = json.loads(request.body)["data"]
+        status = self.verdict(n, request.target)
+        if status is None:
+            return None
+        with self.lock:
+            self.got.append((request.target, n))
+        return answer(status, b"{}" if status == 200 else b"")
+
+    def numbers(self, target="/orders"):
+        with self.lock:
+            return [n for where, n in self.got if where == target]
+
+
+class File:
+    """One file and the sidecars on it."""
+
+    def __init__(self):
+        self.folder = Folder()
+        self.path = self.folder / "bus.db"
+
+    def sidecar(self, app_id="shop", reader=None, metadata=(), subscriptions=None, wait=True):
+        bus = component("bus", "pubsub.sqlite", {"connectionString": self.path, **dict(metadata)})
+        if subscriptions is None:
+            subscriptions = [subscription()] if reader else []
+        flags = ["--app-port", str(reader.app.port)] if reader else []
+        sidecar = Sidecar(bus, *subscriptions, app_id=app_id, flags=flags)
+        if subscriptions and wait:
+            eventually(lambda: self.ask("SELECT count(*) FROM messages_groups WHERE name = ?", app_id) == [(len(
+                subscriptions),)], f"{app_id} has subscribed: {sidecar.log()[-2000:]}")
+        return sidecar
+
+    def ask(self, sql, *values):
+        with sqlite3.connect(self.path, timeout=10) as db:
+            return db.execute(sql, values).fetchall()
+
+    def is_empty(self):
+        return self.ask("SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM messages_claims)") == [(0, 0)]
+
+
+def publish(sidecar, n, topic="orders", query=""):
+    reply = sidecar.call("POST", f"/v1.0/publish/bus/{topic}{query}", json.dumps(n).encode(), JSON)
+    equal(reply.status, 204, reply.body)
+
+
+def publish_all(sidecar, count, clients=16):
+    """0 to count - 1, by several clients at once."""
+    def work(first):
+        connection = sidecar.connect()
+        for n in range(first, count, clients):
+            body = json.dumps(n).encode()
+            connection.send(request_bytes("POST", "/v1.0/publish/bus/orders", JSON, body))
+            statuses.append(connection.reply("POST").status)
+        connection.close()
+
+    statuses = []
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal((len(statuses), set(statuses)), (count, {204}))
+
+
+@test("messages are delivered in order, once, and leave nothing behind", "PUB-01")
+def deliver():
+    file, reader = File(), Reader()
+    sidecar = file.sidecar(reader=reader)
+    for n in range(50):
+        publish(sidecar, n)
+    eventually(lambda: len(reader.numbers()) >= 50, "50 messages")
+    equal(sorted(reader.numbers()), list(range(50)))
+    eventually(file.is_empty, "all are settled")
+    need("no lock file" not in sidecar.log(), sidecar.log())
+
+
+@test("sidecars of one application share the messages, each application gets all", "PUB-01")
+def compete():
+    file, first, second, other = File(), Reader(), Reader(), Reader()
+    file.sidecar("shop", first)
+    file.sidecar("shop", second)
+    file.sidecar("bill", other)
+    sender = file.sidecar("sender")
+    for n in range(300):
+        publish(sender, n)
+    eventually(lambda: len(first.numbers()) + len(second.numbers()) >= 300, "the group has them")
+    eventually(lambda: len(other.numbers()) >= 300, "the other group has them")
+    equal(sorted(first.numbers() + second.numbers()), list(range(300)))
+    equal(sorted(other.numbers()), list(range(300)))
+    need(first.numbers() and second.numbers(), "both have had some")
+    eventually(file.is_empty, "all are settled")
+
+
+@test("what is published while nobody runs waits, for groups that exist", "PUB-01")
+def wait():
+    file, reader, late = File(), Reader(), Reader()
+    sidecar = file.sidecar(reader=reader)
+    equal(sidecar.stop(), 0)
+    sender = file.sidecar("sender")
+    publish(sender, 1)
+    publish(sender, 2, topic="nobody")
+    equal(file.ask("SELECT topic FROM messages"), [("orders",)], "a topic without groups keeps nothing")
+    file.sidecar("late", late)
+    file.sidecar(reader=reader)
+    publish(sender, 3)
+    eventually(lambda: sorted(reader.numbers()) == [1, 3], f"{reader.got}")
+    eventually(lambda: late.numbers() == [3], "a new group begins with what follows")
+
+
+@test("a group may begin with what is there", "PUB-01")
+def from_start():
+    file, reader = File(), Reader()
+    sender = file.sidecar("sender", metadata={"retention": "1h"})
+    publish(sender, 1)
+    file.sidecar(reader=reader, metadata={"retention": "1h", "consumeFromStart": "true"})
+    eventually(lambda: reader.numbers() == [1], "what was there")
+
+
+@test("a refused message comes again, later each time", "PUB-01")
+def refused():
+    tries = []
+    file, reader = File(), Reader(lambda n, target: tries.append(n) or (500 if len(tries) < 4 else 200))
+    sidecar = file.sidecar(reader=reader, metadata={"redeliverInterval": "50ms"})
+    publish(sidecar, 7)
+    eventually(lambda: len(tries) == 4, "the fourth is the last")
+    eventually(file.is_empty, "it is settled")
+    equal(len(tries), 4)
+
+
+@test("messages that are too old are dropped by the file itself", "PUB-01")
+def expire():
+    file, reader = File(), Reader()
+    sidecar = file.sidecar(reader=reader)
+    sidecar.stop()
+    sender = file.sidecar("sender")
+    publish(sender, 1, query="?metadata.ttlInSeconds=1")
+    publish(sender, 2, query="?metadata.ttlInSeconds=1000")
+    ((expires,),) = file.ask("SELECT expires_ms FROM messages WHERE expires_ms < published_ms + 2000")
+    eventually(lambda: file.ask("SELECT cast(strftime('%s') AS INTEGER) * 1000 > ?", expires) == [(1,)], "its time")
+    file.sidecar(reader=reader)
+    eventually(lambda: reader.numbers(), "the other one")
+    eventually(file.is_empty, "nothing is left")
+    equal(reader.numbers(), [2])
+
+
+@test("a dead letter topic gets what the application refuses", "PUB-01")
+def dead_letters():
+    file, reader = File(), Reader(lambda n, target: 500 if target == "/orders" else 200)
+    sidecar = file.sidecar(reader=reader, subscriptions=[subscription(more="  deadLetterTopic: dead\n"),
+                                                         subscription("dead", "/dead")])
+    publish(sidecar, 5)
+    eventually(lambda: reader.numbers("/dead") == [5], "the dead letter")
+    eventually(file.is_empty, "all is settled")
+    equal(reader.numbers(), [5])
+
+
+@test("kernel, plugin and application are killed, and no message is lost", "PUB-01")
+def kills():
+    file, reader = File(), Reader()
+    sidecar = file.sidecar(reader=reader)
+    sender = file.sidecar("sender")
+    sent = []
+
+    def send(count):
+        for _ in range(count):
+            publish(sender, len(sent))
+            sent.append(len(sent))
+
+    send(50)
+    os.kill(sidecar.plugin_pid("sqlite"), signal.SIGKILL)
+    send(50)
+    sidecar.kill()
+    send(50)
+    sidecar = file.sidecar(reader=reader)
+    send(50)
+    reader.app.stop()
+    send(50)
+    reader.app.start()
+    send(50)
+    eventually(lambda: set(reader.numbers()) >= set(sent), "all have come")
+    eventually(file.is_empty, "all are settled")
+
+
+@test("what a killed process had claimed goes to another one at once", "PUB-01")
+def take_over():
+    gate = threading.Event()
+    file, slow, quick = File(), Reader(lambda n, target: gate.wait(60) and None), Reader()
+    first = file.sidecar(reader=slow)
+    publish(first, 1)
+    eventually(lambda: slow.app.requests, "the first has it")
+    file.sidecar(reader=quick)
+    equal(file.ask("SELECT count(*) FROM messages_claims"), [(1,)])
+    first.kill()
+    eventually(lambda: quick.numbers() == [1], "long before its time is over")
+    gate.set()
+
+
+@test("a message that takes too long comes to another one", "PUB-01")
+def lease():
+    gate = threading.Event()
+    file, slow, quick = File(), Reader(lambda n, target: gate.wait(60) and None), Reader()
+    metadata = {"processingTimeout": "1s"}
+    first = file.sidecar(reader=slow, metadata=metadata)
+    publish(first, 1)
+    eventually(lambda: slow.app.requests, "the first has it")
+    file.sidecar(reader=quick, metadata=metadata)
+    eventually(lambda: quick.numbers() == [1], "its time is over")
+    equal(len(slow.app.requests), 1)
+    gate.set()
+
+
+@test("an application that has forgotten a message gets it again", "PUB-01")
+def lease_again():
+    gate = threading.Event()
+    file, reader = File(), Reader()
+    reader.verdict = lambda n, target: gate.wait(60) and 200 if len(reader.app.requests) == 1 else 200
+    sidecar = file.sidecar(reader=reader, metadata={"processingTimeout": "300ms"})
+    publish(sidecar, 1)
+    eventually(lambda: reader.numbers() == [1], "the second time")
+    gate.set()
+    eventually(lambda: reader.numbers() == [1, 1], "the first answer is late")
+    eventually(file.is_empty, "it is settled")
+
+
+@test("ten thousand messages", "PUB-01")
+def many():
+    file, reader = File(), Reader()
+    sidecar = file.sidecar(reader=reader)
+    publish_all(sidecar, 10000)
+    eventually(lambda: len(reader.numbers()) >= 10000, "all have come", 60)
+    equal(sorted(reader.numbers()), list(range(10000)))
+    eventually(file.is_empty, "all are settled")
+
+
+@test("a component that says nonsense is refused with its words")
+def nonsense():
+    for metadata, words in (({"processingTimeout": "soon"}, "invalid value for 'processingTimeout'"),
+                            ({"redeliverInterval": "-1s"}, "invalid value for 'redeliverInterval'"),
+                            ({"pollInterval": "1ms"}, "invalid value for 'pollInterval'"),
+                            ({"consumeFromStart": "perhaps"}, "invalid value for 'consumeFromStart'"),
+                            ({"consumerID": "x" * 1025}, "invalid value for 'consumerID'"),
+                            ({"tableName": "a; DROP"}, "invalid identifier")):
+        folder = Folder()
+        bus = component("bus", "pubsub.sqlite", {"connectionString": folder / "x.db", **metadata})
+        sidecar = Sidecar(bus, wait=False)
+        need(sidecar.wait() != 0, metadata)
+        need(words in sidecar.log(), sidecar.log())
+
+
+if __name__ == "__main__":
+    main()
