@@ -85,7 +85,7 @@ def tables():
     equal(int(row[4]), sidecar.plugins()["in-memory"]["pid"])
     need(re.fullmatch(r"\d+s", row[7]), f"an age: {row[7]}")
     shown = run("plugin", "describe", "in-memory")
-    for text in ("name          in-memory\n", "state         ready\n", "types         state.in-memory\n",
+    for text in ("name          in-memory\n", "state         ready\n", "types         state.in-memory, pubsub.in-memory\n",
                  "\nmem     state.in-memory  v1       ready  in-memory  1           -\n"):
         need(text in shown, f"{text!r} in {shown}")
     need(not any(line.endswith(" ") for line in shown.splitlines()), "no blanks at ends of lines")
@@ -115,7 +115,7 @@ def as_json():
     equal((plugin["name"], plugin["state"], plugin["lines"]), ("in-memory", "ready", []))
     described = ask("plugin", "describe", "in-memory")
     equal(described["components"], [mem])
-    equal(described["types"], ["state.in-memory"])
+    equal(described["types"], ["state.in-memory", "pubsub.in-memory"])
     equal(ask("plugin", "logs", "in-memory"), [])
     events = [json.loads(line) for line in run("events", "-o", "json").splitlines()]
     equal([event["sequence"] for event in events], list(range(1, len(events) + 1)))

@@ -412,6 +412,8 @@ def init():
     with open(written) as f:
         before = f.read()
     need(f'value: "{bed.folder.path}/data/remora/data/state.db"' in before, before)
+    with open(bed.folder / "data/remora/components/pubsub.yaml") as f:
+        need(f'value: "{bed.folder.path}/data/remora/data/pubsub.db"' in f.read(), "durable topics")
     os.rename(written, written + ".away")
     with open(written, "w") as f:
         f.write(component("statestore", "state.in-memory"))
@@ -426,7 +428,9 @@ def init():
     launcher = bed.start("run", *QUIET, "--dir", odd, "-a", "shop").up()
     address = ("127.0.0.1", bed.sidecar("shop")["httpPort"])
     equal(call(address, "POST", "/v1.0/state/statestore", [{"key": "k", "value": 1}]).status, 204)
-    need(os.path.exists(os.path.join(odd, "data", "state.db")), os.listdir(odd))
+    equal(call(address, "POST", "/v1.0/publish/pubsub/orders", [{"n": 1}]).status, 204)
+    for name in ("state.db", "pubsub.db"):
+        need(os.path.exists(os.path.join(odd, "data", name)), os.listdir(odd))
     launcher.signal(signal.SIGTERM)
     equal(launcher.wait(), 0)
     code, out, err = bed.do("init", env={"XDG_DATA_HOME": "", "HOME": ""})
@@ -453,7 +457,7 @@ def resources():
     need(not os.path.exists(bed.folder / "data/remora/components"), "no resources were written for who brings his own")
     need(os.path.exists(bed.folder / "data/remora/config.yaml"), "the configuration was, so that others are found")
     equal(components(bed, "--components-path", "one"), ["mem-one"])
-    equal(components(bed), ["statestore"])
+    equal(components(bed), ["pubsub", "statestore"])
     with open(bed.folder / "data/remora/config.yaml", "w") as f:
         f.write("apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: c\nspec:\n  logging:\n    apiLogging:\n"
                 "      enabled: true\n")

@@ -136,6 +136,25 @@ put_state_store(struct buf *out, const struct home *home)
            put_connection(out, home, "state.db") && buf_append_byte(out, '\n');
 }
 
+/* A file of its own, so that messages and saves do not wait for each other. */
+static bool
+put_pubsub(struct buf *out, const struct home *home)
+{
+    return buf_append(out, SLICE("# Durable topics without a server: one SQLite file, which the "
+                                 "sidecars share.\n"
+                                 "apiVersion: dapr.io/v1alpha1\n"
+                                 "kind: Component\n"
+                                 "metadata:\n"
+                                 "  name: pubsub\n"
+                                 "spec:\n"
+                                 "  type: pubsub.sqlite\n"
+                                 "  version: v1\n"
+                                 "  metadata:\n"
+                                 "    - name: connectionString\n"
+                                 "      value: ")) &&
+           put_connection(out, home, "pubsub.db") && buf_append_byte(out, '\n');
+}
+
 /* A file of its own: heartbeats and saves do not wait for each other's locks, and it may be deleted
  * while nothing runs. */
 static bool
@@ -163,6 +182,7 @@ static const struct default_file {
     bool (*put)(struct buf *out, const struct home *home);
 } default_files[] = {
     { HOME_COMPONENTS, "components/statestore.yaml", put_state_store },
+    { HOME_COMPONENTS, "components/pubsub.yaml", put_pubsub },
     { HOME_CONFIG, "config.yaml", put_config },
 };
 
