@@ -62,8 +62,8 @@ arm(struct h2_client_conn *conn)
         at_ms = clock_coarse_ms() + RESET_PAUSE_MS;
     if (conn->paused_ms != 0 && at_ms > conn->paused_ms)
         at_ms = conn->paused_ms;
-    if (conn->pace.is_holding && at_ms > clock_coarse_ms() + GROWTH_MS)
-        at_ms = clock_coarse_ms() + GROWTH_MS;
+    if (conn->pace.is_holding && at_ms > clock_now_ms() + GROWTH_MS)
+        at_ms = clock_now_ms() + GROWTH_MS; /* the coarse clock is behind by more than that */
     if (!timer_is_set(&conn->timer) || conn->timer.at_ms > at_ms)
         timer_set(&conn->client->worker->timers, &conn->timer, at_ms);
 }
@@ -316,8 +316,11 @@ on_drained(struct stream *stream)
 {
     struct h2_client_conn *conn = conn_of(stream);
     conn->since_ms = clock_now_ms();
+    bool is_held = conn->pace.is_holding && conn->pace.unanswered >= conn->pace.window;
+    bool may_submit = conn->client->waiting_count > 0 && !is_held &&
+                      h2_client_conn_room(conn) > 0; /* else this would go on and on */
     if (nghttp2_session_want_write(conn->session) || conn->state == H2_LEAVING ||
-        !nghttp2_session_want_read(conn->session) || conn->client->waiting_count > 0)
+        !nghttp2_session_want_read(conn->session) || may_submit)
         h2_client_conn_flush_later(conn);
 }
 
