@@ -41,6 +41,7 @@ struct queue {
 struct broker {
     struct queue *queues;
     remora_call *quiescing;
+    bool is_closed; /* freed with the last queue that has messages on their way */
 };
 
 /* --- letters -----------------------------------------------------------------------------------*/
@@ -130,11 +131,14 @@ on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
     letter_unref(item->letter);
     free(item);
     hand_out(queue);
-    if (queue->closing != NULL && queue->on_their_way == 0) {
-        remora_reply_ok(queue->closing);
+    if (queue->on_their_way == 0 && (queue->closing != NULL || broker->is_closed)) {
+        if (queue->closing != NULL)
+            remora_reply_ok(queue->closing);
         forget(queue);
     }
     settle_quiesce(broker);
+    if (broker->is_closed && broker->queues == NULL)
+        free(broker);
 }
 
 /* A closed queue keeps what it has for nobody. */
@@ -272,10 +276,13 @@ void
 broker_close(void *self)
 {
     struct broker *broker = self;
-    while (broker->queues != NULL) {
-        struct queue *queue = broker->queues;
-        broker->queues = queue->next;
-        queue_free(queue);
+    broker->is_closed = true;
+    for (struct queue *queue = broker->queues, *next; queue != NULL; queue = next) {
+        next = queue->next;
+        queue->is_closed = true;
+        if (queue->on_their_way == 0)
+            forget(queue);
     }
-    free(broker);
+    if (broker->queues == NULL)
+        free(broker);
 }
