@@ -355,6 +355,13 @@ class Link:
     def call(self, method, component, message=b"", body=b"", **fields):
         return self.finish(self.open(method, component, message, body, **fields))
 
+    def answer(self, frame, message):
+        """Answers a call of the plugin's own."""
+        data = message.SerializeToString()
+        self.send_credit -= len(data)
+        self.send(pb.Frame(kind=pb.KIND_RESPONSE, call=frame.call, message_bytes=len(data), payload_bytes=len(data),
+                           payload=data))
+
     def cancel(self, call):
         self.send(pb.Frame(kind=pb.KIND_CANCEL, call=call.id))
 

@@ -17,6 +17,8 @@ JUDGE = os.path.join(TOP, "tests/conformance/run")
 PYTHON = os.path.join(TOP, "tests/conformance/python-plugin")
 RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "secretstores.local.env", "local-secrets"], ["names"], ["consul"],
+        ["-t", "pubsub.in-memory", "in-memory", "pubsub_", "life", "many_components"],
+        ["-t", "pubsub.sqlite", "sqlite", "pubsub_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
