@@ -335,8 +335,9 @@ may_read(const struct intake *intake, size_t room)
 {
     size_t queued = intake->queued.count;
     return room > 0 && (room * 2 > queued || queued < intake->batch_max) && intake->has_group &&
-           !intake->is_reading && !intake->is_reclaiming && !intake_is_stopped(intake) &&
-           !ev_is_active(&intake->pause) && conn_is_ready(intake->reader);
+           !intake->is_reading && !intake->is_reclaiming && !intake->is_asking &&
+           !intake_is_stopped(intake) && !ev_is_active(&intake->pause) &&
+           conn_is_ready(intake->reader);
 }
 
 static void

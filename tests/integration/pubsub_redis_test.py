@@ -17,6 +17,8 @@ from http_app import App, answer  # noqa: E402
 from remora import Redis, Sidecar, component, end_all, equal, eventually, main, need, shared, test  # noqa: E402
 
 SOON = {"redeliverInterval": "300ms", "processingTimeout": "300ms"}
+FAR = {"redeliverInterval": "600s", "processingTimeout": "600s"}  # never, for a test
+UPDATED = "Component updated: bus"
 LONG_S = 60  # a loaded machine
 
 
@@ -52,7 +54,7 @@ def subscription(topic, dead=None, pubsub="bus"):
 
 
 def broker(redis, name="bus", **metadata):
-    return component(name, "pubsub.redis", {"redisHost": f"127.0.0.1:{redis.port}", **SOON, **metadata})
+    return component(name, "pubsub.redis", {"redisHost": f"127.0.0.1:{redis.port}", **{**SOON, **metadata}})
 
 
 def sidecar(redis, *subscriptions, app=None, app_id="shop", **metadata):
@@ -217,6 +219,69 @@ def server_emptied():
     redis.command("FLUSHALL")
     publish(side, 2)
     eventually(lambda: app.taken() == [1, 2], "the second one too")
+
+
+@test("a sidecar that stops gives back what it had read ahead")
+def given_back():
+    redis, held, other = Redis(), threading.Event(), Inbox()
+    app = Inbox(lambda topic, data: 200 if held.wait(LONG_S) else 500)
+    first = sidecar(redis, subscription("orders"), app=app, concurrency="1", **FAR)
+    for i in range(10):
+        publish(first, i)
+    eventually(lambda: pending(redis) > 5, "it has read ahead")
+    first.signal(signal.SIGTERM)
+    released = threading.Timer(0.3, held.set)
+    released.start()
+    first.wait(LONG_S)
+    sidecar(redis, subscription("orders"), app=other, **FAR)
+    eventually(lambda: set(app.taken() + other.taken()) == set(range(10)), "the next one has the rest at once")
+    need(len(other.taken()) > 0, "there was a rest")
+    eventually(lambda: pending(redis) == 0, "all are acknowledged")
+
+
+@test("exchanging the component under load fails and loses nothing")
+def exchanged():
+    redis, app, sent = Redis(), Inbox(), []
+    side = sidecar(redis, subscription("orders"), app=app, **FAR)
+    over = threading.Event()
+
+    def load():
+        while not over.is_set():
+            sent.append(send(side, len(sent)).status)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        for i in range(5):
+            before, done = len(app.tried()), side.log().count(UPDATED)
+            with open(side.folder / "resources/0.yaml", "w") as f:
+                f.write(broker(redis, concurrency=str(20 + i), **FAR))
+            side.signal(signal.SIGHUP)
+            eventually(lambda: side.log().count(UPDATED) > done, "the component is exchanged")
+            eventually(lambda: len(app.tried()) > before + 50, "deliveries go on")
+    finally:
+        over.set()
+        thread.join()
+    equal(set(sent), {204}, "every publish is accepted")
+    eventually(lambda: set(app.taken()) == set(range(len(sent))), "all arrive, without a second delivery")
+    all_settled(redis)
+    equal(len(app.tried()), len(sent), "each once")
+
+
+@test("a slow application keeps neither many messages nor much memory in the plugin")
+def slow():
+    redis, held = Redis("--appendonly", "no"), threading.Event()
+    app = Inbox(lambda topic, data: 200 if held.wait(LONG_S) else 500)
+    side = sidecar(redis, subscription("orders"), app=app, **FAR)
+    body = "x" * 100_000
+    for i in range(100):
+        publish(side, body)
+    eventually(lambda: len(app.requests) == 10, "as many as concurrency says are with the application")
+    waiting = pending(redis)
+    need(waiting <= 10 + 6, f"and few more are read: {waiting}")
+    held.set()
+    eventually(lambda: len(app.taken()) == 100, "the rest follows")
+    all_settled(redis)
 
 
 @test("messages of a megabyte and strange entries pass")

@@ -135,3 +135,62 @@ TEST(sentinels_are_read)
     CHECK(!PARSE(&settings, "redisHost", "a,,b", "failover", "true", "sentinelMasterName", "m"));
     CHECK(!PARSE(&settings, "redisHost", "a,", "failover", "true", "sentinelMasterName", "m"));
 }
+
+/* --- pub/sub -----------------------------------------------------------------------------------*/
+
+static bool
+parse_broker(struct broker_settings *ret, const char *name, const char *value)
+{
+    const struct remora_pair pair = { fake_slice(name), fake_slice(value) };
+    why[0] = '\0';
+    return broker_settings_parse(&(struct remora_config){ .app_id = fake_slice("shop"),
+                                                          .metadata = &pair,
+                                                          .metadata_count = 1 },
+                                 ret, why);
+}
+
+TEST(a_broker_has_the_references_defaults)
+{
+    struct broker_settings settings;
+    REQUIRE(parse_broker(&settings, "consumerID", ""));
+    CHECK_EQ_STR(settings.consumer, "shop");
+    CHECK_EQ_INT(settings.redeliver_interval_ms, 60000);
+    CHECK_EQ_INT(settings.processing_timeout_ms, 15000);
+    CHECK_EQ_INT(settings.queue_depth, 100);
+    CHECK_EQ_INT(settings.concurrency, 10);
+    CHECK_EQ_INT(settings.max_len, 0);
+    CHECK_EQ_INT(settings.stream_ttl_ms, 0);
+    broker_settings_fini(&settings);
+}
+
+TEST(intervals_of_a_broker_can_be_switched_off)
+{
+    static const char *const off[] = { "0", "-1", "-5s" };
+    struct broker_settings settings;
+    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+        REQUIRE(parse_broker(&settings, "redeliverInterval", off[i]));
+        CHECK_EQ_INT(settings.redeliver_interval_ms, 0);
+        broker_settings_fini(&settings);
+    }
+    REQUIRE(parse_broker(&settings, "processingTimeout", "1500"));
+    CHECK_EQ_INT(settings.processing_timeout_ms, 1500);
+    broker_settings_fini(&settings);
+    REQUIRE(parse_broker(&settings, "streamTTL", "3600s"));
+    CHECK_EQ_INT(settings.stream_ttl_ms, 3600000);
+    broker_settings_fini(&settings);
+}
+
+TEST(counts_of_a_broker_have_bounds)
+{
+    struct broker_settings settings;
+    REQUIRE(parse_broker(&settings, "queueDepth", "0"));
+    CHECK_EQ_INT(settings.queue_depth, 1);
+    broker_settings_fini(&settings);
+    REQUIRE(parse_broker(&settings, "concurrency", "999999999"));
+    CHECK_EQ_INT(settings.concurrency, 10000);
+    broker_settings_fini(&settings);
+    CHECK(!parse_broker(&settings, "concurrency", "-1"));
+    CHECK_EQ_STR(why, "redis client configuration error: concurrency is negative");
+    CHECK(!parse_broker(&settings, "maxLenApprox", "many"));
+    CHECK(strstr(why, "maxLenApprox") != NULL);
+}
