@@ -8,150 +8,54 @@
 
 #include <assert.h>
 
-#include "base/json.h"
 #include "base/limits.h"
-
-struct parser {
-    struct request *rq;
-    struct json json;
-    const char *owner;  /* "SetRequest": the struct that error texts name */
-    struct slice wrong; /* the first complaint about a type */
-    bool has_nul;       /* text that cannot be passed on */
-};
-
-static struct parser
-parser_of(struct request *rq, struct slice body, const char *owner)
-{
-    struct parser parser = { .rq = rq, .owner = owner, .wrong = SLICE_EMPTY };
-    json_init(&parser.json, slice_trim(body));
-    return parser;
-}
+#include "surface/body_json.h"
 
 static void
-wrong_value(struct parser *p, enum json_type type, const char *wanted)
-{
-    if (p->wrong.len == 0)
-        p->wrong = arena_printf(p->rq->arena, "json: cannot unmarshal %s into Go value of type %s",
-                                json_type_name(type), wanted);
-}
-
-static void
-wrong_field(struct parser *p, enum json_type type, const char *field, const char *wanted)
-{
-    if (p->wrong.len == 0)
-        p->wrong = arena_printf(p->rq->arena,
-                                "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                                json_type_name(type), p->owner, field, wanted);
-}
-
-static void
-skip_value(struct parser *p)
-{
-    struct slice raw;
-    (void)json_skip(&p->json, &raw); /* the parser remembers a failure */
-}
-
-/* A string field; null leaves it as it is. False if it was something else. */
-static bool
-read_text(struct parser *p, const char *field, struct slice *ret_text)
-{
-    enum json_type type = json_peek(&p->json);
-    if (type == JSON_STRING && json_string(&p->json, p->rq->arena, ret_text)) {
-        p->has_nul |= slice_find_byte(*ret_text, '\0') >= 0;
-        return true;
-    }
-    if (type != JSON_STRING && type != JSON_NULL)
-        wrong_field(p, type, field, "string");
-    if (type != JSON_STRING)
-        skip_value(p);
-    return false;
-}
-
-/* A growing array in the arena. */
-static void *
-grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t item_bytes)
-{
-    if (count < *capacity)
-        return items;
-    size_t more = *capacity == 0 ? 4 : *capacity * 2;
-    items = arena_grow(arena, items, *capacity * item_bytes, more * item_bytes);
-    *capacity = more;
-    return items;
-}
-
-/* An object of strings. Of two members of one name the last counts, also if it is null. */
-static void
-read_metadata(struct parser *p, struct pair **ret_pairs, size_t *ret_count)
-{
-    enum json_type type = json_peek(&p->json);
-    *ret_pairs = NULL;
-    *ret_count = 0;
-    if (type != JSON_OBJECT) {
-        if (type != JSON_NULL)
-            wrong_field(p, type, "metadata", "map[string]string");
-        skip_value(p);
-        return;
-    }
-    struct pair *pairs = NULL;
-    size_t count = 0, capacity = 0;
-    struct slice name;
-    json_enter(&p->json);
-    while (json_object_next(&p->json, p->rq->arena, &name)) {
-        struct slice value = SLICE_EMPTY;
-        (void)read_text(p, "metadata", &value); /* null is the empty string */
-        p->has_nul |= slice_find_byte(name, '\0') >= 0;
-        pairs = grow(p->rq->arena, pairs, count, &capacity, sizeof *pairs);
-        pairs[count++] = (struct pair){ .name = name, .value = value };
-    }
-    *ret_pairs = pairs;
-    *ret_count = count;
-}
-
-static void
-read_options(struct parser *p, struct state_item *item)
+read_options(struct body_parser *p, struct state_item *item)
 {
     enum json_type type = json_peek(&p->json);
     if (type != JSON_OBJECT) {
         if (type != JSON_NULL)
-            wrong_field(p, type, "options", "state.SetStateOption");
-        skip_value(p);
+            body_wrong_field(p, type, "options", "state.SetStateOption");
+        body_skip(p);
         return;
     }
     struct slice name;
     json_enter(&p->json);
     while (json_object_next(&p->json, p->rq->arena, &name)) {
         if (slice_eq_nocase(name, SLICE("concurrency")))
-            (void)read_text(p, "options.concurrency", &item->concurrency); /* null: unset */
+            (void)body_read_text(p, "options.concurrency", &item->concurrency); /* null: unset */
         else if (slice_eq_nocase(name, SLICE("consistency")))
-            (void)read_text(p, "options.consistency", &item->consistency);
+            (void)body_read_text(p, "options.consistency", &item->consistency);
         else
-            skip_value(p);
+            body_skip(p);
     }
 }
 
 static void
-read_item_field(struct parser *p, struct slice name, struct state_item *item)
+read_item_field(struct body_parser *p, struct slice name, struct state_item *item)
 {
     struct pair *pairs = NULL;
     if (slice_eq_nocase(name, SLICE("key"))) {
-        (void)read_text(p, "key", &item->key); /* null: empty, refused later */
+        (void)body_read_text(p, "key", &item->key); /* null: empty, refused later */
     } else if (slice_eq_nocase(name, SLICE("value"))) {
         (void)json_skip(&p->json, &item->value); /* the parser remembers a failure */
     } else if (slice_eq_nocase(name, SLICE("etag"))) {
-        item->has_etag = read_text(p, "etag", &item->etag) && item->etag.len > 0;
+        item->has_etag = body_read_text(p, "etag", &item->etag) && item->etag.len > 0;
     } else if (slice_eq_nocase(name, SLICE("metadata"))) {
-        read_metadata(p, &pairs, &item->metadata_count);
+        body_read_metadata(p, &pairs, &item->metadata_count);
         item->metadata = pairs;
     } else if (slice_eq_nocase(name, SLICE("options"))) {
         read_options(p, item);
     } else {
-        skip_value(p);
+        body_skip(p);
     }
 }
 
 /* One item that json_peek() saw to be an object. */
 static struct state_item
-read_item(struct parser *p)
+read_item(struct body_parser *p)
 {
     struct state_item item = { .key = SLICE_EMPTY,
                                .value = SLICE("null"),
@@ -169,7 +73,7 @@ read_item(struct parser *p)
 /* What the parser ended with; `prefix` stands before texts of the decoder. The reference reads the
  * first value and drops whatever follows; a second list of items must not be lost in silence. */
 static err_t
-verdict(struct parser *p, const char *prefix)
+verdict(struct body_parser *p, const char *prefix)
 {
     if (p->json.failed || !json_end(&p->json))
         return fail(p->rq, ERR_MALFORMED_REQUEST, "%s%s", prefix, p->json.error);
@@ -200,29 +104,29 @@ need_keys(struct request *rq, const struct state_item *items, size_t count)
 err_t
 parse_state_items(struct request *rq, struct slice body, struct save_request *ret_save)
 {
-    struct parser p = parser_of(rq, body, "SetRequest");
+    struct body_parser p = body_parser_of(rq, body, "SetRequest");
     struct state_item *items = NULL;
     size_t count = 0, capacity = 0;
     enum json_type type = json_peek(&p.json);
     if (type != JSON_ARRAY) {
         if (type != JSON_NULL && type != JSON_NONE)
-            wrong_value(&p, type, "[]state.SetRequest");
-        skip_value(&p);
+            body_wrong_value(&p, type, "[]state.SetRequest");
+        body_skip(&p);
     } else {
         json_enter(&p.json);
         while (json_array_next(&p.json)) {
             if (count == LIMIT_state_items_max)
                 return too_many(rq);
-            items = grow(rq->arena, items, count, &capacity, sizeof *items);
+            items = body_grow(rq->arena, items, count, &capacity, sizeof *items);
             enum json_type item_type = json_peek(&p.json);
             if (item_type == JSON_OBJECT) {
                 items[count++] = read_item(&p);
                 continue;
             }
             if (item_type != JSON_NULL && item_type != JSON_NONE)
-                wrong_value(&p, item_type, "state.SetRequest");
+                body_wrong_value(&p, item_type, "state.SetRequest");
             items[count++] = (struct state_item){ .key = SLICE_EMPTY };
-            skip_value(&p);
+            body_skip(&p);
         }
     }
     err_t err = verdict(&p, "");
@@ -235,7 +139,7 @@ parse_state_items(struct request *rq, struct slice body, struct save_request *re
 /* --- bulk --------------------------------------------------------------------------------------*/
 
 static err_t
-read_keys(struct parser *p, struct bulk_request *bulk)
+read_keys(struct body_parser *p, struct bulk_request *bulk)
 {
     enum json_type type = json_peek(&p->json);
     size_t capacity = 0;
@@ -243,8 +147,8 @@ read_keys(struct parser *p, struct bulk_request *bulk)
     bulk->key_count = 0;
     if (type != JSON_ARRAY) {
         if (type != JSON_NULL)
-            wrong_field(p, type, "keys", "[]string");
-        skip_value(p);
+            body_wrong_field(p, type, "keys", "[]string");
+        body_skip(p);
         return OK;
     }
     json_enter(&p->json);
@@ -252,26 +156,26 @@ read_keys(struct parser *p, struct bulk_request *bulk)
         if (bulk->key_count == LIMIT_state_items_max)
             return too_many(p->rq);
         struct slice key = SLICE_EMPTY;
-        (void)read_text(p, "keys", &key); /* null: the empty key */
-        bulk->keys = grow(p->rq->arena, bulk->keys, bulk->key_count, &capacity, sizeof key);
+        (void)body_read_text(p, "keys", &key); /* null: the empty key */
+        bulk->keys = body_grow(p->rq->arena, bulk->keys, bulk->key_count, &capacity, sizeof key);
         bulk->keys[bulk->key_count++] = key;
     }
     return OK;
 }
 
 static void
-read_parallelism(struct parser *p, uint32_t *ret_parallelism)
+read_parallelism(struct body_parser *p, uint32_t *ret_parallelism)
 {
     enum json_type type = json_peek(&p->json);
     struct slice raw;
     int64_t value;
     if (type != JSON_NUMBER) {
         if (type != JSON_NULL)
-            wrong_field(p, type, "parallelism", "int");
-        skip_value(p);
+            body_wrong_field(p, type, "parallelism", "int");
+        body_skip(p);
     } else if (json_scalar(&p->json, &raw)) {
         if (!slice_to_i64(raw, &value)) {
-            wrong_field(p, type, "parallelism", "int");
+            body_wrong_field(p, type, "parallelism", "int");
             return;
         }
         *ret_parallelism = value <= 0 ? 0 : value > UINT16_MAX ? UINT16_MAX : (uint32_t)value;
@@ -281,14 +185,14 @@ read_parallelism(struct parser *p, uint32_t *ret_parallelism)
 err_t
 parse_state_bulk(struct request *rq, struct slice body, struct bulk_request *ret_bulk)
 {
-    struct parser p = parser_of(rq, body, "BulkGetRequest");
+    struct body_parser p = body_parser_of(rq, body, "BulkGetRequest");
     struct slice name;
     *ret_bulk = (struct bulk_request){ 0 };
     enum json_type type = json_peek(&p.json);
     if (type != JSON_OBJECT) {
         if (type != JSON_NULL && type != JSON_NONE)
-            wrong_value(&p, type, "http.BulkGetRequest");
-        skip_value(&p);
+            body_wrong_value(&p, type, "http.BulkGetRequest");
+        body_skip(&p);
     } else {
         json_enter(&p.json);
         while (json_object_next(&p.json, rq->arena, &name)) {
@@ -298,9 +202,9 @@ parse_state_bulk(struct request *rq, struct slice body, struct bulk_request *ret
             else if (slice_eq_nocase(name, SLICE("parallelism")))
                 read_parallelism(&p, &ret_bulk->parallelism);
             else if (slice_eq_nocase(name, SLICE("metadata")))
-                read_metadata(&p, &ret_bulk->metadata, &ret_bulk->metadata_count);
+                body_read_metadata(&p, &ret_bulk->metadata, &ret_bulk->metadata_count);
             else
-                skip_value(&p);
+                body_skip(&p);
             if (err != OK)
                 return err;
         }
@@ -313,7 +217,7 @@ parse_state_bulk(struct request *rq, struct slice body, struct bulk_request *ret
 /* The reference decodes `request` a second time, with a library that words type errors its own
  * way. */
 static void
-wrong_request(struct parser *p, enum json_type type)
+wrong_request(struct body_parser *p, enum json_type type)
 {
     static const char *const go_types[] = {
         [JSON_NONE] = "nothing",   [JSON_NULL] = "nothing",  [JSON_BOOL] = "bool",
@@ -325,14 +229,14 @@ wrong_request(struct parser *p, enum json_type type)
 }
 
 static void
-read_operation(struct parser *p, struct state_operation *operation, struct slice *ret_kind)
+read_operation(struct body_parser *p, struct state_operation *operation, struct slice *ret_kind)
 {
     struct slice name;
     operation->item = (struct state_item){ .key = SLICE_EMPTY };
     json_enter(&p->json);
     while (json_object_next(&p->json, p->rq->arena, &name)) {
         if (slice_eq_nocase(name, SLICE("operation"))) {
-            (void)read_text(p, "operation", ret_kind); /* null: empty, refused later */
+            (void)body_read_text(p, "operation", ret_kind); /* null: empty, refused later */
         } else if (slice_eq_nocase(name, SLICE("request"))) {
             enum json_type type = json_peek(&p->json);
             if (type == JSON_OBJECT) {
@@ -341,15 +245,16 @@ read_operation(struct parser *p, struct state_operation *operation, struct slice
             }
             if (type != JSON_NULL && type != JSON_NONE)
                 wrong_request(p, type);
-            skip_value(p);
+            body_skip(p);
         } else {
-            skip_value(p);
+            body_skip(p);
         }
     }
 }
 
 static err_t
-read_operations(struct parser *p, struct transaction_request *transaction, struct slice **ret_kinds)
+read_operations(struct body_parser *p, struct transaction_request *transaction,
+                struct slice **ret_kinds)
 {
     enum json_type type = json_peek(&p->json);
     size_t capacity = 0, kind_capacity = 0;
@@ -358,8 +263,8 @@ read_operations(struct parser *p, struct transaction_request *transaction, struc
     *ret_kinds = NULL;
     if (type != JSON_ARRAY) {
         if (type != JSON_NULL)
-            wrong_field(p, type, "operations", "[]http.stateTransactionRequestBodyOperation");
-        skip_value(p);
+            body_wrong_field(p, type, "operations", "[]http.stateTransactionRequestBodyOperation");
+        body_skip(p);
         return OK;
     }
     json_enter(&p->json);
@@ -367,9 +272,9 @@ read_operations(struct parser *p, struct transaction_request *transaction, struc
         if (transaction->count == LIMIT_state_items_max)
             return too_many(p->rq);
         size_t at = transaction->count++;
-        transaction->operations = grow(p->rq->arena, transaction->operations, at, &capacity,
-                                       sizeof *transaction->operations);
-        *ret_kinds = grow(p->rq->arena, *ret_kinds, at, &kind_capacity, sizeof **ret_kinds);
+        transaction->operations = body_grow(p->rq->arena, transaction->operations, at, &capacity,
+                                            sizeof *transaction->operations);
+        *ret_kinds = body_grow(p->rq->arena, *ret_kinds, at, &kind_capacity, sizeof **ret_kinds);
         transaction->operations[at] = (struct state_operation){ .item = { .key = SLICE_EMPTY } };
         (*ret_kinds)[at] = SLICE_EMPTY;
         enum json_type operation_type = json_peek(&p->json);
@@ -378,9 +283,9 @@ read_operations(struct parser *p, struct transaction_request *transaction, struc
             continue;
         }
         if (operation_type != JSON_NULL && operation_type != JSON_NONE)
-            wrong_field(p, operation_type, "operations",
-                        "http.stateTransactionRequestBodyOperation");
-        skip_value(p);
+            body_wrong_field(p, operation_type, "operations",
+                             "http.stateTransactionRequestBodyOperation");
+        body_skip(p);
     }
     return OK;
 }
@@ -406,14 +311,14 @@ err_t
 parse_state_transaction(struct request *rq, struct slice body,
                         struct transaction_request *ret_transaction)
 {
-    struct parser p = parser_of(rq, body, "stateTransactionRequestBody");
+    struct body_parser p = body_parser_of(rq, body, "stateTransactionRequestBody");
     struct slice *kinds = NULL, name;
     *ret_transaction = (struct transaction_request){ 0 };
     enum json_type type = json_peek(&p.json);
     if (type != JSON_OBJECT) {
         if (type != JSON_NULL && type != JSON_NONE)
-            wrong_value(&p, type, "http.stateTransactionRequestBody");
-        skip_value(&p);
+            body_wrong_value(&p, type, "http.stateTransactionRequestBody");
+        body_skip(&p);
     } else {
         json_enter(&p.json);
         while (json_object_next(&p.json, rq->arena, &name)) {
@@ -421,9 +326,10 @@ parse_state_transaction(struct request *rq, struct slice body,
             if (slice_eq_nocase(name, SLICE("operations")))
                 err = read_operations(&p, ret_transaction, &kinds);
             else if (slice_eq_nocase(name, SLICE("metadata")))
-                read_metadata(&p, &ret_transaction->metadata, &ret_transaction->metadata_count);
+                body_read_metadata(&p, &ret_transaction->metadata,
+                                   &ret_transaction->metadata_count);
             else
-                skip_value(&p);
+                body_skip(&p);
             if (err != OK)
                 return err;
         }
