@@ -10,8 +10,8 @@
 
 typedef Remora__Plugin__V1__PubsubPublish publish_t;
 
-static Remora__Plugin__V1__Pair **
-pack_pairs(struct arena *arena, const struct pair *pairs, size_t count)
+Remora__Plugin__V1__Pair **
+publish_pack_pairs(struct arena *arena, const struct pair *pairs, size_t count)
 {
     Remora__Plugin__V1__Pair **packed = ARENA_ARRAY(arena, Remora__Plugin__V1__Pair *, count + 1);
     for (size_t i = 0; i < count; i++) {
@@ -35,8 +35,8 @@ option_of(const struct pair *pairs, size_t count, struct slice name)
 }
 
 /* Whole seconds; anything else is no time to live. */
-static bool
-read_ttl(const struct pair *pairs, size_t count, int64_t *ret_seconds)
+bool
+publish_read_ttl(const struct pair *pairs, size_t count, int64_t *ret_seconds)
 {
     struct slice text = option_of(pairs, count, SLICE("ttlInSeconds"));
     uint64_t seconds;
@@ -57,11 +57,11 @@ publish_bytes(struct request *rq, const struct publish_message *message)
                          SLICE_ARG(message->pubsub));
     out.topic = pb_string(rq->arena, message->topic);
     out.content_type = pb_string(rq->arena, message->content_type);
-    out.metadata = pack_pairs(rq->arena, message->metadata, message->metadata_count);
+    out.metadata = publish_pack_pairs(rq->arena, message->metadata, message->metadata_count);
     out.n_metadata = message->metadata_count;
     int64_t ttl_s;
     if ((broker->facts->capabilities & CAN_MESSAGE_TTL) != 0 &&
-        read_ttl(message->metadata, message->metadata_count, &ttl_s)) {
+        publish_read_ttl(message->metadata, message->metadata_count, &ttl_s)) {
         out._ttl_seconds_case = REMORA__PLUGIN__V1__PUBSUB_PUBLISH___TTL_SECONDS_TTL_SECONDS;
         out.ttl_seconds = ttl_s;
     }
@@ -109,8 +109,9 @@ read_bool(struct slice text, bool *ret_value)
     return false;
 }
 
-static err_t
-check(struct request *rq, const struct publish_request *publish, bool *ret_is_raw)
+err_t
+publish_check(struct request *rq, const struct publish_request *publish,
+              struct component **ret_broker, bool *ret_is_raw)
 {
     const struct pair *options = publish->metadata;
     struct slice name = publish->pubsub;
@@ -120,18 +121,21 @@ check(struct request *rq, const struct publish_request *publish, bool *ret_is_ra
     if (name.len == 0)
         return fail_pubsub(rq, ERR_PUBSUB_EMPTY, name, "pubsub name is empty", SLICE_EMPTY, "",
                            SLICE_EMPTY);
-    if (operation_component(rq, COMPONENT_PUBSUB, name) == NULL) /* suspends */
+    *ret_broker = operation_component(rq, COMPONENT_PUBSUB, name); /* suspends */
+    if (*ret_broker == NULL)
         return fail_pubsub(rq, ERR_PUBSUB_NOT_FOUND, name, "pubsub ", name, " is not found",
                            SLICE_EMPTY);
     if (publish->topic.len == 0)
         return fail_pubsub(rq, ERR_TOPIC_NAME_EMPTY, name, "topic is empty in pubsub ", name, "",
                            SLICE_EMPTY);
-    if (!read_bool(raw, ret_is_raw))
-        return fail_pubsub(rq, ERR_PUBSUB_REQUEST_METADATA, name,
-                           "failed deserializing metadata. Error: rawPayload value must be a valid "
-                           "boolean: actual is '",
-                           raw, "'", SLICE_EMPTY);
-    return OK;
+    if (read_bool(raw, ret_is_raw))
+        return OK;
+    (void)fail_pubsub(rq, ERR_PUBSUB_REQUEST_METADATA, name,
+                      "failed deserializing metadata. Error: rawPayload value must be a valid "
+                      "boolean: actual is '",
+                      raw, "'", SLICE_EMPTY);
+    error_add_info(rq, "rawPayload", raw);
+    return ERR_PUBSUB_REQUEST_METADATA;
 }
 
 /* What a client says of its own envelope stands; overrides are for those that we make. */
@@ -173,14 +177,14 @@ wrap(struct request *rq, const struct publish_request *publish, struct cloudeven
     return override(event, publish);
 }
 
-static err_t
-make_envelope(struct request *rq, const struct publish_request *publish,
-              const struct component *broker, struct publish_message *message)
+err_t
+publish_wrap(struct request *rq, const struct publish_request *publish,
+             const struct component *broker, struct publish_message *message)
 {
     struct cloudevent event;
     int64_t ttl_s;
     err_t err = wrap(rq, publish, &event);
-    if (err == OK && read_ttl(publish->metadata, publish->metadata_count, &ttl_s) &&
+    if (err == OK && publish_read_ttl(publish->metadata, publish->metadata_count, &ttl_s) &&
         (broker->facts->capabilities & CAN_MESSAGE_TTL) == 0 &&
         !cloudevent_expire_at(&event, clock_unix_ms() + ttl_s * 1000))
         err = ERR_MALFORMED;
@@ -201,14 +205,13 @@ publish_event(struct request *rq, const struct publish_request *publish)
                                        .data = publish->data,
                                        .metadata = publish->metadata,
                                        .metadata_count = publish->metadata_count };
+    struct component *broker;
     bool is_raw;
-    err_t err = check(rq, publish, &is_raw); /* suspends */
+    err_t err = publish_check(rq, publish, &broker, &is_raw); /* suspends */
     if (err != OK)
         return err;
-    const struct component *broker = component_find(rq->components, COMPONENT_PUBSUB,
-                                                    publish->pubsub);
-    if (!is_raw && broker != NULL)
-        err = make_envelope(rq, publish, broker, &message);
+    if (!is_raw)
+        err = publish_wrap(rq, publish, broker, &message);
     if (err != OK)
         return err;
     if (publish_bytes(rq, &message) == OK) /* suspends */

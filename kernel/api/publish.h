@@ -4,6 +4,9 @@
 #define API_PUBLISH_H
 
 #include "api/request.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
+
+struct component;
 
 struct publish_message {
     struct slice pubsub;
@@ -31,5 +34,18 @@ err_t publish_event(struct request *rq, const struct publish_request *publish) W
 /* Hands bytes to the broker as they are: no envelope, no scopes, no counting. ERR_PLUGIN_FAILED and
  * the like, with words in the task's diag. */
 err_t publish_bytes(struct request *rq, const struct publish_message *message) WARN_UNUSED;
+
+/* --- steps, for many at once -------------------------------------------------------------------*/
+
+/* Who is meant and in what form; what does not hold is recorded in rq->error. Suspends. */
+err_t publish_check(struct request *rq, const struct publish_request *publish,
+                    struct component **ret_broker, bool *ret_is_raw) WARN_UNUSED;
+/* The envelope of one message as its data. */
+err_t publish_wrap(struct request *rq, const struct publish_request *publish,
+                   const struct component *broker, struct publish_message *message) WARN_UNUSED;
+/* The time to live that metadata name, if any. */
+bool publish_read_ttl(const struct pair *pairs, size_t count, int64_t *ret_seconds) WARN_UNUSED;
+Remora__Plugin__V1__Pair **
+publish_pack_pairs(struct arena *arena, const struct pair *pairs, size_t count);
 
 #endif
