@@ -19,6 +19,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "secretstores.local.env", "local-secrets"], ["names"], ["consul"],
         ["-t", "pubsub.in-memory", "in-memory", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.sqlite", "sqlite", "pubsub_", "life", "many_components"],
+        ["-t", "pubsub.redis", "redis", "pubsub_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
