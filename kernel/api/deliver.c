@@ -121,6 +121,21 @@ ask_http(struct delivery *d, int *ret_status, struct slice *ret_body)
                         LIMIT_topic_answer_bytes, ret_status, ret_body); /* suspends */
 }
 
+/* A code counts only where it asks for the event again; that can also stand in the body of a good
+ * answer, which is a failure without a code. */
+static err_t
+answered(const struct delivery *d, struct attempt *attempt, enum answer_kind kind, int code,
+         bool code_says_so)
+{
+    if (d->verdict != VERDICT_RETRY)
+        return OK;
+    if (!code_says_so)
+        return ERR_PEER_FAILED;
+    attempt->answer = kind;
+    attempt->code = code;
+    return OK;
+}
+
 static err_t
 to_grpc(struct delivery *d, struct attempt *attempt)
 {
@@ -129,9 +144,7 @@ to_grpc(struct delivery *d, struct attempt *attempt)
                              &code); /* suspends */
     if (err != OK)
         return err;
-    attempt->answer = ANSWER_GRPC;
-    attempt->code = d->verdict == VERDICT_DROP ? GRPC_OK : (int)code;
-    return d->verdict == VERDICT_RETRY && code == GRPC_OK ? ERR_PEER_FAILED : OK;
+    return answered(d, attempt, ANSWER_GRPC, (int)code, code != GRPC_OK);
 }
 
 static err_t
@@ -149,10 +162,7 @@ to_app(struct delivery *d, struct attempt *attempt)
     if (err != OK)
         return err;
     d->verdict = deliver_verdict_of_http(d->rq, status, body, d->id);
-    attempt->answer = ANSWER_HTTP;
-    attempt->code = status;
-    /* A refusal in the body of a good answer is a failure too. */
-    return d->verdict == VERDICT_RETRY && status < 300 ? ERR_PEER_FAILED : OK;
+    return answered(d, attempt, ANSWER_HTTP, status, status >= 300);
 }
 
 static err_t

@@ -47,6 +47,16 @@ publish_read_ttl(const struct pair *pairs, size_t count, int64_t *ret_seconds)
 }
 
 err_t
+publish_allowed(struct request *rq, const struct component *broker, struct slice topic)
+{
+    if (topic_scopes_may_publish(&broker->facts->scopes, topic))
+        return OK;
+    return DIAG_FAIL(task_diag(rq->task), ERR_PUBSUB_FORBIDDEN,
+                     "topic " SLICE_FMT " is not allowed for app id " SLICE_FMT, SLICE_ARG(topic),
+                     SLICE_ARG(rq->kernel->app_id));
+}
+
+err_t
 publish_bytes(struct request *rq, const struct publish_message *message)
 {
     publish_t out = REMORA__PLUGIN__V1__PUBSUB_PUBLISH__INIT;
@@ -55,6 +65,9 @@ publish_bytes(struct request *rq, const struct publish_message *message)
     if (broker == NULL)
         return DIAG_FAIL(task_diag(rq->task), ERR_PLUGIN_AWAY, "pubsub " SLICE_FMT " is not found",
                          SLICE_ARG(message->pubsub));
+    err_t err = publish_allowed(rq, broker, message->topic);
+    if (err != OK)
+        return err;
     out.topic = pb_string(rq->arena, message->topic);
     out.content_type = pb_string(rq->arena, message->content_type);
     out.metadata = publish_pack_pairs(rq->arena, message->metadata, message->metadata_count);
@@ -72,7 +85,7 @@ publish_bytes(struct request *rq, const struct publish_message *message)
         .parts = &message->data,
         .part_count = 1
     };
-    err_t err = operation_run(rq, broker, &operation, &call); /* suspends */
+    err = operation_run(rq, broker, &operation, &call); /* suspends */
     if (operation_has_failed(err, &call))
         err = DIAG_FAIL(task_diag(rq->task), err == OK ? ERR_PLUGIN_FAILED : err, SLICE_FMT,
                         SLICE_ARG(operation_reason(rq, err, &call)));
@@ -90,6 +103,17 @@ fail_pubsub(struct request *rq, err_t err, struct slice pubsub, const char *word
     if (err != ERR_PUBSUB_NOT_FOUND)
         error_add_resource(rq, "pubsub", pubsub);
     return err;
+}
+
+static err_t
+fail_forbidden(struct request *rq, const struct publish_request *publish)
+{
+    struct slice words = task_diag(rq->task)->message;
+    (void)fail(rq, ERR_PUBSUB_FORBIDDEN, SLICE_FMT, SLICE_ARG(words));
+    error_add_resource(rq, "pubsub", publish->pubsub);
+    error_add_info(rq, "error", words);
+    error_add_info(rq, "topic", publish->topic);
+    return ERR_PUBSUB_FORBIDDEN;
 }
 
 /* Go's reading of a bool. False: it is none. */
@@ -214,8 +238,11 @@ publish_event(struct request *rq, const struct publish_request *publish)
         err = publish_wrap(rq, publish, broker, &message);
     if (err != OK)
         return err;
-    if (publish_bytes(rq, &message) == OK) /* suspends */
+    err = publish_bytes(rq, &message); /* suspends */
+    if (err == OK)
         return OK;
+    if (err == ERR_PUBSUB_FORBIDDEN)
+        return fail_forbidden(rq, publish);
     return fail_pubsub(rq, ERR_PUBSUB_PUBLISH_MESSAGE, publish->pubsub,
                        "error when publish to topic ", publish->topic, " in pubsub ",
                        arena_printf(rq->arena, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(publish->pubsub),

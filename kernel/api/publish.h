@@ -31,9 +31,13 @@ struct publish_request {
  * is told. */
 err_t publish_event(struct request *rq, const struct publish_request *publish) WARN_UNUSED;
 
-/* Hands bytes to the broker as they are: no envelope, no scopes, no counting. ERR_PLUGIN_FAILED and
- * the like, with words in the task's diag. */
+/* Hands bytes to the broker as they are: no envelope, no counting. ERR_PLUGIN_FAILED and the
+ * like, or ERR_PUBSUB_FORBIDDEN by the component's scopes, with words in the task's diag. */
 err_t publish_bytes(struct request *rq, const struct publish_message *message) WARN_UNUSED;
+
+/* OK, or ERR_PUBSUB_FORBIDDEN with words in the task's diag. Does not suspend. */
+err_t
+publish_allowed(struct request *rq, const struct component *broker, struct slice topic) WARN_UNUSED;
 
 /* --- steps, for many at once -------------------------------------------------------------------*/
 

@@ -29,8 +29,8 @@ struct topic_entry {
     uint32_t generation;           /* of the component there */
     struct task *task;             /* opens or closes; NULL: nothing to do */
     struct timer retry;
-    uint64_t retry_ms;  /* to wait after the next failure */
-    char *words;        /* why it could not be opened; owned; NULL: it could */
+    uint64_t retry_ms; /* to wait after the next failure */
+    char *words;       /* why it could not be opened; owned; NULL: it could */
 };
 
 struct subscriber {
@@ -38,7 +38,7 @@ struct subscriber {
     struct list entries;
     bool app_is_allowed;
     bool is_stopped;
-    bool is_closed; /* worker 0 has ended */
+    bool is_closed;       /* worker 0 has ended */
     unsigned busy;        /* entries with a task */
     struct list settling; /* tasks that wait for busy to be 0 */
 };
@@ -87,12 +87,21 @@ broker_of(const struct topic_entry *entry)
                           entry->spec->pubsub);
 }
 
+/* What the component's scopes forbid is not opened, silently. */
+static bool
+is_permitted(const struct topic_entry *entry)
+{
+    const struct component *broker = broker_of(entry);
+    return broker == NULL || topic_scopes_may_subscribe(&broker->facts->scopes, entry->spec->topic);
+}
+
 static bool
 is_wanted(const struct topic_entry *entry)
 {
     const struct subscriber *subscriber = entry->subscriber;
     bool has_taker = entry->take != NULL || subscriber->app_is_allowed;
-    return !entry->is_over && !subscriber->is_stopped && has_taker && is_winner(entry);
+    return !entry->is_over && !subscriber->is_stopped && has_taker && is_permitted(entry) &&
+           is_winner(entry);
 }
 
 /* --- the plugin --------------------------------------------------------------------------------*/

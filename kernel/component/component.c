@@ -73,7 +73,9 @@ copy_to(char **at, struct slice text)
 struct component_facts *
 component_facts_new(const struct component_facts *from)
 {
-    size_t bytes = from->name.len + from->type.len + from->version.len + from->key_prefix.len;
+    size_t bytes = from->name.len + from->type.len + from->version.len + from->key_prefix.len +
+                   from->scopes.allowed.len + from->scopes.protected_.len +
+                   from->scopes.publishing.len + from->scopes.subscribing.len;
     struct component_facts *facts = malloc(sizeof *facts + bytes);
     if (facts == NULL)
         abort();
@@ -86,6 +88,10 @@ component_facts_new(const struct component_facts *from)
     facts->type = copy_to(&at, from->type);
     facts->version = copy_to(&at, from->version);
     facts->key_prefix = copy_to(&at, from->key_prefix);
+    facts->scopes.allowed = copy_to(&at, from->scopes.allowed);
+    facts->scopes.protected_ = copy_to(&at, from->scopes.protected_);
+    facts->scopes.publishing = copy_to(&at, from->scopes.publishing);
+    facts->scopes.subscribing = copy_to(&at, from->scopes.subscribing);
     return facts;
 }
 

@@ -21,6 +21,7 @@
 #include "base/slice.h"
 #include "bus/bus.h"
 #include "component/encryption.h"
+#include "component/topic_scopes.h"
 
 /* The category is what stands before the first dot of a type. */
 enum component_kind {
@@ -69,6 +70,7 @@ struct component_facts {
     uint32_t handle; /* within its plugin process */
     uint32_t capabilities;
     uint32_t operations_max;       /* of one transaction; 0: no limit */
+    struct topic_scopes scopes;    /* pub/sub */
     struct encryption *encryption; /* state: counted; NULL: values are stored as they are */
 };
 

@@ -58,6 +58,19 @@ pack_instance(struct arena *arena, const struct host_config *config, struct slic
     message->instance = instance;
 }
 
+/* Who says nothing else shares a subscription with the other replicas of the application (PUB-06).
+ */
+static void
+put_consumer(struct arena *arena, const struct component_spec *spec,
+             Remora__Plugin__V1__InitRequest *message)
+{
+    const struct slice name = SLICE("consumerID");
+    const struct component_value *value = component_value(spec, name);
+    if (value == NULL)
+        message->metadata[message->n_metadata++] = pack_pair(arena, name,
+                                                             slice_str(message->app_id));
+}
+
 struct init_request
 init_request_pack(struct host *host, const struct component_spec *spec,
                   const struct manifest *manifest)
@@ -71,13 +84,16 @@ init_request_pack(struct host *host, const struct component_spec *spec,
     message.version = pb_string(&arena, spec->version);
     message.app_id = pb_string(&arena, host->config.app_id);
     message.namespace_ = pb_string(&arena, host->config.namespace_);
-    message.metadata = ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 1);
+    message.metadata = ARENA_ARRAY(&arena, Remora__Plugin__V1__Pair *, spec->value_count + 2);
     for (size_t i = 0; i < spec->value_count; i++)
         if (spec->values[i].secret_name.len == 0) /* the others follow later */
             message.metadata[message.n_metadata++] = pack_pair(&arena, spec->values[i].name,
                                                                spec->values[i].value);
-    enum component_kind kind;
-    if (component_kind_of(spec->type, &kind) && kind == COMPONENT_NAMES)
+    enum component_kind kind = COMPONENT_KINDS;
+    (void)component_kind_of(spec->type, &kind);
+    if (kind == COMPONENT_PUBSUB)
+        put_consumer(&arena, spec, &message);
+    if (kind == COMPONENT_NAMES)
         pack_instance(&arena, &host->config, spec->configuration, &message);
     if (type != NULL && type->wants_environment)
         pack_environment(&arena, host->config.environment, &message);
