@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import threading
 
 from http_app import App, answer
-from remora import Folder, Sidecar, component, equal, eventually, main, need, request_bytes, test
+from launcher import REMORA
+from remora import SLOW, Folder, Sidecar, component, equal, eventually, main, need, request_bytes, test
 
 JSON = [("Content-Type", "application/json")]
 
@@ -246,6 +248,48 @@ def lease_again():
     gate.set()
     eventually(lambda: reader.numbers() == [1, 1], "the first answer is late")
     eventually(file.is_empty, "it is settled")
+
+
+@test("the plugin is exchanged under load without a failed publish or a lost message", "PUB-01 SWAP-01")
+def swap():
+    file, reader = File(), Reader()
+    sidecar = file.sidecar(reader=reader)
+    stop, sent = threading.Event(), []
+
+    def load():
+        while not stop.is_set():
+            publish(sidecar, len(sent))
+            sent.append(len(sent))
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    for _ in range(3):
+        count = len(sent)
+        command = [REMORA, "plugin", "swap", "sqlite", "--run-dir", sidecar.folder / "run"]
+        subprocess.run(command, check=True, capture_output=True, timeout=30 * SLOW, env={"PATH": os.environ["PATH"]})
+        eventually(lambda: len(sent) > count + 20 or not thread.is_alive(), "it goes on")
+    need(thread.is_alive(), "a publish failed")
+    stop.set()
+    thread.join()
+    eventually(lambda: set(reader.numbers()) >= set(sent), "all have come")
+    eventually(file.is_empty, "all are settled")
+
+
+@test("a shutdown loses nothing and lays nothing by as dead", "PUB-01")
+def shutdown():
+    file, reader = File(), Reader()
+    subscriptions = [subscription(more="  deadLetterTopic: dead\n"), subscription("dead", "/dead")]
+    sidecar = file.sidecar(reader=reader, subscriptions=subscriptions)
+    sender = file.sidecar("sender")
+    for n in range(400):
+        publish(sender, n)
+        if n == 200:
+            sidecar.signal(signal.SIGTERM)
+    equal(sidecar.wait(), 0)
+    file.sidecar(reader=reader, subscriptions=subscriptions)
+    eventually(lambda: set(reader.numbers()) == set(range(400)), "all have come")
+    eventually(file.is_empty, "all are settled")
+    equal(reader.numbers("/dead"), [])
 
 
 @test("ten thousand messages", "PUB-01")
