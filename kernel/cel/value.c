@@ -184,10 +184,33 @@ order_of(struct slice a, struct slice b)
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
+static bool
+is_number(const struct cel_value *value)
+{
+    return value->type == CEL_INT || value->type == CEL_UINT || value->type == CEL_DOUBLE;
+}
+
+/* Every number of 64 bits has its place in a long double. */
+static long double
+number_of(const struct cel_value *value)
+{
+    return value->type == CEL_INT    ? (long double)value->number
+           : value->type == CEL_UINT ? (long double)value->unsigned_number
+                                     : (long double)value->real;
+}
+
 bool
 cel_compare(struct cel_run *run, const struct cel_value *a, const struct cel_value *b,
             int *ret_order)
 {
+    if (a->type != b->type && is_number(a) && is_number(b)) {
+        long double x = number_of(a), y = number_of(b);
+        *ret_order = (x > y) - (x < y);
+        if (x == x && y == y) // NOLINT: neither is no number
+            return true;
+        (void)cel_fail(run, "such values have no order");
+        return false;
+    }
     if (a->type != b->type) {
         (void)cel_fail(run, "values of different types are compared");
         return false;
@@ -260,8 +283,7 @@ equal_maps(struct cel_run *run, struct cel_value a, struct cel_value b)
     return cel_bool(true);
 }
 
-/* Numbers of different types are an error, so that whoever forgets a cast notices; null equals only
- * itself. */
+/* Numbers are equal by what they amount to, whatever their types; null equals only itself. */
 struct cel_value
 cel_equal(struct cel_run *run, const struct cel_value *a, const struct cel_value *b)
 {
@@ -274,8 +296,8 @@ cel_equal(struct cel_run *run, const struct cel_value *a, const struct cel_value
         return equal_lists(run, *a, *b);
     if (a->type == CEL_MAP && b->type == CEL_MAP)
         return equal_maps(run, *a, *b);
-    if (a->type == CEL_DOUBLE && b->type == CEL_DOUBLE)
-        return cel_bool(a->real == b->real);
+    if (is_number(a) && is_number(b))
+        return cel_bool(number_of(a) == number_of(b));
     return cel_compare(run, a, b, &order) ? cel_bool(order == 0)
                                           : (struct cel_value){ .type = CEL_ERROR };
 }

@@ -48,8 +48,8 @@ void rpc_empty(struct rpc *rpc);
 void rpc_end(struct rpc *rpc, enum grpc_code code, struct slice text);
 void rpc_fail(struct rpc *rpc);
 
-/* Trace context and baggage of the client; `is_ours`: of a service of ours. False: the call has been
- * ended. */
+/* Trace context and baggage of the client; `is_ours`: of a service of ours. False: the call has
+ * been ended. */
 bool rpc_begin_trace(struct rpc *rpc, bool is_ours) WARN_UNUSED;
 /* Metrics, log and span of a call that is over. */
 void rpc_observe(struct rpc *rpc, uint64_t started_ns, bool is_logged);
