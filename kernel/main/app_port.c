@@ -168,8 +168,8 @@ try_once(struct task *t, const struct runtime *runtime)
     return err == OK;
 }
 
-/* What the application wants is open before the sidecar says that it is ready; with health checks it
- * waits for the first good one instead. */
+/* What the application wants is open before the sidecar says that it is ready; with health checks
+ * it waits for the first good one instead. */
 static void
 subscribe(struct task *t, struct runtime *runtime)
 {
