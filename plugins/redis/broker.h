@@ -4,8 +4,8 @@
  * publishing appends an entry, all instances of an application are one consumer of one group. Redis
  * keeps what was handed to the consumer as pending until it is acknowledged, and that is all the
  * durability there is: this plugin may be killed at any moment. broker.c has the component's life
- * and publishing, intake.c a subscription, reclaim.c how it takes over what stayed pending. All on
- * the plugin's thread.
+ * and publishing, intake.c reads a subscription, handover.c hands over and acknowledges, reclaim.c
+ * takes over what stayed pending. All on the plugin's thread.
  *
  *   XREADGROUP → queued → handed over → DONE: acknowledging (XACK) → gone
  *                                     → RETRY: gone, and pending until it is claimed again
@@ -101,12 +101,23 @@ size_t intake_room(const struct intake *intake);
 bool intake_is_stopped(const struct intake *intake);
 /* Queues the entries of a reply. */
 void intake_take(struct intake *intake, const struct resp_value *entries);
-/* It has an entry of that identifier. */
-bool intake_has(const struct intake *intake, struct remora_slice id);
 /* The group is gone: it is made again. */
 void intake_lost_group(struct intake *intake);
 /* Does what can be done now. The caller returns at once: the subscription may be gone. */
 void intake_pump(struct intake *intake);
+
+/* --- handover.c --------------------------------------------------------------------------------*/
+
+void entries_add(struct entries *list, struct entry *entry);
+/* It has an entry of that identifier. */
+bool intake_has(const struct intake *intake, struct remora_slice id);
+/* As many of the queued ones as may be with the sidecar. */
+void intake_hand_out(struct intake *intake);
+void intake_on_await(struct ev_loop *loop, ev_timer *watcher, int events);
+/* Others may claim what is queued at once. */
+void intake_give_back(struct intake *intake);
+/* What is with the sidecar comes back to nobody. */
+void intake_forget_entries(struct intake *intake);
 
 /* --- reclaim.c ---------------------------------------------------------------------------------*/
 
