@@ -15,7 +15,7 @@
 #include "allocate.h"
 #include "timestamp.h"
 
-enum { RETRY_MS = 500, DUE_MIN_MS = 5, DUE_MAX_MS = 60 * 1000 };
+enum { RETRY_MS = 500, CLOSED_TRIES_MAX = 4, DUE_MIN_MS = 5, DUE_MAX_MS = 60 * 1000 };
 
 struct exchange {
     struct write write; /* first */
@@ -128,7 +128,24 @@ apply_exchange(struct write *write, struct connection *connection)
     return topic_exchange(connection, &exchange->wish, &exchange->claimed);
 }
 
-/* The file is as it was: the verdicts go there again. */
+/* The verdicts go there again: before those that have come meanwhile. */
+static void
+take_back_settled(struct subscriber *subscriber, struct exchange *exchange)
+{
+    if (exchange->settled == NULL)
+        return;
+    struct settled *last = exchange->settled;
+    while (last->next != NULL)
+        last = last->next;
+    last->next = subscriber->settled;
+    if (subscriber->settled == NULL)
+        subscriber->settled_tail = &last->next;
+    subscriber->settled = exchange->settled;
+    exchange->settled = NULL;
+}
+
+/* The file is as it was. Who is to end does not wait for it for ever: a message whose verdict is
+ * not written comes again. */
 static void
 on_failed(struct subscriber *subscriber, struct exchange *exchange)
 {
@@ -137,16 +154,9 @@ on_failed(struct subscriber *subscriber, struct exchange *exchange)
         remora_log(REMORA_WARN, "messages of topic %s wait: %s", subscriber->group.topic,
                    exchange->write.job.failure->base.message);
     pubsub->is_failing = true;
-    if (exchange->settled != NULL) {
-        struct settled *last = exchange->settled;
-        while (last->next != NULL)
-            last = last->next;
-        last->next = subscriber->settled;
-        if (subscriber->settled == NULL)
-            subscriber->settled_tail = &last->next;
-        subscriber->settled = exchange->settled;
-        exchange->settled = NULL;
-    }
+    subscriber->failures++;
+    if (!subscriber->is_closed || subscriber->failures < CLOSED_TRIES_MAX)
+        take_back_settled(subscriber, exchange);
     set_due(subscriber, RETRY_MS);
 }
 
@@ -155,6 +165,7 @@ take_claimed(struct subscriber *subscriber, struct exchange *exchange)
 {
     const struct claimed *claimed = &exchange->claimed;
     subscriber->pubsub->is_failing = false;
+    subscriber->failures = 0;
     if (exchange->wish.messages_max > 0)
         subscriber->has_news |= claimed->is_partial ||
                                 claimed->count >= exchange->wish.messages_max;

@@ -90,7 +90,7 @@ def publish_all(sidecar, count, clients=16):
     equal((len(statuses), set(statuses)), (count, {204}))
 
 
-@test("messages are delivered in order, once, and leave nothing behind", "PUB-01")
+@test("messages are delivered in order, once, and leave nothing behind", "PUB-01 PUB-03")
 def deliver():
     file, reader = File(), Reader()
     sidecar = file.sidecar(reader=reader)
@@ -102,7 +102,7 @@ def deliver():
     need("no lock file" not in sidecar.log(), sidecar.log())
 
 
-@test("sidecars of one application share the messages, each application gets all", "PUB-01")
+@test("sidecars of one application share the messages, each application gets all", "PUB-02 PUB-06 PUB-07")
 def compete():
     file, first, second, other = File(), Reader(), Reader(), Reader()
     file.sidecar("shop", first)
@@ -119,7 +119,7 @@ def compete():
     eventually(file.is_empty, "all are settled")
 
 
-@test("what is published while nobody runs waits, for groups that exist", "PUB-01")
+@test("what is published while nobody runs waits, for groups that exist", "PUB-03")
 def wait():
     file, reader, late = File(), Reader(), Reader()
     sidecar = file.sidecar(reader=reader)
@@ -144,7 +144,7 @@ def from_start():
     eventually(lambda: reader.numbers() == [1], "what was there")
 
 
-@test("a refused message comes again, later each time", "PUB-01")
+@test("a refused message comes again, later each time", "PUB-05")
 def refused():
     tries = []
     file, reader = File(), Reader(lambda n, target: tries.append(n) or (500 if len(tries) < 4 else 200))
@@ -155,7 +155,7 @@ def refused():
     equal(len(tries), 4)
 
 
-@test("messages that are too old are dropped by the file itself", "PUB-01")
+@test("messages that are too old are dropped by the file itself", "PUB-12")
 def expire():
     file, reader = File(), Reader()
     sidecar = file.sidecar(reader=reader)
@@ -182,7 +182,7 @@ def dead_letters():
     equal(reader.numbers(), [5])
 
 
-@test("kernel, plugin and application are killed, and no message is lost", "PUB-01")
+@test("kernel, plugin and application are killed, and no message is lost", "PUB-03 PUB-05")
 def kills():
     file, reader = File(), Reader()
     sidecar = file.sidecar(reader=reader)
@@ -209,7 +209,7 @@ def kills():
     eventually(file.is_empty, "all are settled")
 
 
-@test("what a killed process had claimed goes to another one at once", "PUB-01")
+@test("what a killed process had claimed goes to another one at once", "PUB-03 PUB-06")
 def take_over():
     gate = threading.Event()
     file, slow, quick = File(), Reader(lambda n, target: gate.wait(60) and None), Reader()
@@ -223,7 +223,7 @@ def take_over():
     gate.set()
 
 
-@test("a message that takes too long comes to another one", "PUB-01")
+@test("a message that takes too long comes to another one", "PUB-03 PUB-06")
 def lease():
     gate = threading.Event()
     file, slow, quick = File(), Reader(lambda n, target: gate.wait(60) and None), Reader()
@@ -237,7 +237,7 @@ def lease():
     gate.set()
 
 
-@test("an application that has forgotten a message gets it again", "PUB-01")
+@test("an application that has forgotten a message gets it again", "PUB-03")
 def lease_again():
     gate = threading.Event()
     file, reader = File(), Reader()
@@ -250,7 +250,7 @@ def lease_again():
     eventually(file.is_empty, "it is settled")
 
 
-@test("the plugin is exchanged under load without a failed publish or a lost message", "PUB-01 SWAP-01")
+@test("the plugin is exchanged under load without a failed publish or a lost message", "PUB-03 SWAP-01")
 def swap():
     file, reader = File(), Reader()
     sidecar = file.sidecar(reader=reader)
@@ -275,7 +275,7 @@ def swap():
     eventually(file.is_empty, "all are settled")
 
 
-@test("a shutdown loses nothing and lays nothing by as dead", "PUB-01")
+@test("a shutdown loses nothing and lays nothing by as dead", "PUB-03")
 def shutdown():
     file, reader = File(), Reader()
     subscriptions = [subscription(more="  deadLetterTopic: dead\n"), subscription("dead", "/dead")]
@@ -290,6 +290,36 @@ def shutdown():
     eventually(lambda: set(reader.numbers()) == set(range(400)), "all have come")
     eventually(file.is_empty, "all are settled")
     equal(reader.numbers("/dead"), [])
+
+
+@test("a file that is gone is told of, and does not keep a sidecar from ending", "PUB-01")
+def gone():
+    gate = threading.Event()
+    file, reader = File(), Reader(lambda n, target: gate.wait(60) and 200)
+    sidecar = file.sidecar(reader=reader)
+    publish(sidecar, 1)
+    eventually(lambda: reader.app.requests, "it is on its way")
+    for name in os.listdir(file.folder.path):
+        if name.startswith("bus.db"):
+            os.unlink(file.folder / name)
+    gate.set()
+    reply = sidecar.call("POST", "/v1.0/publish/bus/orders", b"2", JSON)
+    equal(reply.status, 500)
+    need(b"database file was removed" in reply.body, reply.body)
+    eventually(lambda: "messages of topic orders wait: database file was removed" in sidecar.log(), "the log")
+    equal(sidecar.stop(), 0)
+
+
+@test("names of topics have a bound", "PUB-01")
+def names():
+    file, reader = File(), Reader()
+    sidecar = file.sidecar(reader=reader)
+    reply = sidecar.call("POST", "/v1.0/publish/bus/" + "t" * 1025, b"1", JSON)
+    equal(reply.status, 500)
+    need(b"empty or too long" in reply.body, reply.body)
+    publish(sidecar, 1, topic="%27%3B%20DROP%20TABLE%20messages%3B--")
+    publish(sidecar, 2)
+    eventually(lambda: reader.numbers() == [2], "all is well")
 
 
 @test("ten thousand messages", "PUB-01")
