@@ -91,10 +91,23 @@ pause_reading(struct intake *intake, struct remora_slice why)
     ev_timer_start(remora_loop(), &intake->pause);
 }
 
-/* [[stream, [entry, …]]], or nothing in time. */
+/* [[stream, [entry, …]]], or nothing in time. False: it is something else. */
+static bool
+take_streams(struct intake *intake, const struct resp_value *value)
+{
+    if (value->type == RESP_NIL)
+        return true;
+    if (value->type != RESP_ARRAY || value->count != 1 || value->items[0].type != RESP_ARRAY ||
+        value->items[0].count != 2 || value->items[0].items[1].type != RESP_ARRAY)
+        return false;
+    intake_take(intake, &value->items[0].items[1]);
+    return true;
+}
+
 static void
 on_read(const struct conn_result *result, void *arg)
 {
+    static const char odd[] = "it answered what was not asked";
     struct intake *intake = arg;
     const struct resp_value *value = result->value;
     intake->is_reading = false;
@@ -102,13 +115,10 @@ on_read(const struct conn_result *result, void *arg)
         intake_lost_group(intake);
     else if (value != NULL && value->type == RESP_ERROR)
         pause_reading(intake, value->text);
-    if (value != NULL && value->type == RESP_ARRAY && value->count == 1 &&
-        value->items[0].type == RESP_ARRAY && value->items[0].count == 2)
-        intake_take(intake, &value->items[0].items[1]);
-    bool is_replica = failure_is_replica(result);
-    struct conn *reader = intake->reader;
-    if (is_replica)
-        conn_restart(reader, "the server has become a replica");
+    else if (value != NULL && !take_streams(intake, value))
+        pause_reading(intake, (struct remora_slice){ odd, sizeof odd - 1 });
+    if (failure_is_replica(result))
+        conn_restart(intake->reader, "the server has become a replica");
     intake_pump(intake);
 }
 

@@ -1,20 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""pubsub.redis against a real server: what is published arrives, competing instances share it, what is refused or was in
-the hands of the dead comes again, and the streams look as the reference's do."""
+"""pubsub.redis against a real server: what is published arrives, competing instances share it, what is refused or was
+in the hands of the dead comes again, and the streams look as the reference's do."""
 
 import base64
 import json
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from http_app import App, answer  # noqa: E402
-from remora import Redis, Sidecar, component, end_all, equal, eventually, main, need, shared, test  # noqa: E402
+from remora import Redis, Sidecar, component, equal, eventually, free_port, main, need, request_bytes, shared, test  # noqa: E402
 
 SOON = {"redeliverInterval": "300ms", "processingTimeout": "300ms"}
 FAR = {"redeliverInterval": "600s", "processingTimeout": "600s"}  # never, for a test
@@ -293,7 +294,7 @@ def large_and_strange():
         publish(side, [i, big])
     eventually(lambda: sorted(data[0] for data in app.taken()) == list(range(8)), "the large ones arrive")
     redis.command("XADD", "orders", "*", "other", "field")
-    redis.command("XADD", "orders", "*", "metadata", "[1", "data", '{"data":"bad metadata","specversion":"1.0","id":"1"}')
+    redis.command("XADD", "orders", "*", "metadata", "[1", "data", '{"data":"bad metadata"}')
     redis.command("XADD", "orders", "*", "metadata", '{"a":1,"b":null}', "data", '{"data":"odd metadata"}')
     publish(side, "last")
     eventually(lambda: "last" in app.taken(), "what comes after them arrives")
@@ -316,12 +317,49 @@ def refused():
         side = Sidecar(broker(redis, **{name: value}), wait=False)
         eventually(lambda: not side.is_alive() or name in side.log(), f"{name} is refused")
         need(name in side.log(), f"{name} is named: {side.log()[-500:]}")
-        end_all_of(side)
+        side.end()
 
 
-def end_all_of(process):
-    if process.is_alive():
-        process.kill()
+class Liar:
+    """Looks like a server, but answers the commands named in `lies` with those, one after another, the last for ever."""
+
+    def __init__(self, **lies):
+        self.lies, self.asked = lies, {name: 0 for name in lies}
+        self.port = free_port()
+        self.listening = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            sock, _ = self.listening.accept()
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        stream = sock.makefile("rb")
+        while line := stream.readline():
+            words = [stream.read(int(stream.readline()[1:]) + 2)[:-2] for _ in range(int(line[1:]))]
+            name = words[0].decode()
+            answer_ = b"+PONG\r\n"
+            if name in self.lies:
+                answer_ = self.lies[name][min(self.asked[name], len(self.lies[name]) - 1)]
+                self.asked[name] += 1
+            sock.sendall(answer_)
+
+
+@test("a server that answers nonsense is asked again in peace, and believed when it makes sense")
+def nonsense():
+    event = b'{"data":"sense","specversion":"1.0","id":"1"}'
+    entry = b"*2\r\n$3\r\n1-1\r\n*2\r\n$4\r\ndata\r\n$%d\r\n%s\r\n" % (len(event), event)
+    stream = b"*1\r\n*2\r\n$6\r\norders\r\n*3\r\n:7\r\n*2\r\n$3\r\n1-0\r\n*-1\r\n" + entry
+    reads = [b"+OK\r\n", b"*1\r\n*1\r\n$6\r\norders\r\n", stream, b"*0\r\n"]
+    pages = [b":4\r\n", b"*2\r\n:4\r\n*0\r\n", b"*1\r\n*4\r\n$3\r\nx-y\r\n$1\r\nc\r\n:900000\r\n:1\r\n", b"*-1\r\n"]
+    liar, app = Liar(XREADGROUP=reads, XPENDING=pages, XACK=[b"-ERR no\r\n"]), Inbox()
+    side = sidecar(liar, subscription("orders"), app=app)
+    eventually(lambda: app.taken() == ["sense"], "the one that makes sense arrives")
+    eventually(lambda: liar.asked["XPENDING"] > len(pages), "rounds go on")
+    need(liar.asked["XREADGROUP"] < 12, f"it is not asked all the time: {liar.asked}")
+    need("answered what was not asked" in side.log(), "the log says so")
+    equal(side.plugins()["redis"]["generation"], 1, "the plugin lives")
 
 
 @test("10,000 messages go in and come out, none is lost")
@@ -331,15 +369,10 @@ def many():
     count, workers = 10_000, 8
 
     def work(first):
-        with_headers = [("Content-Type", "application/json")]
         connection = side.connect()
         for i in range(first, count, workers):
-            body = str(i).encode()
-            head = "".join(f"{n}: {v}\r\n" for n, v in with_headers)
-            connection.send(
-                f"POST /v1.0/publish/bus/orders HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode()
-                + body
-            )
+            headers = [("Content-Type", "application/json")]
+            connection.send(request_bytes("POST", "/v1.0/publish/bus/orders", headers, str(i).encode()))
             equal(connection.reply().status, 204, f"publish {i}")
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(workers)]
