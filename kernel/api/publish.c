@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/pb.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
+#include "telemetry/metrics.h"
 
 typedef Remora__Plugin__V1__PubsubPublish publish_t;
 
@@ -101,7 +102,8 @@ fail_pubsub(struct request *rq, err_t err, struct slice pubsub, const char *word
 {
     (void)fail(rq, err, "%s" SLICE_FMT "%s" SLICE_FMT, words, SLICE_ARG(a), more, SLICE_ARG(b));
     if (err != ERR_PUBSUB_NOT_FOUND)
-        error_add_resource(rq, "pubsub", pubsub);
+        error_add_described_resource(rq, "pubsub", pubsub);
+    error_add_empty_info(rq);
     return err;
 }
 
@@ -110,7 +112,7 @@ fail_forbidden(struct request *rq, const struct publish_request *publish)
 {
     struct slice words = task_diag(rq->task)->message;
     (void)fail(rq, ERR_PUBSUB_FORBIDDEN, SLICE_FMT, SLICE_ARG(words));
-    error_add_resource(rq, "pubsub", publish->pubsub);
+    error_add_described_resource(rq, "pubsub", publish->pubsub);
     error_add_info(rq, "error", words);
     error_add_info(rq, "topic", publish->topic);
     return ERR_PUBSUB_FORBIDDEN;
@@ -166,7 +168,7 @@ publish_check(struct request *rq, const struct publish_request *publish,
 static err_t
 override(struct cloudevent *event, const struct publish_request *publish)
 {
-    static const char *const names[] = { "id",      "source",      "type",
+    static const char *const names[] = { "id",      "source",      "subject",   "type",
                                          "traceid", "traceparent", "tracestate" };
     const struct slice prefix = SLICE("cloudevent.");
     for (size_t i = 0; i < publish->metadata_count; i++) {
@@ -179,6 +181,11 @@ override(struct cloudevent *event, const struct publish_request *publish)
                 !cloudevent_set_text(event, slice_str(names[j]), publish->metadata[i].value))
                 return ERR_MALFORMED;
     }
+    /* The older name is one for the same. */
+    struct slice parent = option_of(publish->metadata, publish->metadata_count,
+                                    SLICE("cloudevent.traceparent"));
+    if (parent.len > 0 && !cloudevent_set_text(event, SLICE("traceid"), parent))
+        return ERR_MALFORMED;
     return OK;
 }
 
@@ -201,6 +208,17 @@ wrap(struct request *rq, const struct publish_request *publish, struct cloudeven
     return override(event, publish);
 }
 
+static err_t
+fail_envelope(struct request *rq, const struct publish_request *publish)
+{
+    struct slice words = task_diag(rq->task)->message;
+    (void)fail_pubsub(rq, ERR_PUBSUB_CLOUD_EVENTS_SER, publish->pubsub, "cannot create cloudevent",
+                      SLICE_EMPTY, "", SLICE_EMPTY);
+    error_add_info(rq, "appID", rq->kernel->app_id);
+    error_add_info(rq, "error", words);
+    return ERR_PUBSUB_CLOUD_EVENTS_SER;
+}
+
 err_t
 publish_wrap(struct request *rq, const struct publish_request *publish,
              const struct component *broker, struct publish_message *message)
@@ -213,11 +231,19 @@ publish_wrap(struct request *rq, const struct publish_request *publish,
         !cloudevent_expire_at(&event, clock_unix_ms() + ttl_s * 1000))
         err = ERR_MALFORMED;
     if (err != OK)
-        return fail_pubsub(rq, ERR_PUBSUB_CLOUD_EVENTS_SER, publish->pubsub,
-                           "cannot create cloudevent", SLICE_EMPTY, "", SLICE_EMPTY);
+        return fail_envelope(rq, publish);
     message->data = cloudevent_write(&event);
     message->content_type = CLOUDEVENT_CONTENT_TYPE;
     return OK;
+}
+
+static void
+count(const struct request *rq, const struct publish_request *publish, bool success,
+      uint64_t took_ns)
+{
+    const struct slice labels[] = { publish->pubsub, rq->kernel->namespace_,
+                                    success ? SLICE("true") : SLICE("false"), publish->topic };
+    metrics_record(metrics_series(METRICS_component_pubsub_egress, labels), took_ns);
 }
 
 err_t
@@ -238,7 +264,9 @@ publish_event(struct request *rq, const struct publish_request *publish)
         err = publish_wrap(rq, publish, broker, &message);
     if (err != OK)
         return err;
+    uint64_t started_ns = clock_now_ns();
     err = publish_bytes(rq, &message); /* suspends */
+    count(rq, publish, err == OK, clock_now_ns() - started_ns);
     if (err == OK)
         return OK;
     if (err == ERR_PUBSUB_FORBIDDEN)

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf import empty_pb2
 from dapr.proto.runtime.v1 import appcallback_pb2, appcallback_pb2_grpc
 from concurrent import futures
-from remora import Sidecar, component, equal, eventually, free_port, main, need, test
+from remora import Sidecar, call, component, equal, eventually, free_port, main, need, test
 
 JSON = [("Content-Type", "application/json")]
 BUS = component("bus", "pubsub.in-memory")
@@ -55,7 +55,8 @@ def document(name, topic, path, **spec):
 @test("an event is wrapped, published and delivered to the route", "PUB-13 PUB-22 PUB-23 PUB-24 PUB-51 PUB-54 PUB-56")
 def wrapped():
     app = HttpApp([{"pubsubname": "bus", "topic": "orders", "route": "in/orders"}])
-    sidecar = Sidecar(BUS, flags=app.flags)
+    port = free_port()
+    sidecar = Sidecar(BUS, flags=[*app.flags, "--metrics-port", str(port)])
     publish(sidecar, "orders", {"n": 1.50})
     eventually(lambda: app.events, "the event")
     target, event = app.events[0]
@@ -64,6 +65,14 @@ def wrapped():
           {"specversion": "1.0", "type": "com.dapr.event.sent", "source": "shop", "topic": "orders",
            "pubsubname": "bus", "datacontenttype": "application/json", "data": {"n": 1.5}})
     need(len(event["id"]) == 36, event["id"])
+
+    def metrics():
+        return call(("127.0.0.1", port), "GET", "/metrics").text
+
+    labels = '{app_id="shop",component="bus",namespace="",%stopic="orders"} 1'
+    need("dapr_component_pubsub_egress_count" + labels % 'success="true",' in metrics(), metrics())
+    received = "dapr_component_pubsub_ingress_count" + labels % 'process_status="success",status="success",'
+    eventually(lambda: received in metrics(), received)
 
 
 @test("rules choose the path, the rest goes to the default", "PUB-72 PUB-73 PUB-74 PUB-75 PUB-77 PUB-50")
