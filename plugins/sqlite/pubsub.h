@@ -33,7 +33,7 @@ struct subscriber {
     bool has_news;             /* there may be something to claim */
     bool is_clean_due;
     unsigned failures; /* of the writer, one after another */
-    ev_timer due; /* the next claim that comes again; or the next try after a failure */
+    ev_timer due;      /* the next claim that comes again; or the next try after a failure */
 };
 
 struct pubsub {

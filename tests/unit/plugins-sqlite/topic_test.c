@@ -114,9 +114,8 @@ TEST(a_message_is_claimed_once_and_goes_when_all_groups_have_it)
     settle(&bed, &bed.one, 2, 0, SETTLE_DONE);
     settle(&bed, &bed.two, 3, 0, SETTLE_DONE);
     CHECK_TEXT(&bed.fixture, "SELECT group_concat(id) FROM messages", "3");
-    CHECK_EQ_STR(exchange(&bed, &bed.one,
-                          &(struct claim_wish){ .messages_max = 9, .group = &other }),
-                 "c");
+    CHECK_EQ_STR(
+        exchange(&bed, &bed.one, &(struct claim_wish){ .messages_max = 9, .group = &other }), "c");
     const struct settled done = { .id = 3, .how = SETTLE_DONE };
     exchange(&bed, &bed.one, &(struct claim_wish){ .group = &other, .settled = &done });
     CHECK_TEXT(&bed.fixture, "SELECT count(*) FROM messages", "0");
@@ -132,13 +131,12 @@ TEST(a_claim_is_bounded_in_messages_and_bytes)
     publish(&bed, "0123456789", 0);
     publish(&bed, "abc", 0);
     publish(&bed, "def", 0);
-    CHECK_EQ_STR(exchange(&bed, &bed.one,
-                          &(struct claim_wish){ .messages_max = 9, .bytes_max = 5 }),
-                 "0123456789");
+    CHECK_EQ_STR(
+        exchange(&bed, &bed.one, &(struct claim_wish){ .messages_max = 9, .bytes_max = 5 }),
+        "0123456789");
     CHECK(bed.claimed.is_partial);
-    CHECK_EQ_STR(exchange(&bed, &bed.one,
-                          &(struct claim_wish){ .messages_max = 9, .bytes_max = 5 }),
-                 "abc");
+    CHECK_EQ_STR(
+        exchange(&bed, &bed.one, &(struct claim_wish){ .messages_max = 9, .bytes_max = 5 }), "abc");
     CHECK_EQ_STR(claim(&bed, &bed.one, 9), "def");
     CHECK(!bed.claimed.is_partial);
     bed_fini(&bed);
