@@ -192,7 +192,7 @@ is_number(const struct cel_value *value)
 
 /* Every number of 64 bits has its place in a long double. */
 static long double
-number_of(const struct cel_value *value)
+amount_of(const struct cel_value *value)
 {
     return value->type == CEL_INT    ? (long double)value->number
            : value->type == CEL_UINT ? (long double)value->unsigned_number
@@ -204,7 +204,7 @@ cel_compare(struct cel_run *run, const struct cel_value *a, const struct cel_val
             int *ret_order)
 {
     if (a->type != b->type && is_number(a) && is_number(b)) {
-        long double x = number_of(a), y = number_of(b);
+        long double x = amount_of(a), y = amount_of(b);
         *ret_order = (x > y) - (x < y);
         if (x == x && y == y) // NOLINT: neither is no number
             return true;
@@ -297,7 +297,7 @@ cel_equal(struct cel_run *run, const struct cel_value *a, const struct cel_value
     if (a->type == CEL_MAP && b->type == CEL_MAP)
         return equal_maps(run, *a, *b);
     if (is_number(a) && is_number(b))
-        return cel_bool(number_of(a) == number_of(b));
+        return cel_bool(amount_of(a) == amount_of(b));
     return cel_compare(run, a, b, &order) ? cel_bool(order == 0)
                                           : (struct cel_value){ .type = CEL_ERROR };
 }
