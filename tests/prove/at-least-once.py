@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# in check: yes
+# timeout: 600
+"""Experiment at-least-once: messages to durable brokers while the kernel, the broker's plugin, the broker's server and the
+subscriber are killed with SIGKILL, one of them at a time, in random order.
+
+A message counts once its publish was answered 204; the publisher repeats those that were not. Each of them must be written
+down by the subscriber, a process of its own that writes before it answers, at least once; how many came more often is told."""
+import collections
+import http.client
+import json
+import threading
+import time
+
+import _prove
+import remora
+from _prove import by_length
+
+MESSAGES = by_length(1500, 50_000, 200_000)  # of each broker
+PUBLISHERS = 4
+KILLS = by_length(6, 40, 160)
+SETTLE_S = 60 * _prove.PATIENCE
+claims = _prove.Claims()
+rng = _prove.rng
+
+
+class Bed:
+    """One durable broker, a sidecar, its application; each can be killed and comes back as it was."""
+
+    def __init__(self, plugin, component, server=None):
+        self.plugin, self.server = plugin, server
+        self.folder = remora.Folder()
+        self.written = self.folder / "written"
+        self.app_port = remora.free_port()
+        self.app = self.start_app()
+        route = json.dumps({"apiVersion": "dapr.io/v2alpha1", "kind": "Subscription", "metadata": {"name": "s"},
+                            "spec": {"pubsubname": "bus", "topic": "orders", "routes": {"default": "/orders"}}})
+        self.sidecar = remora.Sidecar(component, route, folder=self.folder, flags=["--app-port", str(self.app_port)])
+        self.kills = collections.Counter()
+        self.is_over = False
+
+    def start_app(self):
+        return remora.Process([remora.sys.executable, remora.os.path.join(_prove.TOP, "tests", "prove", "_subscriber.py"),
+                               str(self.app_port), self.written], self.folder)
+
+    def kill(self):
+        """One of them, and what of it does not come back by itself is started again."""
+        what = rng.choice(["kernel", "plugin", "subscriber"] + (["server"] if self.server else []))
+        self.kills[what] += 1
+        if what == "kernel":
+            self.sidecar.kill()
+            command = self.sidecar.popen.args
+            remora.Process.__init__(self.sidecar, command, self.folder, env={"PATH": remora.os.environ["PATH"]})
+            self.sidecar.wait_ready(60)
+        elif what == "plugin":
+            remora.os.kill(self.sidecar.plugin_pid(self.plugin), remora.signal.SIGKILL)
+        elif what == "subscriber":
+            self.app.kill()
+            self.app = self.start_app()
+        else:
+            self.server.stop()
+            self.server.start()
+
+    def publish(self, first, acknowledged):
+        connection = None
+        for n in range(first, MESSAGES, PUBLISHERS):
+            while True:
+                try:
+                    connection = connection or http.client.HTTPConnection(*self.sidecar.address, timeout=5)
+                    connection.request("POST", "/v1.0/publish/bus/orders", str(n), {"Content-Type": "application/json"})
+                    answer = connection.getresponse()
+                    answer.read()
+                    if answer.status == 204:
+                        break
+                except (OSError, http.client.HTTPException):
+                    connection = None
+                time.sleep(0.02)
+            acknowledged.append(n)
+
+    def counts(self):
+        try:
+            with open(self.written) as f:
+                return collections.Counter(int(line.split()[1]) for line in f if line.endswith("\n"))
+        except FileNotFoundError:
+            return collections.Counter()
+
+    def run(self):
+        acknowledged = []
+        threads = [threading.Thread(target=self.publish, args=(i, acknowledged), daemon=True) for i in range(PUBLISHERS)]
+        for thread in threads:
+            thread.start()
+        for kill in range(KILLS):  # spread over the messages, the last ones while what is left is delivered
+            remora.eventually(lambda: len(acknowledged) >= MESSAGES * min(kill, KILLS - 2) // (KILLS - 1) or
+                              not any(thread.is_alive() for thread in threads), "more messages are published", 300)
+            self.kill()
+        for thread in threads:
+            thread.join(300)
+        claims.holds(f"{self.plugin}: everything is published in the end", len(acknowledged) == MESSAGES)
+        expected = set(acknowledged)
+        try:
+            remora.eventually(lambda: expected <= self.counts().keys(), "all that was acknowledged is delivered", SETTLE_S)
+        except AssertionError:
+            pass  # told below
+        counts = self.counts()
+        lost = sorted(expected - counts.keys())
+        more = sum(counts.values()) - len(counts)
+        kills = ", ".join(f"{what} {count}" for what, count in sorted(self.kills.items()))
+        claims.at_most(f"{self.plugin}: lost of {len(expected)} messages, kills of {kills}", len(lost), 0, digits=0)
+        if lost:
+            _prove.say(f"lost: {lost[:10]}")
+            _prove.say(self.sidecar.log()[-3000:])
+        _prove.say(f"{self.plugin}: {more} came more than once")
+        remora.end_all()
+        return len(lost), more
+
+
+def sqlite():
+    folder = remora.Folder()
+    return Bed("sqlite", remora.component("bus", "pubsub.sqlite", {
+        "connectionString": str(folder / "bus.db"), "processingTimeout": "2s", "redeliverInterval": "200ms",
+        "consumeFromStart": "true"}))
+
+
+def redis():
+    server = remora.Redis()
+    return Bed("redis", remora.component("bus", "pubsub.redis", {
+        "redisHost": f"127.0.0.1:{server.port}", "processingTimeout": "2s", "redeliverInterval": "500ms"}), server)
+
+
+results = [bed().run() for bed in (sqlite, redis)]
+claims.end(f"{2 * MESSAGES} messages, {2 * KILLS} kills: {sum(lost for lost, _ in results)} lost, "
+           f"{sum(more for _, more in results)} delivered more than once")
