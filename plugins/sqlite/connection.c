@@ -66,20 +66,22 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
                              " ORDER BY last_update > ?4 DESC, address",
     [STATEMENT_HOSTS_CLEAN] = "DELETE FROM %s WHERE last_update <= ?5",
     [STATEMENT_PUBLISH] =
-        "INSERT INTO %s (topic, content_type, data, published_ms, expires_ms)"
-        " SELECT ?1, ?2, ?3, ?4, CASE WHEN g.has THEN ?5 ELSE min(coalesce(?5, ?6), ?6) END"
+        "INSERT INTO %s (topic, content_type, data, metadata, published_ms, expires_ms)"
+        " SELECT ?1, ?2, ?3, ?7, ?4, CASE WHEN g.has THEN ?5 ELSE min(coalesce(?5, ?6), ?6) END"
         " FROM (SELECT EXISTS (SELECT 1 FROM %s_groups WHERE topic = ?1) AS has) g"
         " WHERE g.has OR ?6 > ?4",
     [STATEMENT_GROUP_ADD] = "INSERT OR IGNORE INTO %s_groups (topic, name, cursor) VALUES (?1, ?2,"
                             " CASE WHEN ?3 THEN 0 ELSE coalesce((SELECT max(id) FROM %s), 0) END)",
     [STATEMENT_GROUP_FIND] = "SELECT id FROM %s_groups WHERE topic = ?1 AND name = ?2",
     [STATEMENT_GROUP_MOVE] = "UPDATE %s_groups SET cursor = ?2 WHERE id = ?1",
-    [STATEMENT_CLAIMS_DUE] = "SELECT c.message_id, c.attempts, m.content_type, m.data, m.expires_ms"
-                             " FROM %s_claims c LEFT JOIN %s m ON m.id = c.message_id"
-                             " WHERE c.group_id = ?1 AND c.due_ms <= ?2"
-                             " AND (c.owner <> ?4 OR c.due_ms <= ?5)"
-                             " ORDER BY c.due_ms, c.message_id LIMIT ?3",
-    [STATEMENT_MESSAGES_NEW] = "SELECT m.id, 0, m.content_type, m.data, m.expires_ms FROM %s m"
+    [STATEMENT_CLAIMS_DUE] =
+        "SELECT c.message_id, c.attempts, m.content_type, m.data, m.expires_ms, m.metadata"
+        " FROM %s_claims c LEFT JOIN %s m ON m.id = c.message_id"
+        " WHERE c.group_id = ?1 AND c.due_ms <= ?2"
+        " AND (c.owner <> ?4 OR c.due_ms <= ?5)"
+        " ORDER BY c.due_ms, c.message_id LIMIT ?3",
+    [STATEMENT_MESSAGES_NEW] = "SELECT m.id, 0, m.content_type, m.data, m.expires_ms, m.metadata"
+                               " FROM %s m"
                                " WHERE m.topic = ?1"
                                " AND m.id > (SELECT cursor FROM %s_groups WHERE id = ?2)"
                                " ORDER BY m.id LIMIT ?3",

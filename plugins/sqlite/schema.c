@@ -43,6 +43,7 @@ static const char *const topics_statements[] = {
     "\ttopic TEXT NOT NULL,\n"
     "\tcontent_type TEXT NOT NULL,\n"
     "\tdata BLOB NOT NULL,\n"
+    "\tmetadata BLOB NOT NULL,\n"
     "\tpublished_ms INTEGER NOT NULL,\n"
     "\texpires_ms INTEGER\n"
     ")",

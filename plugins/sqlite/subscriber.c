@@ -88,7 +88,9 @@ hand_over(struct subscriber *subscriber, const struct letter *letter)
     subscriber->pubsub->jobs++;
     const struct remora_message message = { .id = { id, (size_t)len },
                                             .content_type = letter->content_type,
-                                            .data = letter->data };
+                                            .data = letter->data,
+                                            .metadata = letter->metadata,
+                                            .metadata_count = letter->metadata_count };
     remora_deliver(subscriber->id, &message, 1, on_delivered, item);
 }
 

@@ -84,6 +84,29 @@ bind_slice(sqlite3_stmt *statement, int at, struct remora_slice text)
                         SQLITE_UTF8);
 }
 
+/* Names and values, each with a NUL behind it. free() it; NULL if memory is out. */
+static char *
+pack_metadata(const struct remora_publish *message, size_t *ret_len)
+{
+    size_t bytes = 1;
+    for (size_t i = 0; i < message->metadata_count; i++)
+        bytes += message->metadata[i].name.len + message->metadata[i].value.len + 2;
+    char *packed = calloc(1, bytes), *at = packed;
+    for (size_t i = 0; packed != NULL && i < message->metadata_count; i++) {
+        struct remora_slice name = message->metadata[i].name, value = message->metadata[i].value;
+        if (name.len == 0 || memchr(name.data, '\0', name.len) != NULL ||
+            (value.len > 0 && memchr(value.data, '\0', value.len) != NULL))
+            continue;
+        memcpy(at, name.data, name.len);
+        at += name.len + 1;
+        if (value.len > 0)
+            memcpy(at, value.data, value.len);
+        at += value.len + 1;
+    }
+    *ret_len = packed != NULL ? (size_t)(at - packed) : 0;
+    return packed;
+}
+
 /* 0: never. */
 static int64_t
 expires_after_ms(const struct topic_rules *rules, const struct remora_publish *message)
@@ -113,7 +136,16 @@ topic_publish(struct connection *connection, const struct topic_rules *rules,
     if (ttl_ms > 0)
         sqlite3_bind_int64(statement, 5, now_ms + ttl_ms);
     sqlite3_bind_int64(statement, 6, now_ms + rules->retention_ms);
-    return finish(connection, statement);
+    size_t len;
+    char *metadata = pack_metadata(message, &len);
+    sqlite3_bind_blob64(statement, 7, metadata != NULL ? metadata : "", len, SQLITE_STATIC);
+    failure = metadata == NULL
+                  ? failure_new(REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_FAILED, "out of memory")
+                  : finish(connection, statement);
+    if (metadata == NULL)
+        release(statement);
+    free(metadata);
+    return failure;
 }
 
 /* --- groups ------------------------------------------------------------------------------------*/
@@ -207,17 +239,50 @@ copy_column(sqlite3_stmt *statement, int column, char **at)
     return copy;
 }
 
+/* The next text of packed metadata; false at its end, or where it is none. */
+static bool
+next_text(struct remora_slice *packed, struct remora_slice *ret)
+{
+    const char *end = packed->len > 0 ? memchr(packed->data, '\0', packed->len) : NULL;
+    if (end == NULL)
+        return false;
+    *ret = (struct remora_slice){ packed->data, (size_t)(end - packed->data) };
+    *packed = (struct remora_slice){ end + 1, packed->len - ret->len - 1 };
+    return true;
+}
+
+/* With `pairs` NULL they are only counted. */
+static size_t
+unpack_metadata(struct remora_slice packed, struct remora_pair *pairs)
+{
+    struct remora_pair pair;
+    size_t count = 0;
+    while (next_text(&packed, &pair.name) && next_text(&packed, &pair.value)) {
+        if (pairs != NULL)
+            pairs[count] = pair;
+        count++;
+    }
+    return count;
+}
+
 static struct letter *
 read_letter(sqlite3_stmt *statement)
 {
+    const struct remora_slice packed = { sqlite3_column_blob(statement, 5),
+                                         (size_t)sqlite3_column_bytes(statement, 5) };
+    size_t count = unpack_metadata(packed, NULL);
     size_t bytes = (size_t)sqlite3_column_bytes(statement, 2) +
-                   (size_t)sqlite3_column_bytes(statement, 3);
-    struct letter *letter = malloc(sizeof(*letter) + bytes);
+                   (size_t)sqlite3_column_bytes(statement, 3) + packed.len;
+    struct letter *letter = malloc(sizeof(*letter) + count * sizeof(letter->metadata[0]) + bytes);
     if (letter == NULL)
         return NULL;
-    char *at = (char *)(letter + 1);
+    struct remora_pair *pairs = (struct remora_pair *)(letter + 1);
+    char *at = (char *)(pairs + count);
     *letter = (struct letter){ .id = sqlite3_column_int64(statement, 0),
-                               .attempts = sqlite3_column_int64(statement, 1) };
+                               .attempts = sqlite3_column_int64(statement, 1),
+                               .metadata = pairs,
+                               .metadata_count = count };
+    unpack_metadata(copy_column(statement, 5, &at), pairs);
     letter->content_type = copy_column(statement, 2, &at);
     letter->data = copy_column(statement, 3, &at);
     return letter;

@@ -37,7 +37,9 @@ struct letter {
     int64_t id;
     int64_t attempts; /* before this one */
     struct remora_slice content_type;
-    struct remora_slice data; /* both behind the struct */
+    struct remora_slice data;
+    struct remora_pair *metadata; /* all of these behind the struct */
+    size_t metadata_count;
 };
 
 enum settlement { SETTLE_DONE, SETTLE_RETRY, SETTLE_RELEASE /* it was not tried */ };

@@ -123,6 +123,40 @@ TEST(a_message_is_claimed_once_and_goes_when_all_groups_have_it)
     bed_fini(&bed);
 }
 
+TEST(metadata_comes_with_the_message_and_nonsense_in_the_file_is_harmless)
+{
+    struct bed bed;
+    bed_init(&bed);
+    join(&bed, &bed.group);
+    const struct remora_pair pairs[] = { { slice("kind"), slice("big") },
+                                         { slice("empty"), slice("") },
+                                         { slice(""), slice("nameless") },
+                                         { { "a\0b", 3 }, slice("x") } };
+    const struct remora_publish message = {
+        .topic = slice("orders"), .data = slice("a"), .metadata = pairs, .metadata_count = 4
+    };
+    CHECK(topic_publish(&bed.fixture.connection, &bed.rules, &message) == NULL);
+    CHECK_EQ_STR(claim(&bed, &bed.one, 1), "a");
+    const struct letter *letter = bed.claimed.letters;
+    REQUIRE(letter != NULL && letter->metadata_count == 2);
+    CHECK(remora_slice_eq(letter->metadata[0].name, "kind"));
+    CHECK(remora_slice_eq(letter->metadata[0].value, "big"));
+    CHECK(remora_slice_eq(letter->metadata[1].name, "empty") && letter->metadata[1].value.len == 0);
+    static const char *const odd[] = { "x'6162'",       "x'610062'", "x'00'",
+                                       "x'6100620063'", "'text'",    "7" };
+    static const size_t counts[] = { 0, 0, 0, 1, 0, 0 };
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        char sql[100];
+        snprintf(sql, sizeof(sql), "UPDATE messages SET metadata = %s", odd[i]);
+        CHECK_EQ_INT(sqlite3_exec(bed.fixture.connection.db, sql, NULL, NULL, NULL), SQLITE_OK);
+        settle(&bed, &bed.one, 1, 0, SETTLE_RELEASE);
+        CHECK_EQ_STR(claim(&bed, &bed.one, 1), "a");
+        REQUIRE(bed.claimed.letters != NULL);
+        CHECK_EQ_INT(bed.claimed.letters->metadata_count, counts[i]);
+    }
+    bed_fini(&bed);
+}
+
 TEST(a_claim_is_bounded_in_messages_and_bytes)
 {
     struct bed bed;
