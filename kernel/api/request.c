@@ -50,6 +50,21 @@ error_add_resource(struct request *rq, const char *type, struct slice name)
 }
 
 void
+error_add_described_resource(struct request *rq, const char *type, struct slice name)
+{
+    error_add_resource(rq, type, name);
+    rq->error.resource_has_words = true;
+}
+
+void
+error_add_empty_info(struct request *rq)
+{
+    static const struct pair none;
+    rq->error.info = &none;
+    rq->error.info_count = 0;
+}
+
+void
 error_add_info(struct request *rq, const char *name, struct slice value)
 {
     struct pair *info = ARENA_ARRAY(rq->arena, struct pair, INFO_MAX);

@@ -33,10 +33,11 @@ struct api_error {
     bool has_resource;
     struct slice resource_type;
     struct slice resource_name;
+    bool resource_has_words; /* the message describes it */
     const char *help_url; /* NULL: none */
     const char *help_text;
     struct slice reason;     /* of ErrorInfo, instead of the error's own; empty: that */
-    const struct pair *info; /* metadata of ErrorInfo; NULL: null */
+    const struct pair *info; /* metadata of ErrorInfo; NULL: null; may be none: {} */
     size_t info_count;
 };
 
@@ -61,8 +62,10 @@ void request_init(struct request *rq, struct task *t);
 #define fail(rq, err, ...) request_fail((rq), (err), __VA_ARGS__)
 err_t request_fail(struct request *rq, err_t err, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* Adds to the error just recorded. */
+/* Adds to the error just recorded. The second describes the resource in the words of the error. */
 void error_add_resource(struct request *rq, const char *type, struct slice name);
+void error_add_described_resource(struct request *rq, const char *type, struct slice name);
 void error_add_info(struct request *rq, const char *name, struct slice value);
+void error_add_empty_info(struct request *rq);
 
 #endif

@@ -59,13 +59,16 @@ violation(struct arena *arena, const struct api_error *error, struct slice text)
     return any_of(arena, SLICE("type.googleapis.com/google.rpc.BadRequest"), message_slice(&m));
 }
 
-/* ResourceInfo { resource_type = 1, resource_name = 2 } */
+/* ResourceInfo { resource_type = 1, resource_name = 2, description = 4 } */
 static struct slice
 resource(struct arena *arena, const struct api_error *error)
 {
-    struct message m = message_new(arena, error->resource_type.len + error->resource_name.len);
+    struct slice words = error->resource_has_words ? error->message : SLICE_EMPTY;
+    struct message m = message_new(
+        arena, error->resource_type.len + error->resource_name.len + words.len);
     m.at = wire_put_bytes(m.at, 1, error->resource_type);
     m.at = wire_put_bytes(m.at, 2, error->resource_name);
+    m.at = wire_put_bytes(m.at, 4, words);
     return any_of(arena, SLICE("type.googleapis.com/google.rpc.ResourceInfo"), message_slice(&m));
 }
 

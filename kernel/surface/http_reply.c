@@ -90,8 +90,11 @@ put_violation(struct buf *out, const struct api_error *error)
 static bool
 put_resource(struct buf *out, const struct api_error *error)
 {
+    struct slice words = error->resource_has_words ? error->message : SLICE_EMPTY;
     return put_text(out, "{\"@type\":\"type.googleapis.com/google.rpc.ResourceInfo\","
-                         "\"description\":\"\",\"owner\":\"\",\"resource_name\":") &&
+                         "\"description\":") &&
+           json_write_string(out, words, false) &&
+           put_text(out, ",\"owner\":\"\",\"resource_name\":") &&
            json_write_string(out, error->resource_name, false) &&
            put_text(out, ",\"resource_type\":") &&
            json_write_string(out, error->resource_type, false) && put_text(out, "},");
@@ -112,11 +115,16 @@ put_error_info(struct buf *out, const struct api_error *error)
 {
     bool ok = put_text(out, "{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\","
                             "\"domain\":\"dapr.io\",\"metadata\":");
+    if (error->info == NULL)
+        ok = ok && put_text(out, "null");
+    else
+        ok = ok && put_text(out, "{");
     for (size_t i = 0; error->info != NULL && i < error->info_count; i++)
-        ok = ok && put_text(out, i == 0 ? "{" : ",") &&
+        ok = ok && put_text(out, i == 0 ? "" : ",") &&
              json_write_string(out, error->info[i].name, false) && put_text(out, ":") &&
              json_write_string(out, error->info[i].value, false);
-    ok = ok && put_text(out, error->info != NULL ? "}" : "null");
+    if (error->info != NULL)
+        ok = ok && put_text(out, "}");
     return ok && put_text(out, ",\"reason\":") &&
            json_write_string(out, slice_str(err_info(error->err)->reason), false) &&
            put_text(out, "}");
