@@ -139,6 +139,14 @@ pass_answer(struct http_call *call, struct invoke_call *invocation)
 }
 
 void
+http_no_target(struct http_call *call)
+{
+    (void)fail(&call->rq, ERR_DIRECT_INVOKE_NO_TARGET,
+               "failed getting app id either from the URL path or the header dapr-app-id");
+    http_fail(call);
+}
+
+void
 http_invoke(struct http_call *call)
 {
     struct http_exchange *x = call->x;
@@ -151,9 +159,7 @@ http_invoke(struct http_call *call)
         .source = { .read = read_body, .is_here = body_is_here, .arg = x },
     };
     if (!find_target(call, &invocation.app_id, &invocation.method)) {
-        (void)fail(&call->rq, ERR_DIRECT_INVOKE_NO_TARGET,
-                   "failed getting app id either from the URL path or the header dapr-app-id");
-        http_fail(call);
+        http_no_target(call);
         return;
     }
     call->rpc = "InvokeService";

@@ -24,6 +24,10 @@ http_publish(struct http_call *call)
 {
     struct publish_request publish = { .pubsub = call->params[0], .topic = topic_of(call) };
     struct slice type = http_header_get(call->x, SLICE("Content-Type"));
+    if (publish.topic.len == 0) { /* such a path is none of this API's */
+        http_no_target(call);
+        return;
+    }
     publish.content_type = type.data == NULL ? SLICE_EMPTY : type;
     http_query_metadata(call, &publish.metadata, &publish.metadata_count);
     if (!http_read_body(call, &publish.data)) /* suspends */

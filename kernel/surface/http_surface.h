@@ -108,6 +108,8 @@ void http_trace(struct http_call *call, int status, uint64_t took_ns);
 /* http_invoke.c: whether a path is an invocation's, whatever it names: dots in it are for the
  * application and climb no higher. */
 bool http_is_invocation(const struct http_exchange *x);
+/* What a path is answered that is nobody's. */
+void http_no_target(struct http_call *call);
 
 /* http_observe.c: counts and logs the request that has been answered. */
 void http_observe(struct http_call *call, bool is_public);
