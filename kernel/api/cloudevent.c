@@ -319,11 +319,12 @@ cloudevent_complete(struct cloudevent *event, const struct cloudevent_origin *or
         return;
     }
     /* The event's own context stays: whichever of its two names it goes by, it gets both. */
-    struct slice own = cloudevent_raw(event, SLICE("traceparent"));
-    if (own.data == NULL)
-        put_raw(event, SLICE("traceparent"), cloudevent_raw(event, SLICE("traceid")));
-    else if (lacks(event, SLICE("traceid")))
-        put_raw(event, SLICE("traceid"), own);
+    struct slice parent = cloudevent_text(event, SLICE("traceparent"));
+    struct slice id = cloudevent_text(event, SLICE("traceid"));
+    if (lacks(event, SLICE("traceparent")) && id.data != NULL)
+        put_text(event, SLICE("traceparent"), id);
+    else if (lacks(event, SLICE("traceid")) && parent.data != NULL)
+        put_text(event, SLICE("traceid"), parent);
     if (lacks(event, SLICE("tracestate")))
         put_raw(event, SLICE("tracestate"), SLICE("\"\""));
 }
