@@ -4,6 +4,7 @@
 
 #include "api/cloudevent.h"
 #include "api/deliver_grpc.h"
+#include "api/deliver_headers.h"
 #include "api/publish.h"
 #include "api/trace.h"
 #include "app/app_http.h"
@@ -106,12 +107,10 @@ static err_t
 ask_http(struct delivery *d, int *ret_status, struct slice *ret_body)
 {
     struct request *rq = d->rq;
-    struct http_header headers[2 + TRACE_HEADERS_MAX + 1];
-    size_t count = 0;
-    headers[count++] = (struct http_header){ SLICE("Content-Type"), CLOUDEVENT_CONTENT_TYPE };
-    headers[count++] = (struct http_header){ SLICE("pubsubname"), d->subscription->spec->pubsub };
-    if (!d->subscription->spec->is_raw)
-        count += trace_http_headers(rq, headers + count);
+    struct http_header headers[1 + DELIVER_HEADERS_MAX];
+    headers[0] = (struct http_header){ SLICE("Content-Type"), CLOUDEVENT_CONTENT_TYPE };
+    size_t count = 1 + deliver_headers(rq, d->subscription->spec, d->message, &d->event, false,
+                                       headers + 1);
     const struct client_head head = { .method = SLICE("POST"),
                                       .target = d->path,
                                       .headers = headers,
@@ -140,8 +139,8 @@ static err_t
 to_grpc(struct delivery *d, struct attempt *attempt)
 {
     enum grpc_code code = GRPC_OK;
-    err_t err = deliver_grpc(d->rq, d->subscription->spec, &d->event, d->path, &d->verdict,
-                             &code); /* suspends */
+    err_t err = deliver_grpc(d->rq, d->subscription->spec, d->message, &d->event, d->path,
+                             &d->verdict, &code); /* suspends */
     if (err != OK)
         return err;
     return answered(d, attempt, ANSWER_GRPC, (int)code, code != GRPC_OK);

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "api/trace.h"
+#include "api/deliver_headers.h"
 #include "app/grpc_app.h"
 #include "base/base64.h"
 #include "base/json.h"
@@ -215,16 +215,15 @@ verdict_of(struct slice message, struct slice id)
 }
 
 err_t
-deliver_grpc(struct request *rq, const struct topic_spec *spec, const struct cloudevent *event,
+deliver_grpc(struct request *rq, const struct topic_spec *spec,
+             const struct pubsub_message *message, const struct cloudevent *event,
              struct slice path, enum verdict *ret_verdict, enum grpc_code *ret_code)
 {
     struct app_channel *channel = &kernel_worker_of(rq->task)->app;
-    struct http_header metadata[2 + TRACE_HEADERS_MAX];
+    struct http_header metadata[DELIVER_HEADERS_MAX];
     struct grpc_answer answer;
     struct slice id = cloudevent_text(event, SLICE("id"));
-    size_t count = 0;
-    metadata[count++] = (struct http_header){ SLICE("pubsubname"), spec->pubsub };
-    count += trace_grpc_metadata(rq, metadata + count);
+    size_t count = deliver_headers(rq, spec, message, event, true, metadata);
     err_t err = app_enter(rq->task, channel); /* suspends */
     if (err != OK)
         return err;

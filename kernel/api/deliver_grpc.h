@@ -9,7 +9,8 @@
 /* Suspends. OK: the application said what became of it; else the call failed, with words in the
  * diag and the code that it failed with. */
 err_t
-deliver_grpc(struct request *rq, const struct topic_spec *spec, const struct cloudevent *event,
+deliver_grpc(struct request *rq, const struct topic_spec *spec,
+             const struct pubsub_message *message, const struct cloudevent *event,
              struct slice path, enum verdict *ret_verdict, enum grpc_code *ret_code) WARN_UNUSED;
 
 /* What the application gets of an event's data: JSON as it is, texts and bytes decoded. */

@@ -15,7 +15,7 @@ enum { QUEUE_BYTES_MAX = 64 * 1024 * 1024 }; /* of one subscription, those on th
 struct letter {
     size_t refs;
     size_t bytes;
-    struct remora_message message; /* its texts follow the struct */
+    struct remora_message message; /* its metadata and texts follow the struct */
 };
 
 struct item {
@@ -46,22 +46,43 @@ struct broker {
 
 /* --- letters -----------------------------------------------------------------------------------*/
 
+static size_t
+texts_of(const struct remora_publish *from)
+{
+    size_t bytes = from->content_type.len + from->data.len;
+    for (size_t i = 0; i < from->metadata_count; i++)
+        bytes += from->metadata[i].name.len + from->metadata[i].value.len;
+    return bytes;
+}
+
+static struct remora_slice
+put(char **at, struct remora_slice text)
+{
+    char *copy = *at;
+    if (text.len > 0)
+        memcpy(copy, text.data, text.len);
+    *at += text.len;
+    return (struct remora_slice){ copy, text.len };
+}
+
 static struct letter *
 letter_new(const struct remora_publish *from)
 {
-    size_t texts = from->content_type.len + from->data.len;
-    struct letter *letter = malloc(sizeof *letter + texts);
+    size_t bytes = sizeof(struct letter) + from->metadata_count * sizeof(struct remora_pair) +
+                   texts_of(from);
+    struct letter *letter = malloc(bytes);
     if (letter == NULL)
         return NULL;
-    char *at = (char *)(letter + 1);
-    *letter = (struct letter){ .refs = 1, .bytes = sizeof *letter + texts };
-    if (from->content_type.len > 0)
-        memcpy(at, from->content_type.data, from->content_type.len);
-    letter->message.content_type = (struct remora_slice){ at, from->content_type.len };
-    at += from->content_type.len;
-    if (from->data.len > 0)
-        memcpy(at, from->data.data, from->data.len);
-    letter->message.data = (struct remora_slice){ at, from->data.len };
+    struct remora_pair *pairs = (struct remora_pair *)(letter + 1);
+    char *at = (char *)(pairs + from->metadata_count);
+    *letter = (struct letter){ .refs = 1, .bytes = bytes };
+    letter->message.content_type = put(&at, from->content_type);
+    letter->message.data = put(&at, from->data);
+    for (size_t i = 0; i < from->metadata_count; i++)
+        pairs[i] = (struct remora_pair){ put(&at, from->metadata[i].name),
+                                         put(&at, from->metadata[i].value) };
+    letter->message.metadata = pairs;
+    letter->message.metadata_count = from->metadata_count;
     return letter;
 }
 

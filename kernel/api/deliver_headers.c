@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Headers of deliveries; see deliver_headers.h. */
+#include "api/deliver_headers.h"
+
+enum { NAME_BYTES_MAX = 128, VALUE_BYTES_MAX = 4096 };
+
+/* What means something to whoever carries or gets the event is not for a publisher to say. */
+static bool
+is_reserved(struct slice name)
+{
+    static const char *const names[] = {
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "dapr-api-token",
+        "dapr-app-id",
+        "expect",
+        "host",
+        "keep-alive",
+        "pubsubname",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (slice_eq(name, slice_str(names[i])))
+            return true;
+    return trace_is_header(name) || slice_has_prefix(name, SLICE("grpc-")) ||
+           slice_has_prefix(name, SLICE("proxy-")) || slice_has_prefix(name, SLICE("dapr-ca")) ||
+           (name.len > 4 && slice_eq(slice_from(name, name.len - 4), SLICE("-bin")));
+}
+
+/* In lower case; empty: it is no name for a header of either protocol. */
+static struct slice
+name_of(struct arena *arena, struct slice name)
+{
+    if (name.len == 0 || name.len > NAME_BYTES_MAX)
+        return SLICE_EMPTY;
+    char *lower = arena_alloc(arena, name.len);
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.data[i];
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        bool is_good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                       c == '.';
+        if (!is_good)
+            return SLICE_EMPTY;
+        lower[i] = c;
+    }
+    return slice_of(lower, name.len);
+}
+
+static bool
+is_value(struct slice value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.data[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return value.len <= VALUE_BYTES_MAX;
+}
+
+size_t
+deliver_metadata(struct arena *arena, const struct pubsub_message *message,
+                 struct http_header ret_headers[DELIVER_METADATA_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < message->metadata_count && count < DELIVER_METADATA_MAX; i++) {
+        struct slice name = name_of(arena, message->metadata[i].name);
+        if (name.len > 0 && !is_reserved(name) && is_value(message->metadata[i].value))
+            ret_headers[count++] = (struct http_header){ name, message->metadata[i].value };
+    }
+    return count;
+}
+
+/* Values of gRPC metadata are printable ASCII. */
+static size_t
+without_bytes(struct http_header *headers, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool is_ascii = true;
+        struct slice value = headers[i].value;
+        for (size_t j = 0; j < value.len; j++)
+            is_ascii = is_ascii && value.data[j] >= ' ' && value.data[j] < 0x7f;
+        if (is_ascii)
+            headers[kept++] = headers[i];
+    }
+    return kept;
+}
+
+/* An event without any trace of its own is sent without one. */
+static bool
+has_trace(const struct cloudevent *event)
+{
+    return cloudevent_text(event, SLICE("traceparent")).data != NULL ||
+           cloudevent_text(event, SLICE("traceid")).data != NULL;
+}
+
+size_t
+deliver_headers(struct request *rq, const struct topic_spec *spec,
+                const struct pubsub_message *message, const struct cloudevent *event, bool is_grpc,
+                struct http_header ret_headers[DELIVER_HEADERS_MAX])
+{
+    size_t count = 0;
+    ret_headers[count++] = (struct http_header){ SLICE("pubsubname"), spec->pubsub };
+    if (has_trace(event))
+        count += is_grpc ? trace_grpc_metadata(rq, ret_headers + count)
+                         : trace_http_headers(rq, ret_headers + count);
+    size_t added = deliver_metadata(rq->arena, message, ret_headers + count);
+    return count + (is_grpc ? without_bytes(ret_headers + count, added) : added);
+}
