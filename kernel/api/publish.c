@@ -57,6 +57,15 @@ publish_allowed(struct request *rq, const struct component *broker, struct slice
                      SLICE_ARG(rq->kernel->app_id));
 }
 
+char *
+publish_topic(struct arena *arena, const struct component *broker, struct slice topic)
+{
+    struct slice prefix = broker->facts->topic_prefix;
+    return pb_string(arena, prefix.len == 0 ? topic
+                                            : arena_printf(arena, SLICE_FMT SLICE_FMT,
+                                                           SLICE_ARG(prefix), SLICE_ARG(topic)));
+}
+
 err_t
 publish_bytes(struct request *rq, const struct publish_message *message)
 {
@@ -69,7 +78,7 @@ publish_bytes(struct request *rq, const struct publish_message *message)
     err_t err = publish_allowed(rq, broker, message->topic);
     if (err != OK)
         return err;
-    out.topic = pb_string(rq->arena, message->topic);
+    out.topic = publish_topic(rq->arena, broker, message->topic);
     out.content_type = pb_string(rq->arena, message->content_type);
     out.metadata = publish_pack_pairs(rq->arena, message->metadata, message->metadata_count);
     out.n_metadata = message->metadata_count;

@@ -35,6 +35,8 @@ err_t publish_event(struct request *rq, const struct publish_request *publish) W
  * like, or ERR_PUBSUB_FORBIDDEN by the component's scopes, with words in the task's diag. */
 err_t publish_bytes(struct request *rq, const struct publish_message *message) WARN_UNUSED;
 
+/* The topic as the broker knows it (PUB-87), for a message of the contract. */
+char *publish_topic(struct arena *arena, const struct component *broker, struct slice topic);
 /* OK, or ERR_PUBSUB_FORBIDDEN with words in the task's diag. Does not suspend. */
 err_t
 publish_allowed(struct request *rq, const struct component *broker, struct slice topic) WARN_UNUSED;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/operation.h"
+#include "api/publish.h"
 #include "async/remote.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -113,7 +114,7 @@ pack_subscribe(struct request *rq, const struct topic_entry *entry, uint64_t id,
     const struct topic_spec *spec = entry->spec;
     Remora__Plugin__V1__PubsubSubscribe out = REMORA__PLUGIN__V1__PUBSUB_SUBSCRIBE__INIT;
     out.subscription = id;
-    out.topic = pb_string(rq->arena, spec->topic);
+    out.topic = publish_topic(rq->arena, broker, spec->topic);
     out.window = LIMIT_topic_window;
     out.metadata = ARENA_ARRAY(rq->arena, Remora__Plugin__V1__Pair *, spec->metadata_count + 1);
     out.n_metadata = spec->metadata_count;

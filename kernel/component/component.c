@@ -74,7 +74,7 @@ struct component_facts *
 component_facts_new(const struct component_facts *from)
 {
     size_t bytes = from->name.len + from->type.len + from->version.len + from->key_prefix.len +
-                   from->scopes.allowed.len + from->scopes.protected_.len +
+                   from->topic_prefix.len + from->scopes.allowed.len + from->scopes.protected_.len +
                    from->scopes.publishing.len + from->scopes.subscribing.len;
     struct component_facts *facts = malloc(sizeof *facts + bytes);
     if (facts == NULL)
@@ -88,6 +88,7 @@ component_facts_new(const struct component_facts *from)
     facts->type = copy_to(&at, from->type);
     facts->version = copy_to(&at, from->version);
     facts->key_prefix = copy_to(&at, from->key_prefix);
+    facts->topic_prefix = copy_to(&at, from->topic_prefix);
     facts->scopes.allowed = copy_to(&at, from->scopes.allowed);
     facts->scopes.protected_ = copy_to(&at, from->scopes.protected_);
     facts->scopes.publishing = copy_to(&at, from->scopes.publishing);

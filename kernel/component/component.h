@@ -65,7 +65,8 @@ struct component_facts {
     struct slice name; /* these belong to the struct */
     struct slice type;
     struct slice version;
-    struct slice key_prefix; /* state: what stands before every key, with the separator */
+    struct slice key_prefix;   /* state: what stands before every key, with the separator */
+    struct slice topic_prefix; /* pub/sub: stands before every topic at the broker */
     uint32_t generation;
     uint32_t handle; /* within its plugin process */
     uint32_t capabilities;

@@ -288,6 +288,7 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                    .key_prefix = key_prefix(
                        &load->arena, strategy == NULL ? SLICE_EMPTY : strategy->value,
                        host->config.app_id, host->config.namespace_, spec->name),
+                   .topic_prefix = spec->has_namespace ? host->config.namespace_ : SLICE_EMPTY,
                    .scopes = topic_scopes_read(&load->arena, spec, host->config.app_id),
                    .generation = member->init_count,
                    .handle = ++host->last_handle },

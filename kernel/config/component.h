@@ -38,7 +38,8 @@ struct component_spec {
     struct slice auth_secret_store;
     struct slice configuration; /* of a resolver of names: a JSON object; empty without */
     bool ignore_errors;
-    bool has_secrets; /* some value has a secretKeyRef */
+    bool has_secrets;   /* some value has a secretKeyRef */
+    bool has_namespace; /* some value had the placeholder {namespace} */
     uint64_t init_timeout_ms;
     const char *file;
     unsigned line;

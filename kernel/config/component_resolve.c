@@ -79,6 +79,7 @@ component_resolve(struct arena *arena, struct component_spec *spec,
         struct component_value *value = &spec->values[i];
         if (value->env_name.len > 0)
             read_env(arena, spec, value, context, warnings);
+        spec->has_namespace |= slice_find(value->value, SLICE("{namespace}")) >= 0;
         if (slice_find(value->value, SLICE("{podName}")) >= 0 && context->pod_name.len == 0)
             return DIAG_FAIL(diag, ERR_CONFIG,
                              "failed to parse metadata: property " SLICE_FMT

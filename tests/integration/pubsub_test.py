@@ -4,6 +4,7 @@
 scopes, and the end of the sidecar with deliveries under way. The broker is pubsub.in-memory, in a real plugin."""
 
 import json
+import os
 import threading
 
 import sdk  # noqa: F401  (the generated modules of the SDK)
@@ -12,7 +13,7 @@ import grpc
 from google.protobuf import empty_pb2
 from dapr.proto.runtime.v1 import appcallback_pb2, appcallback_pb2_grpc
 from concurrent import futures
-from remora import Sidecar, call, component, equal, eventually, free_port, main, need, test
+from remora import Folder, Sidecar, call, component, equal, eventually, free_port, main, need, test
 
 JSON = [("Content-Type", "application/json")]
 BUS = component("bus", "pubsub.in-memory")
@@ -172,6 +173,26 @@ def metadata():
         {"pubsubname": "bus", "topic": "two", "metadata": {"k": "v"}, "rules": [{"match": "", "path": "/two"}],
          "deadLetterTopic": "", "type": "PROGRAMMATIC"},
     ])
+
+
+@test("{namespace} keeps topics of one broker apart", "PUB-86 PUB-87 PUB-U08")
+def namespaces():
+    folder = Folder()
+    bus = component("bus", "pubsub.sqlite", {"connectionString": str(folder / "bus.db"), "consumerID": "{namespace}"})
+    beds = []
+    for namespace in ("east", "west"):
+        app = HttpApp()
+        beds.append((app, Sidecar(bus, document("orders", "orders", "/orders"), flags=app.flags,
+                                  env={"PATH": os.environ["PATH"], "NAMESPACE": namespace})))
+    (east, east_sidecar), (west, west_sidecar) = beds
+    publish(east_sidecar, "orders", "from the east")
+    publish(west_sidecar, "orders", "from the west")
+    eventually(lambda: east.events and west.events, "both events")
+    publish(east_sidecar, "orders", "last")
+    eventually(lambda: len(east.events) == 2, "the last event")
+    equal(east.data("/orders"), ["from the east", "last"])
+    equal(west.data("/orders"), ["from the west"])
+    equal(east.events[0][1]["topic"], "orders")
 
 
 # --- over gRPC --------------------------------------------------------------------------------------------------------
