@@ -116,8 +116,8 @@ fail_pubsub(struct request *rq, err_t err, struct slice pubsub, const char *word
     return err;
 }
 
-static err_t
-fail_forbidden(struct request *rq, const struct publish_request *publish)
+err_t
+publish_fail_forbidden(struct request *rq, const struct publish_request *publish)
 {
     struct slice words = task_diag(rq->task)->message;
     (void)fail(rq, ERR_PUBSUB_FORBIDDEN, SLICE_FMT, SLICE_ARG(words));
@@ -256,6 +256,15 @@ count(const struct request *rq, const struct publish_request *publish, bool succ
 }
 
 err_t
+publish_fail(struct request *rq, const struct publish_request *publish, struct slice reason)
+{
+    return fail_pubsub(rq, ERR_PUBSUB_PUBLISH_MESSAGE, publish->pubsub,
+                       "error when publish to topic ", publish->topic, " in pubsub ",
+                       arena_printf(rq->arena, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(publish->pubsub),
+                                    SLICE_ARG(reason)));
+}
+
+err_t
 publish_event(struct request *rq, const struct publish_request *publish)
 {
     struct publish_message message = { .pubsub = publish->pubsub,
@@ -279,9 +288,6 @@ publish_event(struct request *rq, const struct publish_request *publish)
     if (err == OK)
         return OK;
     if (err == ERR_PUBSUB_FORBIDDEN)
-        return fail_forbidden(rq, publish);
-    return fail_pubsub(rq, ERR_PUBSUB_PUBLISH_MESSAGE, publish->pubsub,
-                       "error when publish to topic ", publish->topic, " in pubsub ",
-                       arena_printf(rq->arena, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(publish->pubsub),
-                                    SLICE_ARG(task_diag(rq->task)->message)));
+        return publish_fail_forbidden(rq, publish);
+    return publish_fail(rq, publish, task_diag(rq->task)->message);
 }

@@ -46,6 +46,10 @@ publish_allowed(struct request *rq, const struct component *broker, struct slice
 /* Who is meant and in what form; what does not hold is recorded in rq->error. Suspends. */
 err_t publish_check(struct request *rq, const struct publish_request *publish,
                     struct component **ret_broker, bool *ret_is_raw) WARN_UNUSED;
+/* Records ERR_PUBSUB_FORBIDDEN as publish_allowed() has worded it. */
+err_t publish_fail_forbidden(struct request *rq, const struct publish_request *publish);
+/* Records ERR_PUBSUB_PUBLISH_MESSAGE. */
+err_t publish_fail(struct request *rq, const struct publish_request *publish, struct slice reason);
 /* The envelope of one message as its data. */
 err_t publish_wrap(struct request *rq, const struct publish_request *publish,
                    const struct component *broker, struct publish_message *message) WARN_UNUSED;

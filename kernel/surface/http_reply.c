@@ -125,8 +125,9 @@ put_error_info(struct buf *out, const struct api_error *error)
              json_write_string(out, error->info[i].value, false);
     if (error->info != NULL)
         ok = ok && put_text(out, "}");
-    return ok && put_text(out, ",\"reason\":") &&
-           json_write_string(out, slice_str(err_info(error->err)->reason), false) &&
+    struct slice reason = error->reason.len > 0 ? error->reason
+                                                : slice_str(err_info(error->err)->reason);
+    return ok && put_text(out, ",\"reason\":") && json_write_string(out, reason, false) &&
            put_text(out, "}");
 }
 
