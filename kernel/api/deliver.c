@@ -121,7 +121,7 @@ ask_http(struct delivery *d, int *ret_status, struct slice *ret_body)
 }
 
 /* A code counts only where it asks for the event again; that can also stand in the body of a good
- * answer, which is a failure without a code. */
+ * answer, which is a failure without a code; so is a redirect, whose code is none of an error. */
 static err_t
 answered(const struct delivery *d, struct attempt *attempt, enum answer_kind kind, int code,
          bool code_says_so)
@@ -161,7 +161,7 @@ to_app(struct delivery *d, struct attempt *attempt)
     if (err != OK)
         return err;
     d->verdict = deliver_verdict_of_http(d->rq, status, body, d->id);
-    return answered(d, attempt, ANSWER_HTTP, status, status >= 300);
+    return answered(d, attempt, ANSWER_HTTP, status, status >= 400);
 }
 
 static err_t
