@@ -109,8 +109,8 @@ def from_the_beginning():
 @test("two instances of an application share a topic, another one gets all of it", "PUB-U13")
 def competing():
     redis, apps, other = Redis(), [Inbox(), Inbox()], Inbox()
-    sides = [sidecar(redis, subscription("orders"), app=app) for app in apps]
-    sidecar(redis, subscription("orders"), app=other, app_id="billing")
+    sides = [sidecar(redis, subscription("orders"), app=app, **FAR) for app in apps]
+    sidecar(redis, subscription("orders"), app=other, app_id="billing", **FAR)
     wanted = list(range(400))
     for i in wanted:
         publish(sides[i % 2], i)

@@ -52,7 +52,6 @@ async function missing() {
     binding: () => client.binding.send("bin", "create", { a: 1 }),
     configuration: () => client.configuration.get("conf", ["a"]),
     lock: () => client.lock.lock("locks", "file", "me", 10),
-    publish: () => client.pubsub.publish("bus", "topic", { a: 1 }),
   };
   for (const [name, call] of Object.entries(calls)) {
     let error;

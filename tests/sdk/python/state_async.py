@@ -73,7 +73,6 @@ async def rest(d):
 
 async def missing(d):
     calls = {
-        "PublishEvent": d.publish_event("bus", "topic", "x"),
         "InvokeBinding": d.invoke_binding("bin", "create", b"x"),
         "GetConfiguration": d.get_configuration("conf", ["a"]),
         "TryLockAlpha1": d.try_lock("locks", "file", "me", 10),
