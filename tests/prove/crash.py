@@ -169,7 +169,8 @@ def kernel_killed(data):
     runs = os.listdir(sidecar.folder / "run")
     claims.holds("the next start left one run directory", len(runs) <= 1, " ".join(runs))
     complaints = [line for line in again.log().splitlines() if re.search("level=(error|warn)", line)
-                  and not re.search("have no effect yet|mTLS is disabled|App channel is not initialized|placement service is not|No scheduler host", line)]
+                  and not re.search("have no effect yet|mTLS is disabled|App channel is not initialized|"
+                                    "placement service is not|No scheduler host", line)]
     claims.holds("and complained about nothing", not complaints, "; ".join(complaints[:2]))
     _prove.stop(again)
     return took
