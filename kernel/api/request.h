@@ -34,7 +34,7 @@ struct api_error {
     struct slice resource_type;
     struct slice resource_name;
     bool resource_has_words; /* the message describes it */
-    const char *help_url; /* NULL: none */
+    const char *help_url;    /* NULL: none */
     const char *help_text;
     struct slice reason;     /* of ErrorInfo, instead of the error's own; empty: that */
     const struct pair *info; /* metadata of ErrorInfo; NULL: null; may be none: {} */

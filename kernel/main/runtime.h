@@ -72,7 +72,7 @@ struct runtime {
     bool has_rundir;
     struct catalogue catalogue;
     struct host *host;
-    struct topic_list topics; /* of Subscription documents */
+    struct topic_list topics;      /* of Subscription documents */
     struct host_instance instance; /* as resolvers of names see this sidecar */
     struct reload reload;
     struct security *security; /* NULL: mTLS is off */

@@ -64,8 +64,8 @@ static struct slice
 resource(struct arena *arena, const struct api_error *error)
 {
     struct slice words = error->resource_has_words ? error->message : SLICE_EMPTY;
-    struct message m = message_new(
-        arena, error->resource_type.len + error->resource_name.len + words.len);
+    struct message m = message_new(arena,
+                                   error->resource_type.len + error->resource_name.len + words.len);
     m.at = wire_put_bytes(m.at, 1, error->resource_type);
     m.at = wire_put_bytes(m.at, 2, error->resource_name);
     m.at = wire_put_bytes(m.at, 4, words);
