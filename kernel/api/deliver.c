@@ -33,6 +33,8 @@ struct delivery {
     struct cloudevent event;
     struct slice id; /* of the event */
     struct slice path;
+    struct slice packed;  /* for a stream; empty before its first attempt */
+    bool was_seen;        /* somebody had the chance to handle it */
     enum verdict verdict; /* of the last attempt */
 };
 
@@ -164,17 +166,30 @@ to_app(struct delivery *d, struct attempt *attempt)
     return answered(d, attempt, ANSWER_HTTP, status, status >= 400);
 }
 
+/* Where nobody is, nobody need be asked again: the broker will. */
+static err_t
+to_taker(struct delivery *d, struct attempt *attempt)
+{
+    struct subscription *subscription = d->subscription;
+    if (d->packed.len == 0)
+        d->packed = deliver_grpc_pack(d->rq->arena, subscription->spec, &d->event, d->path);
+    const struct topic_event event = { d->id, d->packed };
+    err_t err = subscription->take(d->rq, subscription, &event, &d->verdict); /* suspends */
+    attempt->is_final = err == ERR_CLOSED;
+    d->was_seen = d->was_seen || err != ERR_CLOSED;
+    return err == OK && d->verdict == VERDICT_RETRY ? ERR_PEER_FAILED : err;
+}
+
 static err_t
 try_once(struct task *t, void *arg, struct attempt *attempt)
 {
     struct delivery *d = arg;
-    struct subscription *subscription = d->subscription;
     (void)t;
     d->verdict = VERDICT_RETRY;
-    if (subscription->take == NULL)
-        return to_app(d, attempt); /* suspends */
-    d->verdict = subscription->take(d->rq, subscription, d->message, subscription->arg);
-    return d->verdict == VERDICT_RETRY ? ERR_PEER_FAILED : OK;
+    if (d->subscription->take != NULL)
+        return to_taker(d, attempt); /* suspends */
+    d->was_seen = true;
+    return to_app(d, attempt); /* suspends */
 }
 
 /* --- what becomes of it ------------------------------------------------------------------------*/
@@ -238,12 +253,13 @@ settle(struct delivery *d, err_t err, uint64_t started_ns)
         count(d, "success", "success", clock_now_ns() - started_ns);
         return VERDICT_SUCCESS;
     }
-    if (err != OK && err != ERR_PEER_FAILED)
+    bool was_nobody_there = err == ERR_CLOSED && !d->was_seen;
+    if (err != OK && err != ERR_PEER_FAILED && !was_nobody_there)
         log_error(SCOPE,
                   "error returned from app channel while sending pub/sub event to app: retriable "
                   "error occurred: " SLICE_FMT,
                   SLICE_ARG(task_diag(d->rq->task)->message));
-    if (!is_our_end(d->rq) && bury(d)) { /* suspends */
+    if (!was_nobody_there && !is_our_end(d->rq) && bury(d)) { /* suspends */
         count(d, "drop", "drop", clock_now_ns() - started_ns);
         return VERDICT_DROP;
     }

@@ -172,11 +172,10 @@ text_of(struct arena *arena, const struct cloudevent *event, struct slice name)
     return pb_string(arena, text.data == NULL ? SLICE_EMPTY : text);
 }
 
-static struct slice
-pack_event(struct request *rq, const struct topic_spec *spec, const struct cloudevent *event,
-           struct slice path)
+struct slice
+deliver_grpc_pack(struct arena *arena, const struct topic_spec *spec,
+                  const struct cloudevent *event, struct slice path)
 {
-    struct arena *arena = rq->arena;
     struct slice data = deliver_data_of(arena, event);
     event_t out = DAPR__PROTO__RUNTIME__V1__TOPIC_EVENT_REQUEST__INIT;
     out.id = text_of(arena, event, SLICE("id"));
@@ -188,16 +187,16 @@ pack_event(struct request *rq, const struct topic_spec *spec, const struct cloud
     out.data.len = data.len;
     out.topic = pb_string(arena, spec->topic);
     out.pubsub_name = pb_string(arena, spec->pubsub);
-    out.path = pb_string(arena, slice_eq(path, SLICE("/")) ? SLICE_EMPTY : path);
+    out.path = pb_string(arena, path);
     out.extensions = extensions_of(arena, event);
     return pb_pack(arena, &out.base);
 }
 
 /* TopicEventResponse { status = 1 }; an empty one is success. */
-static enum verdict
-verdict_of(struct slice message, struct slice id)
+enum verdict
+deliver_verdict_of_grpc(struct slice response, struct slice id)
 {
-    struct wire_reader r = wire_reader(message);
+    struct wire_reader r = wire_reader(response);
     struct wire_field f;
     uint64_t status = 0;
     while (wire_next(&r, &f))
@@ -224,18 +223,20 @@ deliver_grpc(struct request *rq, const struct topic_spec *spec,
     struct grpc_answer answer;
     struct slice id = cloudevent_text(event, SLICE("id"));
     size_t count = deliver_headers(rq, spec, message, event, true, metadata);
+    if (slice_eq(path, SLICE("/")))
+        path = SLICE_EMPTY;
     err_t err = app_enter(rq->task, channel); /* suspends */
     if (err != OK)
         return err;
-    err = app_grpc_topic_event(rq->task, channel, pack_event(rq, spec, event, path), metadata,
-                               count, &answer); /* suspends */
+    err = app_grpc_topic_event(rq->task, channel, deliver_grpc_pack(rq->arena, spec, event, path),
+                               metadata, count, &answer); /* suspends */
     app_leave(channel);
     *ret_code = answer.code;
     *ret_verdict = VERDICT_RETRY;
     if (err != OK)
         return err;
     if (answer.code == GRPC_OK)
-        *ret_verdict = verdict_of(answer.message, id);
+        *ret_verdict = deliver_verdict_of_grpc(answer.message, id);
     else if (answer.code == GRPC_UNIMPLEMENTED)
         *ret_verdict = VERDICT_DROP; /* nobody there wants it, today or tomorrow */
     if (answer.code != GRPC_OK)

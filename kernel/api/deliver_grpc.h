@@ -13,6 +13,12 @@ deliver_grpc(struct request *rq, const struct topic_spec *spec,
              const struct pubsub_message *message, const struct cloudevent *event,
              struct slice path, enum verdict *ret_verdict, enum grpc_code *ret_code) WARN_UNUSED;
 
+/* A TopicEventRequest, in the arena. */
+struct slice deliver_grpc_pack(struct arena *arena, const struct topic_spec *spec,
+                               const struct cloudevent *event, struct slice path);
+/* What a TopicEventResponse says of the event of that id. */
+enum verdict deliver_verdict_of_grpc(struct slice response, struct slice id);
+
 /* What the application gets of an event's data: JSON as it is, texts and bytes decoded. */
 struct slice deliver_data_of(struct arena *arena, const struct cloudevent *event);
 

@@ -22,7 +22,6 @@ struct topic_entry {
     struct subscriber *subscriber;
     struct topic_spec *spec; /* counted */
     subscription_take_fn *take;
-    void *arg;
     bool is_over;                  /* nobody wants it any more: freed when it is closed */
     struct subscription *live;     /* counted; NULL: not open */
     struct subscription *previous; /* counted; of the generation before: its last messages come */
@@ -41,11 +40,12 @@ struct subscriber {
     bool is_stopped;
     bool is_closed;       /* worker 0 has ended */
     unsigned busy;        /* entries with a task */
-    struct list settling; /* tasks that wait for busy to be 0 */
+    struct list settling; /* tasks that wait for busy to be 0, or for one entry */
 };
 
 struct settler {
     struct list link;
+    const struct topic_entry *entry; /* NULL: for all of them; compared, never followed */
     struct wait wait;
 };
 
@@ -177,7 +177,7 @@ open_one(struct request *rq, struct topic_entry *entry, struct component *broker
     component_ref(broker);
     struct link *bus = link_ref(broker->link);
     uint32_t generation = broker->facts->generation;
-    entry->live = subscription_new(entry->spec, entry->take, entry->arg, bus);
+    entry->live = subscription_new(entry->spec, entry->take, bus);
     struct slice message = pack_subscribe(rq, entry, entry->live->id, broker);
     err_t err = ask(rq, broker, REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_SUBSCRIBE,
                     message); /* suspends */
@@ -262,11 +262,16 @@ free_entry(struct topic_entry *entry)
     free(entry);
 }
 
+/* The task of `entry` has ended. */
 static void
-wake_settlers(struct subscriber *subscriber)
+wake_settlers(struct subscriber *subscriber, const struct topic_entry *entry)
 {
-    while (subscriber->busy == 0 && !list_is_empty(&subscriber->settling)) {
-        struct settler *settler = container_of(subscriber->settling.next, struct settler, link);
+    struct list *at = subscriber->settling.next, *next;
+    for (; at != &subscriber->settling; at = next) {
+        struct settler *settler = container_of(at, struct settler, link);
+        next = at->next;
+        if (settler->entry != entry && (settler->entry != NULL || subscriber->busy > 0))
+            continue;
         list_remove(&settler->link);
         wait_done(&settler->wait, OK);
     }
@@ -292,7 +297,7 @@ entry_main(struct task *t, void *arg)
     }
     if (was_over)
         kick_all(subscriber); /* another may win now */
-    wake_settlers(subscriber);
+    wake_settlers(subscriber, entry);
 }
 
 static bool
@@ -337,8 +342,7 @@ on_retry(struct timer *timer)
 }
 
 static struct topic_entry *
-add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_take_fn *take,
-          void *arg)
+add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_take_fn *take)
 {
     struct topic_entry *entry = calloc(1, sizeof *entry);
     if (entry == NULL)
@@ -346,7 +350,6 @@ add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_t
     entry->subscriber = subscriber;
     entry->spec = topic_spec_ref(spec);
     entry->take = take;
-    entry->arg = arg;
     timer_init(&entry->retry, on_retry);
     list_append(&subscriber->entries, &entry->link);
     return entry;
@@ -385,7 +388,7 @@ set_kind(struct subscriber *subscriber, const struct order *order)
     }
     for (size_t i = 0; i < order->count; i++)
         if (!is_known[i])
-            (void)add_entry(subscriber, order->specs[i], NULL, NULL);
+            (void)add_entry(subscriber, order->specs[i], NULL);
     free(is_known);
 }
 
@@ -459,12 +462,11 @@ subscriber_is_at_rest(const struct subscriber *subscriber)
 /* --- tasks of any worker -----------------------------------------------------------------------*/
 
 static err_t
-settle(struct task *t, void *arg)
+settle_for(struct task *t, struct subscriber *subscriber, const struct topic_entry *entry)
 {
-    struct subscriber *subscriber = arg;
-    struct settler settler;
+    struct settler settler = { .entry = entry };
     kick_all(subscriber);
-    if (subscriber->busy == 0)
+    if (entry == NULL ? subscriber->busy == 0 : entry->task == NULL)
         return OK;
     wait_init(&settler.wait, t, NULL);
     list_init(&settler.link);
@@ -472,6 +474,12 @@ settle(struct task *t, void *arg)
     err_t err = TASK_WAIT(t, &settler.wait);
     list_remove(&settler.link);
     return err;
+}
+
+static err_t
+settle(struct task *t, void *arg)
+{
+    return settle_for(t, arg, NULL); /* suspends */
 }
 
 static err_t
@@ -488,11 +496,24 @@ subscriber_settle(struct task *t, struct subscriber *subscriber)
     return run_there(t, subscriber, settle, subscriber);
 }
 
+static err_t
+finish(struct task *t, void *arg)
+{
+    struct subscriber *subscriber = arg;
+    subscriber->is_stopped = true;
+    return settle_for(t, subscriber, NULL); /* suspends */
+}
+
+err_t
+subscriber_finish(struct task *t, struct subscriber *subscriber)
+{
+    return run_there(t, subscriber, finish, subscriber);
+}
+
 struct addition {
     struct subscriber *subscriber;
     struct topic_spec *spec;
     subscription_take_fn *take;
-    void *arg;
     struct topic_entry *entry;
     struct arena *arena; /* of the caller, for words */
     struct slice words;
@@ -502,9 +523,8 @@ static err_t
 add(struct task *t, void *arg)
 {
     struct addition *addition = arg;
-    addition->entry = add_entry(addition->subscriber, addition->spec, addition->take,
-                                addition->arg);
-    err_t err = settle(t, addition->subscriber); /* suspends */
+    addition->entry = add_entry(addition->subscriber, addition->spec, addition->take);
+    err_t err = settle_for(t, addition->subscriber, addition->entry); /* suspends */
     if (addition->entry->live == NULL && addition->entry->words != NULL)
         addition->words = arena_dup(addition->arena, slice_str(addition->entry->words));
     return err;
@@ -512,12 +532,11 @@ add(struct task *t, void *arg)
 
 err_t
 subscriber_add(struct task *t, struct subscriber *subscriber, struct topic_spec *spec,
-               subscription_take_fn *take, void *arg, struct topic_entry **ret_entry)
+               subscription_take_fn *take, struct topic_entry **ret_entry)
 {
     struct addition addition = { .subscriber = subscriber,
                                  .spec = spec,
                                  .take = take,
-                                 .arg = arg,
                                  .arena = task_arena(t),
                                  .words = SLICE_EMPTY };
     err_t err = run_there(t, subscriber, add, &addition); /* suspends */
@@ -532,12 +551,32 @@ struct removal {
     struct topic_entry *entry;
 };
 
+/* What is open stays open for another that wants it just so. */
+static void
+hand_over(struct topic_entry *entry)
+{
+    struct list *entries = &entry->subscriber->entries;
+    if (entry->live == NULL || entry->task != NULL)
+        return;
+    for (struct list *at = entries->next; at != entries; at = at->next) {
+        struct topic_entry *heir = container_of(at, struct topic_entry, link);
+        if (heir == entry || heir->is_over || heir->take != entry->take || heir->live != NULL ||
+            heir->task != NULL || !topic_spec_equal(heir->spec, entry->spec))
+            continue;
+        heir->live = TAKE(entry->live);
+        heir->bus = TAKE(entry->bus);
+        heir->generation = entry->generation;
+        return;
+    }
+}
+
 static err_t
 remove_entry(struct task *t, void *arg)
 {
     const struct removal *removal = arg;
     removal->entry->is_over = true;
-    return settle(t, removal->subscriber); /* suspends */
+    hand_over(removal->entry);
+    return settle_for(t, removal->subscriber, removal->entry); /* suspends */
 }
 
 void

@@ -38,13 +38,16 @@ bool subscriber_is_at_rest(const struct subscriber *subscriber);
 /* Until all that was wanted when it was called is open, or could not be opened. */
 err_t subscriber_settle(struct task *t, struct subscriber *subscriber) WARN_UNUSED;
 
-/* One for as long as a stream is open; it wins over others of its topic. Counts the spec. Tells
- * when it is open: ERR_NOT_FOUND-like errors of the broker with words in the diag. */
-err_t
-subscriber_add(struct task *t, struct subscriber *subscriber, struct topic_spec *spec,
-               subscription_take_fn *take, void *arg, struct topic_entry **ret_entry) WARN_UNUSED;
-/* Returns when no take function of it runs any more. */
+/* One for as long as a stream is open; it wins over others of its topic, and of several streams the
+ * first. Counts the spec. Tells when it is open, or is not going to be: errors of the broker with
+ * words in the diag. The entry must be removed whatever comes back. */
+err_t subscriber_add(struct task *t, struct subscriber *subscriber, struct topic_spec *spec,
+                     subscription_take_fn *take, struct topic_entry **ret_entry) WARN_UNUSED;
+/* Another that wants the same by the same function goes on with what is open. NULL is nothing.
+ * Messages that are on their way may still be taken afterwards. */
 void subscriber_remove(struct task *t, struct subscriber *subscriber, struct topic_entry *entry);
+/* As subscriber_stop(), and waits until everything is closed. */
+err_t subscriber_finish(struct task *t, struct subscriber *subscriber) WARN_UNUSED;
 
 /* What is wanted, as the metadata API lists it: one call a subscription, on worker 0. */
 typedef void subscriber_list_fn(const struct topic_spec *spec, void *arg);

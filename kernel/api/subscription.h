@@ -75,9 +75,16 @@ struct pubsub_message {
     struct slice data;
 };
 
-/* Takes one message to whoever wants it. Suspends. */
-typedef enum verdict subscription_take_fn(struct request *rq, struct subscription *subscription,
-                                          const struct pubsub_message *message, void *arg);
+/* As whoever takes it is given it. */
+struct topic_event {
+    struct slice id;     /* of the event; may be empty */
+    struct slice packed; /* TopicEventRequest */
+};
+
+/* Takes one event to whoever wants it, instead of the application. ERR_CLOSED: nobody is there, and
+ * nobody has seen it. Suspends. */
+typedef err_t subscription_take_fn(struct request *rq, struct subscription *subscription,
+                                   const struct topic_event *event, enum verdict *ret_verdict);
 
 /* Counted; any thread. */
 struct subscription {
@@ -85,13 +92,12 @@ struct subscription {
     uint64_t id;
     struct topic_spec *spec;    /* counted */
     subscription_take_fn *take; /* NULL: the application gets it by its rules */
-    void *arg;
-    const struct link *link; /* that may deliver; compared, never followed */
+    const struct link *link;    /* that may deliver; compared, never followed */
 };
 
 /* A new one that subscription_find() knows; one reference. Counts the spec. */
-struct subscription *subscription_new(struct topic_spec *spec, subscription_take_fn *take,
-                                      void *arg, const struct link *link);
+struct subscription *
+subscription_new(struct topic_spec *spec, subscription_take_fn *take, const struct link *link);
 /* No further message can be for it. */
 void subscription_retire(struct subscription *subscription);
 /* NULL if there is none of that number; one reference. */

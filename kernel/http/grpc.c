@@ -265,6 +265,19 @@ decompress(struct grpc_call *call, struct slice *message)
            fail_read(call, GRPC_INTERNAL, SLICE("grpc: failed to decompress the received message"));
 }
 
+err_t
+grpc_await(struct grpc_call *call)
+{
+    err_t err = OK;
+    if (call->rest.len > 0 || call->has_ended)
+        return OK;
+    err = http_body_read(call->x, &call->rest); /* suspends */
+    if (err != OK)
+        call->rest = SLICE_EMPTY;
+    call->has_ended = err == OK && call->rest.len == 0;
+    return err;
+}
+
 bool
 grpc_read(struct grpc_call *call, struct slice *ret_message, bool *ret_has)
 {
@@ -283,7 +296,7 @@ grpc_read(struct grpc_call *call, struct slice *ret_message, bool *ret_has)
         call->rest = slice_from(call->rest, len);
     } else {
         char *data = NULL;
-        if (!read_across(call, len, &data, task_arena(call->x->task)))
+        if (!read_across(call, len, &data, task_arena(task_current())))
             return false;
         *ret_message = slice_of(data, len);
     }

@@ -49,8 +49,13 @@ bool grpc_begin(struct http_exchange *x, size_t message_bytes_max,
 struct slice grpc_metadata(const struct grpc_call *call, struct slice name);
 
 /* The next message, valid until the next read; *ret_has is false at the end. False: `code` and
- * `message` tell why. Suspends. */
+ * `message` tell why. One that came in pieces, or compressed, is in the arena of the task that
+ * reads. Suspends. */
 bool grpc_read(struct grpc_call *call, struct slice *ret_message, bool *ret_has) WARN_UNUSED;
+
+/* Until there is something to read, or the end of it. ERR_DEADLINE: the client is silent and the
+ * server is to end; nothing is lost, and it may be called again. Suspends. */
+err_t grpc_await(struct grpc_call *call) WARN_UNUSED;
 
 /* The head alone: the messages, or a status behind it, follow when they do. */
 err_t grpc_start(struct grpc_call *call) WARN_UNUSED;

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subscriptions over an open gRPC stream: by the official SDK, and by clients that break the rules. timeout: 240"""
+import sdk  # noqa: F401  first: goes on in its environment
+import json
+import queue
+import signal
+import threading
+
+import grpc
+from dapr.clients import DaprClient
+from dapr.conf import settings
+from dapr.clients.grpc._response import TopicEventResponse
+from dapr.proto import api_service_v1, api_v1, appcallback_v1
+from remora import DEADLINE_S, Sidecar, component, equal, eventually, main, need, test
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+JSON = [("Content-Type", "application/json")]
+BUS = component("bus", "pubsub.in-memory")
+SUCCESS, RETRY, DROP = (appcallback_v1.TopicEventResponse.SUCCESS, appcallback_v1.TopicEventResponse.RETRY,
+                        appcallback_v1.TopicEventResponse.DROP)
+METHOD = "/dapr.proto.runtime.v1.Dapr/SubscribeTopicEventsAlpha1"
+
+
+def initial(topic="orders", pubsub="bus", dead=None, metadata=None):
+    first = api_v1.SubscribeTopicEventsRequestInitialAlpha1(pubsub_name=pubsub, topic=topic, metadata=metadata or {})
+    if dead is not None:
+        first.dead_letter_topic = dead
+    return api_v1.SubscribeTopicEventsRequestAlpha1(initial_request=first)
+
+
+def processed(event_id, status=SUCCESS):
+    return api_v1.SubscribeTopicEventsRequestAlpha1(event_processed=api_v1.SubscribeTopicEventsRequestProcessedAlpha1(
+        id=event_id, status=appcallback_v1.TopicEventResponse(status=status)))
+
+
+class Stream:
+    """One stream of raw messages; `first` None: nothing is sent by itself."""
+
+    def __init__(self, sidecar, first=None, confirm=True, metadata=(), timeout=None, serialize=None):
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}",
+                                             options=[("grpc.use_local_subchannel_pool", 1)])
+        self.out = queue.Queue()
+        call = self.channel.stream_stream(
+            METHOD, request_serializer=serialize or (lambda m: m if isinstance(m, bytes) else m.SerializeToString()),
+            response_deserializer=api_v1.SubscribeTopicEventsResponseAlpha1.FromString)
+        self.call = call(iter(self.out.get, None), metadata=list(metadata), timeout=timeout)
+        if first is not None:
+            self.send(first)
+            if confirm:
+                equal(next(self.call).WhichOneof("subscribe_topic_events_response_type"), "initial_response", "first")
+
+    def send(self, message):
+        self.out.put(message)
+
+    def next(self):
+        """The next event."""
+        timer = threading.Timer(DEADLINE_S, self.call.cancel)
+        timer.start()
+        try:
+            return next(self.call).event_message
+        finally:
+            timer.cancel()
+
+    def answer(self, event, status=SUCCESS):
+        self.send(processed(event.id, status))
+
+    def error(self):
+        """How the stream ends."""
+        try:
+            for _ in self.call:
+                pass
+        except grpc.RpcError:
+            pass
+        return self.call.code(), self.call.details()
+
+    def half_close(self):
+        self.out.put(None)
+
+    def leave(self):
+        self.out.put(None)
+        self.call.cancel()
+        self.channel.close()
+
+
+def publish(sidecar, data, topic="orders", query=""):
+    answer = sidecar.call("POST", f"/v1.0/publish/bus/{topic}{query}", json.dumps(data).encode(), JSON)
+    equal(answer.status, 204, "publish")
+
+
+def subscriptions(sidecar):
+    return sidecar.call("GET", "/v1.0/metadata").json.get("subscriptions") or []
+
+
+def await_topics(sidecar, count):
+    eventually(lambda: len(subscriptions(sidecar)) == count, f"{count} subscriptions")
+
+
+def data_of(event):
+    return json.loads(event.data)
+
+
+def client(sidecar):
+    settings.DAPR_HTTP_PORT = sidecar.port  # the SDK asks there whether it is ready
+    return DaprClient(f"127.0.0.1:{sidecar.grpc_port}", http_timeout_seconds=DEADLINE_S)
+
+
+# --- the SDK ----------------------------------------------------------------------------------------------------------
+
+
+@test("an application without a port is given events over a stream and answers each", "PUB-62 PUB-63 PUB-66 PUB-69")
+def sdk_pull():
+    sidecar = Sidecar(BUS)
+    with client(sidecar) as dapr:
+        stream = dapr.subscribe("bus", "orders")
+        for n in range(5):
+            publish(sidecar, {"n": n})
+        for n in range(5):
+            message = stream.next_message()
+            equal(message.data(), {"n": n}, "in order")
+            equal((message.pubsub_name(), message.topic(), message.data_content_type()),
+                  ("bus", "orders", "application/json"), "where it is from")
+            stream.respond_success(message)
+        listed = subscriptions(sidecar)
+        equal([(s["pubsubname"], s["topic"], s["type"], s["rules"]) for s in listed],
+              [("bus", "orders", "STREAMING", [{"match": "", "path": "/"}])], "metadata")
+        stream.close()
+        await_topics(sidecar, 0)
+
+
+@test("a handler of its own is called for each event until it is closed", "PUB-63 PUB-68 PUB-70 PUB-71")
+def sdk_handler():
+    sidecar = Sidecar(BUS)
+    got = []
+
+    def handle(message):
+        got.append(message.data()["n"])
+        return TopicEventResponse("success")
+
+    with client(sidecar) as dapr:
+        close = dapr.subscribe_with_handler("bus", "orders", handle)
+        for n in range(20):
+            publish(sidecar, {"n": n})
+        eventually(lambda: got == list(range(20)), "twenty events in order")
+        close()
+        await_topics(sidecar, 0)
+        publish(sidecar, {"n": 99})
+        close = dapr.subscribe_with_handler("bus", "orders", handle)
+        publish(sidecar, {"n": 100})
+        eventually(lambda: got[20:] == [100], "what comes after the second subscription")
+        close()
+
+
+@test("what is dropped or refused goes to the dead letter topic of the stream", "PUB-66 PUB-67 PUB-69 PUB-81")
+def sdk_dead_letters():
+    sidecar = Sidecar(BUS)
+    with client(sidecar) as dapr:
+        dead = dapr.subscribe("bus", "dead")
+        stream = dapr.subscribe("bus", "orders", dead_letter_topic="dead")
+        for respond, n in ((stream.respond_drop, 1), (stream.respond_retry, 2), (stream.respond_success, 3),
+                           (stream.respond_drop, 4)):
+            publish(sidecar, {"n": n})
+            message = stream.next_message()
+            equal(message.data(), {"n": n})
+            respond(message)
+            if n != 3:
+                letter = dead.next_message()
+                equal(letter.data(), {"n": n}, "the dead letter")
+                dead.respond_success(letter)
+        stream.close()
+        dead.close()
+
+
+# --- what it can do ---------------------------------------------------------------------------------------------------
+
+
+POLICY = """apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata:
+  name: policies
+spec:
+  policies:
+    retries:
+      twice: {policy: constant, duration: 10ms, maxRetries: 2}
+    timeouts:
+      short: 300ms
+  targets:
+    components:
+      bus:
+        inbound:
+          retry: twice
+"""
+
+
+@test("RETRY comes again under the inbound policy, then is a dead letter", "PUB-66 PUB-67 PUB-80")
+def retries():
+    sidecar = Sidecar(BUS, POLICY)
+    stream, dead = Stream(sidecar, initial(dead="dead")), Stream(sidecar, initial("dead"))
+    publish(sidecar, {"n": 1})
+    for _ in range(3):
+        event = stream.next()
+        equal(data_of(event), {"n": 1})
+        stream.answer(event, RETRY)
+    equal(data_of(dead.next()), {"n": 1}, "after three tries")
+    publish(sidecar, {"n": 2})
+    stream.answer(stream.next(), 77)
+    event = stream.next()
+    equal(data_of(event), {"n": 2}, "an unknown status is a RETRY")
+    stream.answer(event)
+
+
+@test("an event that is not answered in time comes again", "PUB-66")
+def timeouts():
+    sidecar = Sidecar(BUS, POLICY.replace("retry: twice", "retry: twice\n          timeout: short"))
+    stream = Stream(sidecar, initial())
+    publish(sidecar, {"n": 1})
+    first, second = stream.next(), stream.next()
+    equal(first.id, second.id)
+    stream.answer(second)
+    publish(sidecar, {"n": 2})
+    equal(data_of(stream.next()), {"n": 2}, "the stream goes on")
+
+
+@test("an event has the attributes of its envelope, and path /", "PUB-62 PUB-65")
+def attributes():
+    sidecar = Sidecar(BUS)
+    stream = Stream(sidecar, initial())
+    publish(sidecar, {"n": 1}, query="?metadata.cloudevent.type=my.type&metadata.cloudevent.id=abc")
+    event = stream.next()
+    equal((event.id, event.type, event.path, event.spec_version, event.topic, event.pubsub_name),
+          ("abc", "my.type", "/", "1.0", "orders", "bus"))
+    need("traceparent" in event.extensions.fields, "extensions")
+    stream.answer(event)
+    raw = Stream(sidecar, initial("raw", metadata={"rawPayload": "true"}))
+    publish(sidecar, "bytes", "raw", "?metadata.rawPayload=true")
+    event = raw.next()
+    equal((event.data, event.data_content_type), (b'"bytes"', "application/octet-stream"), "raw")
+    raw.answer(event)
+
+
+@test("streams of several topics at a time, answered in any order", "PUB-64 PUB-66 PUB-71")
+def many_topics():
+    sidecar = Sidecar(BUS)
+    streams = {f"t{n}": Stream(sidecar, initial(f"t{n}")) for n in range(5)}
+    await_topics(sidecar, 5)
+    for topic in streams:
+        for n in range(10):
+            publish(sidecar, {"n": n}, topic)
+    for topic, stream in streams.items():
+        events = [stream.next() for _ in range(10)]
+        equal([data_of(e)["n"] for e in events], list(range(10)), "all are sent before one is answered, in order")
+        for event in reversed(events):
+            stream.answer(event)
+        stream.leave()
+    await_topics(sidecar, 0)
+
+
+@test("two streams of one topic share its events, and who is left gets them all", "PUB-64")
+def sharing():
+    sidecar = Sidecar(BUS)
+    one, two = Stream(sidecar, initial()), Stream(sidecar, initial())
+    for n in range(10):
+        publish(sidecar, {"n": n})
+    first, second = [one.next() for _ in range(5)], [two.next() for _ in range(5)]
+    equal(sorted(data_of(e)["n"] for e in first + second), list(range(10)), "each once")
+    one.leave()  # without an answer: the other gets them, and nothing that comes is lost in between
+    again = [two.next() for _ in range(5)]
+    equal(sorted(e.id for e in again), sorted(e.id for e in first), "what was unanswered")
+    for event in second + again:
+        two.answer(event)
+    publish(sidecar, {"n": 10})
+    equal(data_of(two.next()), {"n": 10})
+    two.leave()
+    await_topics(sidecar, 0)
+
+
+@test("what a client leaves unanswered is a dead letter, what it was never sent is none", "PUB-66 PUB-67")
+def leaving():
+    sidecar = Sidecar(BUS)
+    dead = Stream(sidecar, initial("dead"))
+    stream = Stream(sidecar, initial(dead="dead"))
+    publish(sidecar, {"n": 1})
+    equal(data_of(stream.next()), {"n": 1})
+    stream.leave()
+    event = dead.next()
+    equal(data_of(event), {"n": 1}, "the dead letter")
+    dead.answer(event)
+    await_topics(sidecar, 1)
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+@test("requests that make no sense end the stream with words", "PUB-62 PUB-U12")
+def wrong_requests():
+    sidecar = Sidecar(BUS)
+    for first, code, words in (
+        (initial(pubsub=""), grpc.StatusCode.INVALID_ARGUMENT, "pubsubName is required"),
+        (initial(topic=""), grpc.StatusCode.INVALID_ARGUMENT, "topic is required"),
+        (processed("x"), grpc.StatusCode.INVALID_ARGUMENT, "initial request is required"),
+        (b"", grpc.StatusCode.INVALID_ARGUMENT, "initial request is required"),
+        (b"\xff\xff\xff", grpc.StatusCode.INTERNAL, None),
+        (initial(pubsub="other"), grpc.StatusCode.INVALID_ARGUMENT, "pubsub other is not found"),
+    ):
+        stream = Stream(sidecar, first, confirm=False)
+        got = stream.error()
+        equal(got[0], code, got[1])
+        need(words is None or got[1] == words, f"{got[1]!r}, not {words!r}")
+        if words == "pubsub other is not found":
+            details = rpc_status.from_call(stream.call).details
+            info = error_details_pb2.ErrorInfo()
+            need(len(details) == 1 and details[0].Unpack(info), "one ErrorInfo")
+            equal((info.reason, info.domain), ("DAPR_PUBSUB_NOT_FOUND", "dapr.io"))
+    for second in (initial(), b""):
+        stream = Stream(sidecar, initial())
+        stream.send(second)
+        equal(stream.error(), (grpc.StatusCode.INVALID_ARGUMENT, "duplicate initial request received"))
+    stream = Stream(sidecar, initial())
+    stream.send(b"\x12\xff\xff\xff")
+    equal(stream.error()[0], grpc.StatusCode.INTERNAL, "garbage")
+    await_topics(sidecar, 0)
+
+
+@test("answers for unknown events, and second answers, change nothing", "PUB-66")
+def unknown_answers():
+    sidecar = Sidecar(BUS)
+    stream = Stream(sidecar, initial(dead="dead"))
+    for n in range(2000):
+        stream.send(processed(f"unknown-{n}", DROP))
+    stream.send(processed(""))
+    publish(sidecar, {"n": 1})
+    event = stream.next()
+    for status in (SUCCESS, DROP, RETRY):
+        stream.answer(event, status)
+    publish(sidecar, {"n": 2})
+    event = stream.next()
+    equal(data_of(event), {"n": 2})
+    stream.answer(event)
+    said = [line for line in sidecar.log().splitlines() if "has not been sent" in line]
+    equal(len(said), 1, "lines in the log")
+
+
+@test("a half-closed stream is over, and one with a deadline ends at it", "PUB-63")
+def endings():
+    sidecar = Sidecar(BUS)
+    stream = Stream(sidecar, initial())
+    stream.half_close()
+    equal(stream.error()[0], grpc.StatusCode.OK, "half-closed")
+    await_topics(sidecar, 0)
+    stream = Stream(sidecar, initial(), timeout=0.3)
+    equal(stream.error()[0], grpc.StatusCode.DEADLINE_EXCEEDED)
+    await_topics(sidecar, 0)
+
+
+@test("thousands of events wait for a client that neither reads nor answers", "PUB-66")
+def pending():
+    sidecar = Sidecar(BUS)
+    stream, other = Stream(sidecar, initial("slow")), Stream(sidecar, initial())
+    blob = "x" * 4000
+    for n in range(3000):
+        publish(sidecar, {"n": n, "blob": blob}, "slow")
+    for n in range(100):
+        publish(sidecar, {"n": n})
+        event = other.next()
+        equal(data_of(event), {"n": n}, "others go on")
+        other.answer(event)
+    for n in range(3000):
+        event = stream.next()
+        equal(data_of(event)["n"], n, "all of them, in order")
+        stream.answer(event)
+
+
+@test("an event as large as may be published reaches a stream", "PUB-62")
+def large():
+    sidecar = Sidecar(BUS)
+    stream = Stream(sidecar, initial())
+    for n in range(3):
+        publish(sidecar, {"n": n, "blob": "y" * (2 << 20)})
+    for n in range(3):
+        event = stream.next()
+        equal((data_of(event)["n"], len(event.data) > 2 << 20), (n, True))
+        stream.answer(event)
+
+
+@test("the API's token is asked for", "PUB-62")
+def token():
+    sidecar = Sidecar(BUS, env={"DAPR_API_TOKEN": "secret"})
+    equal(Stream(sidecar, initial(), confirm=False).error()[0], grpc.StatusCode.UNAUTHENTICATED)
+    Stream(sidecar, initial(), metadata=[("dapr-api-token", "secret")])
+
+
+@test("a sidecar that ends waits for answers and closes its streams", "PUB-63 PUB-66")
+def shutdown():
+    sidecar = Sidecar(BUS)
+    stream, silent = Stream(sidecar, initial()), Stream(sidecar)
+    dead = Stream(sidecar, initial("dead"))
+    publish(sidecar, {"n": 1})
+    event = stream.next()
+    sidecar.signal(signal.SIGTERM)
+    eventually(lambda: "Closing HTTP server" in sidecar.log(), "the end has begun")
+    stream.answer(event)
+    for one in (stream, dead):
+        equal(one.error()[0], grpc.StatusCode.UNAVAILABLE)
+    silent.error()
+    equal(sidecar.wait(DEADLINE_S), 0, "exit code")
+
+
+main()
