@@ -22,7 +22,7 @@
 
 #define SCOPE "dapr.runtime.processor.subscription"
 
-enum { MESSAGE_BUDGET_BYTES = 1024 * 1024 };
+enum { MESSAGE_BUDGET_BYTES = 1024 * 1024, LOGGED_BYTES_MAX = 1024 };
 
 /* One message being delivered. */
 struct delivery {
@@ -85,21 +85,23 @@ verdict_of_status(struct slice status, struct slice event_id)
 }
 
 enum verdict
-deliver_verdict_of_http(struct request *rq, int status, struct slice body, struct slice event_id)
+deliver_verdict_of_http(struct request *rq, struct slice topic, int status, struct slice body,
+                        struct slice event_id)
 {
+    struct slice words = slice_first(body, LOGGED_BYTES_MAX);
     if (status >= 200 && status < 300)
         return verdict_of_status(status_of(rq, body), event_id);
     if (status == 404) {
         log_error(SCOPE,
                   "non-retriable error returned from app while processing pub/sub event " SLICE_FMT
-                  ". status code returned: 404",
-                  SLICE_ARG(event_id));
+                  ": " SLICE_FMT ". status code returned: 404",
+                  SLICE_ARG(event_id), SLICE_ARG(words));
         return VERDICT_DROP;
     }
     log_warn(SCOPE,
              "retriable error returned from app while processing pub/sub event " SLICE_FMT
-             ". status code returned: %d",
-             SLICE_ARG(event_id), status);
+             ", topic: " SLICE_FMT ", body: " SLICE_FMT ". status code returned: %d",
+             SLICE_ARG(event_id), SLICE_ARG(topic), SLICE_ARG(words), status);
     return VERDICT_RETRY;
 }
 
@@ -162,7 +164,7 @@ to_app(struct delivery *d, struct attempt *attempt)
     err_t err = ask_http(d, &status, &body); /* suspends */
     if (err != OK)
         return err;
-    d->verdict = deliver_verdict_of_http(d->rq, status, body, d->id);
+    d->verdict = deliver_verdict_of_http(d->rq, d->subscription->spec->topic, status, body, d->id);
     return answered(d, attempt, ANSWER_HTTP, status, status >= 400);
 }
 

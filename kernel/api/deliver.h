@@ -20,6 +20,7 @@ enum verdict deliver_message(struct request *rq, struct subscription *subscripti
 
 /* What an application says of an event: the status of its answer and its body. */
 enum verdict
-deliver_verdict_of_http(struct request *rq, int status, struct slice body, struct slice event_id);
+deliver_verdict_of_http(struct request *rq, struct slice topic, int status, struct slice body,
+                        struct slice event_id);
 
 #endif
