@@ -84,6 +84,21 @@ topic_bulk_set(struct topic_spec *spec, bool is_enabled, int64_t messages_max, i
                                                   : (uint32_t)await_ms;
 }
 
+/* Of two for one topic the later counts. */
+static void
+add_or_replace(struct topic_list *list, struct topic_spec *spec)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct topic_spec **at = &list->items[i];
+        if (slice_eq((*at)->pubsub, spec->pubsub) && slice_eq((*at)->topic, spec->topic)) {
+            topic_spec_unref(*at);
+            *at = topic_spec_ref(spec);
+            return;
+        }
+    }
+    topic_list_add(list, topic_spec_ref(spec));
+}
+
 /* Adds it, or says why not. */
 static void
 finish(struct topic_spec *spec, bool is_good, const struct diag *diag, struct topic_list *list)
@@ -101,7 +116,7 @@ finish(struct topic_spec *spec, bool is_good, const struct diag *diag, struct to
                  " is skipped",
                  SLICE_ARG(spec->topic), SLICE_ARG(spec->pubsub));
     else
-        topic_list_add(list, topic_spec_ref(spec));
+        add_or_replace(list, spec);
 }
 
 /* --- JSON --------------------------------------------------------------------------------------*/
