@@ -219,9 +219,13 @@ put_topic(struct http_json_writer *writer, const struct topic_spec *spec)
         put_pairs(writer, spec->metadata, spec->metadata_count);
     http_json_put(writer, SLICE(",\"rules\":["));
     for (size_t i = 0; i < spec->rule_count; i++) {
-        http_json_put(writer, i > 0 ? SLICE(",{\"match\":") : SLICE("{\"match\":"));
-        http_json_put_string(writer, spec->rules[i].match);
-        http_json_put(writer, SLICE(",\"path\":"));
+        http_json_put(writer, i > 0 ? SLICE(",{") : SLICE("{"));
+        if (spec->rules[i].match.len > 0) {
+            http_json_put(writer, SLICE("\"match\":"));
+            http_json_put_string(writer, spec->rules[i].match);
+            http_json_put(writer, SLICE(","));
+        }
+        http_json_put(writer, SLICE("\"path\":"));
         http_json_put_string(writer, spec->rules[i].path);
         http_json_put(writer, SLICE("}"));
     }
