@@ -3,8 +3,10 @@
 #include "api/deliver.h"
 
 #include "api/cloudevent.h"
+#include "api/deliver_bulk.h"
 #include "api/deliver_grpc.h"
 #include "api/deliver_headers.h"
+#include "api/delivery.h"
 #include "api/publish.h"
 #include "api/trace.h"
 #include "app/app_http.h"
@@ -23,20 +25,6 @@
 #define SCOPE "dapr.runtime.processor.subscription"
 
 enum { MESSAGE_BUDGET_BYTES = 1024 * 1024, LOGGED_BYTES_MAX = 1024 };
-
-/* One message being delivered. */
-struct delivery {
-    struct request *rq;
-    struct subscription *subscription;
-    const struct pubsub_message *message;
-    struct slice envelope; /* as the application gets it */
-    struct cloudevent event;
-    struct slice id; /* of the event */
-    struct slice path;
-    struct slice packed;  /* for a stream; empty before its first attempt */
-    bool was_seen;        /* somebody had the chance to handle it */
-    enum verdict verdict; /* of the last attempt */
-};
 
 /* --- verdicts ----------------------------------------------------------------------------------*/
 
@@ -61,8 +49,8 @@ status_of(struct request *rq, struct slice body)
     return json.failed || !json_end(&json) ? (struct slice){ 0 } : status;
 }
 
-static enum verdict
-verdict_of_status(struct slice status, struct slice event_id)
+enum verdict
+delivery_verdict_of(struct slice status, struct slice event_id)
 {
     if (status.len == 0 || slice_eq(status, SLICE("SUCCESS")))
         return VERDICT_SUCCESS;
@@ -90,7 +78,7 @@ deliver_verdict_of_http(struct request *rq, struct slice topic, int status, stru
 {
     struct slice words = slice_first(body, LOGGED_BYTES_MAX);
     if (status >= 200 && status < 300)
-        return verdict_of_status(status_of(rq, body), event_id);
+        return delivery_verdict_of(status_of(rq, body), event_id);
     if (status == 404) {
         log_error(SCOPE,
                   "non-retriable error returned from app while processing pub/sub event " SLICE_FMT
@@ -196,8 +184,9 @@ try_once(struct task *t, void *arg, struct attempt *attempt)
 
 /* --- what becomes of it ------------------------------------------------------------------------*/
 
-static void
-count(const struct delivery *d, const char *process_status, const char *status, uint64_t took_ns)
+void
+delivery_count(const struct delivery *d, const char *process_status, const char *status,
+               uint64_t took_ns)
 {
     const struct topic_spec *spec = d->subscription->spec;
     const struct slice labels[] = { spec->pubsub, d->rq->kernel->namespace_,
@@ -233,7 +222,7 @@ static enum verdict
 drop(struct delivery *d, uint64_t started_ns)
 {
     bool is_buried = bury(d); /* suspends */
-    count(d, "drop", "drop", clock_now_ns() - started_ns);
+    delivery_count(d, "drop", "drop", clock_now_ns() - started_ns);
     return is_buried || d->subscription->spec->dead_letter_topic.len == 0 ? VERDICT_DROP
                                                                           : VERDICT_RETRY;
 }
@@ -246,13 +235,13 @@ is_our_end(const struct request *rq)
            task_is_cancelled(rq->task);
 }
 
-static enum verdict
-settle(struct delivery *d, err_t err, uint64_t started_ns)
+enum verdict
+delivery_settle(struct delivery *d, err_t err, uint64_t started_ns)
 {
     if (err == OK && d->verdict != VERDICT_RETRY) {
         if (d->verdict == VERDICT_DROP)
             return drop(d, started_ns); /* suspends */
-        count(d, "success", "success", clock_now_ns() - started_ns);
+        delivery_count(d, "success", "success", clock_now_ns() - started_ns);
         return VERDICT_SUCCESS;
     }
     bool was_nobody_there = err == ERR_CLOSED && !d->was_seen;
@@ -262,10 +251,10 @@ settle(struct delivery *d, err_t err, uint64_t started_ns)
                   "error occurred: " SLICE_FMT,
                   SLICE_ARG(task_diag(d->rq->task)->message));
     if (!was_nobody_there && !is_our_end(d->rq) && bury(d)) { /* suspends */
-        count(d, "drop", "drop", clock_now_ns() - started_ns);
+        delivery_count(d, "drop", "drop", clock_now_ns() - started_ns);
         return VERDICT_DROP;
     }
-    count(d, "retry", "retry", clock_now_ns() - started_ns);
+    delivery_count(d, "retry", "retry", clock_now_ns() - started_ns);
     return VERDICT_RETRY;
 }
 
@@ -326,6 +315,30 @@ route(const struct delivery *d)
     return SLICE_EMPTY;
 }
 
+bool
+delivery_prepare(struct delivery *d, uint64_t started_ns, enum verdict *ret_verdict)
+{
+    const struct topic_spec *spec = d->subscription->spec;
+    if (!unwrap(d)) {
+        *ret_verdict = drop(d, started_ns); /* suspends */
+        return false;
+    }
+    if (!spec->is_raw && cloudevent_is_expired(&d->event, clock_unix_ms())) {
+        log_warn(SCOPE, "dropping expired pub/sub event " SLICE_FMT, SLICE_ARG(d->id));
+        *ret_verdict = drop(d, started_ns); /* suspends */
+        return false;
+    }
+    d->path = d->subscription->take == NULL ? route(d) : SLICE("/");
+    if (d->path.len > 0)
+        return true;
+    log_warn(SCOPE,
+             "no matching route for event " SLICE_FMT " in pubsub " SLICE_FMT
+             " and topic " SLICE_FMT "; skipping",
+             SLICE_ARG(d->id), SLICE_ARG(spec->pubsub), SLICE_ARG(spec->topic));
+    *ret_verdict = drop(d, started_ns); /* suspends */
+    return false;
+}
+
 enum verdict
 deliver_message(struct request *rq, struct subscription *subscription,
                 const struct pubsub_message *message)
@@ -333,28 +346,16 @@ deliver_message(struct request *rq, struct subscription *subscription,
     struct delivery d = { .rq = rq, .subscription = subscription, .message = message };
     uint64_t started_ns = clock_now_ns();
     struct resiliency_target target;
-    if (!unwrap(&d))
-        return drop(&d, started_ns); /* suspends */
-    if (!subscription->spec->is_raw && cloudevent_is_expired(&d.event, clock_unix_ms())) {
-        log_warn(SCOPE, "dropping expired pub/sub event " SLICE_FMT, SLICE_ARG(d.id));
-        return drop(&d, started_ns); /* suspends */
-    }
-    d.path = subscription->take == NULL ? route(&d) : SLICE("/");
-    if (d.path.len == 0) {
-        log_warn(SCOPE,
-                 "no matching route for event " SLICE_FMT " in pubsub " SLICE_FMT
-                 " and topic " SLICE_FMT "; skipping",
-                 SLICE_ARG(d.id), SLICE_ARG(subscription->spec->pubsub),
-                 SLICE_ARG(subscription->spec->topic));
-        return drop(&d, started_ns); /* suspends */
-    }
+    enum verdict verdict;
+    if (!delivery_prepare(&d, started_ns, &verdict)) /* suspends */
+        return verdict;
     resiliency_for_component(settings_of(rq->task)->resiliency, subscription->spec->pubsub,
                              "Pubsub", RESILIENCY_INBOUND, &target);
     const struct run run = { .target = &target,
                              .is_replayable = true,
                              .is_ending = &rq->kernel->is_ending };
     err_t err = resiliency_run(rq->task, &run, try_once, &d); /* suspends */
-    return settle(&d, err, started_ns);                       /* suspends */
+    return delivery_settle(&d, err, started_ns);              /* suspends */
 }
 
 /* --- the plugin's call -------------------------------------------------------------------------*/
@@ -420,8 +421,11 @@ deliver_all(struct request *rq, struct host_call *call, struct subscription *sub
         refuse(rq, call, GRPC_INVALID_ARGUMENT, "the lengths of the messages do not add up");
         return;
     }
-    for (size_t i = 0; i < in->n_messages; i++)
-        verdicts[i] = deliver_message(rq, subscription, &messages[i]); /* suspends */
+    if (subscription->spec->is_bulk && subscription->take == NULL)
+        deliver_bulk(rq, subscription, messages, in->n_messages, verdicts); /* suspends */
+    else
+        for (size_t i = 0; i < in->n_messages; i++)
+            verdicts[i] = deliver_message(rq, subscription, &messages[i]); /* suspends */
     reply(rq, call, verdicts, in->n_messages);
 }
 

@@ -143,8 +143,8 @@ read_value(struct arena *arena, struct json *json, unsigned depth)
 }
 
 /* All attributes that have no field of their own. */
-static Google__Protobuf__Struct *
-extensions_of(struct arena *arena, const struct cloudevent *event)
+Google__Protobuf__Struct *
+deliver_extensions_of(struct arena *arena, const struct cloudevent *event)
 {
     static const char *const own[] = { "id",          "source",          "type",
                                        "specversion", "datacontenttype", "data",
@@ -188,7 +188,7 @@ deliver_grpc_pack(struct arena *arena, const struct topic_spec *spec,
     out.topic = pb_string(arena, spec->topic);
     out.pubsub_name = pb_string(arena, spec->pubsub);
     out.path = pb_string(arena, path);
-    out.extensions = extensions_of(arena, event);
+    out.extensions = deliver_extensions_of(arena, event);
     return pb_pack(arena, &out.base);
 }
 

@@ -5,6 +5,7 @@
 
 #include "api/cloudevent.h"
 #include "api/subscription.h"
+#include "google/protobuf/struct.pb-c.h"
 
 /* Suspends. OK: the application said what became of it; else the call failed, with words in the
  * diag and the code that it failed with. */
@@ -21,5 +22,8 @@ enum verdict deliver_verdict_of_grpc(struct slice response, struct slice id);
 
 /* What the application gets of an event's data: JSON as it is, texts and bytes decoded. */
 struct slice deliver_data_of(struct arena *arena, const struct cloudevent *event);
+/* All attributes that have no field of their own. */
+Google__Protobuf__Struct *
+deliver_extensions_of(struct arena *arena, const struct cloudevent *event);
 
 #endif

@@ -249,7 +249,7 @@ pack(const struct portion *portion, struct operation *operation)
     const struct publish_request *request = &portion->bulk->request;
     struct slice *parts = ARENA_ARRAY(arena, struct slice, portion->count);
     bulk_t out = REMORA__PLUGIN__V1__PUBSUB_PUBLISH_BULK__INIT;
-    out.topic = pb_string(arena, request->topic);
+    out.topic = publish_topic(arena, portion->bulk->broker, request->topic);
     out.entries = ARENA_ARRAY(arena, entry_t *, portion->count);
     out.n_entries = portion->count;
     for (size_t i = 0; i < portion->count; i++) {

@@ -115,7 +115,9 @@ pack_subscribe(struct request *rq, const struct topic_entry *entry, uint64_t id,
     Remora__Plugin__V1__PubsubSubscribe out = REMORA__PLUGIN__V1__PUBSUB_SUBSCRIBE__INIT;
     out.subscription = id;
     out.topic = publish_topic(rq->arena, broker, spec->topic);
-    out.window = LIMIT_topic_window;
+    out.window = spec->is_bulk && spec->bulk_messages_max > LIMIT_topic_window
+                     ? spec->bulk_messages_max
+                     : LIMIT_topic_window;
     out.metadata = ARENA_ARRAY(rq->arena, Remora__Plugin__V1__Pair *, spec->metadata_count + 1);
     out.n_metadata = spec->metadata_count;
     for (size_t i = 0; i < spec->metadata_count; i++) {
@@ -178,6 +180,7 @@ open_one(struct request *rq, struct topic_entry *entry, struct component *broker
     struct link *bus = link_ref(broker->link);
     uint32_t generation = broker->facts->generation;
     entry->live = subscription_new(entry->spec, entry->take, bus);
+    entry->live->gathers = (broker->facts->capabilities & CAN_BULK_SUBSCRIBE) == 0;
     struct slice message = pack_subscribe(rq, entry, entry->live->id, broker);
     err_t err = ask(rq, broker, REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_SUBSCRIBE,
                     message); /* suspends */

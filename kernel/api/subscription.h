@@ -17,6 +17,7 @@
 #include "base/slice.h"
 
 struct cel_program;
+struct gather;
 struct link;
 struct subscription;
 
@@ -93,6 +94,8 @@ struct subscription {
     struct topic_spec *spec;    /* counted */
     subscription_take_fn *take; /* NULL: the application gets it by its rules */
     const struct link *link;    /* that may deliver; compared, never followed */
+    bool gathers;               /* the broker has no batches, so they are made here */
+    struct gather *gather; /* a batch that is being filled, on the worker of the link; or NULL */
 };
 
 /* A new one that subscription_find() knows; one reference. Counts the spec. */

@@ -7,6 +7,7 @@
 #include "http/verb.h"
 #include "telemetry/rpc_metrics.h"
 
+#define BULK_ALPHA SLICE("/dapr.proto.runtime.v1.AppCallbackAlpha/OnBulkTopicEventAlpha1")
 #define CALLBACK "/dapr.proto.runtime.v1.AppCallback/"
 #define PROBE SLICE("/dapr.proto.runtime.v1.AppCallbackHealthCheck/HealthCheck")
 
@@ -113,16 +114,39 @@ app_grpc_bindings(struct task *t, struct app_channel *channel, struct slice *ret
 
 /* --- events ------------------------------------------------------------------------------------*/
 
-err_t
-app_grpc_topic_event(struct task *t, struct app_channel *channel, struct slice event,
-                     const struct http_header *metadata, size_t metadata_count,
-                     struct grpc_answer *ret_answer)
+static err_t
+send_event(struct task *t, struct app_channel *channel, struct slice path, struct slice event,
+           const struct http_header *metadata, size_t metadata_count,
+           struct grpc_answer *ret_answer)
 {
     struct http_header *all = ARENA_ARRAY(task_arena(t), struct http_header, metadata_count + 1);
     size_t count = put_token(app_settings(channel->app), all);
     for (size_t i = 0; i < metadata_count; i++)
         all[count++] = metadata[i];
-    return ask(t, channel, SLICE(CALLBACK "OnTopicEvent"), event, all, count, ret_answer);
+    return ask(t, channel, path, event, all, count, ret_answer);
+}
+
+err_t
+app_grpc_topic_event(struct task *t, struct app_channel *channel, struct slice event,
+                     const struct http_header *metadata, size_t metadata_count,
+                     struct grpc_answer *ret_answer)
+{
+    return send_event(t, channel, SLICE(CALLBACK "OnTopicEvent"), event, metadata, metadata_count,
+                      ret_answer);
+}
+
+/* The name that today's SDKs serve comes first. */
+err_t
+app_grpc_bulk_event(struct task *t, struct app_channel *channel, struct slice events,
+                    const struct http_header *metadata, size_t metadata_count,
+                    struct grpc_answer *ret_answer)
+{
+    err_t err = send_event(t, channel, BULK_ALPHA, events, metadata, metadata_count,
+                           ret_answer); /* suspends */
+    if (err != OK || ret_answer->code != GRPC_UNIMPLEMENTED)
+        return err;
+    return send_event(t, channel, SLICE(CALLBACK "OnBulkTopicEvent"), events, metadata,
+                      metadata_count, ret_answer);
 }
 
 /* --- OnInvoke ----------------------------------------------------------------------------------*/

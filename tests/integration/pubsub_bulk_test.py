@@ -5,12 +5,14 @@ operation of its own, so the kernel publishes one by one and gathers what a subs
 
 import json
 import threading
+from concurrent import futures
 
 import sdk  # noqa: F401  (the generated modules of the SDK)
 import http_app
 import grpc
 from dapr.proto import api_service_v1
-from dapr.proto.runtime.v1 import pubsub_pb2
+from dapr.proto.runtime.v1 import appcallback_pb2, pubsub_pb2
+from google.protobuf import empty_pb2
 from remora import Sidecar, call, component, equal, eventually, free_port, main, need, test
 
 JSON = [("Content-Type", "application/json")]
@@ -202,6 +204,150 @@ def over_grpc():
                 need(False, f"not refused: {fields}")
             except grpc.RpcError as error:
                 equal((error.code(), error.details()), (grpc.StatusCode.INVALID_ARGUMENT, words))
+
+
+def bulk(name, count=3, wait=300, **more):
+    return topic(name, bulkSubscribe={"enabled": True, "maxMessagesCount": count, "maxAwaitDurationMs": wait}, **more)
+
+
+def statuses(body, status="SUCCESS"):
+    """The same for every entry, or what `status` says of its event."""
+    say = status if callable(status) else lambda event: status
+    found = [(entry["entryId"], say(entry["event"])) for entry in body["entries"]]
+    return json.dumps({"statuses": [{"entryId": n, "status": word} for n, word in found if word]}).encode()
+
+
+def numbers(body):
+    return [entry["event"]["data"]["n"] for entry in body["entries"]]
+
+
+@test("messages reach the application in batches, full ones at once", "PUB-114 PUB-117 PUB-120 PUB-122 PUB-U09")
+def batches():
+    app = App(bulk("t", wait=60000), bulk("slow", count=50), bulk("raw", metadata={"rawPayload": "true"}),
+              verdict=lambda path, body: statuses(body))
+    sidecar = Sidecar(BUS, flags=app.flags)
+    publish(sidecar, "t", [entry(n) for n in range(6)])  # a minute would pass before others are flushed
+    eventually(lambda: len(app.bodies("/t")) == 2, f"two full batches: {app.got}")
+    equal(sorted(numbers(app.bodies("/t")[0]) + numbers(app.bodies("/t")[1])), list(range(6)))
+    request, body = app.got[0]
+    equal((request.header("Content-Type"), request.header("pubsubname")), ("application/json", "bus"))
+    equal((body["pubsubname"], body["topic"], body["type"], body["metadata"]),
+          ("bus", "t", "com.dapr.event.sent.bulk", {"pubsubName": "bus"}))
+    first = body["entries"][0]
+    equal((len(body["id"]), len(first["entryId"]), first["contentType"], first["event"]["specversion"]),
+          (36, 36, "application/cloudevents+json", "1.0"))
+    publish(sidecar, "slow", [entry(1), entry(2)])
+    eventually(lambda: app.bodies("/slow"), "what is not full is flushed in time")
+    equal(sorted(n for body in app.bodies("/slow") for n in numbers(body)), [1, 2])
+    publish(sidecar, "raw", [entry(1)], query="?metadata.rawPayload=true")
+    eventually(lambda: app.bodies("/raw"), "a raw one")
+    only = app.bodies("/raw")[0]["entries"][0]
+    equal((only["event"], only["contentType"]), ("eyJuIjogMX0=", "application/octet-stream"))
+
+
+@test("each entry is settled for itself; what has no status is tried again", "PUB-117 PUB-118 PUB-119 PUB-U03 PUB-U04")
+def verdicts():
+    words = {0: "SUCCESS", 1: "RETRY", 2: "DROP", 3: None, 4: "MAYBE", 5: "SUCCESS"}
+    app = App(bulk("t", count=6, deadLetterTopic="grave"), topic("grave"),
+              verdict=lambda path, body: statuses(body, lambda event: words[event["data"]["n"]]) if path == "/t" else b"{}")
+    twice = json.dumps({"apiVersion": "dapr.io/v1alpha1", "kind": "Resiliency", "metadata": {"name": "r"}, "spec": {
+        "policies": {"retries": {"twice": {"policy": "constant", "duration": "10ms", "maxRetries": 2}}},
+        "targets": {"components": {"bus": {"inbound": {"retry": "twice"}}}}}})
+    sidecar = Sidecar(BUS, twice, flags=app.flags)
+    publish(sidecar, "t", [entry(n) for n in range(6)])
+    eventually(lambda: len(app.bodies("/grave")) == 4, f"four dead letters: {app.got}")
+    equal(sorted(event["data"]["n"] for event in app.bodies("/grave")), [1, 2, 3, 4])
+    equal([sorted(numbers(body)) for body in app.bodies("/t")], [[0, 1, 2, 3, 4, 5], [1, 3, 4], [1, 3, 4]])
+    need("DROP status returned from app" in sidecar.log(), sidecar.log())
+
+
+@test("answers without statuses are failures, a 404 is a drop", "PUB-119 PUB-U03")
+def answers():
+    answer = [b""]
+    app = App(bulk("t", deadLetterTopic="grave"), topic("grave"),
+              verdict=lambda path, body: answer[0] if path == "/t" else b"{}")
+    sidecar = Sidecar(BUS, flags=app.flags)
+    for answer[0] in (b"", 204, b"garbage", b"[1]", b'{"statuses":[]}', b'{"statuses":[{"entryId":"x","status":"SUCCESS"}]}',
+                      b'{"statuses":{}}', b'{"statuses":[1,null,{"entryId":1,"status":2}]}', 500, 302):
+        app.got.clear()
+        publish(sidecar, "t", [entry(n) for n in range(3)])
+        eventually(lambda: len(app.bodies("/grave")) == 3, f"{answer[0]}: {app.got}")
+        equal(len(app.bodies("/t")), 1, "no policy, no second attempt")
+    answer[0] = 404
+    app.got.clear()
+    publish(sidecar, "t", [entry(n) for n in range(3)])
+    eventually(lambda: len(app.bodies("/t")) == 1, "the batch")
+    eventually(lambda: "Non-retriable error returned from app while processing bulk" in sidecar.log(), sidecar.log())
+    equal(app.bodies("/grave"), [])
+
+
+@test("entries are grouped by the path of their rule", "PUB-U09 PUB-72")
+def routed():
+    routes = {"rules": [{"match": "event.data.n > 1", "path": "/large"}], "default": "/small"}
+    app = App({"pubsubname": "bus", "topic": "t", "routes": routes,
+               "bulkSubscribe": {"enabled": True, "maxMessagesCount": 4, "maxAwaitDurationMs": 60000}},
+              verdict=lambda path, body: statuses(body))
+    sidecar = Sidecar(BUS, flags=app.flags)
+    publish(sidecar, "t", [entry(n) for n in range(4)])
+    eventually(lambda: len(app.got) == 2, f"two groups: {app.got}")
+    equal((sorted(numbers(app.bodies("/small")[0])), sorted(numbers(app.bodies("/large")[0]))), ([0, 1], [2, 3]))
+
+
+class GrpcApp:
+    """Serves the bulk callback under one of its names."""
+
+    def __init__(self, service, method, answer):
+        self.got, self.answer, self.port = [], answer, free_port()
+        self.server = grpc.server(futures.ThreadPoolExecutor(8))
+        handler = grpc.unary_unary_rpc_method_handler(
+            self.take, request_deserializer=appcallback_pb2.TopicEventBulkRequest.FromString,
+            response_serializer=appcallback_pb2.TopicEventBulkResponse.SerializeToString)
+        lists = grpc.unary_unary_rpc_method_handler(
+            lambda request, context: appcallback_pb2.ListTopicSubscriptionsResponse(subscriptions=[
+                appcallback_pb2.TopicSubscription(pubsub_name="bus", topic="t", bulk_subscribe=appcallback_pb2.BulkSubscribeConfig(
+                    enabled=True, max_messages_count=3, max_await_duration_ms=300))]),
+            request_deserializer=empty_pb2.Empty.FromString,
+            response_serializer=appcallback_pb2.ListTopicSubscriptionsResponse.SerializeToString)
+        base = "dapr.proto.runtime.v1."
+        tables = {base + "AppCallback": {"ListTopicSubscriptions": lists}}
+        tables.setdefault(base + service, {})[method] = handler
+        for name, methods in tables.items():
+            self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+        self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self.server.start()
+        self.flags = ["--app-port", str(self.port), "--app-protocol", "grpc"]
+
+    def take(self, request, context):
+        self.got.append(request)
+        return appcallback_pb2.TopicEventBulkResponse(statuses=[
+            appcallback_pb2.TopicEventBulkResponseEntry(entry_id=entry.entry_id, status=self.answer(entry))
+            for entry in request.entries])
+
+
+@test("a gRPC application gets batches under either name of the callback", "PUB-U12 PUB-117 PUB-118")
+def grpc_batches():
+    for service, method in (("AppCallbackAlpha", "OnBulkTopicEventAlpha1"), ("AppCallback", "OnBulkTopicEvent")):
+        app = GrpcApp(service, method, lambda entry: 2 if b"2" in entry.cloud_event.data else 0)
+        sidecar = Sidecar(BUS, flags=app.flags)
+        publish(sidecar, "t", [entry(n) for n in range(3)])
+        eventually(lambda: app.got, "a batch")
+        request = app.got[0]
+        equal((request.pubsub_name, request.topic, request.type, dict(request.metadata), len(request.entries)),
+              ("bus", "t", "com.dapr.event.sent.bulk", {"pubsubName": "bus"}, 3))
+        event = request.entries[0].cloud_event
+        equal((event.data, event.data_content_type, event.extensions["topic"]), (b'{"n": 0}', "application/json", "t"))
+        eventually(lambda: "DROP status returned from app" in sidecar.log(), sidecar.log())
+        app.server.stop(None)
+
+
+@test("a batch that waits when the sidecar ends is delivered or stays with the broker", "PUB-115")
+def ending():
+    app = App(bulk("t", count=100, wait=500), verdict=lambda path, body: statuses(body))
+    sidecar = Sidecar(BUS, flags=app.flags)
+    publish(sidecar, "t", [entry(n) for n in range(5)])
+    sidecar.signal(15)
+    equal(sidecar.wait(20), 0)
+    equal(sorted(n for body in app.bodies("/t") for n in numbers(body)), list(range(5)))
 
 
 if __name__ == "__main__":
