@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Subscriptions over an open gRPC stream: by the official SDK, and by clients that break the rules. timeout: 240"""
-import sdk  # noqa: F401  first: goes on in its environment
+
+import sdk  # noqa: F401  isort: skip
+
 import json
+import os
 import queue
 import signal
 import threading
 
 import grpc
 from dapr.clients import DaprClient
-from dapr.conf import settings
 from dapr.clients.grpc._response import TopicEventResponse
-from dapr.proto import api_service_v1, api_v1, appcallback_v1
-from remora import DEADLINE_S, Sidecar, component, equal, eventually, main, need, test
+from dapr.conf import settings
+from dapr.proto import api_v1, appcallback_v1
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from http_app import App, answer
+from remora import DEADLINE_S, Sidecar, component, equal, eventually, main, need, test
 
 JSON = [("Content-Type", "application/json")]
 BUS = component("bus", "pubsub.in-memory")
 SUCCESS, RETRY, DROP = (appcallback_v1.TopicEventResponse.SUCCESS, appcallback_v1.TopicEventResponse.RETRY,
                         appcallback_v1.TopicEventResponse.DROP)
-METHOD = "/dapr.proto.runtime.v1.Dapr/SubscribeTopicEventsAlpha1"
 
 
 def initial(topic="orders", pubsub="bus", dead=None, metadata=None):
@@ -37,12 +40,13 @@ def processed(event_id, status=SUCCESS):
 class Stream:
     """One stream of raw messages; `first` None: nothing is sent by itself."""
 
-    def __init__(self, sidecar, first=None, confirm=True, metadata=(), timeout=None, serialize=None):
+    def __init__(self, sidecar, first=None, confirm=True, metadata=(), timeout=None):
         self.channel = grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}",
                                              options=[("grpc.use_local_subchannel_pool", 1)])
         self.out = queue.Queue()
         call = self.channel.stream_stream(
-            METHOD, request_serializer=serialize or (lambda m: m if isinstance(m, bytes) else m.SerializeToString()),
+            "/dapr.proto.runtime.v1.Dapr/SubscribeTopicEventsAlpha1",
+            request_serializer=lambda m: m if isinstance(m, bytes) else m.SerializeToString(),
             response_deserializer=api_v1.SubscribeTopicEventsResponseAlpha1.FromString)
         self.call = call(iter(self.out.get, None), metadata=list(metadata), timeout=timeout)
         if first is not None:
@@ -286,6 +290,78 @@ def leaving():
     equal(data_of(event), {"n": 1}, "the dead letter")
     dead.answer(event)
     await_topics(sidecar, 1)
+
+
+@test("events that a client was never sent are no dead letters when it leaves", "PUB-66 PUB-67")
+def never_sent():
+    sidecar = Sidecar(BUS)
+    dead = Stream(sidecar, initial("dead"))
+    stream = Stream(sidecar, initial(dead="dead"))
+    for n in range(200):
+        publish(sidecar, {"n": n, "blob": "x" * 8000})  # 256 KiB of them are sent
+    event = stream.next()
+    stream.leave()
+    await_topics(sidecar, 1)
+    letters = []
+    while not letters or data_of(letters[-1])["n"] != "last":
+        if len(letters) == 1:
+            publish(sidecar, {"n": "last"}, "dead")
+        letters.append(dead.next())
+        dead.answer(letters[-1])
+    need(event.id in {letter.id for letter in letters}, "what was sent is among them")
+    need(2 <= len(letters) <= 50, f"{len(letters)} dead letters")
+
+
+DECLARED = """apiVersion: dapr.io/v1alpha1
+kind: Subscription
+metadata:
+  name: orders
+spec:
+  pubsubname: bus
+  topic: orders
+  route: /orders
+"""
+
+
+@test("a stream takes over from a document's subscription, and gives back when it closes", "PUB-48 PUB-63")
+def takes_over():
+    got = []
+    app = App(lambda request, exchange: got.append(json.loads(request.body)["data"]["n"]) or answer(200, b"{}"))
+    sidecar = Sidecar(BUS, DECLARED, flags=["--app-port", str(app.port)])
+
+    def reaches_app(n):
+        publish(sidecar, {"n": n})
+        return n in got
+
+    eventually(lambda: reaches_app(0), "the application gets events")
+    stream = Stream(sidecar, initial())
+    publish(sidecar, {"n": 1})
+    event = stream.next()
+    equal(data_of(event), {"n": 1})
+    stream.answer(event)
+    need(1 not in got, "the application does not get it as well")
+    stream.leave()
+    eventually(lambda: reaches_app(2), "the application gets events again")
+
+
+@test("a stream goes on when the plugin behind it is killed", "PUB-60 PUB-63")
+def plugin_killed():
+    sidecar = Sidecar(BUS)
+    stream = Stream(sidecar, initial())
+    publish(sidecar, {"n": 1})
+    stream.answer(stream.next())
+    before = sidecar.plugin_pid("in-memory")
+    os.kill(before, signal.SIGKILL)
+    got = queue.Queue()
+    threading.Thread(target=lambda: got.put(stream.next()), daemon=True).start()
+
+    def arrives():
+        sidecar.call("POST", "/v1.0/publish/bus/orders", b'{"n": 2}', JSON)
+        return not got.empty()
+
+    eventually(arrives, "an event after the plugin is back")
+    equal(data_of(got.get()), {"n": 2})
+    need(sidecar.plugin_pid("in-memory") != before, "it is another process")
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
