@@ -127,7 +127,7 @@ def sdk_pull():
             stream.respond_success(message)
         listed = subscriptions(sidecar)
         equal([(s["pubsubname"], s["topic"], s["type"], s["rules"]) for s in listed],
-              [("bus", "orders", "STREAMING", [{"match": "", "path": "/"}])], "metadata")
+              [("bus", "orders", "STREAMING", [{"path": "/"}])], "metadata")
         stream.close()
         await_topics(sidecar, 0)
 
