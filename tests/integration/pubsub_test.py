@@ -168,9 +168,9 @@ def metadata():
     sidecar = Sidecar(BUS, document("one", "one", "/one", deadLetterTopic="dead"), flags=app.flags)
     eventually(lambda: len(sidecar.metadata().get("subscriptions", [])) == 2, "both subscriptions")
     equal(sorted(sidecar.metadata()["subscriptions"], key=lambda s: s["topic"]), [
-        {"pubsubname": "bus", "topic": "one", "rules": [{"match": "", "path": "/one"}], "deadLetterTopic": "dead",
+        {"pubsubname": "bus", "topic": "one", "rules": [{"path": "/one"}], "deadLetterTopic": "dead",
          "type": "DECLARATIVE"},
-        {"pubsubname": "bus", "topic": "two", "metadata": {"k": "v"}, "rules": [{"match": "", "path": "/two"}],
+        {"pubsubname": "bus", "topic": "two", "metadata": {"k": "v"}, "rules": [{"path": "/two"}],
          "deadLetterTopic": "", "type": "PROGRAMMATIC"},
     ])
 
