@@ -363,7 +363,8 @@ add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_t
 struct order {
     struct mail mail;
     struct subscriber *subscriber;
-    enum { ORDER_SET, ORDER_ALLOW, ORDER_LOOK, ORDER_STOP } what;
+    enum { ORDER_SET, ORDER_ALLOW, ORDER_LOOK, ORDER_STOP, ORDER_REMOVE } what;
+    struct topic_entry *entry;
     enum topic_kind kind;
     struct topic_spec **specs; /* counted */
     size_t count;
@@ -395,6 +396,26 @@ set_kind(struct subscriber *subscriber, const struct order *order)
     free(is_known);
 }
 
+/* It is not wanted any more; what is open stays open for another that wants it just so. */
+static void
+give_up(struct topic_entry *entry)
+{
+    struct list *entries = &entry->subscriber->entries;
+    entry->is_over = true;
+    if (entry->live == NULL || entry->task != NULL)
+        return;
+    for (struct list *at = entries->next; at != entries; at = at->next) {
+        struct topic_entry *heir = container_of(at, struct topic_entry, link);
+        if (heir == entry || heir->is_over || heir->take != entry->take || heir->live != NULL ||
+            heir->task != NULL || !topic_spec_equal(heir->spec, entry->spec))
+            continue;
+        heir->live = TAKE(entry->live);
+        heir->bus = TAKE(entry->bus);
+        heir->generation = entry->generation;
+        return;
+    }
+}
+
 static void
 on_order(struct mail *mail)
 {
@@ -404,6 +425,8 @@ on_order(struct mail *mail)
         set_kind(subscriber, order);
     else if (order->what == ORDER_ALLOW)
         subscriber->app_is_allowed = order->is_allowed;
+    else if (order->what == ORDER_REMOVE)
+        give_up(order->entry);
     else if (order->what == ORDER_STOP)
         subscriber->is_stopped = true;
     if (!subscriber->is_closed)
@@ -554,31 +577,11 @@ struct removal {
     struct topic_entry *entry;
 };
 
-/* What is open stays open for another that wants it just so. */
-static void
-hand_over(struct topic_entry *entry)
-{
-    struct list *entries = &entry->subscriber->entries;
-    if (entry->live == NULL || entry->task != NULL)
-        return;
-    for (struct list *at = entries->next; at != entries; at = at->next) {
-        struct topic_entry *heir = container_of(at, struct topic_entry, link);
-        if (heir == entry || heir->is_over || heir->take != entry->take || heir->live != NULL ||
-            heir->task != NULL || !topic_spec_equal(heir->spec, entry->spec))
-            continue;
-        heir->live = TAKE(entry->live);
-        heir->bus = TAKE(entry->bus);
-        heir->generation = entry->generation;
-        return;
-    }
-}
-
 static err_t
 remove_entry(struct task *t, void *arg)
 {
     const struct removal *removal = arg;
-    removal->entry->is_over = true;
-    hand_over(removal->entry);
+    give_up(removal->entry);
     return settle_for(t, removal->subscriber, removal->entry); /* suspends */
 }
 
@@ -594,7 +597,8 @@ subscriber_remove(struct task *t, struct subscriber *subscriber, struct topic_en
     err_t err = run_there(t, subscriber, remove_entry, &removal); /* suspends */
     task_deadline_pop(t, outer);
     task_shield_end(t);
-    (void)err; /* nothing else ends it */
+    if (err == ERR_OVERLOADED) /* no task is to be had there: then without knowing when */
+        post(subscriber, &(struct order){ .what = ORDER_REMOVE, .entry = entry });
 }
 
 struct listing {

@@ -30,6 +30,7 @@ struct topic_stream {
     struct list unsent, sent; /* offers, in order */
     size_t sent_bytes;
     bool is_over;
+    bool is_nudged;
     struct wait *wait; /* for the next event; NULL: nobody waits */
 };
 
@@ -264,9 +265,16 @@ err_t
 topic_stream_open(struct request *rq, const struct topic_stream_wish *wish,
                   struct topic_stream **ret_stream)
 {
-    if (operation_component(rq, COMPONENT_PUBSUB, wish->pubsub) == NULL) /* suspends */
+    const struct component *broker = operation_component(rq, COMPONENT_PUBSUB,
+                                                         wish->pubsub); /* suspends */
+    if (broker == NULL)
         return fail(rq, ERR_PUBSUB_NOT_FOUND, "pubsub " SLICE_FMT " is not found",
                     SLICE_ARG(wish->pubsub));
+    if (!topic_scopes_may_subscribe(&broker->facts->scopes, wish->topic))
+        return fail(rq, ERR_PUBSUB_FORBIDDEN,
+                    "subscription to topic '" SLICE_FMT "' on pubsub '" SLICE_FMT
+                    "' is not allowed",
+                    SLICE_ARG(wish->topic), SLICE_ARG(wish->pubsub));
     struct topic_stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         abort();
@@ -304,31 +312,34 @@ next_offer(const struct topic_stream *stream)
 }
 
 static err_t
-await(struct task *t, struct topic_stream *stream, uint64_t wait_ms)
+await(struct task *t, struct topic_stream *stream)
 {
     struct wait wait;
     wait_init(&wait, t, NULL);
     stream->wait = &wait;
-    uint64_t outer = task_deadline_push(t, wait_ms);
     err_t err = TASK_WAIT(t, &wait);
-    task_deadline_pop(t, outer);
     stream->wait = NULL;
     return err;
 }
 
 err_t
-topic_stream_next(struct task *t, struct topic_stream *stream, uint64_t wait_ms, struct buf *event)
+topic_stream_next(struct task *t, struct topic_stream *stream, struct buf *event, bool *ret_has)
 {
+    *ret_has = false;
     while (!stream->is_over) {
         struct offer *offer = next_offer(stream);
+        if (offer == NULL && stream->is_nudged) {
+            stream->is_nudged = false;
+            return OK;
+        }
         if (offer == NULL) {
-            err_t err = await(t, stream, wait_ms); /* suspends */
+            err_t err = await(t, stream); /* suspends */
             if (err != OK)
                 return err;
         } else if (!buf_append(event, offer->event->packed)) {
             settle(offer, ERR_TOO_LARGE);
         } else {
-            offer->is_sent = true;
+            offer->is_sent = *ret_has = true;
             stream->sent_bytes += offer->event->packed.len;
             list_remove(&offer->link);
             list_append(&stream->sent, &offer->link);
@@ -336,6 +347,46 @@ topic_stream_next(struct task *t, struct topic_stream *stream, uint64_t wait_ms,
         }
     }
     return ERR_CLOSED;
+}
+
+struct nudge {
+    struct mail mail;
+    struct topic_stream *stream; /* counted */
+};
+
+static void
+on_nudge(struct mail *mail)
+{
+    struct nudge *nudge = container_of(mail, struct nudge, mail);
+    nudge->stream->is_nudged = true;
+    wake(nudge->stream);
+    stream_unref(nudge->stream);
+    free(nudge);
+}
+
+static void
+nudge_all(struct topic *topic)
+{
+    for (struct list *at = topic->streams.next; at != &topic->streams; at = at->next) {
+        struct nudge *nudge = malloc(sizeof *nudge);
+        if (nudge == NULL)
+            abort();
+        nudge->stream = container_of(at, struct topic_stream, link);
+        (void)atomic_fetch_add_explicit(&nudge->stream->refs, 1, memory_order_relaxed);
+        worker_post(nudge->stream->worker, &nudge->mail, on_nudge);
+    }
+}
+
+void
+topic_streams_nudge(void)
+{
+    size_t cursor = 0;
+    struct slice key;
+    void *topic;
+    (void)pthread_mutex_lock(&registry.lock);
+    while (map_next(&registry.topics, &cursor, &key, &topic))
+        nudge_all(topic);
+    (void)pthread_mutex_unlock(&registry.lock);
 }
 
 bool

@@ -25,17 +25,19 @@ struct topic_stream_wish {
     size_t metadata_count;
 };
 
-/* All functions: the worker that opened it. */
+/* All functions but topic_streams_nudge(): the worker that opened it. */
 
 /* Suspends until the topic is subscribed. What is wrong is recorded in rq->error. */
 err_t topic_stream_open(struct request *rq, const struct topic_stream_wish *wish,
                         struct topic_stream **ret_stream) WARN_UNUSED;
 
 /* The next event to send, a packed TopicEventRequest, into an empty buffer; one that its maximum
- * does not allow has failed. ERR_DEADLINE: none in `wait_ms`, or the task's own time is over;
+ * does not allow has failed. Without one (*ret_has is false) all streams have been nudged.
  * ERR_CLOSED: there will be none. Suspends. One task. */
-err_t topic_stream_next(struct task *t, struct topic_stream *stream, uint64_t wait_ms,
-                        struct buf *event) WARN_UNUSED;
+err_t topic_stream_next(struct task *t, struct topic_stream *stream, struct buf *event,
+                        bool *ret_has) WARN_UNUSED;
+/* Any thread: who waits for an event of any stream looks whether the process ends. */
+void topic_streams_nudge(void);
 /* What the client says, by a packed TopicEventResponse, of the oldest unanswered event of that id.
  * False: it has none. */
 bool topic_stream_answer(struct topic_stream *stream, struct slice id, struct slice response);

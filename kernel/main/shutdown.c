@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api/subscriber.h"
+#include "api/topic_stream.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/duration.h"
@@ -98,6 +99,7 @@ drain(struct runtime *runtime)
         log_info("dapr.runtime.http", "Closing HTTP server " SLICE_FMT "…",
                  SLICE_ARG(runtime->server_names.items[i]));
     subscriber_stop(kernel->subscriber);
+    topic_streams_nudge();
     runtime->workers_draining = runtime->worker_count;
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_post(&runtime->workers[i].kernel_worker.worker, &runtime->workers[i].drain_mail,

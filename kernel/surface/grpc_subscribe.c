@@ -202,22 +202,19 @@ send_event(struct subscribing *s, struct slice packed)
 static err_t
 send_events(struct subscribing *s, struct buf *event)
 {
-    struct task *t = s->rpc->rq.task;
     err_t err = OK;
-    bool is_finishing = false;
+    bool has_event, is_finishing = false;
     while (err == OK) {
-        err = topic_stream_next(t, s->stream, LIMIT_topic_stream_look_ms, event); /* suspends */
-        if (err == OK)
+        if (!is_finishing && is_ending(s)) {
+            is_finishing = true;
+            if (!aide_start(s, &s->finisher, finisher_main))
+                return ERR_OVERLOADED; /* what is unanswered comes again elsewhere */
+        }
+        err = topic_stream_next(s->rpc->rq.task, s->stream, event, &has_event); /* suspends */
+        if (err == OK && has_event)
             err = send_event(s, buf_slice(event)); /* suspends */
-        else if (err == ERR_DEADLINE && task_time_left_ms(t) > 0)
-            err = OK; /* none for now */
         buf_clear(event);
         buf_release(event);
-        if (is_finishing || !is_ending(s))
-            continue;
-        is_finishing = true;
-        if (!aide_start(s, &s->finisher, finisher_main))
-            return ERR_OVERLOADED; /* what is unanswered comes again elsewhere */
     }
     return err;
 }

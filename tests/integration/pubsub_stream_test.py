@@ -7,6 +7,8 @@ import json
 import os
 import queue
 import signal
+import subprocess
+import sys
 import threading
 
 import grpc
@@ -17,7 +19,7 @@ from dapr.proto import api_v1, appcallback_v1
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from http_app import App, answer
-from remora import DEADLINE_S, Sidecar, component, equal, eventually, main, need, test
+from remora import DEADLINE_S, Folder, Sidecar, component, equal, eventually, main, need, test
 
 JSON = [("Content-Type", "application/json")]
 BUS = component("bus", "pubsub.in-memory")
@@ -312,6 +314,58 @@ def never_sent():
     need(2 <= len(letters) <= 50, f"{len(letters)} dead letters")
 
 
+CLIENT = """
+import sys
+from dapr.clients import DaprClient
+with DaprClient(f"127.0.0.1:{sys.argv[1]}") as dapr:
+    stream = dapr.subscribe("bus", "orders", dead_letter_topic="dead")
+    print("open", flush=True)
+    print(stream.next_message().id(), flush=True)
+    sys.stdin.read()
+"""
+
+
+@test("a client that is killed with an event in its hands leaves a dead letter", "PUB-66 PUB-67")
+def killed():
+    sidecar = Sidecar(BUS)
+    dead = Stream(sidecar, initial("dead"))
+    env = dict(os.environ, DAPR_HTTP_PORT=str(sidecar.port))
+    process = subprocess.Popen([sys.executable, "-c", CLIENT, str(sidecar.grpc_port)], env=env, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        equal(process.stdout.readline(), "open\n")
+        publish(sidecar, {"n": 1})
+        event_id = process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+    equal(dead.next().id, event_id)
+    await_topics(sidecar, 1)
+
+
+@test("what a stream leaves unanswered in a durable broker is given to the next", "PUB-63 PUB-66")
+def durable():
+    folder = Folder()
+    bus = component("bus", "pubsub.sqlite", {"connectionString": folder / "bus.db", "redeliverInterval": "100ms"})
+    sidecar = Sidecar(bus)
+    stream = Stream(sidecar, initial())
+    for n in range(50):
+        publish(sidecar, {"n": n})
+    handled = set()
+    for _ in range(10):
+        event = stream.next()
+        if data_of(event)["n"] % 2 == 0:
+            stream.answer(event)
+            handled.add(data_of(event)["n"])
+    stream.leave()
+    await_topics(sidecar, 0)
+    stream = Stream(sidecar, initial())
+    while len(handled) < 50:
+        event = stream.next()
+        stream.answer(event)
+        handled.add(data_of(event)["n"])
+
+
 DECLARED = """apiVersion: dapr.io/v1alpha1
 kind: Subscription
 metadata:
@@ -395,6 +449,14 @@ def wrong_requests():
     stream.send(b"\x12\xff\xff\xff")
     equal(stream.error()[0], grpc.StatusCode.INTERNAL, "garbage")
     await_topics(sidecar, 0)
+
+
+@test("a topic outside of the component's scopes is refused", "PUB-62 PUB-96")
+def scopes():
+    sidecar = Sidecar(component("bus", "pubsub.in-memory", {"subscriptionScopes": "shop=orders"}), app_id="shop")
+    equal(Stream(sidecar, initial("secrets"), confirm=False).error(),
+          (grpc.StatusCode.PERMISSION_DENIED, "subscription to topic 'secrets' on pubsub 'bus' is not allowed"))
+    Stream(sidecar, initial("orders"))
 
 
 @test("answers for unknown events, and second answers, change nothing", "PUB-66")
