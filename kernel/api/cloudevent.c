@@ -68,9 +68,8 @@ is_plain(struct slice text)
     return true;
 }
 
-/* As a JSON string. */
-static struct slice
-quote(struct arena *arena, struct slice text)
+struct slice
+cloudevent_quote(struct arena *arena, struct slice text)
 {
     struct buf out;
     if (is_plain(text)) {
@@ -90,7 +89,7 @@ quote(struct arena *arena, struct slice text)
 bool
 cloudevent_set_text(struct cloudevent *event, struct slice name, struct slice text)
 {
-    return cloudevent_set_raw(event, name, quote(event->arena, text));
+    return cloudevent_set_raw(event, name, cloudevent_quote(event->arena, text));
 }
 
 struct slice
@@ -152,7 +151,7 @@ cloudevent_write(const struct cloudevent *event)
     qsort(event->members, event->count, sizeof *event->members, by_name);
     struct slice *names = ARENA_ARRAY(event->arena, struct slice, event->count + 1);
     for (size_t i = 0; i < event->count; i++) {
-        names[i] = quote(event->arena, event->members[i].name);
+        names[i] = cloudevent_quote(event->arena, event->members[i].name);
         len += names[i].len + event->members[i].raw.len + 2;
     }
     char *from = arena_alloc(event->arena, len), *at = from;

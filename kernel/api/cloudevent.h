@@ -79,6 +79,8 @@ bool cloudevent_expire_at(struct cloudevent *event, int64_t unix_ms) WARN_UNUSED
 /* Its `expiration` is over; what cannot be read as a time never is. */
 bool cloudevent_is_expired(const struct cloudevent *event, int64_t now_unix_ms);
 
+/* Text as a JSON string, quotes included. */
+struct slice cloudevent_quote(struct arena *arena, struct slice text);
 /* A random UUID of version 4 in text. */
 struct slice cloudevent_uuid(struct arena *arena);
 

@@ -129,11 +129,7 @@ put(struct request *rq, struct arena_bytes *out, const char *text)
 static void
 put_string(struct request *rq, struct arena_bytes *out, struct slice text)
 {
-    struct buf quoted; /* escaping makes a string at most six times as long */
-    buf_init(&quoted, text.len * 6 + 2);
-    if (json_write_string(&quoted, text, true))
-        arena_append(rq->arena, out, buf_slice(&quoted));
-    buf_fini(&quoted);
+    arena_append(rq->arena, out, cloudevent_quote(rq->arena, text));
 }
 
 static void
@@ -384,10 +380,13 @@ deliver_batch(struct request *rq, struct subscription *subscription,
 
 /* A batch that is being filled; on the stack of the task that leads it. */
 struct gather {
+    struct subscription *subscription;
     struct list followers;
     size_t count; /* the leader's message included */
     struct wait full;
     struct timer timer;
+    struct timer_heap *timers;
+    uint64_t until_ms;
     bool is_over; /* the leader has been told */
 };
 
@@ -409,9 +408,24 @@ finish(struct gather *gather)
 }
 
 static void
+look_again(struct gather *gather, uint64_t now_ms)
+{
+    uint64_t next_ms = now_ms + LIMIT_topic_gather_look_ms;
+    timer_set(gather->timers, &gather->timer,
+              next_ms < gather->until_ms ? next_ms : gather->until_ms);
+}
+
+/* A subscription that closes waits for its messages, and nothing fills the batch any more. */
+static void
 on_time(struct timer *timer)
 {
-    finish(container_of(timer, struct gather, timer));
+    struct gather *gather = container_of(timer, struct gather, timer);
+    uint64_t now_ms = clock_now_ms();
+    if (now_ms >= gather->until_ms ||
+        atomic_load_explicit(&gather->subscription->is_closing, memory_order_relaxed))
+        finish(gather);
+    else
+        look_again(gather, now_ms);
 }
 
 /* The leader uses its message until it says so: nothing else ends the wait. */
@@ -423,7 +437,7 @@ follow(struct request *rq, struct subscription *subscription, const struct pubsu
     wait_init(&follower.wait, rq->task, NULL);
     list_init(&follower.link);
     list_append(&gather->followers, &follower.link);
-    if (++gather->count >= subscription->spec->bulk_messages_max) {
+    if (++gather->count >= subscription_batch_max(subscription->spec, true)) {
         subscription->gather = NULL; /* the next one begins another */
         finish(gather);
     }
@@ -440,14 +454,15 @@ follow(struct request *rq, struct subscription *subscription, const struct pubsu
 static bool
 fill(struct request *rq, struct subscription *subscription, struct gather *gather)
 {
-    struct timer_heap *timers = &task_worker(rq->task)->timers;
-    list_init(&gather->followers);
+    uint64_t now_ms = clock_now_ms();
+    gather->timers = &task_worker(rq->task)->timers;
+    gather->until_ms = now_ms + subscription->spec->bulk_await_ms;
     wait_init(&gather->full, rq->task, NULL);
     timer_init(&gather->timer, on_time);
-    timer_set(timers, &gather->timer, clock_now_ms() + subscription->spec->bulk_await_ms);
+    look_again(gather, now_ms);
     subscription->gather = gather;
     err_t err = TASK_WAIT(rq->task, &gather->full); /* suspends */
-    timer_stop(timers, &gather->timer);
+    timer_stop(gather->timers, &gather->timer);
     if (subscription->gather == gather)
         subscription->gather = NULL;
     gather->is_over = true;
@@ -457,11 +472,10 @@ fill(struct request *rq, struct subscription *subscription, struct gather *gathe
 static enum verdict
 lead(struct request *rq, struct subscription *subscription, const struct pubsub_message *message)
 {
-    struct gather gather = { .count = 1 };
-    bool is_filled = subscription->spec->bulk_messages_max <= 1 ||
+    struct gather gather = { .subscription = subscription, .count = 1 };
+    list_init(&gather.followers);
+    bool is_filled = subscription_batch_max(subscription->spec, true) <= 1 ||
                      fill(rq, subscription, &gather); /* suspends */
-    if (subscription->spec->bulk_messages_max <= 1)
-        list_init(&gather.followers);
     const struct pubsub_message **messages = ARENA_ARRAY(rq->arena, const struct pubsub_message *,
                                                          gather.count);
     enum verdict *verdicts = ARENA_ARRAY(rq->arena, enum verdict, gather.count);

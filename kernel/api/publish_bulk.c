@@ -358,7 +358,7 @@ send_portion(struct batch *batch, size_t first, size_t count)
         else /* it could be made a moment ago */
             add_failure(batch, entry, SLICE("cannot create cloudevent"));
     }
-    if ((batch->bulk->broker->facts->capabilities & CAN_BULK_PUBLISH) != 0)
+    if (portion.count > 0 && (batch->bulk->broker->facts->capabilities & CAN_BULK_PUBLISH) != 0)
         send_together(batch, &portion); /* suspends */
     else
         send_singly(batch, &portion); /* suspends */

@@ -115,9 +115,9 @@ pack_subscribe(struct request *rq, const struct topic_entry *entry, uint64_t id,
     Remora__Plugin__V1__PubsubSubscribe out = REMORA__PLUGIN__V1__PUBSUB_SUBSCRIBE__INIT;
     out.subscription = id;
     out.topic = publish_topic(rq->arena, broker, spec->topic);
-    out.window = spec->is_bulk && spec->bulk_messages_max > LIMIT_topic_window
-                     ? spec->bulk_messages_max
-                     : LIMIT_topic_window;
+    bool has_batches = (broker->facts->capabilities & CAN_BULK_SUBSCRIBE) != 0;
+    uint32_t batch = spec->is_bulk ? subscription_batch_max(spec, !has_batches) : 0;
+    out.window = batch > LIMIT_topic_window ? batch : LIMIT_topic_window;
     out.metadata = ARENA_ARRAY(rq->arena, Remora__Plugin__V1__Pair *, spec->metadata_count + 1);
     out.n_metadata = spec->metadata_count;
     for (size_t i = 0; i < spec->metadata_count; i++) {
@@ -126,7 +126,7 @@ pack_subscribe(struct request *rq, const struct topic_entry *entry, uint64_t id,
         out.metadata[i]->name = pb_string(rq->arena, spec->metadata[i].name);
         out.metadata[i]->value = pb_string(rq->arena, spec->metadata[i].value);
     }
-    if (spec->is_bulk && (broker->facts->capabilities & CAN_BULK_SUBSCRIBE) != 0) {
+    if (spec->is_bulk && has_batches) {
         out.batch_messages_max = spec->bulk_messages_max;
         out.batch_await_ms = spec->bulk_await_ms;
     }
@@ -170,6 +170,7 @@ step_aside(struct topic_entry *entry)
 {
     retire(&entry->previous);
     entry->previous = TAKE(entry->live);
+    atomic_store_explicit(&entry->previous->is_closing, true, memory_order_relaxed);
     link_unref(TAKE(entry->bus));
 }
 
@@ -211,6 +212,7 @@ close_one(struct request *rq, struct topic_entry *entry, struct component *broke
 {
     Remora__Plugin__V1__PubsubUnsubscribe out = REMORA__PLUGIN__V1__PUBSUB_UNSUBSCRIBE__INIT;
     out.subscription = entry->live->id;
+    atomic_store_explicit(&entry->live->is_closing, true, memory_order_relaxed);
     component_ref(broker);
     uint64_t outer = task_deadline_push(rq->task, LIMIT_topic_close_ms);
     err_t err = ask(rq, broker, REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_UNSUBSCRIBE,

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/map.h"
 
 /* --- what is wanted ----------------------------------------------------------------------------*/
@@ -116,6 +117,13 @@ subscription_new(struct topic_spec *spec, subscription_take_fn *take, const stru
     (void)map_put(&registry.by_id, key_of(&subscription->id), subscription); /* there was none */
     (void)pthread_mutex_unlock(&registry.lock);
     return subscription;
+}
+
+uint32_t
+subscription_batch_max(const struct topic_spec *spec, bool gathers)
+{
+    return gathers && spec->bulk_messages_max > LIMIT_topic_gather_max ? LIMIT_topic_gather_max
+                                                                       : spec->bulk_messages_max;
 }
 
 void

@@ -95,12 +95,15 @@ struct subscription {
     subscription_take_fn *take; /* NULL: the application gets it by its rules */
     const struct link *link;    /* that may deliver; compared, never followed */
     bool gathers;               /* the broker has no batches, so they are made here */
+    atomic_bool is_closing;     /* set by worker 0: nothing more comes, so nothing is waited for */
     struct gather *gather; /* a batch that is being filled, on the worker of the link; or NULL */
 };
 
 /* A new one that subscription_find() knows; one reference. Counts the spec. */
 struct subscription *
 subscription_new(struct topic_spec *spec, subscription_take_fn *take, const struct link *link);
+/* How many messages of it go together; those that wait in the kernel take a task each. */
+uint32_t subscription_batch_max(const struct topic_spec *spec, bool gathers);
 /* No further message can be for it. */
 void subscription_retire(struct subscription *subscription);
 /* NULL if there is none of that number; one reference. */

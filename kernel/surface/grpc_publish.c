@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The publish API over gRPC. */
 #include "api/publish_bulk.h"
+#include "base/limits.h"
 #include "dapr/proto/runtime/v1/pubsub.pb-c.h"
 #include "surface/grpc_surface.h"
 
@@ -31,6 +32,8 @@ typedef Dapr__Proto__Runtime__V1__BulkPublishResponseFailedEntry failed_t;
 static const struct bulk_entry *
 entries_of(struct rpc *rpc, const Dapr__Proto__Runtime__V1__BulkPublishRequest *in)
 {
+    if (in->n_entries > LIMIT_publish_entries_max)
+        return NULL; /* refused by their number, without a look at them */
     struct bulk_entry *entries = ARENA_ARRAY(rpc->rq.arena, struct bulk_entry, in->n_entries + 1);
     for (size_t i = 0; i < in->n_entries; i++) {
         const Dapr__Proto__Runtime__V1__BulkPublishRequestEntry *from = in->entries[i];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The publish API over HTTP. */
+#include "api/cloudevent.h"
 #include "api/publish.h"
 #include "http/path.h"
 #include "surface/http_publish_json.h"
@@ -51,16 +52,6 @@ parse_bulk(struct request *rq, struct slice body, void *ret)
 }
 
 static void
-append(struct request *rq, struct arena_bytes *body, struct slice text)
-{
-    struct buf quoted; /* escaping makes a string at most six times as long */
-    buf_init(&quoted, text.len * 6 + 2);
-    if (json_write_string(&quoted, text, true))
-        arena_append(rq->arena, body, buf_slice(&quoted));
-    buf_fini(&quoted);
-}
-
-static void
 answer_failures(struct http_call *call, const struct bulk_failure *failures, size_t count)
 {
     struct request *rq = &call->rq;
@@ -70,9 +61,9 @@ answer_failures(struct http_call *call, const struct bulk_failure *failures, siz
     arena_append(rq->arena, &body, SLICE("{\"failedEntries\":["));
     for (size_t i = 0; i < count; i++) {
         arena_append(rq->arena, &body, i == 0 ? SLICE("{\"entryId\":") : SLICE(",{\"entryId\":"));
-        append(rq, &body, failures[i].id);
+        arena_append(rq->arena, &body, cloudevent_quote(rq->arena, failures[i].id));
         arena_append(rq->arena, &body, SLICE(",\"error\":"));
-        append(rq, &body, failures[i].reason);
+        arena_append(rq->arena, &body, cloudevent_quote(rq->arena, failures[i].reason));
         arena_append(rq->arena, &body, SLICE("}"));
     }
     arena_append(rq->arena, &body, SLICE("],\"errorCode\":\"ERR_PUBSUB_PUBLISH_MESSAGE\"}"));
