@@ -135,6 +135,7 @@ to_grpc(struct delivery *d, struct attempt *attempt)
                              &d->verdict, &code); /* suspends */
     if (err != OK)
         return err;
+    d->is_refused = code == GRPC_UNIMPLEMENTED;
     return answered(d, attempt, ANSWER_GRPC, (int)code, code != GRPC_OK);
 }
 
@@ -239,10 +240,12 @@ enum verdict
 delivery_settle(struct delivery *d, err_t err, uint64_t started_ns)
 {
     if (err == OK && d->verdict != VERDICT_RETRY) {
-        if (d->verdict == VERDICT_DROP)
+        bool is_done = d->verdict == VERDICT_SUCCESS;
+        if (!is_done && !d->is_refused)
             return drop(d, started_ns); /* suspends */
-        delivery_count(d, "success", "success", clock_now_ns() - started_ns);
-        return VERDICT_SUCCESS;
+        const char *status = is_done ? "success" : "drop";
+        delivery_count(d, status, status, clock_now_ns() - started_ns);
+        return d->verdict;
     }
     bool was_nobody_there = err == ERR_CLOSED && !d->was_seen;
     if (err != OK && err != ERR_PEER_FAILED && !was_nobody_there)

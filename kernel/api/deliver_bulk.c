@@ -7,6 +7,7 @@
 #include "api/deliver_bulk.h"
 
 #include "api/deliver_bulk_grpc.h"
+#include "api/deliver_headers.h"
 #include "api/delivery.h"
 #include "api/trace.h"
 #include "app/app_http.h"
@@ -148,17 +149,15 @@ put_entry(struct request *rq, struct arena_bytes *out, const struct bulk_item *i
     } else {
         arena_append(rq->arena, out, item->delivery.envelope);
     }
-    put(rq, out, ",\"metadata\":{");
+    put(rq, out, message->metadata_count > 0 ? ",\"metadata\":" : ",\"metadata\":null");
     for (size_t i = 0; i < message->metadata_count; i++) {
-        if (i > 0)
-            put(rq, out, ",");
+        put(rq, out, i > 0 ? "," : "{");
         put_string(rq, out, message->metadata[i].name);
         put(rq, out, ":");
         put_string(rq, out, message->metadata[i].value);
     }
-    put(rq, out,
-        is_raw ? "},\"contentType\":\"application/octet-stream\"}"
-               : "},\"contentType\":\"application/cloudevents+json\"}");
+    put(rq, out, message->metadata_count > 0 ? "},\"contentType\":" : ",\"contentType\":");
+    put(rq, out, is_raw ? "\"application/octet-stream\"}" : "\"application/cloudevents+json\"}");
 }
 
 static struct slice
@@ -189,14 +188,14 @@ write_envelope(const struct batch *batch)
     return arena_bytes_slice(&out);
 }
 
-/* The trace of the first event stands for all. */
-static struct request *
+/* The trace of the first event stands for all; NULL: there is none. */
+static struct bulk_item *
 first_of(const struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
         if (is_on_its_way(batch, &batch->items[i]))
-            return &batch->items[i].rq;
-    return batch->rq;
+            return &batch->items[i];
+    return NULL;
 }
 
 static void
@@ -219,8 +218,9 @@ to_http(struct batch *batch, struct attempt *attempt)
     headers[count++] = (struct http_header){ SLICE("Content-Type"), SLICE("application/json") };
     headers[count++] = (struct http_header){ SLICE("pubsubname"),
                                              batch->subscription->spec->pubsub };
-    if (!batch->subscription->spec->is_raw)
-        count += trace_http_headers(first_of(batch), headers + count);
+    struct bulk_item *first = first_of(batch);
+    if (first != NULL && deliver_has_trace(&first->delivery.event))
+        count += trace_http_headers(&first->rq, headers + count);
     const struct client_head head = { .method = SLICE("POST"),
                                       .target = batch->path,
                                       .headers = headers,
@@ -245,8 +245,10 @@ to_http(struct batch *batch, struct attempt *attempt)
         "Retriable error returned from app while processing bulk pub/sub event, topic: " SLICE_FMT
         ". status code returned: %d",
         SLICE_ARG(batch->subscription->spec->topic), status);
-    attempt->answer = ANSWER_HTTP;
-    attempt->code = status;
+    if (status >= 400) {
+        attempt->answer = ANSWER_HTTP;
+        attempt->code = status;
+    }
     return OK;
 }
 
@@ -273,8 +275,10 @@ to_grpc(struct batch *batch, struct attempt *attempt)
                                                .metadata = message->metadata,
                                                .metadata_count = message->metadata_count };
     }
-    err_t err = deliver_bulk_grpc(first_of(batch), batch->subscription->spec, batch->path, events,
-                                  count, take_status, &telling, &code); /* suspends */
+    struct bulk_item *first = first_of(batch);
+    err_t err = deliver_bulk_grpc(first != NULL ? &first->rq : rq, batch->subscription->spec,
+                                  batch->path, events, count, take_status, &telling,
+                                  &code); /* suspends */
     if (err != OK)
         return err;
     batch->is_refused = code == GRPC_UNIMPLEMENTED;

@@ -3,6 +3,7 @@
 #include "api/deliver_bulk_grpc.h"
 
 #include "api/deliver_grpc.h"
+#include "api/deliver_headers.h"
 #include "api/trace.h"
 #include "app/grpc_app.h"
 #include "base/limits.h"
@@ -121,7 +122,9 @@ deliver_bulk_grpc(struct request *rq, const struct topic_spec *spec, struct slic
     struct http_header metadata[1 + TRACE_HEADERS_MAX];
     struct grpc_answer answer = { 0 };
     metadata[0] = (struct http_header){ SLICE("pubsubname"), spec->pubsub };
-    size_t metadata_count = 1 + trace_grpc_metadata(rq, metadata + 1);
+    size_t metadata_count = 1;
+    if (count > 0 && deliver_has_trace(events[0].event))
+        metadata_count += trace_grpc_metadata(rq, metadata + 1);
     err_t err = app_enter(rq->task, channel); /* suspends */
     if (err != OK)
         return err;

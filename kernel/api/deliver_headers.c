@@ -2,7 +2,8 @@
 /* Headers of deliveries; see deliver_headers.h. */
 #include "api/deliver_headers.h"
 
-enum { NAME_BYTES_MAX = 128, VALUE_BYTES_MAX = 4096 };
+/* Servers refuse heads from eight kilobytes on, and would refuse the event for good. */
+enum { NAME_BYTES_MAX = 128, ALL_BYTES_MAX = 4096 };
 
 /* What means something to whoever carries or gets the event is not for a publisher to say. */
 static bool
@@ -63,18 +64,21 @@ is_value(struct slice value)
         if ((c < ' ' && c != '\t') || c == 0x7f)
             return false;
     }
-    return value.len <= VALUE_BYTES_MAX;
+    return true;
 }
 
 size_t
 deliver_metadata(struct arena *arena, const struct pubsub_message *message,
                  struct http_header ret_headers[DELIVER_METADATA_MAX])
 {
-    size_t count = 0;
+    size_t count = 0, left = ALL_BYTES_MAX;
     for (size_t i = 0; i < message->metadata_count && count < DELIVER_METADATA_MAX; i++) {
         struct slice name = name_of(arena, message->metadata[i].name);
-        if (name.len > 0 && !is_reserved(name) && is_value(message->metadata[i].value))
-            ret_headers[count++] = (struct http_header){ name, message->metadata[i].value };
+        struct slice value = message->metadata[i].value;
+        if (name.len == 0 || is_reserved(name) || !is_value(value) || name.len + value.len > left)
+            continue;
+        left -= name.len + value.len;
+        ret_headers[count++] = (struct http_header){ name, value };
     }
     return count;
 }
@@ -95,9 +99,8 @@ without_bytes(struct http_header *headers, size_t count)
     return kept;
 }
 
-/* An event without any trace of its own is sent without one. */
-static bool
-has_trace(const struct cloudevent *event)
+bool
+deliver_has_trace(const struct cloudevent *event)
 {
     return cloudevent_text(event, SLICE("traceparent")).data != NULL ||
            cloudevent_text(event, SLICE("traceid")).data != NULL;
@@ -110,7 +113,7 @@ deliver_headers(struct request *rq, const struct topic_spec *spec,
 {
     size_t count = 0;
     ret_headers[count++] = (struct http_header){ SLICE("pubsubname"), spec->pubsub };
-    if (has_trace(event))
+    if (deliver_has_trace(event))
         count += is_grpc ? trace_grpc_metadata(rq, ret_headers + count)
                          : trace_http_headers(rq, ret_headers + count);
     size_t added = deliver_metadata(rq->arena, message, ret_headers + count);

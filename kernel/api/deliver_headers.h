@@ -16,9 +16,13 @@ enum {
 };
 
 /* Metadata of the message, of whatever origin, that may stand in a head: names are lower case, none
- * is one that HTTP, gRPC, or the sidecar itself gives a meaning to. */
+ * is one that HTTP, gRPC, or the sidecar itself gives a meaning to. What does not fit is left out.
+ */
 size_t deliver_metadata(struct arena *arena, const struct pubsub_message *message,
                         struct http_header ret_headers[DELIVER_METADATA_MAX]);
+
+/* An event without any trace of its own is sent without one. */
+bool deliver_has_trace(const struct cloudevent *event);
 
 /* Those of one event. `is_grpc`: as metadata of a call. */
 size_t deliver_headers(struct request *rq, const struct topic_spec *spec,

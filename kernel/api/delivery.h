@@ -17,6 +17,7 @@ struct delivery {
     struct slice path;
     struct slice packed;  /* for a stream; empty before its first attempt */
     bool was_seen;        /* somebody had the chance to handle it */
+    bool is_refused;      /* nobody there wants it: dropped without a letter */
     enum verdict verdict; /* of the last attempt */
 };
 
