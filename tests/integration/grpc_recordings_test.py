@@ -10,14 +10,16 @@ import base64
 import json
 import os
 import re
+from concurrent import futures
 
 import grpc
 from dapr.proto.common.v1 import common_pb2  # noqa: F401  the pool must know it
-from dapr.proto.runtime.v1 import dapr_pb2
+from dapr.proto.runtime.v1 import appcallback_pb2, dapr_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from remora import TOP, Folder, Redis, Sidecar, component, equal, main, need, shared, test
+from recordings import with_trace
+from remora import TOP, Folder, Redis, Sidecar, component, equal, eventually, free_port, main, need, shared, test
 
 DAPR = "/dapr.proto.runtime.v1.Dapr/"
 POOL = descriptor_pool.Default()
@@ -72,22 +74,171 @@ def without_empty(details):
     return [{k: v for k, v in d.items() if v not in ("", {}, None)} for d in details]
 
 
+# --- the application --------------------------------------------------------------------------------------------------
+
+PATIENT = """apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata:
+  name: rz
+spec:
+  policies:
+    retries:
+      twice: {policy: constant, duration: 100ms, maxRetries: 2}
+  targets:
+    components:
+      bus: {inbound: {retry: twice}}
+"""
+FAILURES = {"UNAVAILABLE": grpc.StatusCode.UNAVAILABLE, "UNIMPLEMENTED": grpc.StatusCode.UNIMPLEMENTED}
+STATUSES = {"SUCCESS": 0, "RETRY": 1, "DROP": 2, "unknown status 7": 7}
+
+
+def topics():
+    def topic(name, **fields):
+        return appcallback_pb2.TopicSubscription(pubsub_name="bus", topic=name, **fields)
+
+    rule = appcallback_pb2.TopicRule(match='event.type == "paint"', path="/paint")
+    bulk = appcallback_pb2.BulkSubscribeConfig(enabled=True, max_messages_count=2, max_await_duration_ms=200)
+    return [
+        topic("wrapped"),
+        topic("raw", metadata={"rawPayload": "true"}),
+        topic("rules", routes=appcallback_pb2.TopicRoutes(rules=[rule], default="/other")),
+        topic("gather", bulk_subscribe=bulk),
+        topic("fail", dead_letter_topic="wrapped"),
+    ]
+
+
+class App(grpc.GenericRpcHandler):
+    """Subscribes to topics; what it answers to events of `fail` is set."""
+
+    def __init__(self):
+        self.events, self.answer = [], "SUCCESS"
+        self.port = free_port()
+        self.server = grpc.server(futures.ThreadPoolExecutor(8))
+        self.server.add_generic_rpc_handlers([self])
+        self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self.server.start()
+
+    def service(self, details):
+        name = details.method.rpartition("/")[2]
+        if name in ("OnBulkTopicEvent", "ListJobs") or not hasattr(self, name):
+            return None
+        return grpc.unary_unary_rpc_method_handler(
+            lambda data, context: getattr(self, name)(details.method, data, context).SerializeToString()
+        )
+
+    def ListTopicSubscriptions(self, method, data, context):
+        return appcallback_pb2.ListTopicSubscriptionsResponse(subscriptions=topics())
+
+    def keep(self, method, context, message):
+        metadata = [(n, v) for n, v in context.invocation_metadata() if n != "user-agent"]
+        self.events.append({"method": method, "metadata": metadata, "message": as_dict(message)})
+
+    def OnTopicEvent(self, method, data, context):
+        event = appcallback_pb2.TopicEventRequest.FromString(data)
+        self.keep(method, context, event)
+        answer = self.answer if event.topic == "fail" else "SUCCESS"
+        if answer in FAILURES:
+            context.abort(FAILURES[answer], "no")
+        return appcallback_pb2.TopicEventResponse(status=STATUSES[answer])
+
+    def OnBulkTopicEventAlpha1(self, method, data, context):
+        batch = appcallback_pb2.TopicEventBulkRequest.FromString(data)
+        self.keep(method, context, batch)
+        one = appcallback_pb2.TopicEventBulkResponseEntry
+        return appcallback_pb2.TopicEventBulkResponse(statuses=[one(entry_id=e.entry_id) for e in batch.entries])
+
+    def take(self):
+        """What has arrived, batches as one for each of their entries."""
+        taken, self.events = self.events, []
+        return singly(taken)
+
+
+def as_dict(message):
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def singly(events):
+    single = []
+    for event in events:
+        entries = event["message"].get("entries")
+        if entries is None:
+            single.append(event)
+        else:
+            single += [{**event, "message": {**event["message"], "entries": [entry]}} for entry in entries]
+    return single
+
+
+def comparable(event):
+    """In any order of metadata, the envelope in a raw event readable."""
+    metadata = sorted((n, v) for n, v in event["metadata"] if n != "user-agent")
+    message = dict(event["message"])
+    if message.get("topic") == "raw":
+        message["data"] = base64.b64decode(message["data"]).decode("latin-1")
+    return json.dumps(canonical({"method": event["method"], "metadata": metadata, "message": message}), sort_keys=True)
+
+
+def with_data(recorded):
+    (event,) = recorded
+    return [{**event, "message": {**event["message"], "data": base64.b64encode(b'{"n":1}').decode()}}]
+
+
+def without_trace(recorded):
+    (event,) = recorded
+    message = json.loads(json.dumps(event["message"]))
+    for name in ("traceid", "tracestate"):
+        message["extensions"].pop(name)
+    metadata = [(n, v) for n, v in event["metadata"] if not n.startswith("trace")]
+    return [{**event, "metadata": metadata, "message": message}]
+
+
+def as_the_other(recorded):
+    return singly(next(e["received"] for e in ENTRIES if e["name"] == "BulkPublishEventAlpha1 to bulk"))
+
+
+# Deliveries that differ on purpose: (names as a regular expression, why, the recorded ones -> ours).
+DELIVERIES = [
+    ("publish own ce to wrapped", "data without a type are data too", with_data),
+    ("publish raw to (wrapped|raw)", "a raw message has no trace", without_trace),
+    ("BulkPublishEvent to bulk", "the second came after the recording's wait", as_the_other),
+]
+
+
+def check_deliveries(entry, app):
+    row = next((row for row in DELIVERIES if re.fullmatch(row[0], entry["name"])), None)
+    recorded = singly(json.loads(with_trace(json.dumps(entry.get("received", [])))))
+    wanted = row[2](recorded) if row else recorded
+    eventually(lambda: len(singly(app.events)) >= len(wanted), f"{len(wanted)} deliveries of {entry['name']}")
+    equal(sorted(map(comparable, app.take())), sorted(map(comparable, wanted)), entry["name"])
+
+
+# --- replay -----------------------------------------------------------------------------------------------------------
+
+
 class Setup:
     def __init__(self, name):
         folder = Folder()
         secrets = folder.write("gsec.json", json.dumps({"plain": "swordfish"}))
-        resources, env = [], {}
+        resources, env, flags = [], {}, []
+        self.app = None
         if name == "G":
             self.redis = Redis()
+            self.app = App()
+            flags = ["--app-port", str(self.app.port), "--app-protocol", "grpc"]
             resources = [
                 component("mem", "state.in-memory"),
                 component("red", "state.redis", {"redisHost": f"127.0.0.1:{self.redis.port}"}),
                 component("vault", "secretstores.local.file", {"secretsFile": secrets}),
+                component("bus", "pubsub.in-memory"),
+                component("scoped", "pubsub.in-memory", {"publishingScopes": "gs=open"}),
+                PATIENT,
             ]
         elif name == "GT":
             resources, env = [component("mem", "state.in-memory")], {"DAPR_API_TOKEN": "tok"}
-        self.sidecar = Sidecar(*resources, app_id=name.lower() + "s" if name == "G" else name.lower(), env=env)
+        app_id = name.lower() + "s" if name == "G" else name.lower()
+        self.sidecar = Sidecar(*resources, app_id=app_id, env=env, flags=flags)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.sidecar.grpc_port}")
+        if self.app:
+            eventually(lambda: len(self.sidecar.metadata().get("subscriptions", [])) == 5, "subscriptions")
 
 
 SETUPS = {}
@@ -111,7 +262,7 @@ def answer_of(entry):
     """Status, words, details and message, as the recordings show them."""
     method = entry["request"]["method"]
     call = setup(entry["setup"]).channel.unary_unary(method)
-    metadata = [(name, value) for name, value in entry["request"]["metadata"]]
+    metadata = [(name, with_trace(value)) for name, value in entry["request"]["metadata"]]
     try:
         data = call(request_of(entry), metadata=metadata, timeout=20)
     except grpc.RpcError as error:
@@ -129,6 +280,11 @@ def recorded(entry):
 
 
 def compare(entry):
+    app = setup(entry["setup"]).app
+    answer = re.fullmatch("delivery, app answers (.*)", entry["name"])
+    if app:
+        app.take()
+        app.answer = answer[1] if answer else "SUCCESS"
     got, wanted = answer_of(entry), recorded(entry)
     skipped = DIFFERENCES.get(entry["name"], (set(), ""))[0]
     for answer in (got, wanted):
@@ -139,6 +295,8 @@ def compare(entry):
         for part in skipped:
             answer.pop(part, None)
     equal(canonical(got), canonical(wanted), entry["name"])
+    if app and "ublish" in entry["request"]["method"]:
+        check_deliveries(entry, app)
 
 
 def replayed(entry):
