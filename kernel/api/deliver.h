@@ -19,8 +19,7 @@ enum verdict deliver_message(struct request *rq, struct subscription *subscripti
                              const struct pubsub_message *message);
 
 /* What an application says of an event: the status of its answer and its body. */
-enum verdict
-deliver_verdict_of_http(struct request *rq, struct slice topic, int status, struct slice body,
-                        struct slice event_id);
+enum verdict deliver_verdict_of_http(struct request *rq, struct slice topic, int status,
+                                     struct slice body, struct slice event_id);
 
 #endif
