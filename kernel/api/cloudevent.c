@@ -96,7 +96,9 @@ struct slice
 cloudevent_raw(const struct cloudevent *event, struct slice name)
 {
     const struct cloudevent_member *member = find(event, name);
-    return member == NULL ? (struct slice){ 0 } : member->raw;
+    if (member == NULL)
+        return (struct slice){ 0 };
+    return member->raw;
 }
 
 struct slice

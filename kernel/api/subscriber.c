@@ -267,15 +267,15 @@ free_entry(struct topic_entry *entry)
     free(entry);
 }
 
-/* The task of `entry` has ended. */
+/* The task of `entry` has ended; it may be gone, and only says who it was. */
 static void
-wake_settlers(struct subscriber *subscriber, const struct topic_entry *entry)
+wake_settlers(struct subscriber *subscriber, uintptr_t entry)
 {
     struct list *at = subscriber->settling.next, *next;
     for (; at != &subscriber->settling; at = next) {
         struct settler *settler = container_of(at, struct settler, link);
         next = at->next;
-        if (settler->entry != entry && (settler->entry != NULL || subscriber->busy > 0))
+        if ((uintptr_t)settler->entry != entry && (settler->entry != NULL || subscriber->busy > 0))
             continue;
         list_remove(&settler->link);
         wait_done(&settler->wait, OK);
@@ -289,6 +289,7 @@ entry_main(struct task *t, void *arg)
 {
     struct topic_entry *entry = arg;
     struct subscriber *subscriber = entry->subscriber;
+    const uintptr_t which = (uintptr_t)entry;
     struct request rq;
     bool was_over = false;
     request_init(&rq, t);
@@ -302,7 +303,7 @@ entry_main(struct task *t, void *arg)
     }
     if (was_over)
         kick_all(subscriber); /* another may win now */
-    wake_settlers(subscriber, entry);
+    wake_settlers(subscriber, which);
 }
 
 static bool
@@ -661,6 +662,7 @@ subscriber_free(struct subscriber *subscriber)
     if (subscriber == NULL)
         return;
     while (!list_is_empty(&subscriber->entries))
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): free_entry() takes it off the list */
         free_entry(container_of(subscriber->entries.next, struct topic_entry, link));
     free(subscriber);
 }

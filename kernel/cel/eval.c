@@ -188,8 +188,9 @@ eval_transform(struct cel_run *run, const struct cel_node *node, struct cel_scop
         else if (result.truth)
             items[count++] = inner->value;
     }
-    return items == NULL ? (struct cel_value){ .type = CEL_ERROR }
-                         : (struct cel_value){ .type = CEL_LIST, .items = items, .count = count };
+    if (items == NULL)
+        return (struct cel_value){ .type = CEL_ERROR };
+    return (struct cel_value){ .type = CEL_LIST, .items = items, .count = count };
 }
 
 static struct cel_value

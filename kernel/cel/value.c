@@ -115,7 +115,9 @@ json_member(struct cel_run *run, struct slice text, struct slice name)
     }
     if (json.failed)
         return cel_fail(run, "the event is no JSON");
-    return found.data == NULL ? (struct cel_value){ .type = CEL_ERROR } : cel_of_json(run, found);
+    if (found.data == NULL)
+        return (struct cel_value){ .type = CEL_ERROR };
+    return cel_of_json(run, found);
 }
 
 struct cel_value
@@ -123,7 +125,7 @@ cel_member(struct cel_run *run, const struct cel_value *map, struct slice name)
 {
     if (map->items == NULL && map->text.len > 0)
         return json_member(run, map->text, name);
-    for (size_t i = 0; i + 1 < map->count; i += 2)
+    for (size_t i = 0; map->items != NULL && i + 1 < map->count; i += 2)
         if (map->items[i].type == CEL_STRING && slice_eq(map->items[i].text, name))
             return map->items[i + 1];
     return (struct cel_value){ .type = CEL_ERROR };

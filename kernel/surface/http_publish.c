@@ -80,11 +80,13 @@ http_publish_bulk(struct http_call *call)
     struct bulk_failure *failures;
     size_t count;
     http_query_metadata(call, &bulk.request.metadata, &bulk.request.metadata_count);
-    if (publish_bulk_begin(&call->rq, &bulk) != OK) /* suspends */
+    if (publish_bulk_begin(&call->rq, &bulk) != OK) { /* suspends */
         http_fail(call);
-    else if (!http_parse(call, parse_bulk, &bulk)) /* suspends */
         return;
-    else if (publish_bulk(&call->rq, &bulk, &failures, &count) != OK) /* suspends */
+    }
+    if (!http_parse(call, parse_bulk, &bulk)) /* suspends */
+        return;
+    if (publish_bulk(&call->rq, &bulk, &failures, &count) != OK) /* suspends */
         http_fail(call);
     else if (count > 0)
         answer_failures(call, failures, count);

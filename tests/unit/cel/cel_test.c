@@ -118,6 +118,11 @@ TEST(what_is_false)
 
 TEST(what_cannot_be_decided)
 {
+    static const char too_long[] =
+        "event.data.list.map(x, event.data.list.map(y, event.data.list.map(z, event.data.list"
+        ".map(a, event.data.list.map(b, event.data.list.map(c, event.data.list.map(d, event.data"
+        ".list.map(e, event.data.list.map(f, event.data.list.map(g, event.data.list.map(h, "
+        "event.data.list.map(i, 1)))))))))))).size() == 3";
     static const char *const texts[] = {
         "event.data.missing == 1",
         "event.missing.x == 1",
@@ -132,10 +137,7 @@ TEST(what_cannot_be_decided)
         "nothing",
         "int('x') == 1",
         "timestamp('yesterday') == timestamp('today')",
-        "event.data.list.map(x, event.data.list.map(y, event.data.list.map(z, event.data.list"
-        ".map(a, event.data.list.map(b, event.data.list.map(c, event.data.list.map(d, event.data"
-        ".list.map(e, event.data.list.map(f, event.data.list.map(g, event.data.list.map(h, "
-        "event.data.list.map(i, 1)))))))))))).size() == 3", /* too long */
+        too_long,
     };
     check_all(texts, ARRAY_LEN(texts), CEL_FAILED);
 }

@@ -386,11 +386,11 @@ TEST(a_file_that_others_have_locked_fails_the_start_and_not_the_process)
     fresh_path();
     struct sidecar one = sidecar_at("one", "10.0.0.1", 50002);
     add_metadata(&one, "busyTimeout", "50ms");
-    remora_call call = init(&one);
+    (void)init(&one);
     REQUIRE(one.self != NULL);
     sqlite3 *db = open_file();
     run(db, "BEGIN IMMEDIATE");
-    call = start(&one);
+    remora_call call = start(&one);
     CHECK_EQ_INT(call.code, REMORA_UNAVAILABLE);
     CHECK_EQ_STR(call.message, "failed to register host: database is locked (5) (SQLITE_BUSY)");
     run(db, "COMMIT");
