@@ -100,6 +100,7 @@ def call_http():
     """A caller's deadline over HTTP is its own: it leaves then."""
     while not stop.is_set():
         started = time.monotonic()
+        was_cutting = patient.illness is cutting  # it may end before the call does
         try:
             reply = sidecar.call("POST", "/v1.0/invoke/shop/method/work", b"x", timeout=DEADLINE_S)
             own = reply.status == 500 and b"ERR_DIRECT_INVOKE" in reply.body
@@ -108,7 +109,7 @@ def call_http():
         except TimeoutError:
             account.note("http", started, "left", True)
         except (OSError, remora.Cut):
-            account.note("http", started, "cut", patient.illness is cutting)
+            account.note("http", started, "cut", was_cutting or patient.illness is cutting)
         stop.wait(0.01)
 
 
