@@ -200,26 +200,25 @@ cloudevent_uuid(struct arena *arena)
     return slice_of(text, UUID_CHARS);
 }
 
-/* Without its parameters. */
-static bool
-is_type(struct slice content_type, struct slice type)
+bool
+cloudevent_has_type(struct slice content_type, struct slice media_type)
 {
     ptrdiff_t semicolon = slice_find_byte(content_type, ';');
     if (semicolon >= 0)
         content_type = slice_first(content_type, (size_t)semicolon);
-    return slice_eq_nocase(slice_trim(content_type), type);
+    return slice_eq_nocase(slice_trim(content_type), media_type);
 }
 
 bool
 cloudevent_is_type(struct slice content_type)
 {
-    return is_type(content_type, CLOUDEVENT_CONTENT_TYPE);
+    return cloudevent_has_type(content_type, CLOUDEVENT_CONTENT_TYPE);
 }
 
 bool
 cloudevent_is_json(struct slice content_type)
 {
-    return is_type(content_type, JSON_TYPE);
+    return cloudevent_has_type(content_type, JSON_TYPE);
 }
 
 static struct slice
@@ -250,7 +249,7 @@ put_raw(struct cloudevent *event, struct slice name, struct slice raw)
 static void
 put_data(struct cloudevent *event, struct slice content_type, struct slice data)
 {
-    if (is_type(content_type, BYTES_TYPE) || !slice_is_utf8(data))
+    if (cloudevent_has_type(content_type, BYTES_TYPE) || !slice_is_utf8(data))
         put_raw(event, SLICE("data_base64"), base64_of(event->arena, data));
     else if (cloudevent_is_json(content_type) && json_is_valid(data))
         put_raw(event, SLICE("data"), slice_trim(data));

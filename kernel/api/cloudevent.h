@@ -69,6 +69,8 @@ void cloudevent_complete(struct cloudevent *event, const struct cloudevent_origi
 void cloudevent_wrap(struct cloudevent *event, struct arena *arena, struct slice pubsub,
                      struct slice topic, struct slice data);
 
+/* Whether that is the media type in front of the parameters. */
+bool cloudevent_has_type(struct slice content_type, struct slice media_type);
 /* "application/cloudevents+json", whatever its parameters; likewise "application/json". */
 bool cloudevent_is_type(struct slice content_type);
 bool cloudevent_is_json(struct slice content_type);

@@ -72,9 +72,10 @@ delivery_verdict_of(struct slice status, struct slice event_id)
     return VERDICT_RETRY;
 }
 
-enum verdict
-deliver_verdict_of_http(struct request *rq, struct slice topic, int status, struct slice body,
-                        struct slice event_id)
+/* What an application says of an event over HTTP. */
+static enum verdict
+verdict_of_http(struct request *rq, struct slice topic, int status, struct slice body,
+                struct slice event_id)
 {
     struct slice words = slice_first(body, LOGGED_BYTES_MAX);
     if (status >= 200 && status < 300)
@@ -153,7 +154,7 @@ to_app(struct delivery *d, struct attempt *attempt)
     err_t err = ask_http(d, &status, &body); /* suspends */
     if (err != OK)
         return err;
-    d->verdict = deliver_verdict_of_http(d->rq, d->subscription->spec->topic, status, body, d->id);
+    d->verdict = verdict_of_http(d->rq, d->subscription->spec->topic, status, body, d->id);
     return answered(d, attempt, ANSWER_HTTP, status, status >= 400);
 }
 
@@ -342,22 +343,30 @@ delivery_prepare(struct delivery *d, uint64_t started_ns, enum verdict *ret_verd
     return false;
 }
 
-enum verdict
-deliver_message(struct request *rq, struct subscription *subscription,
-                const struct pubsub_message *message)
+err_t
+delivery_run(struct request *rq, const struct subscription *subscription, attempt_fn *attempt,
+             void *arg)
 {
-    struct delivery d = { .rq = rq, .subscription = subscription, .message = message };
-    uint64_t started_ns = clock_now_ns();
     struct resiliency_target target;
-    enum verdict verdict;
-    if (!delivery_prepare(&d, started_ns, &verdict)) /* suspends */
-        return verdict;
     resiliency_for_component(settings_of(rq->task)->resiliency, subscription->spec->pubsub,
                              "Pubsub", RESILIENCY_INBOUND, &target);
     const struct run run = { .target = &target,
                              .is_replayable = true,
                              .is_ending = &rq->kernel->is_ending };
-    err_t err = resiliency_run(rq->task, &run, try_once, &d); /* suspends */
+    return resiliency_run(rq->task, &run, attempt, arg); /* suspends */
+}
+
+/* One message, all the way. SUCCESS and DROP: the broker is done with it. */
+static enum verdict
+deliver_message(struct request *rq, struct subscription *subscription,
+                const struct pubsub_message *message)
+{
+    struct delivery d = { .rq = rq, .subscription = subscription, .message = message };
+    uint64_t started_ns = clock_now_ns();
+    enum verdict verdict;
+    if (!delivery_prepare(&d, started_ns, &verdict)) /* suspends */
+        return verdict;
+    err_t err = delivery_run(rq, subscription, try_once, &d); /* suspends */
     return delivery_settle(&d, err, started_ns);              /* suspends */
 }
 

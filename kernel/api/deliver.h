@@ -14,12 +14,4 @@
 /* Answers a plugin's METHOD_HOST_DELIVER. Suspends. */
 void deliver_messages(struct request *rq, struct host_call *call);
 
-/* One message, all the way. Suspends. SUCCESS and DROP: the broker is done with it. */
-enum verdict deliver_message(struct request *rq, struct subscription *subscription,
-                             const struct pubsub_message *message);
-
-/* What an application says of an event: the status of its answer and its body. */
-enum verdict deliver_verdict_of_http(struct request *rq, struct slice topic, int status,
-                                     struct slice body, struct slice event_id);
-
 #endif

@@ -332,19 +332,12 @@ static void
 deliver_path(struct batch *batch, struct slice path, uint64_t started_ns, enum verdict *verdicts)
 {
     struct request *rq = batch->rq;
-    const struct topic_spec *spec = batch->subscription->spec;
-    struct resiliency_target target;
     bool *is_of_path = ARENA_ARRAY(rq->arena, bool, batch->count);
     batch->path = path;
     batch->is_refused = false;
     for (size_t i = 0; i < batch->count; i++)
         is_of_path[i] = is_on_its_way(batch, &batch->items[i]);
-    resiliency_for_component(settings_of(rq->task)->resiliency, spec->pubsub, "Pubsub",
-                             RESILIENCY_INBOUND, &target);
-    const struct run run = { .target = &target,
-                             .is_replayable = true,
-                             .is_ending = &rq->kernel->is_ending };
-    err_t err = resiliency_run(rq->task, &run, try_once, batch); /* suspends */
+    err_t err = delivery_run(rq, batch->subscription, try_once, batch); /* suspends */
     for (size_t i = 0; i < batch->count; i++) {
         struct bulk_item *item = &batch->items[i];
         if (!is_of_path[i])
@@ -445,12 +438,7 @@ follow(struct request *rq, struct subscription *subscription, const struct pubsu
         subscription->gather = NULL; /* the next one begins another */
         finish(gather);
     }
-    task_shield_begin(rq->task);
-    uint64_t outer = task_deadline_ms(rq->task);
-    task_deadline_pop(rq->task, UINT64_MAX);
-    err_t err = TASK_WAIT(rq->task, &follower.wait); /* suspends */
-    task_deadline_pop(rq->task, outer);
-    task_shield_end(rq->task);
+    err_t err = TASK_WAIT_OUT(rq->task, &follower.wait); /* suspends */
     return err == OK ? follower.verdict : VERDICT_RETRY;
 }
 

@@ -19,13 +19,6 @@ typedef Dapr__Proto__Runtime__V1__TopicEventBulkRequestEntry entry_t;
 typedef Dapr__Proto__Runtime__V1__TopicEventBulkRequestEntry__MetadataEntry entry_pair_t;
 typedef Dapr__Proto__Runtime__V1__TopicEventCERequest event_t;
 
-static char *
-text_of(struct arena *arena, const struct cloudevent *event, struct slice name)
-{
-    struct slice text = cloudevent_text(event, name);
-    return pb_string(arena, text.data == NULL ? SLICE_EMPTY : text);
-}
-
 static ProtobufCBinaryData
 bytes_of(struct slice bytes)
 {
@@ -38,11 +31,11 @@ pack_event(struct arena *arena, const struct cloudevent *event)
 {
     event_t *out = ARENA_NEW(arena, event_t);
     dapr__proto__runtime__v1__topic_event_cerequest__init(out);
-    out->id = text_of(arena, event, SLICE("id"));
-    out->source = text_of(arena, event, SLICE("source"));
-    out->type = text_of(arena, event, SLICE("type"));
-    out->spec_version = text_of(arena, event, SLICE("specversion"));
-    out->data_content_type = text_of(arena, event, SLICE("datacontenttype"));
+    out->id = deliver_text_of(arena, event, SLICE("id"));
+    out->source = deliver_text_of(arena, event, SLICE("source"));
+    out->type = deliver_text_of(arena, event, SLICE("type"));
+    out->spec_version = deliver_text_of(arena, event, SLICE("specversion"));
+    out->data_content_type = deliver_text_of(arena, event, SLICE("datacontenttype"));
     out->data = bytes_of(deliver_data_of(arena, event));
     out->extensions = deliver_extensions_of(arena, event);
     return out;

@@ -27,11 +27,8 @@ deliver_data_of(struct arena *arena, const struct cloudevent *event)
 {
     struct slice encoded = cloudevent_text(event, SLICE("data_base64"));
     struct slice raw = cloudevent_raw(event, SLICE("data")), text;
-    if (encoded.data != NULL) {
-        char *bytes = arena_alloc(arena, base64_decoded_max(encoded.len) + 1);
-        size_t len;
-        return base64_decode(encoded, bytes, &len) ? slice_of(bytes, len) : SLICE_EMPTY;
-    }
+    if (encoded.data != NULL)
+        return base64_decode_arena(arena, encoded, &text) ? text : SLICE_EMPTY;
     if (raw.data == NULL)
         return SLICE_EMPTY;
     text = cloudevent_text(event, SLICE("data"));
@@ -165,8 +162,8 @@ deliver_extensions_of(struct arena *arena, const struct cloudevent *event)
 
 /* --- the call ----------------------------------------------------------------------------------*/
 
-static char *
-text_of(struct arena *arena, const struct cloudevent *event, struct slice name)
+char *
+deliver_text_of(struct arena *arena, const struct cloudevent *event, struct slice name)
 {
     struct slice text = cloudevent_text(event, name);
     return pb_string(arena, text.data == NULL ? SLICE_EMPTY : text);
@@ -178,11 +175,11 @@ deliver_grpc_pack(struct arena *arena, const struct topic_spec *spec,
 {
     struct slice data = deliver_data_of(arena, event);
     event_t out = DAPR__PROTO__RUNTIME__V1__TOPIC_EVENT_REQUEST__INIT;
-    out.id = text_of(arena, event, SLICE("id"));
-    out.source = text_of(arena, event, SLICE("source"));
-    out.type = text_of(arena, event, SLICE("type"));
-    out.spec_version = text_of(arena, event, SLICE("specversion"));
-    out.data_content_type = text_of(arena, event, SLICE("datacontenttype"));
+    out.id = deliver_text_of(arena, event, SLICE("id"));
+    out.source = deliver_text_of(arena, event, SLICE("source"));
+    out.type = deliver_text_of(arena, event, SLICE("type"));
+    out.spec_version = deliver_text_of(arena, event, SLICE("specversion"));
+    out.data_content_type = deliver_text_of(arena, event, SLICE("datacontenttype"));
     out.data.data = (uint8_t *)(uintptr_t)data.data; /* is only read */
     out.data.len = data.len;
     out.topic = pb_string(arena, spec->topic);

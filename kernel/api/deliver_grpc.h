@@ -21,6 +21,8 @@ struct slice deliver_grpc_pack(struct arena *arena, const struct topic_spec *spe
 enum verdict deliver_verdict_of_grpc(struct slice response, struct slice id);
 
 /* What the application gets of an event's data: JSON as it is, texts and bytes decoded. */
+/* An attribute that is a text, as protobuf-c wants it; empty if there is none. */
+char *deliver_text_of(struct arena *arena, const struct cloudevent *event, struct slice name);
 struct slice deliver_data_of(struct arena *arena, const struct cloudevent *event);
 /* All attributes that have no field of their own. */
 Google__Protobuf__Struct *

@@ -5,6 +5,7 @@
 
 #include "api/cloudevent.h"
 #include "api/subscription.h"
+#include "resiliency/run.h"
 
 /* One message being delivered. */
 struct delivery {
@@ -24,6 +25,9 @@ struct delivery {
 /* Unwraps and routes. False: there is nothing to deliver, and the verdict says what became of it.
  */
 bool delivery_prepare(struct delivery *d, uint64_t started_ns, enum verdict *ret_verdict);
+/* Attempts under the inbound policy of the subscription's broker. Suspends. */
+err_t delivery_run(struct request *rq, const struct subscription *subscription, attempt_fn *attempt,
+                   void *arg) WARN_UNUSED;
 /* After the last attempt, which ended with `err`: counts it, and puts it among the dead letters. */
 enum verdict delivery_settle(struct delivery *d, err_t err, uint64_t started_ns);
 void delivery_count(const struct delivery *d, const char *process_status, const char *status,

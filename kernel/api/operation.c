@@ -118,6 +118,22 @@ unref_component(void *component)
     component_unref(component);
 }
 
+Remora__Plugin__V1__Pair **
+operation_pack_pairs(struct arena *arena, const struct pair *pairs, size_t count)
+{
+    if (count == 0)
+        return NULL;
+    Remora__Plugin__V1__Pair **list = ARENA_ARRAY(arena, Remora__Plugin__V1__Pair *, count);
+    Remora__Plugin__V1__Pair *items = ARENA_ARRAY(arena, Remora__Plugin__V1__Pair, count);
+    for (size_t i = 0; i < count; i++) {
+        list[i] = &items[i];
+        remora__plugin__v1__pair__init(&items[i]);
+        items[i].name = pb_string(arena, pairs[i].name);
+        items[i].value = pb_string(arena, pairs[i].value);
+    }
+    return list;
+}
+
 struct component *
 operation_component(struct request *rq, enum component_kind kind, struct slice name)
 {

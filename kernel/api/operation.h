@@ -8,6 +8,7 @@
 
 #include "api/request.h"
 #include "base/pb.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
 
 struct operation;
 
@@ -28,6 +29,10 @@ struct operation {
     size_t part_count;
     const struct operation_items *items; /* NULL: it succeeds or fails as a whole */
 };
+
+/* Metadata as the contract's messages carry them; NULL if there are none. */
+Remora__Plugin__V1__Pair **
+operation_pack_pairs(struct arena *arena, const struct pair *pairs, size_t count);
 
 /* The component of that kind and name, or NULL, counted until the request ends. While the sidecar
  * starts its components this waits for them, unless a plugin asks, which may be one of theirs. */

@@ -11,19 +11,6 @@
 
 typedef Remora__Plugin__V1__PubsubPublish publish_t;
 
-Remora__Plugin__V1__Pair **
-publish_pack_pairs(struct arena *arena, const struct pair *pairs, size_t count)
-{
-    Remora__Plugin__V1__Pair **packed = ARENA_ARRAY(arena, Remora__Plugin__V1__Pair *, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        packed[i] = ARENA_NEW(arena, Remora__Plugin__V1__Pair);
-        remora__plugin__v1__pair__init(packed[i]);
-        packed[i]->name = pb_string(arena, pairs[i].name);
-        packed[i]->value = pb_string(arena, pairs[i].value);
-    }
-    return packed;
-}
-
 /* The last of that name (ASCII case ignored), or empty. */
 static struct slice
 option_of(const struct pair *pairs, size_t count, struct slice name)
@@ -80,7 +67,7 @@ publish_bytes(struct request *rq, const struct publish_message *message)
         return err;
     out.topic = publish_topic(rq->arena, broker, message->topic);
     out.content_type = pb_string(rq->arena, message->content_type);
-    out.metadata = publish_pack_pairs(rq->arena, message->metadata, message->metadata_count);
+    out.metadata = operation_pack_pairs(rq->arena, message->metadata, message->metadata_count);
     out.n_metadata = message->metadata_count;
     int64_t ttl_s;
     if ((broker->facts->capabilities & CAN_MESSAGE_TTL) != 0 &&
@@ -127,23 +114,6 @@ publish_fail_forbidden(struct request *rq, const struct publish_request *publish
     return ERR_PUBSUB_FORBIDDEN;
 }
 
-/* Go's reading of a bool. False: it is none. */
-static bool
-read_bool(struct slice text, bool *ret_value)
-{
-    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
-    static const char *const no[] = { "", "0", "f", "F", "false", "FALSE", "False" };
-    *ret_value = false;
-    for (size_t i = 0; i < ARRAY_LEN(no); i++)
-        if (slice_eq(text, slice_str(no[i])))
-            return true;
-    *ret_value = true;
-    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
-        if (slice_eq(text, slice_str(yes[i])))
-            return true;
-    return false;
-}
-
 err_t
 publish_check(struct request *rq, const struct publish_request *publish,
               struct component **ret_broker, bool *ret_is_raw)
@@ -163,7 +133,8 @@ publish_check(struct request *rq, const struct publish_request *publish,
     if (publish->topic.len == 0)
         return fail_pubsub(rq, ERR_TOPIC_NAME_EMPTY, name, "topic is empty in pubsub ", name, "",
                            SLICE_EMPTY);
-    if (read_bool(raw, ret_is_raw))
+    *ret_is_raw = false;
+    if (raw.len == 0 || slice_to_bool(raw, ret_is_raw))
         return OK;
     (void)fail_pubsub(rq, ERR_PUBSUB_REQUEST_METADATA, name,
                       "failed deserializing metadata. Error: rawPayload value must be a valid "

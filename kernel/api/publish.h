@@ -55,7 +55,5 @@ err_t publish_wrap(struct request *rq, const struct publish_request *publish,
                    const struct component *broker, struct publish_message *message) WARN_UNUSED;
 /* The time to live that metadata name, if any. */
 bool publish_read_ttl(const struct pair *pairs, size_t count, int64_t *ret_seconds) WARN_UNUSED;
-Remora__Plugin__V1__Pair **
-publish_pack_pairs(struct arena *arena, const struct pair *pairs, size_t count);
 
 #endif

@@ -231,7 +231,7 @@ pack_entry(const struct portion *portion, size_t i)
     entry->entry_id = pb_string(arena, portion->entries[i]->id);
     entry->content_type = pb_string(arena, message->content_type);
     entry->data_bytes = message->data.len;
-    entry->metadata = publish_pack_pairs(arena, message->metadata, message->metadata_count);
+    entry->metadata = operation_pack_pairs(arena, message->metadata, message->metadata_count);
     entry->n_metadata = message->metadata_count;
     if ((portion->bulk->broker->facts->capabilities & CAN_MESSAGE_TTL) != 0 &&
         publish_read_ttl(message->metadata, message->metadata_count, &ttl_s)) {
@@ -256,7 +256,7 @@ pack(const struct portion *portion, struct operation *operation)
         out.entries[i] = pack_entry(portion, i);
         parts[i] = portion->messages[i].data;
     }
-    out.metadata = publish_pack_pairs(arena, request->metadata, request->metadata_count);
+    out.metadata = operation_pack_pairs(arena, request->metadata, request->metadata_count);
     out.n_metadata = request->metadata_count;
     operation->message = pb_pack(arena, &out.base);
     operation->parts = parts;

@@ -2,10 +2,10 @@
 /* State requests as messages of the plugin contract; see state_pack.h. */
 #include "api/state_pack.h"
 
+#include "api/operation.h"
 #include "base/pb.h"
 #include "remora/plugin/v1/plugin.pb-c.h"
 
-typedef Remora__Plugin__V1__Pair pb_pair;
 typedef Remora__Plugin__V1__StateGet pb_get;
 typedef Remora__Plugin__V1__StateSetItem pb_set;
 typedef Remora__Plugin__V1__StateDeleteItem pb_delete;
@@ -22,22 +22,6 @@ full_key(struct arena *arena, const struct component *store, struct slice key)
         memcpy(text + prefix.len, key.data, key.len);
     text[prefix.len + key.len] = '\0';
     return text;
-}
-
-static pb_pair **
-pack_pairs(struct arena *arena, const struct pair *pairs, size_t count)
-{
-    if (count == 0)
-        return NULL;
-    pb_pair **list = ARENA_ARRAY(arena, pb_pair *, count);
-    pb_pair *items = ARENA_ARRAY(arena, pb_pair, count);
-    for (size_t i = 0; i < count; i++) {
-        list[i] = &items[i];
-        remora__plugin__v1__pair__init(&items[i]);
-        items[i].name = pb_string(arena, pairs[i].name);
-        items[i].value = pb_string(arena, pairs[i].value);
-    }
-    return list;
 }
 
 bool
@@ -91,7 +75,7 @@ fill_get(struct arena *arena, const struct component *store, const struct state_
     remora__plugin__v1__state_get__init(message);
     message->key = full_key(arena, store, in->key);
     message->consistency = (Remora__Plugin__V1__Consistency)in->consistency;
-    message->metadata = pack_pairs(arena, in->metadata, in->metadata_count);
+    message->metadata = operation_pack_pairs(arena, in->metadata, in->metadata_count);
     message->n_metadata = in->metadata_count;
 }
 
@@ -143,7 +127,7 @@ fill_set(struct arena *arena, const struct component *store, const struct state_
     message->json = item->is_json;
     message->concurrency = concurrency_of(item->concurrency);
     message->consistency = consistency_of(item->consistency);
-    message->metadata = pack_pairs(arena, item->metadata, item->metadata_count);
+    message->metadata = operation_pack_pairs(arena, item->metadata, item->metadata_count);
     message->n_metadata = item->metadata_count;
     fill_ttl(item, message);
     if (item->has_etag) {
@@ -160,7 +144,7 @@ fill_delete(struct arena *arena, const struct component *store, const struct sta
     message->key = full_key(arena, store, item->key);
     message->concurrency = concurrency_of(item->concurrency);
     message->consistency = consistency_of(item->consistency);
-    message->metadata = pack_pairs(arena, item->metadata, item->metadata_count);
+    message->metadata = operation_pack_pairs(arena, item->metadata, item->metadata_count);
     message->n_metadata = item->metadata_count;
     if (item->has_etag) {
         message->_etag_case = REMORA__PLUGIN__V1__STATE_DELETE_ITEM___ETAG_ETAG;
@@ -208,7 +192,7 @@ state_pack_transact(struct arena *arena, const struct component *store,
     Remora__Plugin__V1__StateTransact message = REMORA__PLUGIN__V1__STATE_TRANSACT__INIT;
     message.operations = ARENA_ARRAY(arena, pb_operation *, count);
     message.n_operations = count;
-    message.metadata = pack_pairs(arena, metadata, metadata_count);
+    message.metadata = operation_pack_pairs(arena, metadata, metadata_count);
     message.n_metadata = metadata_count;
     pb_operation *items = ARENA_ARRAY(arena, pb_operation, count);
     struct slice *parts = ARENA_ARRAY(arena, struct slice, count);
@@ -240,7 +224,7 @@ state_pack_query(struct arena *arena, const struct component *store, struct slic
     Remora__Plugin__V1__StateQuery message = REMORA__PLUGIN__V1__STATE_QUERY__INIT;
     message.query = pb_string(arena, query);
     message.key_prefix = pb_string(arena, store->facts->key_prefix);
-    message.metadata = pack_pairs(arena, metadata, metadata_count);
+    message.metadata = operation_pack_pairs(arena, metadata, metadata_count);
     message.n_metadata = metadata_count;
     return (struct packed){ .message = pb_pack(arena, &message.base) };
 }

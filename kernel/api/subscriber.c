@@ -118,14 +118,8 @@ pack_subscribe(struct request *rq, const struct topic_entry *entry, uint64_t id,
     bool has_batches = (broker->facts->capabilities & CAN_BULK_SUBSCRIBE) != 0;
     uint32_t batch = spec->is_bulk ? subscription_batch_max(spec, !has_batches) : 0;
     out.window = batch > LIMIT_topic_window ? batch : LIMIT_topic_window;
-    out.metadata = ARENA_ARRAY(rq->arena, Remora__Plugin__V1__Pair *, spec->metadata_count + 1);
+    out.metadata = operation_pack_pairs(rq->arena, spec->metadata, spec->metadata_count);
     out.n_metadata = spec->metadata_count;
-    for (size_t i = 0; i < spec->metadata_count; i++) {
-        out.metadata[i] = ARENA_NEW(rq->arena, Remora__Plugin__V1__Pair);
-        remora__plugin__v1__pair__init(out.metadata[i]);
-        out.metadata[i]->name = pb_string(rq->arena, spec->metadata[i].name);
-        out.metadata[i]->value = pb_string(rq->arena, spec->metadata[i].value);
-    }
     if (spec->is_bulk && has_batches) {
         out.batch_messages_max = spec->bulk_messages_max;
         out.batch_await_ms = spec->bulk_await_ms;

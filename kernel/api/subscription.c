@@ -40,23 +40,17 @@ topic_spec_unref(struct topic_spec *spec)
     free(spec);
 }
 
-static bool
-is_true(struct slice text)
-{
-    return slice_eq_nocase(text, SLICE("true")) || slice_eq(text, SLICE("1")) ||
-           slice_eq_nocase(text, SLICE("t"));
-}
-
 void
 topic_spec_set_metadata(struct topic_spec *spec, const struct pair *pairs, size_t count)
 {
     struct pair *copy = ARENA_ARRAY(&spec->arena, struct pair, count + 1);
+    bool is_raw;
     for (size_t i = 0; i < count; i++) {
         copy[i] = (struct pair){ arena_dup(&spec->arena, pairs[i].name),
                                  arena_dup(&spec->arena, pairs[i].value) };
         if (slice_eq_nocase(pairs[i].name, SLICE("rawPayload")) ||
             slice_eq_nocase(pairs[i].name, SLICE("isRawPayload")))
-            spec->is_raw = is_true(pairs[i].value);
+            spec->is_raw = slice_to_bool(pairs[i].value, &is_raw) && is_raw;
     }
     spec->metadata = copy;
     spec->metadata_count = count;

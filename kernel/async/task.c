@@ -589,6 +589,18 @@ task_shield_end(struct task *t)
     t->shields--;
 }
 
+err_t
+task_wait_out_at(struct task *t, struct wait *wait, const char *function, int line)
+{
+    uint64_t outer = task_deadline_ms(t);
+    task_deadline_pop(t, UINT64_MAX);
+    task_shield_begin(t);
+    err_t err = task_wait_at(t, wait, function, line);
+    task_shield_end(t);
+    task_deadline_pop(t, outer);
+    return err;
+}
+
 void
 task_each(struct worker *worker, void (*fn)(const struct task_info *info, void *arg), void *arg)
 {

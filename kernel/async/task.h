@@ -69,6 +69,12 @@ void wait_done(struct wait *wait, err_t result);
 #define TASK_WAIT(t, wait) task_wait_at((t), (wait), __func__, __LINE__)
 err_t task_wait_at(struct task *t, struct wait *wait, const char *function, int line) WARN_UNUSED;
 
+/* Likewise, but neither cancellation nor a deadline ends it: for what is sure to come, and uses
+ * this task's memory until then. */
+#define TASK_WAIT_OUT(t, wait) task_wait_out_at((t), (wait), __func__, __LINE__)
+err_t
+task_wait_out_at(struct task *t, struct wait *wait, const char *function, int line) WARN_UNUSED;
+
 /* Suspends for so long; OK, or ERR_DEADLINE / ERR_CANCELLED if that came first. */
 err_t task_sleep(struct task *t, uint64_t ms) WARN_UNUSED;
 /* Lets every other ready task and event have a turn. */

@@ -111,3 +111,25 @@ base64url_decode(struct slice text, char *ret_bytes, size_t *ret_len)
     *ret_len = len;
     return true;
 }
+
+bool
+base64_decode_arena(struct arena *arena, struct slice text, struct slice *ret_bytes)
+{
+    char *bytes = arena_alloc(arena, base64_decoded_max(text.len) + 1);
+    size_t len;
+    if (!base64_decode(text, bytes, &len))
+        return false;
+    *ret_bytes = slice_of(bytes, len);
+    return true;
+}
+
+bool
+base64url_decode_arena(struct arena *arena, struct slice text, struct slice *ret_bytes)
+{
+    char *bytes = arena_alloc(arena, base64url_decoded_max(text.len) + 1);
+    size_t len;
+    if (!base64url_decode(text, bytes, &len))
+        return false;
+    *ret_bytes = slice_of(bytes, len);
+    return true;
+}

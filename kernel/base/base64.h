@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/slice.h"
 
 static inline size_t
@@ -25,6 +26,10 @@ void base64_encode(struct slice bytes, char *ret_text);
 /* False if the text is not exactly what encoding something gives. */
 bool base64_decode(struct slice text, char *ret_bytes, size_t *ret_len) WARN_UNUSED;
 
+/* Likewise, into the arena. */
+bool
+base64_decode_arena(struct arena *arena, struct slice text, struct slice *ret_bytes) WARN_UNUSED;
+
 /* Room that the form for URLs needs, either way. */
 static inline size_t
 base64url_encoded_len(size_t bytes)
@@ -42,5 +47,7 @@ base64url_decoded_max(size_t chars)
 void base64url_encode(struct slice bytes, char *ret_text);
 /* False if the text is not exactly what encoding something gives. */
 bool base64url_decode(struct slice text, char *ret_bytes, size_t *ret_len) WARN_UNUSED;
+bool
+base64url_decode_arena(struct arena *arena, struct slice text, struct slice *ret_bytes) WARN_UNUSED;
 
 #endif

@@ -51,27 +51,18 @@ skip_blanks(struct cel_lexer *l)
 
 /* --- numbers -----------------------------------------------------------------------------------*/
 
-static int
-hex_of(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void
 lex_hex(struct cel_lexer *l)
 {
     uint64_t number = 0;
     l->at += 2;
     size_t first = l->at;
-    for (; hex_of(peek(l, 0)) >= 0; l->at++) {
+    for (; hex_value(peek(l, 0)) >= 0; l->at++) {
         if (number >> 60 != 0) {
             bad(l, "the number is too large");
             return;
         }
-        number = number << 4 | (unsigned)hex_of(peek(l, 0));
+        number = number << 4 | (unsigned)hex_value(peek(l, 0));
     }
     l->number = number;
     l->token = TOKEN_INT;
@@ -151,7 +142,7 @@ take_code(struct cel_lexer *l, unsigned digits, unsigned base, uint32_t *ret_cod
 {
     uint32_t code = 0;
     for (unsigned i = 0; i < digits; i++, l->at++) {
-        int digit = hex_of(peek(l, 0));
+        int digit = hex_value(peek(l, 0));
         if (digit < 0 || (unsigned)digit >= base)
             return false;
         code = code * base + (unsigned)digit;

@@ -115,15 +115,6 @@ add_perl(struct compiler *c, struct class *class, char letter)
     return true;
 }
 
-static int
-hex_of(char ch)
-{
-    if (ch >= '0' && ch <= '9')
-        return ch - '0';
-    ch = (char)(ch | 0x20);
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 /* Behind \x. */
 static bool
 take_hex(struct compiler *c, uint32_t *ret_rune)
@@ -132,8 +123,8 @@ take_hex(struct compiler *c, uint32_t *ret_rune)
     bool is_braced = peek(c) == '{';
     size_t digits = 0, most = is_braced ? 6 : 2;
     c->at += is_braced;
-    while (digits < most && hex_of(peek(c)) >= 0) {
-        rune = rune << 4 | (uint32_t)hex_of(peek(c));
+    while (digits < most && hex_value(peek(c)) >= 0) {
+        rune = rune << 4 | (uint32_t)hex_value(peek(c));
         c->at++;
         digits++;
     }

@@ -27,16 +27,6 @@ struct encryption {
 
 /* --- keys --------------------------------------------------------------------------------------*/
 
-static int
-hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The words are those of the libraries the reference runtime uses; which digit is wrong is not
  * said, because it is part of a secret. */
 static bool
@@ -45,7 +35,7 @@ read_key(struct arena *arena, struct encryption_key from, struct key *ret_key,
 {
     const size_t len = from.hex.len / 2;
     for (size_t i = 0; i < from.hex.len; i++) {
-        if (hex_digit(from.hex.data[i]) < 0) {
+        if (hex_value(from.hex.data[i]) < 0) {
             *ret_error = SLICE("encoding/hex: invalid byte");
             return false;
         }
@@ -59,8 +49,8 @@ read_key(struct arena *arena, struct encryption_key from, struct key *ret_key,
         return false;
     }
     for (size_t i = 0; i < len; i++)
-        ret_key->bytes[i] = (unsigned char)(hex_digit(from.hex.data[2 * i]) << 4 |
-                                            hex_digit(from.hex.data[2 * i + 1]));
+        ret_key->bytes[i] = (unsigned char)(hex_value(from.hex.data[2 * i]) << 4 |
+                                            hex_value(from.hex.data[2 * i + 1]));
     ret_key->len = len;
     char *name = malloc(from.name.len + 1);
     if (name == NULL)

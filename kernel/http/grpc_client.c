@@ -107,10 +107,7 @@ grpc_is_reserved(struct slice name)
         "grpc-message-type",      "grpc-status",   "grpc-message",
         "grpc-status-details-bin"
     };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return false;
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names));
 }
 
 struct slice

@@ -70,10 +70,7 @@ is_of_connection(struct slice name)
         "connection",        "content-length", "keep-alive", "proxy-connection",
         "transfer-encoding", "upgrade",        "host",       "http2-settings"
     };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return false;
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names));
 }
 
 static bool

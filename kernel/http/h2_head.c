@@ -103,10 +103,7 @@ is_of_connection(struct slice name)
                                          "http2-settings",    "keep-alive",
                                          "proxy-connection",  "te",
                                          "transfer-encoding", "host" };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return false;
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names));
 }
 
 void

@@ -36,10 +36,7 @@ is_of_connection(struct slice name)
 {
     static const char *const names[] = { "connection",       "content-length",    "keep-alive",
                                          "proxy-connection", "transfer-encoding", "upgrade" };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return false;
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names));
 }
 
 static struct slice

@@ -74,12 +74,7 @@ decode(struct arena *arena, struct slice text, size_t max, struct slice *ret_byt
 {
     if (text.len == 0 || text.len > base64url_encoded_len(max))
         return false;
-    char *bytes = arena_alloc(arena, base64url_decoded_max(text.len) + 1);
-    size_t len;
-    if (!base64url_decode(text, bytes, &len))
-        return false;
-    *ret_bytes = slice_of(bytes, len);
-    return true;
+    return base64url_decode_arena(arena, text, ret_bytes);
 }
 
 static EVP_PKEY *

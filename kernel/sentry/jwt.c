@@ -142,12 +142,7 @@ take_part(struct arena *arena, struct slice *rest, struct slice *ret_bytes)
     struct slice text;
     if (!slice_split(rest, '.', &text) || text.len == 0)
         return false;
-    char *bytes = arena_alloc(arena, base64url_decoded_max(text.len) + 1);
-    size_t len;
-    if (!base64url_decode(text, bytes, &len))
-        return false;
-    *ret_bytes = slice_of(bytes, len);
-    return true;
+    return base64url_decode_arena(arena, text, ret_bytes);
 }
 
 static bool

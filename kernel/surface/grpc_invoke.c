@@ -58,10 +58,7 @@ grpc_is_for_sidecar(struct slice name)
                                          "dapr-caller-app-id",
                                          "dapr-caller-namespace",
                                          "dapr-api-token" };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return trace_is_header(name);
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names)) || trace_is_header(name);
 }
 
 /* The client's own metadata. */
@@ -235,10 +232,7 @@ is_http_only(struct slice name)
                                          "referer",
                                          "via",
                                          "warning" };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (slice_eq_nocase(name, slice_str(names[i])))
-            return true;
-    return false;
+    return slice_is_one_of_nocase(name, names, ARRAY_LEN(names));
 }
 
 /* gRPC wants names in lower case; HTTP/2 sends them so. */

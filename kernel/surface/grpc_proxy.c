@@ -190,13 +190,7 @@ end_up(struct proxy *p)
     task_cancel(p->up);
     wait_init(&p->up_wait, t, NULL);
     p->awaits_up = true;
-    uint64_t outer = task_deadline_ms(t);
-    task_deadline_pop(t, UINT64_MAX); /* it ends at once, and uses this stack until then */
-    task_shield_begin(t);
-    err_t err = TASK_WAIT(t, &p->up_wait);
-    task_shield_end(t);
-    task_deadline_pop(t, outer);
-    (void)err; /* without deadline and cancelling there is only OK */
+    (void)!TASK_WAIT_OUT(t, &p->up_wait); /* it ends at once, with OK */
 }
 
 /* --- down --------------------------------------------------------------------------------------*/

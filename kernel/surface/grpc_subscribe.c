@@ -69,13 +69,7 @@ aide_end(struct task *t, struct aide *aide)
     task_cancel(aide->task);
     wait_init(&aide->wait, t, NULL);
     aide->is_awaited = true;
-    uint64_t outer = task_deadline_ms(t);
-    task_deadline_pop(t, UINT64_MAX); /* it ends at once, and uses this stack until then */
-    task_shield_begin(t);
-    err_t err = TASK_WAIT(t, &aide->wait);
-    task_shield_end(t);
-    task_deadline_pop(t, outer);
-    (void)err; /* without deadline and cancelling there is only OK */
+    (void)!TASK_WAIT_OUT(t, &aide->wait); /* it ends at once, with OK */
 }
 
 /* --- what the client sends ---------------------------------------------------------------------*/

@@ -42,10 +42,7 @@ static bool
 is_api_verb(struct slice method)
 {
     static const char *const verbs[] = { "GET", "POST", "DELETE", "PUT", "PATCH", "HEAD" };
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (slice_eq_nocase(method, slice_str(verbs[i])))
-            return true;
-    return false;
+    return slice_is_one_of_nocase(method, verbs, ARRAY_LEN(verbs));
 }
 
 /* "x-foo,content-type" → "Content-Type, X-Foo" is what the reference makes of it: canonical case,

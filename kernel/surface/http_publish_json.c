@@ -36,27 +36,6 @@ fail_mismatch(struct request *rq, const struct publish_bulk *bulk)
     return publish_bulk_fail(rq, bulk, "DAPR_PUBSUB_MARSHAL_ENVELOPE", words, cause);
 }
 
-/* The media type in front of parameters. */
-static bool
-is_media_type(struct slice content_type, struct slice wanted)
-{
-    ptrdiff_t semicolon = slice_find_byte(content_type, ';');
-    if (semicolon >= 0)
-        content_type = slice_first(content_type, (size_t)semicolon);
-    return slice_eq_nocase(slice_trim(content_type), wanted);
-}
-
-static bool
-decode_base64(struct arena *arena, struct slice text, struct slice *ret_bytes)
-{
-    char *bytes = arena_alloc(arena, base64_decoded_max(text.len) + 1);
-    size_t len;
-    if (!base64_decode(text, bytes, &len))
-        return false;
-    *ret_bytes = slice_of(bytes, len);
-    return true;
-}
-
 /* False: the event is not of its type. */
 static bool
 take_event(struct request *rq, const struct raw_entry *raw, struct slice *ret_data)
@@ -71,11 +50,11 @@ take_event(struct request *rq, const struct raw_entry *raw, struct slice *ret_da
     if (raw->event.data == NULL || json_peek(&json) != JSON_STRING ||
         !json_string(&json, rq->arena, &text))
         return false;
-    if (is_media_type(type, SLICE("application/octet-stream")))
-        return decode_base64(rq->arena, text, ret_data);
+    if (cloudevent_has_type(type, SLICE("application/octet-stream")))
+        return base64_decode_arena(rq->arena, text, ret_data);
     *ret_data = text;
     return slice_has_prefix_nocase(type, SLICE("text/")) ||
-           is_media_type(type, SLICE("application/xml"));
+           cloudevent_has_type(type, SLICE("application/xml"));
 }
 
 /* One that json_peek() saw to be an object. */

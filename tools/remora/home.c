@@ -118,41 +118,44 @@ put_connection(struct buf *out, const struct home *home, const char *name)
     return ok;
 }
 
+/* A component of the SQLite plugin with a database of its own. */
+static bool
+put_component(struct buf *out, const struct home *home, const char *comment, const char *name,
+              const char *type, const char *database)
+{
+    return buf_printf(out,
+                      "# %s\n"
+                      "apiVersion: dapr.io/v1alpha1\n"
+                      "kind: Component\n"
+                      "metadata:\n"
+                      "  name: %s\n"
+                      "spec:\n"
+                      "  type: %s\n"
+                      "  version: v1\n"
+                      "  metadata:\n"
+                      "    - name: connectionString\n"
+                      "      value: ",
+                      comment, name, type) &&
+           put_connection(out, home, database) && buf_append_byte(out, '\n');
+}
+
 static bool
 put_state_store(struct buf *out, const struct home *home)
 {
-    return buf_append(out, SLICE("# Durable state without a server: one SQLite file. Every "
-                                 "acknowledged write has reached the disk.\n"
-                                 "apiVersion: dapr.io/v1alpha1\n"
-                                 "kind: Component\n"
-                                 "metadata:\n"
-                                 "  name: statestore\n"
-                                 "spec:\n"
-                                 "  type: state.sqlite\n"
-                                 "  version: v1\n"
-                                 "  metadata:\n"
-                                 "    - name: connectionString\n"
-                                 "      value: ")) &&
-           put_connection(out, home, "state.db") && buf_append_byte(out, '\n');
+    return put_component(out, home,
+                         "Durable state without a server: one SQLite file. Every acknowledged "
+                         "write has reached the disk.",
+                         "statestore", "state.sqlite", "state.db");
 }
 
-/* A file of its own, so that messages and saves do not wait for each other. */
+/* Messages and saves do not wait for each other. */
 static bool
 put_pubsub(struct buf *out, const struct home *home)
 {
-    return buf_append(out, SLICE("# Durable topics without a server: one SQLite file, which the "
-                                 "sidecars share.\n"
-                                 "apiVersion: dapr.io/v1alpha1\n"
-                                 "kind: Component\n"
-                                 "metadata:\n"
-                                 "  name: pubsub\n"
-                                 "spec:\n"
-                                 "  type: pubsub.sqlite\n"
-                                 "  version: v1\n"
-                                 "  metadata:\n"
-                                 "    - name: connectionString\n"
-                                 "      value: ")) &&
-           put_connection(out, home, "pubsub.db") && buf_append_byte(out, '\n');
+    return put_component(out, home,
+                         "Durable topics without a server: one SQLite file, which the sidecars "
+                         "share.",
+                         "pubsub", "pubsub.sqlite", "pubsub.db");
 }
 
 /* A file of its own: heartbeats and saves do not wait for each other's locks, and it may be deleted
