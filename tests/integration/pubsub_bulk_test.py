@@ -4,6 +4,7 @@
 operation of its own, so the kernel publishes one by one and gathers what a subscription gets."""
 
 import json
+import os
 import threading
 from concurrent import futures
 
@@ -13,8 +14,9 @@ import grpc
 from dapr.proto import api_service_v1
 from dapr.proto.runtime.v1 import appcallback_pb2, pubsub_pb2
 from google.protobuf import empty_pb2
-from remora import Folder, Sidecar, call, component, equal, eventually, free_port, main, need, test
+from remora import BUILD, Folder, Sidecar, call, component, equal, eventually, free_port, main, need, test
 
+FLAKY = ["--plugins-path", os.path.join(BUILD, "tests", "plugins")]  # brokers that refuse what they are told to
 JSON = [("Content-Type", "application/json")]
 BUS = component("bus", "pubsub.in-memory")
 STABLE, ALPHA = "/v1.0/publish/bulk/", "/v1.0-alpha1/publish/bulk/"
@@ -154,6 +156,49 @@ def errors():
     publish(sidecar, "open", [entry(1)], pubsub="shut")
     refused(publish(sidecar, "t", [entry(1)], 403, pubsub="shut"), "ERR_PUBSUB_FORBIDDEN",
             "topic t is not allowed for app id shop", "DAPR_PUBSUB_FORBIDDEN")
+
+
+@test("a topic may have slashes, over every path", "PUB-107")
+def slashes():
+    app = App(topic("in/the/sea", route="/sea"))
+    sidecar = Sidecar(BUS, flags=app.flags)
+    sidecar.call("POST", "/v1.0/publish/bulk/bus/in/the/sea", [entry(1)])
+    sidecar.call("PUT", "/v1.0-alpha1/publish/bulk/bus/in/the/sea", [entry(2)])
+    eventually(lambda: len(app.got) == 2, "both events")
+    equal(sorted(event["data"]["n"] for event in app.bodies("/sea")), [1, 2])
+
+
+def raw(*words):
+    """Entries that a flaky broker reads: they fail as they say."""
+    return [{"entryId": f"id-{word}", "event": word, "contentType": "text/plain"} for word in words]
+
+
+@test("what the broker refuses is named, the rest is published", "PUB-110 PUB-U02")
+def partial():
+    for kind, words in (("pubsub.flaky", "told to fail, time "), ("pubsub.flaky-bulk", "told to fail")):
+        sidecar = Sidecar(component("bus", kind), flags=FLAKY)
+        answer = publish(sidecar, "t", raw("good", "fail-9", "fine", "fail-8"), 500, "?metadata.rawPayload=true").json
+        equal(answer["errorCode"], "ERR_PUBSUB_PUBLISH_MESSAGE")
+        failed = {failure["entryId"]: failure["error"] for failure in answer["failedEntries"]}
+        equal(list(failed), ["id-fail-9", "id-fail-8"], kind)
+        need(all(words in error for error in failed.values()), failed)
+        request = pubsub_pb2.BulkPublishRequest(pubsub_name="bus", topic="t", metadata={"rawPayload": "true"}, entries=[
+            pubsub_pb2.BulkPublishRequestEntry(entry_id="a", event=b"well", content_type="text/plain"),
+            pubsub_pb2.BulkPublishRequestEntry(entry_id="b", event=b"fail-7", content_type="text/plain")])
+        failed = stub(sidecar).BulkPublishEvent(request).failedEntries
+        equal([failure.entry_id for failure in failed], ["b"], kind)
+
+
+@test("another attempt is for those alone that have failed", "PUB-110 RES")
+def narrowed():
+    policy = json.dumps({"apiVersion": "dapr.io/v1alpha1", "kind": "Resiliency", "metadata": {"name": "again"}, "spec": {
+        "policies": {"retries": {"twice": {"policy": "constant", "duration": "10ms", "maxRetries": 2}}},
+        "targets": {"components": {"bus": {"outbound": {"retry": "twice"}}}}}})
+    for kind in ("pubsub.flaky", "pubsub.flaky-bulk"):
+        sidecar = Sidecar(component("bus", kind), component("count", "state.flaky"), policy, flags=FLAKY)
+        publish(sidecar, "t", raw("good", "fail-2", "fine"), query="?metadata.rawPayload=true")
+        calls = sidecar.call("GET", "/v1.0/state/count/calls").json
+        equal(calls, 1 + 3 + 1, f"{kind}: one message each, and two more of the one that failed")
 
 
 @test("too many and too large lists are refused, the largest goes through", "PUB-107 PUB-111")

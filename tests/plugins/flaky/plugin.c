@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A state store whose operations fail as their keys say, and which counts them:
+ * A state store whose operations fail as their keys say, and brokers (of single messages, and of
+ * many at once) whose messages fail as their data say; both count them:
  *
  *   fail-N   the first N of this key fail (UNAVAILABLE, it did not happen); later ones succeed
  *   code-C   always fails with that gRPC code
@@ -8,7 +9,7 @@
  *   hang     is never answered
  *   calls    answers how many operations there have been, this one left out
  *
- * A get that succeeds answers how many there have been of its key.
+ * A get that succeeds answers how many there have been of its key, message or not.
  */
 #include <remora_plugin.h>
 
@@ -125,14 +126,70 @@ static const struct remora_state_ops state_ops = { .get = flaky_get,
                                                    .set = flaky_set,
                                                    .del = flaky_delete };
 
+/* --- broker ------------------------------------------------------------------------------------*/
+
+static void
+flaky_publish(remora_call *call, void *self, const struct remora_publish *message)
+{
+    char key[KEY_BYTES];
+    unsigned so_far;
+    (void)self;
+    if (succeeds(call, own_part(message->data, key), &so_far))
+        remora_reply_ok(call);
+}
+
+static void
+flaky_publish_many(remora_call *call, void *self, const struct remora_publish *messages,
+                   size_t count_, const struct remora_pair *metadata, size_t metadata_count)
+{
+    static const struct remora_failure told = { .code = REMORA_UNAVAILABLE,
+                                                .message = "told to fail" };
+    const struct remora_failure **failures = calloc(count_ + 1, sizeof(struct remora_failure *));
+    (void)self;
+    (void)metadata;
+    (void)metadata_count;
+    if (failures == NULL)
+        exit(EXIT_FAILURE);
+    for (size_t i = 0; i < count_; i++) {
+        char key[KEY_BYTES];
+        const char *name = own_part(messages[i].data, key);
+        unsigned so_far = count(name);
+        int times = number(name, "fail-");
+        failures[i] = times >= 0 && so_far <= (unsigned)times ? &told : NULL;
+    }
+    remora_pubsub_reply_failures(call, failures, count_);
+    free(failures);
+}
+
+static void
+broker_init(remora_call *call, const struct remora_config *config)
+{
+    (void)config;
+    remora_reply_init(call, keys, 0, 0);
+}
+
+static void
+bulk_init(remora_call *call, const struct remora_config *config)
+{
+    (void)config;
+    remora_reply_init(call, keys, REMORA_CAP_BULK_PUBLISH, 0);
+}
+
+static const struct remora_pubsub_ops single_ops = { .publish = flaky_publish };
+static const struct remora_pubsub_ops bulk_ops = { .publish = flaky_publish,
+                                                   .publish_many = flaky_publish_many };
+
 int
 main(int argc, char **argv)
 {
-    static const struct remora_component_type type = {
-        .type = "state.flaky", .versions = "v1", .init = flaky_init, .state = &state_ops
+    static const struct remora_component_type types[] = {
+        { .type = "state.flaky", .versions = "v1", .init = flaky_init, .state = &state_ops },
+        { .type = "pubsub.flaky", .versions = "v1", .init = broker_init, .pubsub = &single_ops },
+        { .type = "pubsub.flaky-bulk", .versions = "v1", .init = bulk_init, .pubsub = &bulk_ops },
     };
-    static const struct remora_plugin plugin = {
-        .name = "flaky", .version = "1.0.0", .types = &type, .type_count = 1
-    };
+    static const struct remora_plugin plugin = { .name = "flaky",
+                                                 .version = "1.0.0",
+                                                 .types = types,
+                                                 .type_count = sizeof types / sizeof types[0] };
     return remora_plugin_main(&plugin, argc, argv);
 }
