@@ -46,15 +46,15 @@ count(const char *name)
     return ++key->calls;
 }
 
-/* The number behind the prefix; -1 without it. */
+/* The number behind the prefix, one digit or two; -1 without it. */
 static int
 number(const char *name, const char *prefix)
 {
-    int value = -1;
-    if (strncmp(name, prefix, strlen(prefix)) != 0 ||
-        sscanf(name + strlen(prefix), "%d", &value) != 1)
+    size_t len = strlen(prefix);
+    if (strncmp(name, prefix, len) != 0 || name[len] < '0' || name[len] > '9')
         return -1;
-    return value;
+    int value = name[len] - '0';
+    return name[len + 1] >= '0' && name[len + 1] <= '9' ? value * 10 + name[len + 1] - '0' : value;
 }
 
 /* False: the call has been dealt with. */
