@@ -13,7 +13,7 @@ struct fixture {
 };
 
 static const char *
-get_env(const void *arg, const char *name)
+get_env(void *arg, const char *name)
 {
     (void)arg;
     return strcmp(name, "OUTSIDE_KEY") == 0 || strcmp(name, "DAPR_API_TOKEN") == 0 ? "of-env"
