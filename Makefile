@@ -41,7 +41,7 @@ upto  = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call upto,$(1
 # A sanitizer build: SAN=address,undefined or SAN=thread. FUZZ=1: instrumented for libFuzzer (clang).
 SAN    :=
 FUZZ   :=
-WERROR ?= 0
+WERROR ?= 1
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings \
         -Wformat=2 -Wundef -Wvla -Walloca -Wswitch-enum -Werror=implicit -Werror=return-type
@@ -295,7 +295,7 @@ all: $(BINS) $(PLUGINS) $(LIBPLUGIN) ## build kernel, certificate authority, plu
 programs: $(PRODUCT) $(UNIT) $(PROGRAMS) $(FUZZ_REPLAY) ## build also every test, experiment and benchmark
 
 help: ## print this list
-	@echo 'make TARGET [V=1] [CC=clang] [WERROR=1]'
+	@echo 'make TARGET [V=1] [CC=clang] [WERROR=0]'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: deps-build ## install build packages, build, then store an order and read it back through crashes
