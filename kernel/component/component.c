@@ -12,8 +12,13 @@ static const struct {
     const char *category;
     enum component_kind kind;
 } categories[] = {
-    { "state", COMPONENT_STATE },   { "secretstores", COMPONENT_SECRETS },
-    { "pubsub", COMPONENT_PUBSUB }, { "nameresolution", COMPONENT_NAMES },
+    { "state", COMPONENT_STATE },
+    { "secretstores", COMPONENT_SECRETS },
+    { "pubsub", COMPONENT_PUBSUB },
+    { "nameresolution", COMPONENT_NAMES },
+    { "configuration", COMPONENT_CONFIGURATION },
+    { "lock", COMPONENT_LOCK },
+    { "crypto", COMPONENT_CRYPTO },
     { "test", COMPONENT_TEST },
 };
 

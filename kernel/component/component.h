@@ -28,6 +28,9 @@ enum component_kind {
     COMPONENT_STATE,
     COMPONENT_SECRETS,
     COMPONENT_PUBSUB,
+    COMPONENT_CONFIGURATION,
+    COMPONENT_LOCK,
+    COMPONENT_CRYPTO,
     COMPONENT_NAMES, /* the resolver of other sidecars' addresses: one, made of the Configuration */
     COMPONENT_TEST,  /* the conformance kit's `test.*` */
     COMPONENT_KINDS,

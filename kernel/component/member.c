@@ -161,8 +161,13 @@ static const char *
 kind_words(enum component_kind kind)
 {
     static const char *const words[COMPONENT_KINDS] = {
-        [COMPONENT_STATE] = "state store", [COMPONENT_SECRETS] = "secret store",
-        [COMPONENT_PUBSUB] = "pub/sub",    [COMPONENT_NAMES] = "name resolution",
+        [COMPONENT_STATE] = "state store",
+        [COMPONENT_SECRETS] = "secret store",
+        [COMPONENT_PUBSUB] = "pub/sub",
+        [COMPONENT_NAMES] = "name resolution",
+        [COMPONENT_CONFIGURATION] = "configuration store",
+        [COMPONENT_LOCK] = "lock store",
+        [COMPONENT_CRYPTO] = "crypto provider",
         [COMPONENT_TEST] = "component",
     };
     return words[kind];

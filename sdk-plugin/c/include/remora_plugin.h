@@ -157,6 +157,9 @@ struct remora_state_ops;
 struct remora_secret_ops;
 struct remora_name_ops;
 struct remora_pubsub_ops;
+struct remora_configuration_ops;
+struct remora_lock_ops;
+struct remora_crypto_ops;
 
 struct remora_component_type {
     const char *type;     /* "state.in-memory" */
@@ -191,6 +194,9 @@ struct remora_component_type {
     const struct remora_secret_ops *secret; /* NULL if the type is no secret store */
     const struct remora_name_ops *names;    /* NULL if the type resolves no names */
     const struct remora_pubsub_ops *pubsub; /* NULL if the type is no broker */
+    const struct remora_configuration_ops *configuration;
+    const struct remora_lock_ops *lock;
+    const struct remora_crypto_ops *crypto;
 };
 
 struct remora_plugin {
@@ -467,6 +473,103 @@ typedef void remora_delivered(const enum remora_verdict *verdicts, size_t count,
  * asked. Not more than the subscription's window may be on their way. Plugin thread only. */
 void remora_deliver(uint64_t subscription, const struct remora_message *messages, size_t count,
                     remora_delivered *done, void *arg);
+
+/* --- configuration -----------------------------------------------------------------------------*/
+
+struct remora_configuration_item {
+    struct remora_slice key;
+    struct remora_slice value;
+    struct remora_slice version; /* empty if the store has none */
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+/* What is read or watched: these keys, or, with none, all that the store has. */
+struct remora_configuration_query {
+    const struct remora_slice *keys;
+    size_t key_count;
+    uint64_t subscription; /* of subscribe: what remora_configuration_changed() is told */
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+/* One reply each, now or later; NULL means not supported. */
+struct remora_configuration_ops {
+    void (*get)(remora_call *call, void *self, const struct remora_configuration_query *query);
+    /* remora_configuration_reply(), with the keys that are there */
+    void (*subscribe)(remora_call *call, void *self,
+                      const struct remora_configuration_query *query);
+    /* remora_reply_ok() once no change can be missed any more; the sidecar reads the keys after
+     * that. A plugin that was cut off from its store tells all values when it is back. */
+    void (*unsubscribe)(remora_call *call, void *self, uint64_t subscription);
+    /* remora_reply_ok(); nothing is told of it from then on */
+};
+
+void remora_configuration_reply(remora_call *call, const struct remora_configuration_item *items,
+                                size_t count);
+
+/* False: the sidecar could not be told. */
+typedef void remora_configuration_told(bool is_taken, void *arg);
+
+/* Tells new values. Everything is copied; `told` is called exactly once, later. One a subscription
+ * may be on its way: what changes meanwhile is gathered by the plugin, and of a key only the newest
+ * value matters. Plugin thread only. */
+void
+remora_configuration_changed(uint64_t subscription, const struct remora_configuration_item *items,
+                             size_t count, remora_configuration_told *told, void *arg);
+
+/* --- locks -------------------------------------------------------------------------------------*/
+
+enum remora_unlock {
+    REMORA_UNLOCKED = 1,
+    REMORA_UNLOCK_DOES_NOT_EXIST = 2,
+    REMORA_UNLOCK_BELONGS_TO_OTHERS = 3,
+};
+
+/* Resources are complete, with the application's prefix. */
+struct remora_lock_ops {
+    void (*try_lock)(remora_call *call, void *self, struct remora_slice resource,
+                     struct remora_slice owner, uint32_t expiry_seconds);
+    /* remora_lock_reply_tried(); false if it is held, be it by the same owner. expiry_seconds is at
+     * least 1. */
+    void (*unlock)(remora_call *call, void *self, struct remora_slice resource,
+                   struct remora_slice owner);
+    /* remora_lock_reply_unlocked() */
+};
+
+void remora_lock_reply_tried(remora_call *call, bool success);
+void remora_lock_reply_unlocked(remora_call *call, enum remora_unlock status);
+
+/* --- cryptography ------------------------------------------------------------------------------*/
+
+struct remora_crypto {
+    struct remora_slice key;       /* name, or name/version where the store has versions */
+    struct remora_slice algorithm; /* as the user wrote it: JOSE's names and the reference's */
+    struct remora_slice data;      /* plaintext, ciphertext, key or digest */
+    struct remora_slice nonce;
+    struct remora_slice associated_data;
+    struct remora_slice tag;       /* decrypt and unwrap */
+    struct remora_slice signature; /* verify */
+};
+
+/* The key stays where it is. One reply each, now or later; NULL means not supported. The bytes of a
+ * call are cleared when it ends; copies are the plugin's to clear. */
+struct remora_crypto_ops {
+    void (*get_key)(remora_call *call, void *self, struct remora_slice key, bool as_jwk);
+    /* remora_crypto_reply() with the public key: PEM (PKIX), or a JWK */
+    void (*encrypt)(remora_call *call, void *self, const struct remora_crypto *crypto);
+    void (*decrypt)(remora_call *call, void *self, const struct remora_crypto *crypto);
+    void (*wrap)(remora_call *call, void *self, const struct remora_crypto *crypto);
+    void (*unwrap)(remora_call *call, void *self, const struct remora_crypto *crypto);
+    void (*sign)(remora_call *call, void *self, const struct remora_crypto *crypto);
+    /* remora_crypto_reply() */
+    void (*verify)(remora_call *call, void *self, const struct remora_crypto *crypto);
+    /* remora_crypto_reply_valid() */
+};
+
+/* `tag` is empty with algorithms that have none. */
+void remora_crypto_reply(remora_call *call, struct remora_slice data, struct remora_slice tag);
+void remora_crypto_reply_valid(remora_call *call, bool valid);
 
 /* --- services of the sidecar -------------------------------------------------------------------*/
 

@@ -33,6 +33,18 @@ need_of(uint32_t method)
     case METHOD(PUBSUB_PUBLISH_BULK):
     case METHOD(PUBSUB_SUBSCRIBE):
     case METHOD(PUBSUB_UNSUBSCRIBE):
+    case METHOD(CONFIGURATION_GET):
+    case METHOD(CONFIGURATION_SUBSCRIBE):
+    case METHOD(CONFIGURATION_UNSUBSCRIBE):
+    case METHOD(LOCK_TRY):
+    case METHOD(LOCK_UNLOCK):
+    case METHOD(CRYPTO_GET_KEY):
+    case METHOD(CRYPTO_ENCRYPT):
+    case METHOD(CRYPTO_DECRYPT):
+    case METHOD(CRYPTO_WRAP):
+    case METHOD(CRYPTO_UNWRAP):
+    case METHOD(CRYPTO_SIGN):
+    case METHOD(CRYPTO_VERIFY):
     case METHOD(ECHO):
     case METHOD(ECHO_STREAM):
         return NEED_COMPONENT;
@@ -41,6 +53,7 @@ need_of(uint32_t method)
     case METHOD(HOST_STATE_SET):
     case METHOD(HOST_STATE_DELETE):
     case METHOD(HOST_DELIVER):
+    case METHOD(HOST_CONFIGURATION_CHANGED):
     case _REMORA__PLUGIN__V1__METHOD_IS_INT_SIZE:
     default:
         return NEED_UNKNOWN;
@@ -132,12 +145,31 @@ run_method(struct remora_call *call)
     case METHOD(PUBSUB_UNSUBSCRIBE):
         pubsub_run(call);
         break;
+    case METHOD(CONFIGURATION_GET):
+    case METHOD(CONFIGURATION_SUBSCRIBE):
+    case METHOD(CONFIGURATION_UNSUBSCRIBE):
+        configuration_run(call);
+        break;
+    case METHOD(LOCK_TRY):
+    case METHOD(LOCK_UNLOCK):
+        lock_run(call);
+        break;
+    case METHOD(CRYPTO_GET_KEY):
+    case METHOD(CRYPTO_ENCRYPT):
+    case METHOD(CRYPTO_DECRYPT):
+    case METHOD(CRYPTO_WRAP):
+    case METHOD(CRYPTO_UNWRAP):
+    case METHOD(CRYPTO_SIGN):
+    case METHOD(CRYPTO_VERIFY):
+        crypto_run(call);
+        break;
     case METHOD(ECHO_STREAM): /* never runs as a whole */
     case METHOD(UNSPECIFIED):
     case METHOD(HOST_STATE_GET):
     case METHOD(HOST_STATE_SET):
     case METHOD(HOST_STATE_DELETE):
     case METHOD(HOST_DELIVER):
+    case METHOD(HOST_CONFIGURATION_CHANGED):
     case _REMORA__PLUGIN__V1__METHOD_IS_INT_SIZE:
     default:
         assert(!"dispatch_accept() lets no such method in");

@@ -16,8 +16,9 @@ struct host_call {
      * cannot be. */
     bool (*on_done)(struct host_call *call, const struct remora_host_reply *reply,
                     struct slice answer, struct slice body);
-    remora_host_done *done;      /* of calls for state */
-    remora_delivered *delivered; /* of messages */
+    remora_host_done *done;          /* of calls for state */
+    remora_delivered *delivered;     /* of messages */
+    remora_configuration_told *told; /* of changes */
     size_t message_count;
     void *arg;
     bool has_response;
@@ -308,6 +309,30 @@ remora_deliver(uint64_t subscription, const struct remora_message *messages, siz
     call->delivered = done;
     call->message_count = count;
     start(call, NULL, METHOD(HOST_DELIVER), parts, count + 1);
+}
+
+/* --- configuration -----------------------------------------------------------------------------*/
+
+static bool
+on_told(struct host_call *call, const struct remora_host_reply *reply, struct slice answer,
+        struct slice body)
+{
+    (void)answer;
+    (void)body;
+    call->told(reply->code == REMORA_OK, call->arg);
+    return true;
+}
+
+void
+remora_configuration_changed(uint64_t subscription, const struct remora_configuration_item *items,
+                             size_t count, remora_configuration_told *told, void *arg)
+{
+    struct host_call *call = host_new(arg);
+    struct slice *part = ARENA_NEW(&call->arena, struct slice);
+    *part = configuration_pack_change(&call->arena, subscription, items, count);
+    call->on_done = on_told;
+    call->told = told;
+    start(call, NULL, METHOD(HOST_CONFIGURATION_CHANGED), part, 1);
 }
 
 /* --- being answered ----------------------------------------------------------------------------*/

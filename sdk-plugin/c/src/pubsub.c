@@ -7,37 +7,13 @@
 
 #include "base/pb.h"
 
-static const struct remora_pair *
-pairs_of(struct remora_call *call, Remora__Plugin__V1__Pair *const *from, size_t count)
-{
-    struct remora_pair *pairs = ARENA_ARRAY(&call->arena, struct remora_pair, count);
-    for (size_t i = 0; i < count; i++) {
-        pairs[i].name = to_remora(slice_str(from[i]->name));
-        pairs[i].value = to_remora(slice_str(from[i]->value));
-    }
-    return pairs;
-}
-
-static const void *
-unpack(struct remora_call *call, const ProtobufCMessageDescriptor *descriptor)
-{
-    return pb_unpack(&call->arena, descriptor, call->message, LIMIT_frame_depth_max,
-                     LIMIT_message_bytes_max);
-}
-
-static void
-refuse(struct remora_call *call, const char *message)
-{
-    call_fail(call, REMORA_INVALID_ARGUMENT, "malformed %s", message);
-}
-
 static void
 publish(struct remora_call *call, const struct remora_pubsub_ops *ops)
 {
-    const Remora__Plugin__V1__PubsubPublish *in = unpack(
+    const Remora__Plugin__V1__PubsubPublish *in = call_unpack(
         call, &remora__plugin__v1__pubsub_publish__descriptor);
     if (in == NULL || in->topic[0] == '\0') {
-        refuse(call, "PubsubPublish");
+        call_refuse_malformed(call, "PubsubPublish");
         return;
     }
     struct remora_publish *message = ARENA_NEW(&call->arena, struct remora_publish);
@@ -48,7 +24,7 @@ publish(struct remora_call *call, const struct remora_pubsub_ops *ops)
         .has_ttl = in->_ttl_seconds_case ==
                    REMORA__PLUGIN__V1__PUBSUB_PUBLISH___TTL_SECONDS_TTL_SECONDS,
         .ttl_seconds = in->ttl_seconds,
-        .metadata = pairs_of(call, in->metadata, in->n_metadata),
+        .metadata = call_pairs(call, in->metadata, in->n_metadata),
         .metadata_count = in->n_metadata,
     };
     ops->publish(call, call->component->self, message);
@@ -68,7 +44,7 @@ take_entry(struct remora_call *call, const Remora__Plugin__V1__PubsubPublishBulk
                    REMORA__PLUGIN__V1__PUBSUB_PUBLISH_BULK__ENTRY___TTL_SECONDS_TTL_SECONDS,
         .ttl_seconds = entry->ttl_seconds,
         .entry_id = to_remora(slice_str(entry->entry_id)),
-        .metadata = pairs_of(call, entry->metadata, entry->n_metadata),
+        .metadata = call_pairs(call, entry->metadata, entry->n_metadata),
         .metadata_count = entry->n_metadata,
     };
     *at += (size_t)entry->data_bytes;
@@ -78,7 +54,7 @@ take_entry(struct remora_call *call, const Remora__Plugin__V1__PubsubPublishBulk
 static void
 publish_many(struct remora_call *call, const struct remora_pubsub_ops *ops)
 {
-    const Remora__Plugin__V1__PubsubPublishBulk *in = unpack(
+    const Remora__Plugin__V1__PubsubPublishBulk *in = call_unpack(
         call, &remora__plugin__v1__pubsub_publish_bulk__descriptor);
     bool is_good = in != NULL && in->topic[0] != '\0';
     size_t at = 0, count = is_good ? in->n_entries : 0;
@@ -86,26 +62,26 @@ publish_many(struct remora_call *call, const struct remora_pubsub_ops *ops)
     for (size_t i = 0; i < count && is_good; i++)
         is_good = take_entry(call, in->entries[i], slice_str(in->topic), &at, &messages[i]);
     if (!is_good || at != call->body.len)
-        refuse(call, "PubsubPublishBulk");
+        call_refuse_malformed(call, "PubsubPublishBulk");
     else
         ops->publish_many(call, call->component->self, messages, count,
-                          pairs_of(call, in->metadata, in->n_metadata), in->n_metadata);
+                          call_pairs(call, in->metadata, in->n_metadata), in->n_metadata);
 }
 
 static void
 subscribe(struct remora_call *call, const struct remora_pubsub_ops *ops)
 {
-    const Remora__Plugin__V1__PubsubSubscribe *in = unpack(
+    const Remora__Plugin__V1__PubsubSubscribe *in = call_unpack(
         call, &remora__plugin__v1__pubsub_subscribe__descriptor);
     if (in == NULL || in->topic[0] == '\0' || in->subscription == 0 || in->window == 0) {
-        refuse(call, "PubsubSubscribe");
+        call_refuse_malformed(call, "PubsubSubscribe");
         return;
     }
     struct remora_subscription *subscription = ARENA_NEW(&call->arena, struct remora_subscription);
     *subscription = (struct remora_subscription){
         .id = in->subscription,
         .topic = to_remora(slice_str(in->topic)),
-        .metadata = pairs_of(call, in->metadata, in->n_metadata),
+        .metadata = call_pairs(call, in->metadata, in->n_metadata),
         .metadata_count = in->n_metadata,
         .window = in->window,
         .batch_messages_max = in->batch_messages_max,
@@ -117,10 +93,10 @@ subscribe(struct remora_call *call, const struct remora_pubsub_ops *ops)
 static void
 unsubscribe(struct remora_call *call, const struct remora_pubsub_ops *ops)
 {
-    const Remora__Plugin__V1__PubsubUnsubscribe *in = unpack(
+    const Remora__Plugin__V1__PubsubUnsubscribe *in = call_unpack(
         call, &remora__plugin__v1__pubsub_unsubscribe__descriptor);
     if (in == NULL || in->subscription == 0)
-        refuse(call, "PubsubUnsubscribe");
+        call_refuse_malformed(call, "PubsubUnsubscribe");
     else
         ops->unsubscribe(call, call->component->self, in->subscription);
 }
@@ -145,8 +121,7 @@ pubsub_run(struct remora_call *call)
 {
     const struct remora_pubsub_ops *ops = call->component->type->pubsub;
     if (ops == NULL || !is_served(ops, call->method))
-        call_fail(call, REMORA_UNIMPLEMENTED, "%s does not support the operation",
-                  call->component->type->type);
+        call_refuse_unsupported(call);
     else if (call->method == METHOD(PUBSUB_PUBLISH))
         publish(call, ops);
     else if (call->method == METHOD(PUBSUB_PUBLISH_BULK))

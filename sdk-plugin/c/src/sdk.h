@@ -309,6 +309,25 @@ void names_run(struct remora_call *call);
 /* pubsub.c */
 void pubsub_run(struct remora_call *call);
 
+/* configuration.c */
+void configuration_run(struct remora_call *call);
+struct slice configuration_pack_change(struct arena *arena, uint64_t subscription,
+                                       const struct remora_configuration_item *items, size_t count);
+
+/* lock.c */
+void lock_run(struct remora_call *call);
+
+/* crypto.c */
+void crypto_run(struct remora_call *call);
+
+/* unpack.c: typed messages of calls, in their memory. */
+/* NULL if the bytes are malformed or beyond a limit. */
+const void *call_unpack(struct remora_call *call, const ProtobufCMessageDescriptor *descriptor);
+const struct remora_pair *
+call_pairs(struct remora_call *call, Remora__Plugin__V1__Pair *const *from, size_t count);
+void call_refuse_malformed(struct remora_call *call, const char *message);
+void call_refuse_unsupported(struct remora_call *call);
+
 /* many.c */
 /* One call of get, set or del an item, for tables that lack the function for many. */
 void many_get(struct remora_call *call, const struct remora_state_get *gets, size_t count,
