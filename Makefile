@@ -204,7 +204,8 @@ $(BUILD)/bin/remora-exec: $(call srcs,kernel/exec/*.c)
 	$(Q)$(CC) -static -Wl,--gc-sections -Wl,-z,relro,-z,now $^ -o $@.$$$$ && mv $@.$$$$ $@
 
 # A plugin: its folder's .c files and the SDK, with plugins/<name>/libs.mk naming further libraries in <name>_LIBS and
-# <name>_CFLAGS; or, without any .c, scripts that are copied. What else is in the folder comes along: manifest, examples.
+# <name>_CFLAGS, and files of plugins/shared/ in <name>_SHARED; or, without any .c, scripts that are copied. What else is
+# in the folder comes along: manifest, examples.
 -include $(wildcard plugins/*/libs.mk)
 PLUGIN_NAMES := $(patsubst plugins/%/plugin.yaml,%,$(wildcard plugins/*/plugin.yaml))
 TEST_PLUGIN_NAMES := $(patsubst tests/plugins/%/plugin.yaml,%,$(wildcard tests/plugins/*/plugin.yaml))
@@ -215,7 +216,7 @@ $$(BUILD)/$(1)/plugin.yaml: $(1)/plugin.yaml $$(call PLUGIN_SCRIPTS,$(1))
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)cp -p $$^ $$(@D)/
 ifneq ($$(wildcard $(1)/*.c),)
-$$(BUILD)/$(1)/$(2): $$(call srcs,$(1)/*.c) $$(LIBPLUGIN)
+$$(BUILD)/$(1)/$(2): $$(call srcs,$(1)/*.c $($(2)_SHARED:%=plugins/shared/%)) $$(LIBPLUGIN)
 	$$(call link,$$($(2)_LIBS) $$(LIBS_PLUGIN))
 endif
 PLUGIN_FILES_$(1) := $$(BUILD)/$(1)/plugin.yaml $$(if $$(wildcard $(1)/*.c),$$(BUILD)/$(1)/$(2))
@@ -246,7 +247,7 @@ $$(filter $$(BUILD)/tests/unit/$(1)/%,$$(UNIT)): $$(BUILD)/%: $$(BUILD)/obj/%.o 
 endef
 $(foreach l,$(LAYERS),$(if $(filter $(BUILD)/tests/unit/$(l)/%,$(UNIT)),$(eval $(call unit_rule,$(l)))))
 define plugin_unit_rule
-$$(BUILD)/lib/plugins/$(1).a: $$(filter-out %/plugin.o,$$(call srcs,plugins/$(1)/*.c))
+$$(BUILD)/lib/plugins/$(1).a: $$(filter-out %/plugin.o,$$(call srcs,plugins/$(1)/*.c $($(1)_SHARED:%=plugins/shared/%)))
 	$$(archive)
 $$(filter $$(BUILD)/tests/unit/plugins-$(1)/%,$$(UNIT)): $$(BUILD)/%: $$(BUILD)/obj/%.o $$(LIBTEST) \
     $$(BUILD)/lib/plugins/$(1).a $$(LIBPLUGIN)

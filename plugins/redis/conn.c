@@ -4,7 +4,7 @@
  */
 #include "conn_internal.h"
 
-#include "resolve.h"
+#include "../shared/resolve.h"
 
 #include <assert.h>
 #include <stdarg.h>

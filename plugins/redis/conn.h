@@ -12,7 +12,7 @@
 #define REDIS_CONN_H
 
 #include "resp.h"
-#include "tls.h"
+#include "../shared/tls.h"
 
 struct ev_loop;
 struct conn;

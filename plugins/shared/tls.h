@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS for a connection, on OpenSSL, which is loaded with dlopen() when the first component asks for
- * it: a process of plain connections never maps it (about 2.5 MB). Used by conn.c only.
+ * it: a process of plain connections never maps it (about 2.5 MB). For plugins that dial servers.
  */
-#ifndef REDIS_TLS_H
-#define REDIS_TLS_H
+#ifndef SHARED_TLS_H
+#define SHARED_TLS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * a thread of its own, one a look-up, and the answer comes back on the loop. Numeric addresses are
  * answered at once, without a thread.
  */
-#ifndef REDIS_RESOLVE_H
-#define REDIS_RESOLVE_H
+#ifndef SHARED_RESOLVE_H
+#define SHARED_RESOLVE_H
 
 #include <netdb.h>
 #include <stdbool.h>
