@@ -290,10 +290,15 @@ endpoint_desk_use(struct endpoint_desk *desk, const struct endpoints *endpoints)
 void
 endpoint_desk_fini(struct endpoint_desk *desk)
 {
-    while (!list_is_empty(&desk->clients))
-        place_free(desk, LIST_ENTRY(desk->clients.next, struct place, link));
-    while (!list_is_empty(&desk->opened))
-        retire(LIST_ENTRY(desk->opened.next, struct endpoint_opened, link));
+    struct list *it, *next;
+    LIST_FOREACH_SAFE(it, next, &desk->clients)
+    {
+        place_free(desk, LIST_ENTRY(it, struct place, link));
+    }
+    LIST_FOREACH_SAFE(it, next, &desk->opened)
+    {
+        retire(LIST_ENTRY(it, struct endpoint_opened, link));
+    }
 }
 
 /* --- opening -----------------------------------------------------------------------------------*/

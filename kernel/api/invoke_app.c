@@ -91,7 +91,7 @@ exchange(struct request *rq, struct invoke_call *call, struct slice path, struct
 static err_t
 start_http(struct request *rq, struct invoke_call *call, struct slice path)
 {
-    struct slice target;
+    struct slice target = SLICE_EMPTY;
     if (call->verb.len == 0 || slice_eq(call->verb, SLICE("CONNECT")))
         return invoke_fail(rq, call, ERR_DIRECT_INVOKE, GRPC_INVALID_ARGUMENT,
                            SLICE("rpc error: code = InvalidArgument desc = invalid HTTP verb"));

@@ -227,7 +227,7 @@ sentry_sign(struct task *t, const struct sentry_config *config, struct slice anc
     struct token token = { .validator = VALIDATOR(UNKNOWN) };
     struct credentials made = { 0 };
     char *csr = NULL;
-    struct slice question = SLICE_EMPTY, answer;
+    struct slice answer = SLICE_EMPTY;
     struct client *client = open_client(t, config, anchors);
     err_t err = client == NULL ? DIAG_FAIL(task_diag(t), ERR_CONFIG, "%s",
                                            sentry_address_error(config->address))
@@ -235,7 +235,7 @@ sentry_sign(struct task *t, const struct sentry_config *config, struct slice anc
     if (err == OK && !make_request(&made.key, &csr))
         err = DIAG_FAIL(task_diag(t), ERR_INTERNAL, "failed to generate private key");
     if (err == OK) {
-        question = pack_request(task_arena(t), config, csr, &token);
+        struct slice question = pack_request(task_arena(t), config, csr, &token);
         err = ask(t, client, question, &answer);                         /* suspends */
         OPENSSL_cleanse((void *)(uintptr_t)question.data, question.len); /* the token is in it */
     }

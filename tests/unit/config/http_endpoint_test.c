@@ -199,8 +199,8 @@ TEST(a_document_is_compared_as_it_was_written)
         "spec: {baseUrl: 'http://a', headers: [{name: h, value: w}]}\n",
         "spec: {baseUrl: 'http://a', headers: [{name: h, secretKeyRef: {name: v}}]}\n",
         "spec: {baseUrl: 'http://a', headers: []}\n",
-        "spec: {baseUrl: 'http://a', headers: [{name: h, value: v}], clientTLS: {rootCA: {value: "
-        "x}}}\n",
+        ("spec: {baseUrl: 'http://a', headers: [{name: h, value: v}], "
+         "clientTLS: {rootCA: {value: x}}}\n"),
         "spec: {baseUrl: 'http://a', headers: [{name: h, value: v}]}\nauth: {secretStore: s}\n",
     };
     struct http_endpoint_spec specs[ARRAY_LEN(texts)];

@@ -11,7 +11,7 @@ TEST(what_the_environment_says_is_taken_as_it_is)
 {
     struct arena arena;
     struct diag diag;
-    struct slice address;
+    struct slice address = SLICE_EMPTY;
     arena_init(&arena);
     diag_init(&diag, &arena);
     REQUIRE_OK(host_address_find(&arena, SLICE("203.0.113.7"), &address, &diag));
@@ -25,7 +25,7 @@ TEST(what_is_found_is_an_address_that_others_can_use)
 {
     struct arena arena;
     struct diag diag;
-    struct slice address;
+    struct slice address = SLICE_EMPTY;
     unsigned char bytes[16];
     arena_init(&arena);
     diag_init(&diag, &arena);

@@ -43,7 +43,7 @@ TEST(a_request_is_what_protobuf_says)
     struct slice bytes = peer_request_pack(&arena, &request);
     pb_request *pb = dapr__proto__internals__v1__internal_invoke_request__unpack(
         NULL, bytes.len, (const uint8_t *)bytes.data);
-    CHECK(pb != NULL);
+    REQUIRE(pb != NULL);
     CHECK_EQ_INT(pb->ver, DAPR__PROTO__INTERNALS__V1__APIVERSION__V1);
     CHECK_EQ_INT(pb->n_metadata, 3); /* a name is a key once */
     CHECK(strcmp(pb->metadata[1]->key, "X-Many") == 0);
@@ -103,7 +103,7 @@ TEST(an_answer_is_what_protobuf_says)
     struct slice bytes = peer_answer_pack(&arena, &answer);
     pb_response *pb = dapr__proto__internals__v1__internal_invoke_response__unpack(
         NULL, bytes.len, (const uint8_t *)bytes.data);
-    CHECK(pb != NULL);
+    REQUIRE(pb != NULL);
     CHECK_EQ_INT(pb->status->code, 404);
     CHECK(strcmp(pb->status->message, "gone") == 0);
     CHECK_EQ_INT(pb->n_headers, 1);
@@ -144,7 +144,7 @@ TEST(a_frame_around_a_piece_is_a_message_of_the_stream)
             pb_request_stream *pb =
                 dapr__proto__internals__v1__internal_invoke_request_stream__unpack(
                     NULL, frame.message_bytes, (const uint8_t *)bytes + PEER_PREFIX_BYTES);
-            CHECK(pb != NULL);
+            REQUIRE(pb != NULL);
             CHECK((pb->request != NULL) == (with_head == 1));
             CHECK((pb->payload != NULL) == (sizes[i] > 0));
             CHECK(pb->payload == NULL ||
