@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "resiliency/run.h"
 
 #define SCOPE "dapr.runtime.processor.subscription"
@@ -94,29 +95,38 @@ is_on_its_way(const struct batch *batch, const struct bulk_item *item)
 }
 
 /* Statuses of entries that were not asked about, or a second one, say nothing. Applications answer
- * in the order of the entries, so each is looked for behind the one before. */
+ * in the order of the entries, so each is looked for behind the one before; a map is made for those
+ * that do not. */
 struct telling {
     struct batch *batch;
     size_t next;
+    struct map by_entry; /* empty until it is needed */
 };
+
+static struct bulk_item *
+find_entry(struct telling *telling, struct slice entry_id)
+{
+    struct batch *batch = telling->batch;
+    if (telling->next < batch->count && slice_eq(batch->items[telling->next].entry_id, entry_id))
+        return &batch->items[telling->next];
+    if (telling->by_entry.count == 0)
+        for (size_t i = batch->count; i-- > 0;) /* of equal ones the first stays */
+            (void)map_put(&telling->by_entry, batch->items[i].entry_id, &batch->items[i]);
+    return map_get(&telling->by_entry, entry_id);
+}
 
 static void
 take_status(void *arg, struct slice entry_id, struct slice status)
 {
     struct telling *telling = arg;
-    struct batch *batch = telling->batch;
-    for (size_t n = 0; n < batch->count; n++) {
-        size_t i = (telling->next + n) % batch->count;
-        struct bulk_item *item = &batch->items[i];
-        if (!slice_eq(item->entry_id, entry_id))
-            continue;
-        telling->next = i + 1;
-        if (!is_on_its_way(batch, item) || item->is_told)
-            return;
-        item->is_told = true;
-        item->delivery.verdict = delivery_verdict_of(status, item->delivery.id);
+    struct bulk_item *item = find_entry(telling, entry_id);
+    if (item == NULL)
         return;
-    }
+    telling->next = (size_t)(item - telling->batch->items) + 1;
+    if (!is_on_its_way(telling->batch, item) || item->is_told)
+        return;
+    item->is_told = true;
+    item->delivery.verdict = delivery_verdict_of(status, item->delivery.id);
 }
 
 /* --- over HTTP ---------------------------------------------------------------------------------*/
@@ -232,6 +242,7 @@ to_http(struct batch *batch, struct attempt *attempt)
         return err;
     if (status >= 200 && status < 300) {
         (void)bulk_statuses_read(rq->arena, body, take_status, &telling); /* else none is told */
+        map_fini(&telling.by_entry);
         return OK;
     }
     if (status == 404) {
@@ -279,6 +290,7 @@ to_grpc(struct batch *batch, struct attempt *attempt)
     err_t err = deliver_bulk_grpc(first != NULL ? &first->rq : rq, batch->subscription->spec,
                                   batch->path, events, count, take_status, &telling,
                                   &code); /* suspends */
+    map_fini(&telling.by_entry);
     if (err != OK)
         return err;
     batch->is_refused = code == GRPC_UNIMPLEMENTED;
