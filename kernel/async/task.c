@@ -31,6 +31,7 @@
 enum {
     TASK_MAGIC = 0x7461736b,
     GUARD_BYTES = 4096,
+    LOOK_MS = 1000, /* at stacks that nobody has needed */
 };
 
 enum task_state { TASK_SPARE, TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_ENDED };
@@ -97,13 +98,16 @@ static atomic_uint stack_count;
 
 /* --- stacks ------------------------------------------------------------------------------------*/
 
+static void on_look(struct timer *timer);
+
 void
 task_pool_init(struct task_pool *pool)
 {
     list_init(&pool->all);
     list_init(&pool->ready);
     list_init(&pool->spare);
-    pool->count = pool->count_max = pool->spare_count = 0;
+    pool->count = pool->count_max = pool->spare_count = pool->spare_least = 0;
+    timer_init(&pool->look, on_look);
     pool->switching = calloc(1, sizeof *pool->switching);
     if (pool->switching == NULL)
         abort();
@@ -179,18 +183,52 @@ take_task(struct task_pool *pool)
     if (node == NULL)
         return task_new();
     pool->spare_count--;
+    if (pool->spare_count < pool->spare_least)
+        pool->spare_least = pool->spare_count;
     return LIST_ENTRY(node, struct task, all_link);
 }
 
+/* Mapping a stack costs more than what most tasks do, so a load that comes in waves keeps its
+ * stacks; what was spare for a whole second is given back. */
 static void
-put_task(struct task_pool *pool, struct task *t)
+on_look(struct timer *timer)
 {
+    struct task_pool *pool = container_of(timer, struct task_pool, look);
+    struct worker *worker = container_of(pool, struct worker, tasks);
+    for (size_t n = pool->spare_least; n > 0 && pool->spare_count > LIMIT_task_stacks_pooled; n--) {
+        struct list *node = list_take_first(&pool->spare);
+        if (node == NULL)
+            break;
+        task_free(LIST_ENTRY(node, struct task, all_link));
+        pool->spare_count--;
+    }
+    pool->spare_least = pool->spare_count;
+    if (pool->spare_count > LIMIT_task_stacks_pooled)
+        timer_set(&worker->timers, timer, worker->now_ms + LOOK_MS);
+}
+
+/* Those of other workers must not be short because of ours. */
+static size_t
+spare_max(void)
+{
+    unsigned count = atomic_load_explicit(&stack_count, memory_order_relaxed);
+    return count > LIMIT_task_stacks_max / 2 ? LIMIT_task_stacks_pooled : LIMIT_task_stacks_spare;
+}
+
+static void
+put_task(struct worker *worker, struct task *t)
+{
+    struct task_pool *pool = &worker->tasks;
     arena_reset(&t->arena);
     list_remove(&t->all_link);
     pool->count--;
-    if (pool->spare_count >= LIMIT_task_stacks_pooled) {
+    if (pool->spare_count >= LIMIT_task_stacks_pooled && pool->spare_count >= spare_max()) {
         task_free(t);
         return;
+    }
+    if (pool->spare_count >= LIMIT_task_stacks_pooled && !timer_is_set(&pool->look)) {
+        pool->spare_least = pool->spare_count;
+        timer_set(&worker->timers, &pool->look, worker->now_ms + LOOK_MS);
     }
     t->state = TASK_SPARE;
     list_append(pool->spare.next, &t->all_link); /* newest first: its pages are warm */
@@ -302,7 +340,7 @@ resume(struct task *t)
     running = NULL;
     warn_if_slow(t, s);
     if (t->state == TASK_ENDED)
-        put_task(&worker->tasks, t);
+        put_task(worker, t);
 }
 
 void

@@ -126,6 +126,8 @@ struct task_pool {
     size_t count;
     size_t count_max; /* the most there ever were */
     size_t spare_count;
+    size_t spare_least;            /* so many were spare all the time since the last look */
+    struct timer look;             /* what nobody needed is given back; set while that is much */
     struct task_switch *switching; /* saved context of the loop */
 };
 

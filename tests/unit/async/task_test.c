@@ -394,10 +394,33 @@ TEST(there_are_no_more_tasks_than_the_limit_and_all_of_them_end)
     CHECK_EQ_PTR(task_spawn(&worker, "probe", wait_plainly, &one_more), NULL);
     turns(&worker, 1);
     CHECK_EQ_U64(worker.tasks.count, 0);
-    CHECK_EQ_U64(worker.tasks.spare_count, LIMIT_task_stacks_pooled);
+    CHECK_EQ_U64(worker.tasks.spare_count, LIMIT_task_stacks_spare);
     REQUIRE(task_spawn(&worker, "probe", wait_plainly, &one_more) != NULL);
     turns(&worker, 1);
     wait_done(&one_more.wait, OK);
+    driver_close(&worker);
+}
+
+TEST(stacks_that_a_load_has_needed_are_given_back_when_it_is_quiet)
+{
+    enum { MANY = LIMIT_task_stacks_pooled * 3, SECOND_MS = 1000 };
+    static struct probe probes[MANY];
+    driver_open_fake(&worker);
+    for (int wave = 0; wave < 3; wave++) {
+        for (size_t i = 0; i < MANY; i++)
+            REQUIRE(task_spawn(&worker, "probe", wait_plainly, &probes[i]) != NULL);
+        turns(&worker, 1);
+        for (size_t i = 0; i < MANY; i++)
+            wait_done(&probes[i].wait, OK);
+        turns(&worker, 1);
+        CHECK_EQ_U64(worker.tasks.spare_count, MANY);
+        pass_ms(&worker, SECOND_MS / 2);
+        CHECK_EQ_U64(worker.tasks.spare_count, MANY); /* the next wave finds them */
+    }
+    for (int look = 0; look < 3; look++)
+        pass_ms(&worker, SECOND_MS);
+    CHECK_EQ_U64(worker.tasks.spare_count, LIMIT_task_stacks_pooled);
+    CHECK_EQ_U64(timer_heap_next_ms(&worker.timers), UINT64_MAX);
     driver_close(&worker);
 }
 
