@@ -15,6 +15,7 @@ enum { QUEUE_BYTES_MAX = 64 * 1024 * 1024 }; /* of one subscription, those on th
 struct letter {
     size_t refs;
     size_t bytes;
+    struct remora_slice topic;
     struct remora_message message; /* its metadata and texts follow the struct */
 };
 
@@ -49,7 +50,7 @@ struct broker {
 static size_t
 texts_of(const struct remora_publish *from)
 {
-    size_t bytes = from->content_type.len + from->data.len;
+    size_t bytes = from->topic.len + from->content_type.len + from->data.len;
     for (size_t i = 0; i < from->metadata_count; i++)
         bytes += from->metadata[i].name.len + from->metadata[i].value.len;
     return bytes;
@@ -76,6 +77,7 @@ letter_new(const struct remora_publish *from)
     struct remora_pair *pairs = (struct remora_pair *)(letter + 1);
     char *at = (char *)(pairs + from->metadata_count);
     *letter = (struct letter){ .refs = 1, .bytes = bytes };
+    letter->topic = put(&at, from->topic);
     letter->message.content_type = put(&at, from->content_type);
     letter->message.data = put(&at, from->data);
     for (size_t i = 0; i < from->metadata_count; i++)
@@ -162,6 +164,14 @@ on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
         free(broker);
 }
 
+/* A star at the end of a subscription's topic stands for at least one character. */
+static bool
+is_pattern(const struct queue *queue)
+{
+    size_t len = strlen(queue->topic);
+    return len > 0 && queue->topic[len - 1] == '*';
+}
+
 /* A closed queue keeps what it has for nobody. */
 static void
 hand_out(struct queue *queue)
@@ -172,7 +182,10 @@ hand_out(struct queue *queue)
         if (queue->first == NULL)
             queue->last = &queue->first;
         queue->on_their_way++;
-        remora_deliver(queue->id, &item->letter->message, 1, on_delivered, item);
+        struct remora_message message = item->letter->message;
+        if (is_pattern(queue))
+            message.topic = item->letter->topic;
+        remora_deliver(queue->id, &message, 1, on_delivered, item);
     }
 }
 
@@ -203,26 +216,55 @@ enqueue(struct queue *queue, struct letter *letter)
 static bool
 wants(const struct queue *queue, struct remora_slice topic)
 {
-    return !queue->is_closed && remora_slice_eq(topic, queue->topic);
+    size_t prefix = strlen(queue->topic) - 1; /* a topic is not empty */
+    if (queue->is_closed)
+        return false;
+    return remora_slice_eq(topic, queue->topic) || (is_pattern(queue) && topic.len > prefix &&
+                                                    memcmp(topic.data, queue->topic, prefix) == 0);
 }
+
+/* False: some queue has no room, or memory is out. */
+static bool
+publish(struct broker *broker, const struct remora_publish *message)
+{
+    struct letter *letter = letter_new(message);
+    bool is_taken = letter != NULL;
+    for (struct queue *queue = broker->queues; queue != NULL && is_taken; queue = queue->next)
+        is_taken = !wants(queue, message->topic) || has_room(queue, letter);
+    for (struct queue *queue = broker->queues; queue != NULL && is_taken; queue = queue->next)
+        is_taken = !wants(queue, message->topic) || enqueue(queue, letter);
+    if (letter != NULL)
+        letter_unref(letter);
+    return is_taken;
+}
+
+#define FULL "too many messages of the topic wait to be taken"
 
 static void
 broker_publish(remora_call *call, void *self, const struct remora_publish *message)
 {
-    struct broker *broker = self;
-    struct letter *letter = letter_new(message);
-    bool is_full = letter == NULL;
-    for (struct queue *queue = broker->queues; queue != NULL && !is_full; queue = queue->next)
-        is_full = wants(queue, message->topic) && !has_room(queue, letter);
-    for (struct queue *queue = broker->queues; queue != NULL && !is_full; queue = queue->next)
-        is_full = wants(queue, message->topic) && !enqueue(queue, letter);
-    if (is_full)
-        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED,
-                           "too many messages of the topic wait to be taken");
-    else
+    if (publish(self, message))
         remora_reply_ok(call);
-    if (letter != NULL)
-        letter_unref(letter);
+    else
+        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, FULL);
+}
+
+static void
+broker_publish_many(remora_call *call, void *self, const struct remora_publish *messages,
+                    size_t count, const struct remora_pair *metadata, size_t metadata_count)
+{
+    static const struct remora_failure full = { .code = REMORA_RESOURCE_EXHAUSTED,
+                                                .message = FULL };
+    (void)metadata, (void)metadata_count;
+    const struct remora_failure **failures = calloc(count, sizeof(struct remora_failure *));
+    if (failures == NULL) {
+        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        failures[i] = publish(self, &messages[i]) ? NULL : &full;
+    remora_pubsub_reply_failures(call, failures, count);
+    free(failures);
 }
 
 static void
@@ -268,6 +310,7 @@ broker_unsubscribe(remora_call *call, void *self, uint64_t id)
 }
 
 const struct remora_pubsub_ops broker_ops = { .publish = broker_publish,
+                                              .publish_many = broker_publish_many,
                                               .subscribe = broker_subscribe,
                                               .unsubscribe = broker_unsubscribe };
 
@@ -281,7 +324,8 @@ broker_init(remora_call *call, const struct remora_config *config)
     if (broker == NULL)
         remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, "out of memory");
     else
-        remora_reply_init(call, broker, 0, 0);
+        remora_reply_init(call, broker, REMORA_CAP_SUBSCRIBE_WILDCARDS | REMORA_CAP_BULK_PUBLISH,
+                          0);
 }
 
 /* Nothing that is here would come again: it is all delivered first. */

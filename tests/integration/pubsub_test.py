@@ -76,6 +76,22 @@ def wrapped():
     eventually(lambda: received in metrics(), received)
 
 
+@test("a star at the end of a topic stands for at least one character; the event says its own topic", "PUB-13")
+def wildcards():
+    app = HttpApp([{"pubsubname": "bus", "topic": "orders*", "route": "some"}, {"pubsubname": "bus", "topic": "*", "route": "any"},
+                   {"pubsubname": "bus", "topic": "raw*", "route": "raw", "metadata": {"rawPayload": "true"}}])
+    sidecar = Sidecar(BUS, flags=app.flags)
+    need("SUBSCRIBE_WILDCARDS" in sidecar.metadata()["components"][0]["capabilities"], sidecar.metadata()["components"])
+    for topic in ("orders", "orders.new", "orders/old", "order"):
+        publish(sidecar, topic, topic)
+    sidecar.call("POST", "/v1.0/publish/bus/raw1?metadata.rawPayload=true", b"bytes", JSON)
+    eventually(lambda: len(app.events) == 7, "all are delivered")
+    equal(sorted(app.data("/some")), ["orders.new", "orders/old"])
+    equal(sorted(app.data("/any")), ["order", "orders", "orders.new", "orders/old"])
+    equal(sorted(event["topic"] for target, event in app.events if target == "/some"), ["orders.new", "orders/old"])
+    equal([event["topic"] for target, event in app.events if target == "/raw"], ["raw1"])
+
+
 @test("rules choose the path, the rest goes to the default", "PUB-72 PUB-73 PUB-74 PUB-75 PUB-77 PUB-50")
 def rules():
     routes = {"rules": [{"match": 'event.data.kind == "big" && int(event.data.n) > 3', "path": "/big"},

@@ -69,7 +69,6 @@ def bulk(recorded):
 def metadata(recorded):
     """Without the features that do not exist yet, with our own member at the end."""
     body = re.sub(r'"enabledFeatures":\[[^]]*\]', '"enabledFeatures":["HotReload"]', recorded["body"])
-    body = body.replace('"pubsub.in-memory","version":"v1","capabilities":["SUBSCRIBE_WILDCARDS"]', '"pubsub.in-memory","version":"v1"')
     sqlite = '"state.sqlite","version":"v1",'
     body = body.replace(sqlite + CAPABILITIES, sqlite + CAPABILITIES.replace('"TTL"', '"QUERY_API","TTL"'))
     return {**recorded, "body": body.removesuffix("}\n") + REMORA}
