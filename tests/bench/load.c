@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/slice.h"
+#include "histogram.h"
 
 enum {
     CONNECTIONS_MAX = 20000,
@@ -33,8 +34,6 @@ enum {
     MARKS_MAX = 4,
     DIGITS = 6,
     STATUS_MAX = 600,
-    HISTOGRAM_SUB_BITS = 7, /* 64 steps a power of two: within 1.6 % */
-    HISTOGRAM_STEPS = 64 << HISTOGRAM_SUB_BITS,
     ANSWER_MS_MAX = 30000,
 };
 
@@ -69,9 +68,9 @@ static char input[ANSWER_BYTES_MAX];
 static struct client *clients;
 static int epoll_fd;
 static uint64_t rng;
-static uint64_t histogram[HISTOGRAM_STEPS];
+static struct histogram latencies;
 static uint64_t statuses[STATUS_MAX];
-static uint64_t done, unexpected, errors, max_ns;
+static uint64_t done, unexpected, errors;
 
 static void
 die(const char *what)
@@ -87,38 +86,6 @@ random_next(void)
     rng ^= rng >> 7;
     rng ^= rng << 17;
     return rng;
-}
-
-/* ------------------------------------------------------------------------------- histogram */
-
-static size_t
-histogram_step(uint64_t ns)
-{
-    unsigned bits = 64 - (unsigned)__builtin_clzll(ns | 1);
-    if (bits <= HISTOGRAM_SUB_BITS)
-        return (size_t)ns;
-    unsigned shift = bits - HISTOGRAM_SUB_BITS;
-    return ((size_t)shift << HISTOGRAM_SUB_BITS) + (size_t)(ns >> shift);
-}
-
-static double
-histogram_us(size_t step)
-{
-    size_t shift = step >> HISTOGRAM_SUB_BITS;
-    uint64_t low = (uint64_t)(step & ((1U << HISTOGRAM_SUB_BITS) - 1));
-    return (double)(shift == 0 ? low : low << shift) / 1000.0;
-}
-
-static double
-quantile_us(double q)
-{
-    uint64_t wanted = (uint64_t)((double)done * q), seen = 0;
-    for (size_t i = 0; i < HISTOGRAM_STEPS; i++) {
-        seen += histogram[i];
-        if (seen > wanted)
-            return histogram_us(i);
-    }
-    return (double)max_ns / 1000.0;
 }
 
 /* --------------------------------------------------------------------------------- request */
@@ -235,10 +202,7 @@ on_error(struct client *c)
 static void
 on_answer(struct client *c)
 {
-    uint64_t ns = clock_now_ns() - c->sent_ns;
-    size_t step = histogram_step(ns);
-    histogram[step < HISTOGRAM_STEPS ? step : HISTOGRAM_STEPS - 1]++;
-    max_ns = ns > max_ns ? ns : max_ns;
+    histogram_add(&latencies, clock_now_ns() - c->sent_ns);
     statuses[c->status < STATUS_MAX ? c->status : 0]++;
     if (options.expect != 0 && c->status != options.expect)
         unexpected++;
@@ -326,9 +290,9 @@ run(void)
         "{\"requests\": %lu, \"seconds\": %.3f, \"rps\": %.0f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
         "\"p999_us\": %.1f, \"max_us\": %.1f, \"errors\": %lu, \"unexpected\": %lu, "
         "\"client_cpu_us\": %.2f, \"statuses\": {",
-        done, seconds, (double)done / seconds, quantile_us(0.5), quantile_us(0.99),
-        quantile_us(0.999), (double)max_ns / 1e3, errors, unexpected,
-        done > 0 ? cpu_us / (double)done : 0);
+        done, seconds, (double)done / seconds, histogram_quantile_us(&latencies, 0.5),
+        histogram_quantile_us(&latencies, 0.99), histogram_quantile_us(&latencies, 0.999),
+        (double)latencies.max_ns / 1e3, errors, unexpected, done > 0 ? cpu_us / (double)done : 0);
     const char *comma = "";
     for (unsigned i = 0; i < STATUS_MAX; i++)
         if (statuses[i] > 0) {
