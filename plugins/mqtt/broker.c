@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a component: its connection, its clock, its end. */
+#include "broker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    SWEEP_MS = 200,
+    INIT_SPARE_MS = 300, /* before the sidecar's patience ends, so that it hears why */
+};
+
+#define INIT_FAILED "failed to establish connection to broker: "
+
+uint64_t
+broker_now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint16_t
+broker_new_id(struct broker *broker)
+{
+    do
+        broker->last_id++;
+    while (broker->last_id == 0 || (broker->ids[broker->last_id / 8] >> broker->last_id % 8 & 1));
+    return broker->last_id; /* at most SENDINGS_MAX are taken */
+}
+
+bool
+broker_may_complain(struct broker *broker)
+{
+    uint64_t now_ms = broker_now_ms();
+    if (broker->complained_at_ms != 0 && now_ms - broker->complained_at_ms < COMPLAINT_PAUSE_MS)
+        return false;
+    broker->complained_at_ms = now_ms;
+    return true;
+}
+
+/* --- the end -----------------------------------------------------------------------------------*/
+
+static void
+broker_free(struct broker *broker)
+{
+    ev_timer_stop(remora_loop(), &broker->sweep);
+    ev_timer_stop(remora_loop(), &broker->pause);
+    conn_free(broker->conn);
+    broker->conn = NULL;
+    sendings_free(broker);
+    held_free_all(broker);
+    intakes_free(broker);
+    tls_context_free(broker->tls);
+    settings_fini(&broker->settings);
+    free(broker);
+}
+
+static void
+init_failed(struct broker *broker, enum remora_code code, const char *why)
+{
+    remora_call *call = broker->init;
+    broker->init = NULL;
+    remora_reply_error(call, code, INIT_FAILED "%s",
+                       why[0] == '\0' ? "context deadline exceeded" : why);
+    broker_free(broker);
+}
+
+void
+broker_settle(struct broker *broker)
+{
+    if (broker->quiescing == NULL)
+        return;
+    for (const struct intake *intake = broker->intakes; intake != NULL; intake = intake->next)
+        if (intake->out.count > 0)
+            return;
+    if (conn_is_ready(broker->conn) && !conn_is_flushed(broker->conn))
+        return; /* acknowledgements */
+    remora_call *call = broker->quiescing;
+    broker->quiescing = NULL;
+    remora_reply_ok(call);
+}
+
+void
+mqtt_broker_quiesce(remora_call *call, void *self)
+{
+    struct broker *broker = self;
+    broker->is_quiet = true;
+    broker->quiescing = call;
+    broker_settle(broker);
+}
+
+void
+mqtt_broker_close(void *self)
+{
+    broker_free(self);
+}
+
+/* --- the clock ---------------------------------------------------------------------------------*/
+
+static void
+on_sweep(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)events;
+    struct broker *broker = watcher->data;
+    uint64_t now_ms = broker_now_ms();
+    bool is_any = sendings_sweep(broker, now_ms);
+    is_any = intakes_sweep(broker, now_ms) || is_any;
+    if (broker->init != NULL && now_ms >= broker->init_until_ms) {
+        init_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
+        return;
+    }
+    if (!is_any && broker->init == NULL)
+        ev_timer_stop(loop, watcher);
+}
+
+void
+broker_watch(struct broker *broker)
+{
+    if (!ev_is_active(&broker->sweep))
+        ev_timer_start(remora_loop(), &broker->sweep);
+}
+
+/* --- the connection ----------------------------------------------------------------------------*/
+
+static void
+on_ready(void *owner, bool session_present)
+{
+    struct broker *broker = owner;
+    if (broker->is_down)
+        remora_log(REMORA_INFO, "mqtt: connected again server=%s", broker->address);
+    broker->is_down = false;
+    broker->generation++;
+    held_on_ready(broker, session_present);
+    intakes_on_ready(broker);
+    sendings_on_ready(broker);
+    if (broker->init == NULL)
+        return;
+    remora_call *call = broker->init;
+    broker->init = NULL;
+    remora_reply_init(call, broker, REMORA_CAP_SUBSCRIBE_WILDCARDS, 0);
+}
+
+static void
+on_packet(void *owner, const struct packet *packet)
+{
+    struct broker *broker = owner;
+    if (packet->type == PACKET_PUBLISH || packet->type == PACKET_PUBREL)
+        held_on_packet(broker, packet);
+    else if (packet->type == PACKET_SUBACK)
+        intakes_on_packet(broker, packet);
+    else
+        sendings_on_packet(broker, packet);
+}
+
+static void
+on_flushed(void *owner)
+{
+    broker_settle(owner);
+}
+
+static void
+on_down(void *owner, const char *why, bool refused)
+{
+    struct broker *broker = owner;
+    if (broker->init != NULL) {
+        if (refused)
+            init_failed(broker, REMORA_UNAUTHENTICATED, why);
+        return;
+    }
+    if (!broker->is_down)
+        remora_log(REMORA_WARN, "mqtt: no connection, trying on server=%s reason=\"%s\"",
+                   broker->address, why);
+    broker->is_down = true;
+    broker_settle(broker);
+}
+
+/* --- the beginning -----------------------------------------------------------------------------*/
+
+static bool
+prepare_tls(struct broker *broker, char why[SETTINGS_WHY_BYTES])
+{
+    char reason[TLS_ERROR_BYTES];
+    const struct settings *settings = &broker->settings;
+    const struct tls_settings wanted = { .ca_pem = settings->ca_cert,
+                                         .certificate_pem = settings->client_cert,
+                                         .key_pem = settings->client_key };
+    if (!settings->is_secure)
+        return true;
+    broker->tls = tls_context_new(&wanted, reason);
+    if (broker->tls == NULL)
+        snprintf(why, SETTINGS_WHY_BYTES, "invalid TLS configuration: %s", reason);
+    return broker->tls != NULL;
+}
+
+static void
+start_connecting(struct broker *broker)
+{
+    static const struct conn_events events = {
+        .ready = on_ready, .packet = on_packet, .flushed = on_flushed, .down = on_down
+    };
+    const struct settings *from = &broker->settings;
+    const struct conn_settings settings = { .host = from->host,
+                                            .port = from->port,
+                                            .connect = { .client_id = from->client_id,
+                                                         .username = from->username,
+                                                         .password = from->password,
+                                                         .clean_session = from->clean_session },
+                                            .tls = broker->tls };
+    broker->conn = conn_new(remora_loop(), &settings, &events, broker);
+}
+
+/* The sidecar waits no longer. A component that came up later would be nobody's. */
+static void
+on_init_cancelled(remora_call *call, void *arg)
+{
+    struct broker *broker = arg;
+    (void)call;
+    init_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
+}
+
+static struct broker *
+broker_new(void)
+{
+    struct broker *broker = calloc(1, sizeof *broker);
+    if (broker == NULL)
+        abort();
+    broker->sendings_last = &broker->sendings;
+    helds_init(&broker->parked);
+    helds_init(&broker->paused);
+    helds_init(&broker->done);
+    ev_timer_init(&broker->sweep, on_sweep, SWEEP_MS / 1e3, SWEEP_MS / 1e3);
+    ev_init(&broker->pause, held_on_pause_over);
+    broker->sweep.data = broker->pause.data = broker;
+    /* A server may remember identifiers of the process before this one. */
+    char seed[37];
+    remora_uuid(seed);
+    for (size_t i = 0; i < 8; i++)
+        broker->last_id = (uint16_t)(broker->last_id * 31 + (unsigned char)seed[i]);
+    return broker;
+}
+
+void
+mqtt_broker_init(remora_call *call, const struct remora_config *config)
+{
+    char why[SETTINGS_WHY_BYTES];
+    struct broker *broker = broker_new();
+    if (!settings_parse(config, &broker->settings, why) || !prepare_tls(broker, why)) {
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
+        broker_free(broker);
+        return;
+    }
+    const struct settings *settings = &broker->settings;
+    uint64_t left_ms = remora_call_time_left_ms(call);
+    snprintf(broker->address, sizeof broker->address,
+             strchr(settings->host, ':') != NULL ? "[%s]:%s" : "%s:%s", settings->host,
+             settings->port);
+    left_ms = left_ms > INIT_SPARE_MS ? left_ms - INIT_SPARE_MS : 0;
+    broker->init = call;
+    broker->init_until_ms = broker_now_ms() + (left_ms < WAIT_MS ? left_ms : WAIT_MS);
+    start_connecting(broker);
+    broker_watch(broker);
+    remora_call_on_cancel(call, on_init_cancelled,
+                          broker); /* which may be at once: nothing follows */
+}
+
+const struct remora_pubsub_ops mqtt_broker_ops = { .publish = broker_publish,
+                                                   .subscribe = broker_subscribe,
+                                                   .unsubscribe = broker_unsubscribe };

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private MQTT brokers for tests: mosquitto, its data in a folder that outlives kills, and its own clients."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+from remora import DEADLINE_S, Folder, Process, Skip, eventually, free_port
+
+PLACES = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+class Mosquitto(Process):
+    """stop() and start() keep port and data. `options` are lines of its configuration, those of its listener last."""
+
+    def __init__(self, *options, port=None):
+        self.program = shutil.which("mosquitto", path=PLACES)
+        if self.program is None:
+            raise Skip("mosquitto is not installed")
+        self.folder = Folder()
+        self.port = port or free_port()
+        self.url = f"tcp://127.0.0.1:{self.port}"
+        lines = ["user root", "persistence true", f"persistence_location {self.folder.path}/", "autosave_on_changes true",
+                 "autosave_interval 1", "max_queued_messages 0", "log_type all", f"listener {self.port} 127.0.0.1"]
+        self.config = self.folder / "mosquitto.conf"
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write("\n".join(lines + list(options or ["allow_anonymous true"])) + "\n")
+        self.start()
+
+    def start(self):
+        super().__init__([self.program, "-c", self.config], self.folder)
+        eventually(self.listens, "mosquitto listens")
+        return self
+
+    def listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), DEADLINE_S).close()
+            return True
+        except OSError:
+            return False
+
+    def stop(self):
+        """Saves what it has, which a killed one has not."""
+        self.popen.send_signal(signal.SIGTERM)
+        self.popen.wait(DEADLINE_S)
+
+    def publish(self, topic, data, *options):
+        """By mosquitto's own client."""
+        subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.port), "-t", topic, "-s", *options],
+                       input=data if isinstance(data, bytes) else data.encode(), check=True, timeout=DEADLINE_S)
