@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import consul  # noqa: E402
 import mosquitto  # noqa: E402
+import rabbitmq  # noqa: E402
 import redis_fixture  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,7 +21,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "secretstores.local.env", "local-secrets"], ["names"], ["consul"],
         ["-t", "pubsub.in-memory", "in-memory", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.sqlite", "sqlite", "pubsub_", "life", "many_components"],
-        ["-t", "pubsub.redis", "redis", "pubsub_", "life", "many_components"], ["mqtt"],
+        ["-t", "pubsub.redis", "redis", "pubsub_", "life", "many_components"], ["mqtt"], ["rabbitmq"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
@@ -28,6 +29,7 @@ passed = failed = 0
 redis = redis_fixture.Redis()
 os.environ["REDIS_HOST"] = f"127.0.0.1:{redis.port}"
 os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
+os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
 os.environ["CONSUL_ADDRESS"] = consul.Agent().address
 for run in RUNS:
     print("#", *run, flush=True)

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subscriptions on the plugin's thread: handing over, settling, ending. */
+#include "intake.h"
+
+#include "broker.h"
+
+/* --- lists -------------------------------------------------------------------------------------*/
+
+void
+deliveries_init(struct deliveries *list)
+{
+    *list = (struct deliveries){ .last = &list->first };
+}
+
+void
+deliveries_add(struct deliveries *list, struct delivery *delivery)
+{
+    delivery->next = NULL;
+    delivery->at = list->last;
+    *list->last = delivery;
+    list->last = &delivery->next;
+    list->count++;
+}
+
+void
+deliveries_remove(struct deliveries *list, struct delivery *delivery)
+{
+    *delivery->at = delivery->next;
+    if (delivery->next != NULL)
+        delivery->next->at = delivery->at;
+    else
+        list->last = delivery->at;
+    list->count--;
+}
+
+static void
+deliveries_free(struct deliveries *list)
+{
+    while (list->first != NULL) {
+        struct delivery *delivery = list->first;
+        deliveries_remove(list, delivery);
+        delivery_free(delivery);
+    }
+}
+
+/* --- settling ----------------------------------------------------------------------------------*/
+
+static void hand_out(struct intake *intake);
+static void go_on_stopping(struct intake *intake);
+
+static void
+say(const struct intake *intake, enum consumer_verb verb, const struct delivery *delivery)
+{
+    consumer_say(intake->broker->consumer, verb, delivery->intake, &delivery->envelope);
+}
+
+static void
+watch_delayed(struct intake *intake)
+{
+    ev_timer_stop(remora_loop(), &intake->delay);
+    const struct delivery *first = intake->delayed.first;
+    if (first == NULL)
+        return;
+    uint64_t now = now_ms();
+    double wait_s = first->due_ms <= now ? 0 : (double)(first->due_ms - now) / 1e3;
+    ev_timer_set(&intake->delay, wait_s, 0.0);
+    ev_timer_start(remora_loop(), &intake->delay);
+}
+
+/* Those whose time has come, or all. */
+static void
+give_back_delayed(struct intake *intake, bool is_all)
+{
+    uint64_t now = now_ms();
+    struct delivery *delivery;
+    while ((delivery = intake->delayed.first) != NULL && (is_all || delivery->due_ms <= now)) {
+        deliveries_remove(&intake->delayed, delivery);
+        say(intake, CONSUMER_REQUEUE, delivery);
+        delivery_free(delivery);
+    }
+    watch_delayed(intake);
+}
+
+static void
+on_delay_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    give_back_delayed(timer->data, false);
+}
+
+/* The server delivers again at once what it gets back: not in circles at full speed. */
+static void
+requeue(struct intake *intake, struct delivery *delivery)
+{
+    if (!delivery->envelope.is_redelivered || intake->is_stopping) {
+        say(intake, CONSUMER_REQUEUE, delivery);
+        delivery_free(delivery);
+        return;
+    }
+    delivery->due_ms = now_ms() + REQUEUE_DELAY_MS;
+    deliveries_add(&intake->delayed, delivery);
+    if (!ev_is_active(&intake->delay))
+        watch_delayed(intake);
+}
+
+static void
+settle(struct intake *intake, struct delivery *delivery, enum remora_verdict verdict)
+{
+    const struct settings *settings = &intake->broker->settings;
+    if (!settings->auto_ack && verdict != REMORA_DONE &&
+        (settings->requeue_in_failure || intake->is_stopping)) {
+        requeue(intake, delivery);
+        return;
+    }
+    if (!settings->auto_ack)
+        say(intake, verdict == REMORA_DONE ? CONSUMER_ACK : CONSUMER_REJECT, delivery);
+    delivery_free(delivery);
+}
+
+static void
+on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
+{
+    struct delivery *delivery = arg;
+    struct intake *intake = delivery->intake;
+    if (intake == NULL) {
+        delivery_free(delivery);
+        return;
+    }
+    deliveries_remove(&intake->out, delivery);
+    settle(intake, delivery, count > 0 ? verdicts[0] : REMORA_RETRY);
+    if (intake->is_stopping)
+        go_on_stopping(intake);
+    else
+        hand_out(intake);
+}
+
+static void
+hand_out(struct intake *intake)
+{
+    while (intake->queued.first != NULL && intake->out.count < intake->out_max &&
+           !intake->is_stopping) {
+        struct delivery *delivery = intake->queued.first;
+        deliveries_remove(&intake->queued, delivery);
+        deliveries_add(&intake->out, delivery);
+        if (intake->broker->settings.auto_ack)
+            say(intake, CONSUMER_ACK, delivery);
+        remora_deliver(intake->id, &delivery->message, 1, on_delivered, delivery);
+    }
+}
+
+/* --- the end -----------------------------------------------------------------------------------*/
+
+static void
+forget(struct intake *intake)
+{
+    struct intake **at = &intake->broker->intakes;
+    while (*at != intake)
+        at = &(*at)->next;
+    *at = intake->next;
+    intake_free(intake);
+}
+
+/* When what is out has been answered, the channel goes, and with it to the server what it has
+ * delivered and nobody was given. */
+static void
+go_on_stopping(struct intake *intake)
+{
+    if (!intake->is_cancelled || intake->out.count > 0 || intake->is_releasing)
+        return;
+    intake->is_releasing = true;
+    consumer_say(intake->broker->consumer, CONSUMER_RELEASE, intake, NULL);
+}
+
+void
+intake_stop(struct intake *intake)
+{
+    if (intake->is_stopping)
+        return;
+    intake->is_stopping = true;
+    deliveries_free(&intake->queued);
+    give_back_delayed(intake, true);
+    consumer_say(intake->broker->consumer, CONSUMER_CANCEL, intake, NULL);
+}
+
+void
+intake_close(struct intake *intake)
+{
+    remora_call *opening = intake->opening, *closing = intake->closing;
+    intake->opening = intake->closing = NULL;
+    intake->is_stopping = true;
+    ev_timer_stop(remora_loop(), &intake->delay);
+    if (opening != NULL)
+        remora_reply_error(opening, REMORA_CANCELLED, "the component is closed");
+    if (closing != NULL)
+        remora_reply_ok(closing);
+}
+
+void
+intake_on_cancelled(struct intake *intake)
+{
+    intake->is_cancelled = true;
+    go_on_stopping(intake);
+}
+
+void
+intake_on_released(struct intake *intake)
+{
+    struct broker *broker = intake->broker;
+    intake->is_released = true;
+    if (intake->closing != NULL) {
+        remora_call *call = intake->closing;
+        intake->closing = NULL;
+        intake->is_forgotten = true;
+        remora_reply_ok(call);
+    }
+    if (intake->is_forgotten)
+        forget(intake);
+    broker_settle(broker);
+}
+
+void
+intake_free(struct intake *intake)
+{
+    ev_timer_stop(remora_loop(), &intake->delay);
+    while (intake->out.first != NULL) {
+        struct delivery *delivery = intake->out.first;
+        deliveries_remove(&intake->out, delivery);
+        delivery->intake = NULL;
+    }
+    deliveries_free(&intake->queued);
+    deliveries_free(&intake->delayed);
+    feed_fini(&intake->feed);
+    free(intake);
+}
+
+/* --- what the consumer tells -------------------------------------------------------------------*/
+
+static void
+open_failed(struct intake *intake, enum remora_code code, const char *why)
+{
+    remora_call *call = intake->opening;
+    intake->opening = NULL;
+    intake->is_forgotten = true;
+    intake_stop(intake);
+    remora_reply_error(call, code, ERROR_PREFIX "failed to subscribe to %s: %s", intake->feed.queue,
+                       why);
+}
+
+void
+intake_on_opened(struct intake *intake)
+{
+    if (intake->opening != NULL) {
+        remora_call *call = intake->opening;
+        intake->opening = NULL;
+        remora_reply_ok(call);
+    } else if (!intake->is_stopping) {
+        remora_log(REMORA_INFO, "rabbitmq pub/sub: queue %s is consumed again", intake->feed.queue);
+    }
+    intake->is_refused = false;
+}
+
+void
+intake_on_refused(struct intake *intake, const char *why)
+{
+    if (intake->opening != NULL) {
+        open_failed(intake, REMORA_FAILED_PRECONDITION, why);
+        return;
+    }
+    if (!intake->is_refused && !intake->is_stopping)
+        remora_log(REMORA_WARN,
+                   "rabbitmq pub/sub: queue %s cannot be consumed, trying on reason=\"%s\"",
+                   intake->feed.queue, why);
+    intake->is_refused = true;
+}
+
+static void
+drop_old(struct deliveries *list, uint32_t epoch)
+{
+    for (struct delivery *at = list->first, *next; at != NULL; at = next) {
+        next = at->next;
+        if (at->envelope.epoch <= epoch) {
+            deliveries_remove(list, at);
+            delivery_free(at);
+        }
+    }
+}
+
+void
+intake_on_lost(struct intake *intake, uint32_t epoch)
+{
+    drop_old(&intake->queued, epoch);
+    drop_old(&intake->delayed, epoch);
+    watch_delayed(intake);
+}
+
+void
+intake_on_arrived(struct intake *intake, struct delivery *delivery)
+{
+    if (intake->is_stopping) {
+        delivery_free(delivery); /* and stays the server's */
+        return;
+    }
+    deliveries_add(&intake->queued, delivery);
+    hand_out(intake);
+}
+
+/* --- subscribing -------------------------------------------------------------------------------*/
+
+static void
+on_open_cancelled(remora_call *call, void *arg)
+{
+    struct intake *intake = arg;
+    (void)call;
+    const char *trouble = intake->broker->consumer_trouble;
+    open_failed(intake, REMORA_UNAVAILABLE, *trouble == '\0' ? "no answer in time" : trouble);
+}
+
+static size_t
+count_intakes(const struct broker *broker)
+{
+    size_t count = 0;
+    for (const struct intake *at = broker->intakes; at != NULL; at = at->next)
+        count++;
+    return count;
+}
+
+void
+broker_subscribe(remora_call *call, void *self, const struct remora_subscription *wanted)
+{
+    struct broker *broker = self;
+    char why[WHY_BYTES];
+    struct feed feed;
+    if (broker->is_quiet || count_intakes(broker) >= SUBSCRIPTIONS_MAX ||
+        !broker_has_consumer(broker)) {
+        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED,
+                           ERROR_PREFIX "no more subscriptions can be had");
+        return;
+    }
+    if (!feed_init(&feed, &broker->settings, wanted, why)) {
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
+        return;
+    }
+    struct intake *intake = memory_new(sizeof *intake);
+    *intake = (struct intake){
+        .next = broker->intakes, .feed = feed, .broker = broker, .id = wanted->id, .opening = call
+    };
+    intake->out_max = broker->settings.is_single ? 1 : feed.prefetch;
+    deliveries_init(&intake->queued);
+    deliveries_init(&intake->out);
+    deliveries_init(&intake->delayed);
+    ev_timer_init(&intake->delay, on_delay_over, 0, 0);
+    intake->delay.data = intake;
+    broker->intakes = intake;
+    consumer_say(broker->consumer, CONSUMER_OPEN, intake, NULL);
+    remora_call_on_cancel(call, on_open_cancelled, intake); /* perhaps at once */
+}
+
+void
+broker_unsubscribe(remora_call *call, void *self, uint64_t id)
+{
+    struct broker *broker = self;
+    struct intake *intake = broker->intakes;
+    while (intake != NULL && (intake->id != id || intake->is_forgotten))
+        intake = intake->next;
+    if (intake == NULL || intake->closing != NULL) {
+        remora_reply_error(call, REMORA_NOT_FOUND, "there is no such subscription");
+        return;
+    }
+    if (intake->opening != NULL) {
+        remora_call *opening = intake->opening;
+        intake->opening = NULL;
+        remora_reply_error(opening, REMORA_CANCELLED, "the subscription was ended");
+    }
+    if (intake->is_released) { /* since the component became quiet */
+        remora_reply_ok(call);
+        forget(intake);
+        return;
+    }
+    intake->closing = call;
+    intake_stop(intake);
+}

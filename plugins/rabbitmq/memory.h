@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory whose size we choose ourselves: being out of it ends the process, which the sidecar starts
+ * again.
+ */
+#ifndef RABBITMQ_PLUGIN_MEMORY_H
+#define RABBITMQ_PLUGIN_MEMORY_H
+
+#include <remora_plugin.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Zeroed. */
+static inline void *
+memory_new(size_t bytes)
+{
+    void *memory = calloc(1, bytes);
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+static inline char *
+memory_text(const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        abort();
+    return copy;
+}
+
+/* A NUL-terminated copy; what follows a NUL inside is not seen by others. */
+static inline char *
+memory_slice(struct remora_slice text)
+{
+    char *copy = strndup(text.len == 0 ? "" : text.data, text.len);
+    if (copy == NULL)
+        abort();
+    return copy;
+}
+
+/* Of secrets: not left behind. NULL is fine. */
+static inline void
+memory_wipe(char *text)
+{
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+#endif
