@@ -14,44 +14,13 @@ import threading
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from http_app import App, answer  # noqa: E402
+from inbox import Inbox, subscription  # noqa: E402
 from remora import Redis, Sidecar, component, equal, eventually, free_port, main, need, request_bytes, shared, test  # noqa: E402
 
 SOON = {"redeliverInterval": "300ms", "processingTimeout": "300ms"}
 FAR = {"redeliverInterval": "600s", "processingTimeout": "600s"}  # never, for a test
 UPDATED = "Component updated: bus"
 LONG_S = 60  # a loaded machine
-
-
-class Inbox(App):
-    """An application with topics; `verdict(topic, data)` gives the status of its answer."""
-
-    def __init__(self, verdict=None):
-        self.verdict = verdict or (lambda topic, data: 200)
-        self.got, self.lock = [], threading.Lock()
-        super().__init__(self.take_event)
-
-    def take_event(self, request, exchange):
-        topic, data = request.target[1:], json.loads(request.body)["data"]
-        status = self.verdict(topic, data)
-        with self.lock:
-            self.got.append((topic, data, status))
-        return answer(status, b"")
-
-    def taken(self, topic="orders"):
-        """The data of what was accepted."""
-        with self.lock:
-            return [data for name, data, status in self.got if name == topic and status == 200]
-
-    def tried(self, topic="orders"):
-        with self.lock:
-            return [data for name, data, _ in self.got if name == topic]
-
-
-def subscription(topic, dead=None, pubsub="bus"):
-    lines = ["apiVersion: dapr.io/v2alpha1", "kind: Subscription", "metadata:", f"  name: {pubsub}-{topic}", "spec:"]
-    lines += [f"  pubsubname: {pubsub}", f"  topic: {topic}", "  routes:", f"    default: /{topic}"]
-    return "\n".join(lines + ([f"  deadLetterTopic: {dead}"] if dead else [])) + "\n"
 
 
 def broker(redis, name="bus", **metadata):

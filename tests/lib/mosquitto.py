@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private MQTT brokers for tests: mosquitto, its data in a folder that outlives kills, and its own clients."""
+"""Private MQTT brokers for tests: mosquitto, its data in a folder that outlives kills."""
 import os
+import re
 import shutil
 import signal
 import socket
-import subprocess
 
 from remora import DEADLINE_S, Folder, Process, Skip, eventually, free_port
 
@@ -45,7 +45,10 @@ class Mosquitto(Process):
         self.popen.send_signal(signal.SIGTERM)
         self.popen.wait(DEADLINE_S)
 
-    def publish(self, topic, data, *options):
-        """By mosquitto's own client."""
-        subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.port), "-t", topic, "-s", *options],
-                       input=data if isinstance(data, bytes) else data.encode(), check=True, timeout=DEADLINE_S)
+    def unacknowledged(self, client):
+        """Identifiers of the messages that it has sent to the client since its start, and has no answer to."""
+        waiting = set()
+        for sent, answered in re.findall(rf"Sending PUBLISH to {client} \(d., q[12], r., m(\d+),|"
+                                         rf"Received (?:PUBACK|PUBCOMP) from {client} \(Mid: (\d+)", self.log()):
+            waiting.add(sent) if sent else waiting.discard(answered)
+        return waiting
