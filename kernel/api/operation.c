@@ -154,6 +154,7 @@ sort_of(enum component_kind kind)
         [COMPONENT_STATE] = "Statestore",
         [COMPONENT_SECRETS] = "Secretstore",
         [COMPONENT_PUBSUB] = "Pubsub",
+        [COMPONENT_LOCK] = "Lock",
     };
     return sorts[kind];
 }

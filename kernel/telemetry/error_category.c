@@ -21,6 +21,7 @@ error_category(err_t err)
         { "ERR_CRYPTO", "crypto" },
         { "ERR_CONFIGURATION", "configuration" },
         { "ERR_LOCK", "lock" },
+        { "ERR_TRY_LOCK", "lock" },
         { "ERR_UNLOCK", "lock" },
         { "ERR_JOB", "job" },
         { "ERR_HEALTH", "health" },
