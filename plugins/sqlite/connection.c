@@ -31,8 +31,9 @@ enum {
     " WHERE g.topic = ?2 AND c.message_id = %s.id)"
 
 /* Parameters of state: 1 key, 2 value, 3 is_binary, 4 etag, 5 expiration, 6 now, 7 the etag asked
- * for. Of hosts: 1 registration, 2 address, 3 application, 4 now (fresh since, when finding), 5
- * silent since. The reference leaves the namespace empty. */
+ * for. Of locks: 1 resource, 2 owner, 3 clock, 4 due, 5 lease (how many, when expiring). Of hosts:
+ * 1 registration, 2 address, 3 application, 4 now (fresh since, when finding), 5 silent since. The
+ * reference leaves the namespace empty. */
 static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_GET] = "SELECT value, is_binary, etag, expiration_time FROM %s"
                       " WHERE key = ?1 AND " VISIBLE,
@@ -103,6 +104,15 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_MESSAGES_FORGET] = "DELETE FROM %s WHERE topic = ?2 AND published_ms <= ?3" SETTLED,
     [STATEMENT_MESSAGES_EXPIRE] = "DELETE FROM %s WHERE id IN"
                                   " (SELECT id FROM %s WHERE expires_ms <= ?1 LIMIT ?2)",
+    [STATEMENT_LOCK_FIND] = "SELECT owner = ?2, clock = ?3, due_ms, lease_ms FROM %s"
+                            " WHERE resource = ?1",
+    [STATEMENT_LOCK_ADOPT] = "UPDATE %s SET clock = ?3, due_ms = ?4 WHERE resource = ?1",
+    [STATEMENT_LOCK_PUT] = "REPLACE INTO %s (resource, owner, clock, due_ms, lease_ms)"
+                           " VALUES (?1, ?2, ?3, ?4, ?5)",
+    [STATEMENT_LOCK_DELETE] = "DELETE FROM %s WHERE resource = ?1",
+    [STATEMENT_LOCKS_EXPIRE] =
+        "DELETE FROM %s WHERE resource IN"
+        " (SELECT resource FROM %s WHERE due_ms <= ?4 AND clock = ?3 LIMIT ?5)",
 };
 
 static const char *const transaction_sql[TRANSACTION_STATEMENT_COUNT] = {

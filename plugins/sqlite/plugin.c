@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `sqlite` plugin: component types `state.sqlite`, `pubsub.sqlite`, `nameresolution.sqlite`.
+ * The `sqlite` plugin: component types `state.sqlite`, `pubsub.sqlite`, `lock.sqlite`,
+ * `nameresolution.sqlite`.
  *
  * Reading order: state.c turns operations into jobs, worker.c hands them to a database thread,
  * group.c commits many writes at once, row.c is the SQL of one row, scan.c and query.c are reads of
  * many; database.c decides which components share what, store.c is a component's life. names.c is
  * the resolver, host.c the SQL of its rows. pubsub.c is a broker, subscriber.c one subscription,
- * topic.c the SQL of both.
+ * topic.c the SQL of both. lock.c is a lock store, lease.c the SQL and the clock of its rows.
  */
 #include <malloc.h>
 
+#include "lock.h"
 #include "names.h"
 #include "pubsub.h"
 #include "store.h"
@@ -49,6 +51,13 @@ static const struct remora_component_type types[] = {
         .quiesce = pubsub_quiesce,
         .close = pubsub_close,
         .pubsub = &pubsub_ops,
+    },
+    {
+        .type = "lock.sqlite",
+        .versions = "v1",
+        .init = lock_init,
+        .close = lock_close,
+        .lock = &lock_ops,
     },
 };
 

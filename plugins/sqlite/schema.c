@@ -68,9 +68,23 @@ static const char *const topics_statements[] = {
     NULL,
 };
 
+/* `clock` is the one that `due_ms` counts by; see lease.h. */
+static const char *const locks_statements[] = {
+    "CREATE TABLE IF NOT EXISTS %s (\n"
+    "\tresource TEXT NOT NULL PRIMARY KEY,\n"
+    "\towner TEXT NOT NULL,\n"
+    "\tclock TEXT NOT NULL,\n"
+    "\tdue_ms INTEGER NOT NULL,\n"
+    "\tlease_ms INTEGER NOT NULL\n"
+    ")",
+    "CREATE INDEX IF NOT EXISTS %s_due_idx ON %s (due_ms)",
+    NULL,
+};
+
 const struct schema schema_state = { "migrations", state_statements };
 const struct schema schema_hosts = { "nr-migrations", hosts_statements };
 const struct schema schema_topics = { "pubsub-migrations", topics_statements };
+const struct schema schema_locks = { "lock-migrations", locks_statements };
 
 static int
 run(struct connection *connection, const char *format, const char *table)
