@@ -2,6 +2,8 @@
 /* From a component's settings to what a connection needs. */
 #include "server.h"
 
+#include <string.h>
+
 #include <stdio.h>
 
 static bool
@@ -82,4 +84,18 @@ server_conn_settings(struct server *server)
         .read_timeout_ms = settings->read_timeout_ms,
         .write_timeout_ms = settings->write_timeout_ms,
     };
+}
+
+/* "…\r\nconnected_slaves:1\r\n…" */
+unsigned
+server_count_replicas(struct remora_slice info)
+{
+    static const char field[] = "connected_slaves:";
+    const char *at = memmem(info.data, info.len, field, sizeof field - 1);
+    unsigned count = 0;
+    if (at == NULL)
+        return 0;
+    for (at += sizeof field - 1; at < info.data + info.len && *at >= '0' && *at <= '9'; at++)
+        count = count > 1000 ? count : count * 10 + (unsigned)(*at - '0');
+    return count;
 }

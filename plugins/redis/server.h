@@ -22,4 +22,7 @@ void server_fini(struct server *server);
 /* For conn_new(); borrowed from the server. */
 struct conn_settings server_conn_settings(struct server *server);
 
+/* Replicas by the server's answer to INFO replication. */
+unsigned server_count_replicas(struct remora_slice info);
+
 #endif

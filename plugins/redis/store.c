@@ -56,20 +56,6 @@ init_failed(struct store *store, const char *why)
     store_free(store);
 }
 
-/* "…\r\nconnected_slaves:1\r\n…" */
-static unsigned
-count_replicas(struct remora_slice info)
-{
-    static const char field[] = "connected_slaves:";
-    const char *at = memmem(info.data, info.len, field, sizeof field - 1);
-    unsigned count = 0;
-    if (at == NULL)
-        return 0;
-    for (at += sizeof field - 1; at < info.data + info.len && *at >= '0' && *at <= '9'; at++)
-        count = count > 1000 ? count : count * 10 + (unsigned)(*at - '0');
-    return count;
-}
-
 /* The last of the probes. */
 static void
 on_info(const struct conn_result *result, void *arg)
@@ -79,7 +65,7 @@ on_info(const struct conn_result *result, void *arg)
     if (value == NULL)
         return; /* on_down() has heard of it */
     if (value->type == RESP_STRING)
-        store->replicas = count_replicas(value->text);
+        store->replicas = server_count_replicas(value->text);
     if (store->init == NULL)
         return;
     if (value->type != RESP_STRING) {
