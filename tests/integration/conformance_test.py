@@ -22,6 +22,8 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "pubsub.in-memory", "in-memory", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.sqlite", "sqlite", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.redis", "redis", "pubsub_", "life", "many_components"], ["mqtt"], ["rabbitmq"],
+        ["-t", "lock.sqlite", "sqlite", "lock_", "life", "many_components"],
+        ["-t", "lock.redis", "redis", "lock_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
