@@ -158,6 +158,16 @@ put_pubsub(struct buf *out, const struct home *home)
                          "pubsub", "pubsub.sqlite", "pubsub.db");
 }
 
+/* Locks are given when they are on the disk: that waits for nothing else here. */
+static bool
+put_lock(struct buf *out, const struct home *home)
+{
+    return put_component(out, home,
+                         "Locks between the applications of this machine: one SQLite file, which "
+                         "the sidecars share.",
+                         "lockstore", "lock.sqlite", "locks.db");
+}
+
 /* A file of its own: heartbeats and saves do not wait for each other's locks, and it may be deleted
  * while nothing runs. */
 static bool
@@ -186,6 +196,7 @@ static const struct default_file {
 } default_files[] = {
     { HOME_COMPONENTS, "components/statestore.yaml", put_state_store },
     { HOME_COMPONENTS, "components/pubsub.yaml", put_pubsub },
+    { HOME_COMPONENTS, "components/lockstore.yaml", put_lock },
     { HOME_CONFIG, "config.yaml", put_config },
 };
 
