@@ -170,7 +170,7 @@ def refused(function, *words):
     raise AssertionError("it was not refused")
 
 
-@test("over gRPC what is refused has the reference's code and words", "LOCK-03 LOCK-04")
+@test("over gRPC what is refused has the reference's code and words", "LOCK-03 LOCK-04 ERR_LOCK_STORE_NOT_CONFIGURED")
 def _():
     one = stub(Bed.get().sidecar)
     lock_of, unlock_of = api_v1.TryLockRequest, api_v1.UnlockRequest
