@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads metadata as the reference does: names in any case, an empty value is none, durations are
+ * Go's or bare seconds, except where a field counts milliseconds.
+ */
+#include "settings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    RETRY_MS = 100,
+    BACKOFF_MS = 5000,
+    BACKOFF_INITIAL_MS = 500,
+    BACKOFF_MAX_MS = 60000,
+    RETRY_MS_MAX = 24 * 3600 * 1000,
+    HEARTBEAT_MS = 3000,
+    SESSION_TIMEOUT_MS = 10000,
+    GROUP_MS_MAX = 3600 * 1000, /* of librdkafka, as are the next ones */
+    METADATA_REFRESH_MS = 8 * 60 * 1000,
+    METADATA_REFRESH_MS_MAX = 3600 * 1000,
+    MESSAGE_BYTES = 1000000,
+    MESSAGE_BYTES_MIN = 1000,
+    MESSAGE_BYTES_MAX = 1000000000,
+    FETCH_BYTES = 256 * 1024,
+    FETCH_BYTES_MAX = 64 * 1024 * 1024,
+    QUEUED_MESSAGES = 256,
+    QUEUED_MESSAGES_MAX = 100000,
+    CONCURRENCY_MAX = 1000,
+    PATTERN_BYTES_MAX = 512,
+    TEXT_SHOWN = 64,
+};
+
+struct reader {
+    const struct remora_config *config;
+    char *why; /* the first complaint */
+    bool failed;
+};
+
+static void
+complain(struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+complain(struct reader *reader, const char *format, ...)
+{
+    if (reader->failed)
+        return;
+    reader->failed = true;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reader->why, SETTINGS_WHY_BYTES, format, args);
+    va_end(args);
+}
+
+/* --- values ------------------------------------------------------------------------------------*/
+
+static bool
+find(const struct reader *reader, const char *name, struct remora_slice *ret)
+{
+    return remora_metadata_get(reader->config->metadata, reader->config->metadata_count, name,
+                               ret) &&
+           ret->len > 0;
+}
+
+static bool
+is_word(struct remora_slice text, const char *word)
+{
+    return text.len == strlen(word) && strncasecmp(text.data, word, text.len) == 0;
+}
+
+/* What can be shown of a value: printable, and not too much of it. */
+static const char *
+shown(struct remora_slice text, char ret[TEXT_SHOWN + 1])
+{
+    size_t len = text.len > TEXT_SHOWN ? TEXT_SHOWN : text.len;
+    for (size_t i = 0; i < len; i++)
+        ret[i] = (unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f ? '?' : text.data[i];
+    ret[len] = '\0';
+    return ret;
+}
+
+static char *
+copy(struct reader *reader, const char *name, struct remora_slice value)
+{
+    char *text = remora_slice_dup(value);
+    if (text == NULL)
+        complain(reader, "kafka error: '%s' attribute holds a zero byte", name);
+    return text;
+}
+
+static char *
+take_text(struct reader *reader, const char *name, const char *otherwise)
+{
+    struct remora_slice value;
+    if (!find(reader, name, &value)) {
+        if (otherwise == NULL)
+            return NULL;
+        value = (struct remora_slice){ otherwise, strlen(otherwise) };
+    }
+    return copy(reader, name, value);
+}
+
+static bool
+take_bool(struct reader *reader, const char *name, bool otherwise)
+{
+    struct remora_slice value;
+    bool flag = otherwise;
+    if (find(reader, name, &value) && !remora_parse_bool(value, &flag))
+        complain(reader, "kafka error: invalid value for '%s' attribute", name);
+    return flag;
+}
+
+static int64_t
+take_int(struct reader *reader, const char *name, int64_t otherwise)
+{
+    struct remora_slice value;
+    char text[TEXT_SHOWN + 1];
+    int64_t number = otherwise;
+    if (find(reader, name, &value) && !remora_parse_i64(value, &number)) {
+        complain(reader, "kafka error: cannot parse '%s' as int: \"%s\"", name, shown(value, text));
+        return otherwise;
+    }
+    return number;
+}
+
+static int64_t
+between(int64_t number, int64_t least, int64_t most)
+{
+    return number < least ? least : number > most ? most : number;
+}
+
+/* A bare number is of `unit_ms`. */
+static int64_t
+take_duration_ms(struct reader *reader, const char *name, int64_t otherwise, int64_t unit_ms)
+{
+    struct remora_slice value;
+    char text[TEXT_SHOWN + 1];
+    int64_t ms = otherwise;
+    if (!find(reader, name, &value))
+        return otherwise;
+    if (unit_ms == 1 && remora_parse_i64(value, &ms)) {
+        if (ms < 0 || ms > UINT32_MAX)
+            complain(reader, "kafka error: invalid value for '%s' attribute: \"%s\"", name,
+                     shown(value, text));
+        return ms;
+    }
+    if (!remora_parse_duration_ms(value, &ms)) {
+        complain(reader, "kafka error: error decoding '%s': time: invalid duration \"%s\"", name,
+                 shown(value, text));
+        return otherwise;
+    }
+    return ms;
+}
+
+/* --- who and how -------------------------------------------------------------------------------*/
+
+static void
+take_names(struct reader *reader, struct settings *ret)
+{
+    const struct remora_config *config = reader->config;
+    struct remora_slice value;
+    char *id = NULL;
+    if (!find(reader, "consumerGroup", &value) && !find(reader, "consumerID", &value))
+        value = config->app_id;
+    ret->group = copy(reader, "consumerGroup", value);
+    if (find(reader, "clientID", &value))
+        id = copy(reader, "clientID", value);
+    else if (config->namespace_.len == 0)
+        id = copy(reader, "clientID", config->app_id);
+    else if (asprintf(&id, "%.*s.%.*s", (int)config->namespace_.len, config->namespace_.data,
+                      (int)config->app_id.len, config->app_id.data) < 0)
+        abort();
+    ret->client_id = id;
+    if (find(reader, "brokers", &value))
+        ret->brokers = copy(reader, "brokers", value);
+    else
+        complain(reader, "kafka error: missing 'brokers' attribute");
+}
+
+/* As Go's pem.Decode looks for a block. */
+static bool
+is_pem(const char *text)
+{
+    const char *begin = strstr(text, "-----BEGIN ");
+    return begin != NULL && strstr(begin, "-----END ") != NULL;
+}
+
+static char *
+take_pem(struct reader *reader, const char *name, const char *what)
+{
+    char *text = take_text(reader, name, NULL);
+    if (text != NULL && !is_pem(text))
+        complain(reader, "kafka error: invalid %s", what);
+    return text;
+}
+
+static void
+take_password(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value = { "", 0 };
+    (void)find(reader, "saslMechanism", &value); /* anything else is PLAIN, as in the reference */
+    ret->sasl_mechanism = strdup(is_word(value, "SHA-256")   ? "SCRAM-SHA-256"
+                                 : is_word(value, "SHA-512") ? "SCRAM-SHA-512"
+                                                             : "PLAIN");
+    ret->sasl_username = take_text(reader, "saslUsername", NULL);
+    ret->sasl_password = take_text(reader, "saslPassword", NULL);
+    if (ret->sasl_username == NULL)
+        complain(reader, "kafka error: missing SASL Username for authType 'password'");
+    if (ret->sasl_password == NULL)
+        complain(reader, "kafka error: missing SASL Password for authType 'password'");
+}
+
+static void
+take_client_certificate(struct reader *reader, struct settings *ret)
+{
+    ret->client_cert = take_pem(reader, "clientCert", "client certificate");
+    ret->client_key = take_pem(reader, "clientKey", "client key");
+    if ((ret->client_cert == NULL) != (ret->client_key == NULL))
+        complain(reader, "kafka error: clientKey or clientCert is missing");
+    if (ret->client_cert == NULL)
+        complain(reader, "unable to load client certificate and key pair. Err: there are none");
+    if (ret->disable_tls)
+        complain(reader, "kafka: cannot configure mTLS authentication when TLSDisable is 'true'");
+}
+
+/* The older `authRequired` counts where there is no authType. */
+static struct remora_slice
+auth_type(struct reader *reader)
+{
+    struct remora_slice value, legacy, password;
+    bool is_required = false;
+    if (find(reader, "authType", &value) || !find(reader, "authRequired", &legacy)) {
+        if (!find(reader, "authType", &value))
+            complain(reader, "kafka error: 'authType' attribute was missing or empty");
+        return value;
+    }
+    if (!remora_parse_bool(legacy, &is_required))
+        complain(reader, "kafka error: invalid value for 'authRequired' attribute");
+    const char *type = !is_required                              ? "none"
+                       : find(reader, "saslPassword", &password) ? "password"
+                                                                 : "mtls";
+    return (struct remora_slice){ type, strlen(type) };
+}
+
+static void
+take_auth(struct reader *reader, struct settings *ret)
+{
+    ret->disable_tls = take_bool(reader, "disableTls", false);
+    ret->skip_verify = take_bool(reader, "skipVerify", false);
+    ret->ca_cert = take_pem(reader, "caCert", "ca certificate");
+    struct remora_slice type = auth_type(reader);
+    if (reader->failed)
+        return;
+    if (is_word(type, "none")) {
+        ret->auth = AUTH_NONE;
+    } else if (is_word(type, "password")) {
+        ret->auth = AUTH_PASSWORD;
+        take_password(reader, ret);
+    } else if (is_word(type, "mtls")) {
+        ret->auth = AUTH_MTLS;
+        take_client_certificate(reader, ret);
+    } else if (is_word(type, "certificate")) {
+        ret->auth = AUTH_CERTIFICATE;
+        if (ret->ca_cert == NULL)
+            complain(reader, "missing CA certificate property 'caCert' for authType 'certificate'");
+    } else if (is_word(type, "oidc") || is_word(type, "oidc_private_key_jwt") ||
+               is_word(type, "awsiam")) {
+        complain(reader, "kafka error: authType '%.*s' is not supported yet", (int)type.len,
+                 type.data);
+    } else {
+        complain(reader, "kafka error: invalid value for 'authType' attribute");
+    }
+}
+
+/* --- messages ----------------------------------------------------------------------------------*/
+
+static void
+take_offset(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value;
+    char text[TEXT_SHOWN + 1];
+    if (!find(reader, "initialOffset", &value))
+        return;
+    ret->from_oldest = is_word(value, "oldest");
+    if (!ret->from_oldest && !is_word(value, "newest"))
+        complain(reader, "kafka error: invalid initialOffset: %s", shown(value, text));
+}
+
+static void
+take_compression(struct reader *reader, struct settings *ret)
+{
+    static const char *const known[] = { "none", "gzip", "snappy", "lz4", "zstd" };
+    struct remora_slice value = { "none", 4 };
+    char text[TEXT_SHOWN + 1];
+    (void)find(reader, "compression", &value);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (is_word(value, known[i])) {
+            ret->compression = strdup(known[i]);
+            return;
+        }
+    complain(reader, "kafka error: invalid compression codec '%s'", shown(value, text));
+}
+
+/* Go's \d, and (?i) in front of everything, put into the words of the C library. */
+static void
+take_excluded(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value;
+    char pattern[PATTERN_BYTES_MAX * 5 + 1];
+    size_t len = 0, at = 0;
+    int flags = REG_EXTENDED | REG_NOSUB;
+    if (!find(reader, "excludeHeaderMetaRegex", &value))
+        return;
+    if (value.len > PATTERN_BYTES_MAX || memchr(value.data, '\0', value.len) != NULL) {
+        complain(reader, "kafka error: invalid value for 'excludeHeaderMetaRegex' attribute");
+        return;
+    }
+    if (value.len >= 4 && memcmp(value.data, "(?i)", 4) == 0) {
+        flags |= REG_ICASE;
+        at = 4;
+    }
+    for (; at < value.len; at++) {
+        bool is_pair = value.data[at] == '\\' && at + 1 < value.len;
+        if (is_pair && value.data[at + 1] == 'd') {
+            memcpy(pattern + len, "[0-9]", 5);
+            len += 5;
+            at++;
+            continue;
+        }
+        pattern[len++] = value.data[at];
+        if (is_pair)
+            pattern[len++] = value.data[++at];
+    }
+    pattern[len] = '\0';
+    ret->has_excluded = regcomp(&ret->excluded, pattern, flags) == 0;
+    if (!ret->has_excluded)
+        complain(reader, "kafka error: invalid value for 'excludeHeaderMetaRegex' attribute");
+}
+
+/* `consumeRetryInterval` unless the longer names of the reference's back-off are there. */
+static void
+take_retries(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value;
+    ret->is_retried = take_bool(reader, "consumeRetryEnabled", true);
+    ret->retry_ms = take_duration_ms(reader, "consumeRetryInterval", RETRY_MS, 1);
+    ret->retries_max = take_int(reader, "backOffMaxRetries", RETRY_FOR_EVER);
+    if (find(reader, "backOffDuration", &value))
+        ret->retry_ms = take_duration_ms(reader, "backOffDuration", BACKOFF_MS, 1000);
+    if (find(reader, "backOffPolicy", &value)) {
+        ret->retry_grows = is_word(value, "exponential");
+        if (!ret->retry_grows && !is_word(value, "constant"))
+            complain(reader, "kafka error: invalid value for 'backOffPolicy' attribute");
+    }
+    if (ret->retry_grows)
+        ret->retry_ms = take_duration_ms(reader, "backOffInitialInterval", BACKOFF_INITIAL_MS,
+                                         1000);
+    ret->retry_max_ms = take_duration_ms(reader, "backOffMaxInterval", BACKOFF_MAX_MS, 1000);
+    ret->retry_ms = between(ret->retry_ms, 0, RETRY_MS_MAX);
+    ret->retry_max_ms = between(ret->retry_max_ms, ret->retry_ms, RETRY_MS_MAX);
+    ret->concurrency = between(take_int(reader, "concurrency", 1), 1, CONCURRENCY_MAX);
+}
+
+static void
+take_messages(struct reader *reader, struct settings *ret)
+{
+    int64_t bytes = take_int(reader, "maxMessageBytes", 0);
+    ret->message_bytes_max = bytes <= 0 ? MESSAGE_BYTES
+                                        : between(bytes, MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX);
+    ret->fetch_min = between(take_int(reader, "consumerFetchMin", 1), 1, FETCH_BYTES_MAX);
+    ret->fetch_default = between(take_int(reader, "consumerFetchDefault", FETCH_BYTES), 1024,
+                                 FETCH_BYTES_MAX);
+    ret->queued_messages = between(take_int(reader, "channelBufferSize", QUEUED_MESSAGES), 1,
+                                   QUEUED_MESSAGES_MAX);
+    ret->escape_headers = take_bool(reader, "escapeHeaders", false);
+}
+
+/* --- the cluster -------------------------------------------------------------------------------*/
+
+static void
+take_timeouts(struct reader *reader, struct settings *ret)
+{
+    ret->heartbeat_ms = between(take_duration_ms(reader, "heartbeatInterval", HEARTBEAT_MS, 1000),
+                                1, GROUP_MS_MAX);
+    ret->session_timeout_ms = between(
+        take_duration_ms(reader, "sessionTimeout", SESSION_TIMEOUT_MS, 1000), 1, GROUP_MS_MAX);
+    int64_t refresh = take_duration_ms(reader, "clientConnectionTopicMetadataRefreshInterval",
+                                       METADATA_REFRESH_MS, 1000);
+    ret->metadata_refresh_ms = refresh <= 0 ? METADATA_REFRESH_MS
+                                            : between(refresh, 10, METADATA_REFRESH_MS_MAX);
+    ret->keep_alive_ms = take_duration_ms(reader, "clientConnectionKeepAliveInterval", 0, 1000);
+}
+
+/* "2.0.0", or "0.10.2.0". Its meaning is found out by asking the server. */
+static void
+check_version(struct reader *reader)
+{
+    struct remora_slice value;
+    if (!find(reader, "version", &value))
+        return;
+    size_t dots = 0;
+    bool is_sound = value.data[0] != '.' && value.data[value.len - 1] != '.';
+    for (size_t i = 0; i < value.len; i++) {
+        dots += value.data[i] == '.';
+        is_sound = is_sound && ((value.data[i] >= '0' && value.data[i] <= '9') ||
+                                (value.data[i] == '.' && value.data[i - 1] != '.'));
+    }
+    if (!is_sound ||
+        dots != (value.len > 1 && value.data[0] == '0' && value.data[1] == '.' ? 3 : 2))
+        complain(reader, "kafka error: invalid kafka version");
+}
+
+static void
+refuse_unsupported(struct reader *reader)
+{
+    struct remora_slice value;
+    if (find(reader, "schemaRegistryURL", &value) || take_bool(reader, "useAvroJSON", false))
+        complain(reader, "kafka error: a schema registry (Avro) is not supported yet");
+}
+
+bool
+settings_use_tls(const struct settings *settings)
+{
+    return settings->auth != AUTH_NONE && !settings->disable_tls;
+}
+
+bool
+settings_parse(const struct remora_config *config, struct settings *ret,
+               char why[SETTINGS_WHY_BYTES])
+{
+    struct reader reader = { .config = config, .why = why };
+    struct settings settings = { 0 };
+    take_offset(&reader, &settings);
+    take_names(&reader, &settings);
+    take_auth(&reader, &settings);
+    refuse_unsupported(&reader);
+    check_version(&reader);
+    take_compression(&reader, &settings);
+    take_retries(&reader, &settings);
+    take_messages(&reader, &settings);
+    take_timeouts(&reader, &settings);
+    take_excluded(&reader, &settings);
+    if (reader.failed) {
+        settings_fini(&settings);
+        return false;
+    }
+    *ret = settings;
+    return true;
+}
+
+static void
+wipe(char *secret)
+{
+    if (secret != NULL)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+void
+settings_fini(struct settings *settings)
+{
+    free(settings->brokers);
+    free(settings->group);
+    free(settings->client_id);
+    free(settings->sasl_mechanism);
+    free(settings->sasl_username);
+    wipe(settings->sasl_password);
+    free(settings->ca_cert);
+    free(settings->client_cert);
+    wipe(settings->client_key);
+    free(settings->compression);
+    if (settings->has_excluded)
+        regfree(&settings->excluded);
+    *settings = (struct settings){ 0 };
+}
