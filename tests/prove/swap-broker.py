@@ -11,6 +11,7 @@ import json
 import threading
 
 import http_app
+import mosquitto
 import remora
 from _prove import by_length
 
@@ -129,5 +130,9 @@ def redis():
         "redisHost": f"127.0.0.1:{server.port}", "processingTimeout": "3s", "redeliverInterval": "1s"}))
 
 
-total = sqlite() + redis()
-claims.end(f"{2 * SWAPS} exchanges and 2 ends under load, {total} messages: none failed, lost or dead")
+def mqtt():
+    return run("mqtt", remora.component("bus", "pubsub.mqtt3", {"url": mosquitto.Mosquitto().url}))
+
+
+totals = [broker() for broker in (sqlite, redis, mqtt)]
+claims.end(f"{len(totals) * SWAPS} exchanges and {len(totals)} ends under load, {sum(totals)} messages: none failed, lost or dead")
