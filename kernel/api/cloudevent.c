@@ -92,6 +92,14 @@ cloudevent_set_text(struct cloudevent *event, struct slice name, struct slice te
     return cloudevent_set_raw(event, name, cloudevent_quote(event->arena, text));
 }
 
+void
+cloudevent_remove(struct cloudevent *event, struct slice name)
+{
+    struct cloudevent_member *member = find(event, name);
+    if (member != NULL)
+        *member = event->members[--event->count];
+}
+
 struct slice
 cloudevent_raw(const struct cloudevent *event, struct slice name)
 {

@@ -47,6 +47,9 @@ bool cloudevent_set_raw(struct cloudevent *event, struct slice name, struct slic
 bool
 cloudevent_set_text(struct cloudevent *event, struct slice name, struct slice text) WARN_UNUSED;
 
+/* Does nothing if there is none. */
+void cloudevent_remove(struct cloudevent *event, struct slice name);
+
 /* --- making ------------------------------------------------------------------------------------*/
 
 struct cloudevent_origin {

@@ -166,7 +166,7 @@ to_taker(struct delivery *d, struct attempt *attempt)
     if (d->packed.len == 0)
         d->packed = deliver_grpc_pack(d->rq->arena, subscription->spec, &d->event, d->path);
     const struct topic_event event = { d->id, d->packed };
-    err_t err = subscription->take(d->rq, subscription, &event, &d->verdict); /* suspends */
+    err_t err = subscription->taker->take(d->rq, subscription, &event, &d->verdict); /* suspends */
     attempt->is_final = err == ERR_CLOSED;
     d->was_seen = d->was_seen || err != ERR_CLOSED;
     return err == OK && d->verdict == VERDICT_RETRY ? ERR_PEER_FAILED : err;
@@ -178,7 +178,7 @@ try_once(struct task *t, void *arg, struct attempt *attempt)
     struct delivery *d = arg;
     (void)t;
     d->verdict = VERDICT_RETRY;
-    if (d->subscription->take != NULL)
+    if (d->subscription->taker != NULL)
         return to_taker(d, attempt); /* suspends */
     d->was_seen = true;
     return to_app(d, attempt); /* suspends */
@@ -270,6 +270,8 @@ take_trace(struct delivery *d)
 {
     struct request *rq = d->rq;
     struct slice parent = cloudevent_text(&d->event, SLICE("traceparent"));
+    if (parent.len == 0) /* as with events of the outbox */
+        parent = cloudevent_text(&d->event, SLICE("traceid"));
     struct slice state = cloudevent_text(&d->event, SLICE("tracestate"));
     struct trace_context context;
     if (parent.data == NULL || !trace_context_parse(parent, &context))
@@ -332,7 +334,7 @@ delivery_prepare(struct delivery *d, uint64_t started_ns, enum verdict *ret_verd
         *ret_verdict = drop(d, started_ns); /* suspends */
         return false;
     }
-    d->path = d->subscription->take == NULL ? route(d) : SLICE("/");
+    d->path = d->subscription->taker == NULL ? route(d) : SLICE("/");
     if (d->path.len > 0)
         return true;
     log_warn(SCOPE,
@@ -433,8 +435,12 @@ deliver_all(struct request *rq, struct host_call *call, struct subscription *sub
         refuse(rq, call, GRPC_INVALID_ARGUMENT, "the lengths of the messages do not add up");
         return;
     }
-    if (subscription->spec->is_bulk && subscription->take == NULL)
+    const struct topic_taker *taker = subscription->taker;
+    if (subscription->spec->is_bulk && taker == NULL)
         deliver_bulk(rq, subscription, messages, in->n_messages, verdicts); /* suspends */
+    else if (taker != NULL && taker->judge != NULL)
+        for (size_t i = 0; i < in->n_messages; i++)
+            verdicts[i] = taker->judge(rq, subscription, &messages[i]); /* suspends */
     else
         for (size_t i = 0; i < in->n_messages; i++)
             verdicts[i] = deliver_message(rq, subscription, &messages[i]); /* suspends */

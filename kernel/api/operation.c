@@ -53,6 +53,28 @@ narrow(struct operation_run *op)
     op->was_partial = false;
 }
 
+/* A failure that is no decision about the operation may have come after the fact, also where a
+ * plugin does not think of saying so. */
+static bool
+is_unclear(err_t err, const struct frame_status *status)
+{
+    if (err != OK)
+        return err != ERR_PLUGIN_NOT_SENT && err != ERR_PLUGIN_AWAY;
+    if (status->effect != REMORA__PLUGIN__V1__EFFECT__EFFECT_FAILED)
+        return status->effect == REMORA__PLUGIN__V1__EFFECT__EFFECT_UNKNOWN;
+    switch (status->code) {
+    case GRPC_UNKNOWN:
+    case GRPC_CANCELLED:
+    case GRPC_DEADLINE_EXCEEDED:
+    case GRPC_UNAVAILABLE:
+    case GRPC_INTERNAL:
+    case GRPC_DATA_LOSS:
+        return true;
+    default:
+        return false; /* success among them */
+    }
+}
+
 static err_t
 attempt(struct task *t, void *arg, struct attempt *outcome)
 {
@@ -66,6 +88,8 @@ attempt(struct task *t, void *arg, struct attempt *outcome)
         gate_leave(&op->component->suspects, 1);
     op->was_lost = op->was_lost || err == ERR_PLUGIN_UNKNOWN;
     const struct frame_status *status = &op->call->bus.call.status;
+    if (op->operation.ret_is_unclear != NULL && is_unclear(err, status))
+        *op->operation.ret_is_unclear = true;
     if (err == OK)
         tell_answer(op, outcome);
     if (err == OK && status->code != GRPC_OK &&

@@ -28,6 +28,8 @@ struct operation {
     const struct slice *parts; /* of the body, in order */
     size_t part_count;
     const struct operation_items *items; /* NULL: it succeeds or fails as a whole */
+    bool
+        *ret_is_unclear; /* set if some attempt failed and may have been carried out; may be NULL */
 };
 
 /* Metadata as the contract's messages carry them; NULL if there are none. */

@@ -7,6 +7,7 @@
 #include "api/state.h"
 
 #include "api/operation.h"
+#include "api/outbox.h"
 #include "api/state_crypt.h"
 #include "api/state_pack.h"
 #include "base/limits.h"
@@ -160,7 +161,7 @@ state_get(struct request *rq, struct component *store, const struct state_get *i
     };
     if (ret_value->has_etag)
         ret_value->etag = slice_str(value->etag);
-    if (!value->found || call->facts->encryption == NULL)
+    if (!value->found || call->facts->encryption == NULL || in->is_bare)
         return OK;
     return decrypt_value(rq, store, in->key, ret_value, ret_body);
 }
@@ -569,6 +570,22 @@ state_bulk_get(struct request *rq, struct component *store, const struct state_g
 /* --- transaction -------------------------------------------------------------------------------*/
 
 static err_t
+check_count(struct request *rq, const struct component *store, size_t count)
+{
+    uint32_t most = store->facts->operations_max;
+    if (most == 0 || count <= most)
+        return OK;
+    err_t err = fail(rq, ERR_STATE_TOO_MANY_OPERATIONS,
+                     "the transaction contains %zu operations, which is more than what the state "
+                     "store supports: %u",
+                     count, most);
+    error_add_resource(rq, "state", store->facts->name);
+    error_add_info(rq, "currentOpsTransaction", arena_printf(rq->arena, "%zu", count));
+    error_add_info(rq, "maxOpsPerTransaction", arena_printf(rq->arena, "%u", most));
+    return err;
+}
+
+static err_t
 check_transaction(struct request *rq, const struct component *store,
                   const struct state_operation *operations, size_t count)
 {
@@ -587,17 +604,7 @@ check_transaction(struct request *rq, const struct component *store,
         if (err != OK)
             return err;
     }
-    uint32_t most = store->facts->operations_max;
-    if (most == 0 || count <= most)
-        return OK;
-    err_t err = fail(rq, ERR_STATE_TOO_MANY_OPERATIONS,
-                     "the transaction contains %zu operations, which is more than what the state "
-                     "store supports: %u",
-                     count, most);
-    error_add_resource(rq, "state", name);
-    error_add_info(rq, "currentOpsTransaction", arena_printf(rq->arena, "%zu", count));
-    error_add_info(rq, "maxOpsPerTransaction", arena_printf(rq->arena, "%u", most));
-    return err;
+    return check_count(rq, store, count);
 }
 
 static err_t
@@ -620,11 +627,63 @@ seal_operations(struct request *rq, const struct component *store,
     size_t sets = 0;
     for (size_t i = 0; i < count; i++) {
         copies[i] = (*operations)[i];
-        if (!copies[i].is_delete)
+        if (!copies[i].is_delete && !copies[i].item.is_bare)
             list[sets++] = &copies[i].item;
     }
     *operations = copies;
     return state_crypt_seal(rq, store, list, sets, ret_reason);
+}
+
+/* `ret_is_unclear` (may be NULL): it has failed, and may have happened nevertheless. */
+static err_t
+transact(struct request *rq, struct component *store, const struct state_operation *operations,
+         size_t count, const struct pair *metadata, size_t metadata_count, bool *ret_is_unclear)
+{
+    if (state_is_encrypted(store)) {
+        struct slice reason;
+        if (!seal_operations(rq, store, &operations, count, &reason))
+            return fail_transaction(rq, OK, &(struct frame_status){ 0 }, reason);
+    }
+    struct component_call call;
+    struct packed packed = state_pack_transact(rq->arena, store, operations, count, metadata,
+                                               metadata_count);
+    const struct operation operation = {
+        .method = REMORA__PLUGIN__V1__METHOD__METHOD_STATE_TRANSACT,
+        .is_write = true,
+        .message = packed.message,
+        .parts = packed.parts,
+        .part_count = packed.part_count,
+        .ret_is_unclear = ret_is_unclear
+    };
+    err_t err = operation_run(rq, store, &operation, &call); /* suspends */
+    if (operation_has_failed(err, &call))
+        err = fail_transaction(rq, err, &call.bus.call.status, operation_reason(rq, err, &call));
+    component_call_finish(rq->task, &call);
+    return err;
+}
+
+/* The events come first: what is stored without one would never be told, while one without its
+ * transaction is recognised, because the transaction leaves a mark for it. */
+static err_t
+transact_with_events(struct request *rq, struct component *store,
+                     const struct state_operation *operations, size_t count,
+                     const struct pair *metadata, size_t metadata_count)
+{
+    struct outbox_batch batch;
+    bool is_unclear = false;
+    err_t err = outbox_plan(rq, store, operations, count, metadata, metadata_count, &batch);
+    if (err == OK)
+        err = check_count(rq, store, batch.count);
+    if (err != OK || batch.count == 0)
+        return err;
+    task_shield_begin(rq->task); /* a client that leaves must not take the one without the other */
+    err = outbox_publish(rq, &batch); /* suspends */
+    if (err == OK)
+        err = transact(rq, store, batch.operations, batch.count, metadata, metadata_count,
+                       &is_unclear); /* suspends */
+    outbox_settle(&batch, err != OK && !is_unclear);
+    task_shield_end(rq->task);
+    return err;
 }
 
 err_t
@@ -640,19 +699,9 @@ state_transact(struct request *rq, struct component *store,
         if (wrong != NULL)
             return fail_transaction(rq, OK, &(struct frame_status){ 0 }, slice_str(wrong));
     }
-    if (state_is_encrypted(store)) {
-        struct slice reason;
-        if (!seal_operations(rq, store, &operations, count, &reason))
-            return fail_transaction(rq, OK, &(struct frame_status){ 0 }, reason);
-    }
-    struct component_call call;
-    struct packed packed = state_pack_transact(rq->arena, store, operations, count, metadata,
-                                               metadata_count);
-    err = run(rq, store, REMORA__PLUGIN__V1__METHOD__METHOD_STATE_TRANSACT, packed, true, &call);
-    if (operation_has_failed(err, &call))
-        err = fail_transaction(rq, err, &call.bus.call.status, operation_reason(rq, err, &call));
-    component_call_finish(rq->task, &call);
-    return err;
+    if (outbox_is_on(store))
+        return transact_with_events(rq, store, operations, count, metadata, metadata_count);
+    return transact(rq, store, operations, count, metadata, metadata_count, NULL);
 }
 
 /* --- query -------------------------------------------------------------------------------------*/

@@ -29,10 +29,12 @@ struct state_item {
     struct slice key;
     struct slice value;
     bool is_json; /* the value is a JSON text: what HTTP clients send */
+    bool is_bare; /* the kernel's own: stored without prefix and encryption */
     bool has_etag;
     struct slice etag;
     struct slice concurrency;
     struct slice consistency;
+    struct slice content_type; /* as it stands beside the value; empty: not given */
     const struct pair *metadata;
     size_t metadata_count;
 };
@@ -48,6 +50,7 @@ struct state_value {
 
 struct state_get {
     struct slice key;
+    bool is_bare; /* as in state_item */
     enum state_consistency consistency;
     const struct pair *metadata;
     size_t metadata_count;
@@ -98,6 +101,7 @@ struct state_operation {
     struct state_item item;
 };
 
+/* Together with messages, if the store has an outbox. */
 err_t state_transact(struct request *rq, struct component *store,
                      const struct state_operation *operations, size_t count,
                      const struct pair *metadata, size_t metadata_count) WARN_UNUSED;

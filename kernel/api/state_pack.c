@@ -12,9 +12,9 @@ typedef Remora__Plugin__V1__StateDeleteItem pb_delete;
 
 /* protobuf-c wants C strings: a key with a NUL is cut, which check_key() of the surface forbids. */
 static char *
-full_key(struct arena *arena, const struct component *store, struct slice key)
+full_key(struct arena *arena, const struct component *store, struct slice key, bool is_bare)
 {
-    struct slice prefix = store->facts->key_prefix;
+    struct slice prefix = is_bare ? SLICE_EMPTY : store->facts->key_prefix;
     char *text = arena_alloc(arena, prefix.len + key.len + 1);
     if (prefix.len > 0)
         memcpy(text, prefix.data, prefix.len);
@@ -73,7 +73,7 @@ fill_get(struct arena *arena, const struct component *store, const struct state_
          pb_get *message)
 {
     remora__plugin__v1__state_get__init(message);
-    message->key = full_key(arena, store, in->key);
+    message->key = full_key(arena, store, in->key, in->is_bare);
     message->consistency = (Remora__Plugin__V1__Consistency)in->consistency;
     message->metadata = operation_pack_pairs(arena, in->metadata, in->metadata_count);
     message->n_metadata = in->metadata_count;
@@ -122,7 +122,7 @@ fill_set(struct arena *arena, const struct component *store, const struct state_
          pb_set *message)
 {
     remora__plugin__v1__state_set_item__init(message);
-    message->key = full_key(arena, store, item->key);
+    message->key = full_key(arena, store, item->key, item->is_bare);
     message->value_bytes = item->value.len;
     message->json = item->is_json;
     message->concurrency = concurrency_of(item->concurrency);
@@ -141,7 +141,7 @@ fill_delete(struct arena *arena, const struct component *store, const struct sta
             pb_delete *message)
 {
     remora__plugin__v1__state_delete_item__init(message);
-    message->key = full_key(arena, store, item->key);
+    message->key = full_key(arena, store, item->key, item->is_bare);
     message->concurrency = concurrency_of(item->concurrency);
     message->consistency = consistency_of(item->consistency);
     message->metadata = operation_pack_pairs(arena, item->metadata, item->metadata_count);

@@ -21,7 +21,7 @@ struct topic_entry {
     struct list link;
     struct subscriber *subscriber;
     struct topic_spec *spec; /* counted */
-    subscription_take_fn *take;
+    const struct topic_taker *taker;
     bool is_over;                  /* nobody wants it any more: freed when it is closed */
     struct subscription *live;     /* counted; NULL: not open */
     struct subscription *previous; /* counted; of the generation before: its last messages come */
@@ -93,14 +93,15 @@ static bool
 is_permitted(const struct topic_entry *entry)
 {
     const struct component *broker = broker_of(entry);
-    return broker == NULL || topic_scopes_may_subscribe(&broker->facts->scopes, entry->spec->topic);
+    return broker == NULL || entry->spec->kind == TOPIC_INTERNAL ||
+           topic_scopes_may_subscribe(&broker->facts->scopes, entry->spec->topic);
 }
 
 static bool
 is_wanted(const struct topic_entry *entry)
 {
     const struct subscriber *subscriber = entry->subscriber;
-    bool has_taker = entry->take != NULL || subscriber->app_is_allowed;
+    bool has_taker = entry->taker != NULL || subscriber->app_is_allowed;
     return !entry->is_over && !subscriber->is_stopped && has_taker && is_permitted(entry) &&
            is_winner(entry);
 }
@@ -174,7 +175,7 @@ open_one(struct request *rq, struct topic_entry *entry, struct component *broker
     component_ref(broker);
     struct link *bus = link_ref(broker->link);
     uint32_t generation = broker->facts->generation;
-    entry->live = subscription_new(entry->spec, entry->take, bus);
+    entry->live = subscription_new(entry->spec, entry->taker, bus);
     entry->live->gathers = (broker->facts->capabilities & CAN_BULK_SUBSCRIBE) == 0;
     struct slice message = pack_subscribe(rq, entry, entry->live->id, broker);
     err_t err = ask(rq, broker, REMORA__PLUGIN__V1__METHOD__METHOD_PUBSUB_SUBSCRIBE,
@@ -342,14 +343,14 @@ on_retry(struct timer *timer)
 }
 
 static struct topic_entry *
-add_entry(struct subscriber *subscriber, struct topic_spec *spec, subscription_take_fn *take)
+add_entry(struct subscriber *subscriber, struct topic_spec *spec, const struct topic_taker *taker)
 {
     struct topic_entry *entry = calloc(1, sizeof *entry);
     if (entry == NULL)
         abort();
     entry->subscriber = subscriber;
     entry->spec = topic_spec_ref(spec);
-    entry->take = take;
+    entry->taker = taker;
     timer_init(&entry->retry, on_retry);
     list_append(&subscriber->entries, &entry->link);
     return entry;
@@ -363,6 +364,7 @@ struct order {
     enum { ORDER_SET, ORDER_ALLOW, ORDER_LOOK, ORDER_STOP, ORDER_REMOVE } what;
     struct topic_entry *entry;
     enum topic_kind kind;
+    const struct topic_taker *taker;
     struct topic_spec **specs; /* counted */
     size_t count;
     bool is_allowed;
@@ -389,7 +391,7 @@ set_kind(struct subscriber *subscriber, const struct order *order)
     }
     for (size_t i = 0; i < order->count; i++)
         if (!is_known[i])
-            (void)add_entry(subscriber, order->specs[i], NULL);
+            (void)add_entry(subscriber, order->specs[i], order->taker);
     free(is_known);
 }
 
@@ -403,7 +405,7 @@ give_up(struct topic_entry *entry)
         return;
     for (struct list *at = entries->next; at != entries; at = at->next) {
         struct topic_entry *heir = container_of(at, struct topic_entry, link);
-        if (heir == entry || heir->is_over || heir->take != entry->take || heir->live != NULL ||
+        if (heir == entry || heir->is_over || heir->taker != entry->taker || heir->live != NULL ||
             heir->task != NULL || !topic_spec_equal(heir->spec, entry->spec))
             continue;
         heir->live = TAKE(entry->live);
@@ -446,10 +448,10 @@ post(struct subscriber *subscriber, const struct order *from)
 }
 
 void
-subscriber_set(struct subscriber *subscriber, enum topic_kind kind, struct topic_spec *const *specs,
-               size_t count)
+subscriber_set(struct subscriber *subscriber, enum topic_kind kind, const struct topic_taker *taker,
+               struct topic_spec *const *specs, size_t count)
 {
-    struct order order = { .what = ORDER_SET, .kind = kind, .count = count };
+    struct order order = { .what = ORDER_SET, .kind = kind, .taker = taker, .count = count };
     order.specs = calloc(count + 1, sizeof(struct topic_spec *));
     if (order.specs == NULL)
         abort();
@@ -536,7 +538,7 @@ subscriber_finish(struct task *t, struct subscriber *subscriber)
 struct addition {
     struct subscriber *subscriber;
     struct topic_spec *spec;
-    subscription_take_fn *take;
+    const struct topic_taker *taker;
     struct topic_entry *entry;
     struct arena *arena; /* of the caller, for words */
     struct slice words;
@@ -546,7 +548,7 @@ static err_t
 add(struct task *t, void *arg)
 {
     struct addition *addition = arg;
-    addition->entry = add_entry(addition->subscriber, addition->spec, addition->take);
+    addition->entry = add_entry(addition->subscriber, addition->spec, addition->taker);
     err_t err = settle_for(t, addition->subscriber, addition->entry); /* suspends */
     if (addition->entry->live == NULL && addition->entry->words != NULL)
         addition->words = arena_dup(addition->arena, slice_str(addition->entry->words));
@@ -555,11 +557,11 @@ add(struct task *t, void *arg)
 
 err_t
 subscriber_add(struct task *t, struct subscriber *subscriber, struct topic_spec *spec,
-               subscription_take_fn *take, struct topic_entry **ret_entry)
+               const struct topic_taker *taker, struct topic_entry **ret_entry)
 {
     struct addition addition = { .subscriber = subscriber,
                                  .spec = spec,
-                                 .take = take,
+                                 .taker = taker,
                                  .arena = task_arena(t),
                                  .words = SLICE_EMPTY };
     err_t err = run_there(t, subscriber, add, &addition); /* suspends */
@@ -612,7 +614,7 @@ list_all(struct task *t, void *arg)
     (void)t;
     for (struct list *at = entries->next; at != entries; at = at->next) {
         const struct topic_entry *entry = container_of(at, struct topic_entry, link);
-        if (!entry->is_over)
+        if (!entry->is_over && entry->spec->kind != TOPIC_INTERNAL)
             listing->fn(entry->spec, listing->arg);
     }
     return OK;

@@ -22,9 +22,10 @@ struct subscriber *subscriber_new(struct kernel_worker *first);
 void subscriber_close(struct subscriber *subscriber);
 void subscriber_free(struct subscriber *subscriber);
 
-/* Any thread: these are all of that kind from now on. Counts them. */
+/* Any thread: these are all of that kind from now on; one taker gets all of them, NULL is the
+ * application. Counts the specs. */
 void subscriber_set(struct subscriber *subscriber, enum topic_kind kind,
-                    struct topic_spec *const *specs, size_t count);
+                    const struct topic_taker *taker, struct topic_spec *const *specs, size_t count);
 /* Any thread: whether the application may get messages. False at first. */
 void subscriber_allow_app(struct subscriber *subscriber, bool is_allowed);
 /* Any thread: components have come, changed or gone. */
@@ -42,14 +43,15 @@ err_t subscriber_settle(struct task *t, struct subscriber *subscriber) WARN_UNUS
  * first. Counts the spec. Tells when it is open, or is not going to be: errors of the broker with
  * words in the diag. The entry must be removed whatever comes back. */
 err_t subscriber_add(struct task *t, struct subscriber *subscriber, struct topic_spec *spec,
-                     subscription_take_fn *take, struct topic_entry **ret_entry) WARN_UNUSED;
-/* Another that wants the same by the same function goes on with what is open. NULL is nothing.
+                     const struct topic_taker *taker, struct topic_entry **ret_entry) WARN_UNUSED;
+/* Another that wants the same for the same taker goes on with what is open. NULL is nothing.
  * Messages that are on their way may still be taken afterwards. */
 void subscriber_remove(struct task *t, struct subscriber *subscriber, struct topic_entry *entry);
 /* As subscriber_stop(), and waits until everything is closed. */
 err_t subscriber_finish(struct task *t, struct subscriber *subscriber) WARN_UNUSED;
 
-/* What is wanted, as the metadata API lists it: one call a subscription, on worker 0. */
+/* What is wanted but for the kernel's own, as the metadata API lists it: one call a subscription,
+ * on worker 0. */
 typedef void subscriber_list_fn(const struct topic_spec *spec, void *arg);
 err_t subscriber_each(struct task *t, struct subscriber *subscriber, subscriber_list_fn *fn,
                       void *arg) WARN_UNUSED;

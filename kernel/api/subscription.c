@@ -97,14 +97,14 @@ key_of(const uint64_t *id)
 }
 
 struct subscription *
-subscription_new(struct topic_spec *spec, subscription_take_fn *take, const struct link *link)
+subscription_new(struct topic_spec *spec, const struct topic_taker *taker, const struct link *link)
 {
     struct subscription *subscription = calloc(1, sizeof *subscription);
     if (subscription == NULL)
         abort();
     atomic_init(&subscription->refs, 2); /* the caller's and the registry's */
     subscription->spec = topic_spec_ref(spec);
-    subscription->take = take;
+    subscription->taker = taker;
     subscription->link = link;
     (void)pthread_mutex_lock(&registry.lock);
     subscription->id = ++registry.last_id;

@@ -21,8 +21,9 @@ struct gather;
 struct link;
 struct subscription;
 
-/* Of two that want one topic of one broker the later one in this list wins. */
-enum topic_kind { TOPIC_DECLARATIVE, TOPIC_PROGRAMMATIC, TOPIC_STREAMING };
+/* Of two that want one topic of one broker the later one in this list wins. Internal ones are the
+ * kernel's own: not the application's, so they are neither listed as such nor under its scopes. */
+enum topic_kind { TOPIC_DECLARATIVE, TOPIC_PROGRAMMATIC, TOPIC_STREAMING, TOPIC_INTERNAL };
 
 struct topic_rule {
     struct slice match;                /* as it was written; empty: always */
@@ -82,26 +83,34 @@ struct topic_event {
     struct slice packed; /* TopicEventRequest */
 };
 
-/* Takes one event to whoever wants it, instead of the application. ERR_CLOSED: nobody is there, and
- * nobody has seen it. Suspends. */
-typedef err_t subscription_take_fn(struct request *rq, struct subscription *subscription,
-                                   const struct topic_event *event, enum verdict *ret_verdict);
+/* Who gets the messages of a subscription instead of the application; one of the two functions. */
+struct topic_taker {
+    /* Takes one event to whoever wants it; it has been unwrapped, is tried again under the inbound
+     * policy, and buried if there is a topic for that. ERR_CLOSED: nobody is there, and nobody has
+     * seen it. Suspends. */
+    err_t (*take)(struct request *rq, struct subscription *subscription,
+                  const struct topic_event *event, enum verdict *ret_verdict);
+    /* Decides alone what becomes of one message: nothing else is done with it, and nothing counted.
+     * Suspends. */
+    enum verdict (*judge)(struct request *rq, struct subscription *subscription,
+                          const struct pubsub_message *message);
+};
 
 /* Counted; any thread. */
 struct subscription {
     atomic_uint refs;
     uint64_t id;
-    struct topic_spec *spec;    /* counted */
-    subscription_take_fn *take; /* NULL: the application gets it by its rules */
-    const struct link *link;    /* that may deliver; compared, never followed */
-    bool gathers;               /* the broker has no batches, so they are made here */
-    atomic_bool is_closing;     /* set by worker 0: nothing more comes, so nothing is waited for */
-    struct gather *gather; /* a batch that is being filled, on the worker of the link; or NULL */
+    struct topic_spec *spec;         /* counted */
+    const struct topic_taker *taker; /* constant; NULL: the application gets it by its rules */
+    const struct link *link;         /* that may deliver; compared, never followed */
+    bool gathers;                    /* the broker has no batches, so they are made here */
+    atomic_bool is_closing; /* set by worker 0: nothing more comes, so nothing is waited for */
+    struct gather *gather;  /* a batch that is being filled, on the worker of the link; or NULL */
 };
 
 /* A new one that subscription_find() knows; one reference. Counts the spec. */
 struct subscription *
-subscription_new(struct topic_spec *spec, subscription_take_fn *take, const struct link *link);
+subscription_new(struct topic_spec *spec, const struct topic_taker *taker, const struct link *link);
 /* How many messages of it go together; those that wait in the kernel take a task each. */
 uint32_t subscription_batch_max(const struct topic_spec *spec, bool gathers);
 /* No further message can be for it. */

@@ -225,7 +225,7 @@ offer_to(struct task *t, struct topic_stream *stream, const struct topic_event *
     return err;
 }
 
-/* A subscription_take_fn. What a stream has left unanswered may be answered by another, once: an
+/* What a stream has left unanswered may be answered by another, once: an
  * event that ends every stream must not go round among them. */
 static err_t
 offer_event(struct request *rq, struct subscription *subscription, const struct topic_event *event,
@@ -245,6 +245,8 @@ offer_event(struct request *rq, struct subscription *subscription, const struct 
         return DIAG_FAIL(task_diag(rq->task), ERR_PEER_LOST, "the stream of the subscriber ended");
     return DIAG_FAIL(task_diag(rq->task), ERR_CLOSED, "nobody has a stream open for the topic");
 }
+
+static const struct topic_taker stream_taker = { .take = offer_event };
 
 /* --- a stream ----------------------------------------------------------------------------------*/
 
@@ -286,7 +288,7 @@ topic_stream_open(struct request *rq, const struct topic_stream_wish *wish,
     list_init(&stream->unsent);
     list_init(&stream->sent);
     enlist(stream);
-    err_t err = subscriber_add(rq->task, stream->subscriber, stream->spec, offer_event,
+    err_t err = subscriber_add(rq->task, stream->subscriber, stream->spec, &stream_taker,
                                &stream->entry); /* suspends */
     if (err == OK) {
         *ret_stream = stream;

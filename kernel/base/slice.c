@@ -139,6 +139,13 @@ slice_to_i64(struct slice s, int64_t *ret_value)
 }
 
 bool
+slice_is_truthy(struct slice s)
+{
+    static const char *const words[] = { "y", "yes", "true", "t", "on", "1" };
+    return slice_is_one_of_nocase(slice_trim(s), words, ARRAY_LEN(words));
+}
+
+bool
 slice_to_bool(struct slice s, bool *ret_value)
 {
     static const struct {

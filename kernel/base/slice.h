@@ -82,6 +82,10 @@ bool slice_to_i64(struct slice s, int64_t *ret_value) WARN_UNUSED;
 /* "true", "false", "1", "0", "t", "f", "T", "F", "TRUE", "True", ...: as Go's strconv.ParseBool. */
 bool slice_to_bool(struct slice s, bool *ret_value) WARN_UNUSED;
 
+/* "y", "yes", "true", "t", "on" or "1" in any case, blanks around it apart: what the reference
+ * runtime takes for true wherever it is not strict. */
+bool slice_is_truthy(struct slice s);
+
 /* Value of a hex digit of either case, -1 for any other byte. */
 static inline int
 hex_value(char c)

@@ -80,7 +80,9 @@ component_facts_new(const struct component_facts *from)
 {
     size_t bytes = from->name.len + from->type.len + from->version.len + from->key_prefix.len +
                    from->topic_prefix.len + from->scopes.allowed.len + from->scopes.protected_.len +
-                   from->scopes.publishing.len + from->scopes.subscribing.len;
+                   from->scopes.publishing.len + from->scopes.subscribing.len +
+                   from->outbox.pubsub.len + from->outbox.topic.len +
+                   from->outbox.inner_pubsub.len + from->outbox.inner_topic.len;
     struct component_facts *facts = malloc(sizeof *facts + bytes);
     if (facts == NULL)
         abort();
@@ -98,6 +100,10 @@ component_facts_new(const struct component_facts *from)
     facts->scopes.protected_ = copy_to(&at, from->scopes.protected_);
     facts->scopes.publishing = copy_to(&at, from->scopes.publishing);
     facts->scopes.subscribing = copy_to(&at, from->scopes.subscribing);
+    facts->outbox.pubsub = copy_to(&at, from->outbox.pubsub);
+    facts->outbox.topic = copy_to(&at, from->outbox.topic);
+    facts->outbox.inner_pubsub = copy_to(&at, from->outbox.inner_pubsub);
+    facts->outbox.inner_topic = copy_to(&at, from->outbox.inner_topic);
     return facts;
 }
 

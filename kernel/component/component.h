@@ -21,6 +21,7 @@
 #include "base/slice.h"
 #include "bus/bus.h"
 #include "component/encryption.h"
+#include "component/outbox_route.h"
 #include "component/topic_scopes.h"
 
 /* The category is what stands before the first dot of a type. */
@@ -76,6 +77,7 @@ struct component_facts {
     uint32_t operations_max;       /* of one transaction; 0: no limit */
     struct topic_scopes scopes;    /* pub/sub */
     struct encryption *encryption; /* state: counted; NULL: values are stored as they are */
+    struct outbox_route outbox;    /* state */
 };
 
 /* Copies the texts, counts `encryption`; takes over the reference to `gone`. */

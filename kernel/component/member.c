@@ -295,6 +295,10 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                        host->config.app_id, host->config.namespace_, spec->name),
                    .topic_prefix = spec->has_namespace ? host->config.namespace_ : SLICE_EMPTY,
                    .scopes = topic_scopes_read(&load->arena, spec, host->config.app_id),
+                   .outbox = kind == COMPONENT_STATE
+                                 ? outbox_route_read(&load->arena, spec, host->config.app_id,
+                                                     host->config.namespace_)
+                                 : (struct outbox_route){ .pubsub = SLICE_EMPTY },
                    .generation = member->init_count,
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),

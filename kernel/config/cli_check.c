@@ -140,17 +140,6 @@ text_from_env(struct arena *arena, struct env env, const char *name)
     return slice_of(arena_str(arena, value), value.len);
 }
 
-/* As the reference reads switches of the environment. */
-static bool
-is_truthy(const char *text)
-{
-    static const char *const words[] = { "y", "yes", "true", "t", "on", "1" };
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (slice_eq_nocase(slice_trim(slice_str(text)), slice_str(words[i])))
-            return true;
-    return false;
-}
-
 static void
 fill_from_env(struct arena *arena, struct options *options, struct env env)
 {
@@ -165,7 +154,7 @@ fill_from_env(struct arena *arena, struct options *options, struct env env)
     options->sentry_token_file = text_from_env(arena, env, "DAPR_SENTRY_TOKEN_FILE");
     options->sentry_identity = text_from_env(arena, env, "SENTRY_LOCAL_IDENTITY");
     options->xdg_runtime_dir = text_from_env(arena, env, "XDG_RUNTIME_DIR");
-    options->disable_h2c = is_truthy(env_get(env, "DAPR_HTTP_DISABLE_H2C"));
+    options->disable_h2c = slice_is_truthy(slice_str(env_get(env, "DAPR_HTTP_DISABLE_H2C")));
     if (!options->given[FLAG_control_plane_namespace] &&
         env_get(env, "DAPR_CONTROLPLANE_NAMESPACE") != NULL)
         options->control_plane_namespace = text_from_env(arena, env, "DAPR_CONTROLPLANE_NAMESPACE");

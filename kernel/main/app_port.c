@@ -180,7 +180,7 @@ subscribe(struct task *t, struct runtime *runtime)
     bool is_read = app_is_grpc(app_settings(app)->protocol) ? topic_answer_read_grpc(answer, &list)
                                                             : topic_answer_read_json(answer, &list);
     if (is_read)
-        subscriber_set(subscriber, TOPIC_PROGRAMMATIC, list.items, list.count);
+        subscriber_set(subscriber, TOPIC_PROGRAMMATIC, NULL, list.items, list.count);
     topic_list_fini(&list);
     if (!app_is_healthy(app))
         return;

@@ -13,6 +13,7 @@
 
 #include "api/host_service.h"
 #include "api/metadata.h"
+#include "api/outbox_relay.h"
 #include "api/subscriber.h"
 #include "async/offload.h"
 #include "base/clock.h"
@@ -367,7 +368,9 @@ init_kernel(struct runtime *runtime)
 static void
 on_component_change(void *arg)
 {
-    subscriber_look_again(arg);
+    struct kernel_worker *first = arg;
+    outbox_relay_follow(first);
+    subscriber_look_again(first->kernel->subscriber);
 }
 
 static bool
@@ -386,7 +389,7 @@ init_workers(struct runtime *runtime)
         component_table_starting(&worker->kernel_worker.components);
         if (i == 0)
             worker->kernel_worker.components.on_change = on_component_change;
-        worker->kernel_worker.components.on_change_arg = runtime->kernel.subscriber;
+        worker->kernel_worker.components.on_change_arg = &worker->kernel_worker;
         name_cache_init(&worker->kernel_worker.names);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         worker->kernel_worker.peers = peers_new(&worker->kernel_worker.worker,

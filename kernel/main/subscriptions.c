@@ -56,6 +56,6 @@ subscriptions_take(struct runtime *runtime, struct arena *scratch, struct resour
 void
 subscriptions_hand_over(struct runtime *runtime)
 {
-    subscriber_set(runtime->kernel.subscriber, TOPIC_DECLARATIVE, runtime->topics.items,
+    subscriber_set(runtime->kernel.subscriber, TOPIC_DECLARATIVE, NULL, runtime->topics.items,
                    runtime->topics.count);
 }

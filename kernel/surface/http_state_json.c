@@ -46,6 +46,8 @@ read_item_field(struct body_parser *p, struct slice name, struct state_item *ite
     } else if (slice_eq_nocase(name, SLICE("metadata"))) {
         body_read_metadata(p, &pairs, &item->metadata_count);
         item->metadata = pairs;
+    } else if (slice_eq_nocase(name, SLICE("contentType"))) {
+        (void)body_read_text(p, "contentType", &item->content_type); /* null: unset */
     } else if (slice_eq_nocase(name, SLICE("options"))) {
         read_options(p, item);
     } else {
@@ -62,7 +64,8 @@ read_item(struct body_parser *p)
                                .is_json = true,
                                .etag = SLICE_EMPTY,
                                .concurrency = SLICE_EMPTY,
-                               .consistency = SLICE_EMPTY };
+                               .consistency = SLICE_EMPTY,
+                               .content_type = SLICE_EMPTY };
     struct slice name;
     json_enter(&p->json);
     while (json_object_next(&p->json, p->rq->arena, &name))
