@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * libcurl's multi interface watches sockets through the loop: it asks for watchers and a timer, and
- * is told what happened.
- */
+/* Requests to an agent; see agent.h. */
 #include "agent.h"
 
-#include <curl/curl.h>
-#include <ev.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../shared/transfer.h"
 #include "memory.h"
 
 #include <remora_plugin.h>
@@ -20,7 +16,7 @@
 enum { HEADER_BYTES_MAX = TOKEN_BYTES_MAX + 64 };
 
 struct agent_request {
-    CURL *easy;
+    struct transfer transfer;
     struct curl_slist *headers, *connect_to;
     agent_done *done;
     void *arg;
@@ -28,13 +24,9 @@ struct agent_request {
     size_t len, capacity;
     uint64_t index;
     bool is_too_large;
-    char error[CURL_ERROR_SIZE];
 };
 
-static CURLM *multi;
-static ev_timer timer;
-
-/* --- the loop ----------------------------------------------------------------------------------*/
+/* --- the end -----------------------------------------------------------------------------------*/
 
 static void
 describe(struct agent_request *request, CURLcode code, struct agent_answer *answer, char *words)
@@ -42,8 +34,7 @@ describe(struct agent_request *request, CURLcode code, struct agent_answer *answ
     if (request->is_too_large) {
         snprintf(words, ERROR_BYTES, "the answer is larger than %d bytes", ANSWER_BYTES_MAX);
     } else if (code != CURLE_OK) {
-        snprintf(words, ERROR_BYTES, "%s",
-                 *request->error != '\0' ? request->error : curl_easy_strerror(code));
+        snprintf(words, ERROR_BYTES, "%s", transfer_error(&request->transfer, code));
     } else if (answer->status != 200) {
         int len = snprintf(words, ERROR_BYTES, "Unexpected response code: %ld (", answer->status);
         size_t i = 0;
@@ -62,8 +53,7 @@ describe(struct agent_request *request, CURLcode code, struct agent_answer *answ
 static void
 free_request(struct agent_request *request)
 {
-    curl_multi_remove_handle(multi, request->easy);
-    curl_easy_cleanup(request->easy);
+    transfer_end(&request->transfer);
     curl_slist_free_all(request->headers);
     curl_slist_free_all(request->connect_to);
     free(request->body);
@@ -71,92 +61,24 @@ free_request(struct agent_request *request)
 }
 
 static void
-finish_done(void)
+on_done(struct transfer *transfer, CURLcode code)
 {
-    int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(multi, &left)) != NULL;) {
-        struct agent_request *request;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        CURLcode code = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
-        struct agent_answer answer = { .body = request->body != NULL ? request->body : "",
-                                       .len = request->len,
-                                       .index = request->index };
-        char words[ERROR_BYTES];
-        curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &answer.status);
-        describe(request, code, &answer, words);
-        request->done(&answer, request->arg);
-        free_request(request);
-    }
-}
-
-static void
-on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)loop, (void)watcher, (void)events;
-    int running;
-    curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    finish_done();
-}
-
-static void
-on_socket(struct ev_loop *loop, ev_io *watcher, int events)
-{
-    (void)loop;
-    int running;
-    int bits = ((events & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
-               ((events & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0);
-    curl_multi_socket_action(multi, watcher->fd, bits, &running);
-    finish_done();
-}
-
-static int
-set_timer(CURLM *handle, long timeout_ms, void *arg)
-{
-    (void)handle, (void)arg;
-    ev_timer_stop(remora_loop(), &timer);
-    if (timeout_ms >= 0) {
-        ev_timer_set(&timer, (double)timeout_ms / 1000, 0);
-        ev_timer_start(remora_loop(), &timer);
-    }
-    return 0;
-}
-
-static int
-set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-    (void)easy, (void)arg;
-    ev_io *watcher = socket_arg;
-    if (watcher != NULL)
-        ev_io_stop(remora_loop(), watcher);
-    if (what == CURL_POLL_REMOVE) {
-        free(watcher);
-        return 0;
-    }
-    if (watcher == NULL) {
-        watcher = memory_new(sizeof *watcher);
-        ev_init(watcher, on_socket);
-        curl_multi_assign(multi, fd, watcher);
-    }
-    ev_io_set(watcher, fd,
-              ((what & CURL_POLL_IN) != 0 ? EV_READ : 0) |
-                  ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
-    ev_io_start(remora_loop(), watcher);
-    return 0;
+    struct agent_request *request = (struct agent_request *)transfer; /* its first member */
+    struct agent_answer answer = { .body = request->body != NULL ? request->body : "",
+                                   .len = request->len,
+                                   .index = request->index };
+    char words[ERROR_BYTES];
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answer.status);
+    describe(request, code, &answer, words);
+    request->done(&answer, request->arg);
+    free_request(request);
 }
 
 bool
 agent_setup(void)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || (multi = curl_multi_init()) == NULL)
-        return false;
-    ev_timer_init(&timer, on_timer, 0, 0);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
     /* Of one client an agent takes 200 connections. */
-    curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
-    return true;
+    return transfer_setup(CONNECTIONS_MAX);
 }
 
 /* --- a request ---------------------------------------------------------------------------------*/
@@ -247,7 +169,7 @@ add_headers(struct agent_request *request, const struct agent_settings *settings
         add_header(request, "Cache-Control", question->cache_control);
     if (question->body != NULL)
         add_header(request, "Content-Type", "application/json");
-    curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, request->headers);
+    curl_easy_setopt(request->transfer.easy, CURLOPT_HTTPHEADER, request->headers);
 }
 
 static void
@@ -277,7 +199,7 @@ static void
 set_target(struct agent_request *request, const struct agent_settings *settings,
            const struct agent_question *question)
 {
-    CURL *easy = request->easy;
+    CURL *easy = request->transfer.easy;
     char *url = memory_printf("%s%s", settings->url, question->path);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     free(url);
@@ -289,14 +211,11 @@ set_target(struct agent_request *request, const struct agent_settings *settings,
         curl_easy_setopt(easy, CURLOPT_CONNECT_TO, request->connect_to);
         free(line);
     }
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, question->method);
     if (question->body != NULL)
         curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, question->body);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, question->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 }
 
 struct agent_request *
@@ -306,19 +225,16 @@ agent_ask(const struct agent_settings *settings, const struct agent_question *qu
     struct agent_request *request = memory_new(sizeof *request);
     request->done = done;
     request->arg = arg;
-    request->easy = curl_easy_init();
-    if (request->easy == NULL)
-        abort();
-    curl_easy_setopt(request->easy, CURLOPT_PRIVATE, request);
-    curl_easy_setopt(request->easy, CURLOPT_ERRORBUFFER, request->error);
-    curl_easy_setopt(request->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(request->easy, CURLOPT_WRITEDATA, request);
-    curl_easy_setopt(request->easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(request->easy, CURLOPT_HEADERDATA, request);
+    transfer_init(&request->transfer, on_done);
+    CURL *easy = request->transfer.easy;
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
     set_target(request, settings, question);
-    set_identity(request->easy, settings);
+    set_identity(easy, settings);
     add_headers(request, settings, question);
-    curl_multi_add_handle(multi, request->easy);
+    transfer_start(&request->transfer);
     return request;
 }
 
