@@ -43,10 +43,22 @@ run_disposers(struct arena *arena)
     }
 }
 
+static void
+wipe_chunks(const struct arena *arena)
+{
+    for (struct arena_chunk *c = arena->chunks; c != NULL; c = c->older) {
+        memory_allow(c->bytes, c->capacity);
+        explicit_bzero(c->bytes, c->capacity);
+    }
+}
+
 /* Frees all chunks but `kept`. */
 static void
 free_chunks(struct arena *arena, const struct arena_chunk *kept)
 {
+    if (arena->is_secret)
+        wipe_chunks(arena);
+    arena->is_secret = false;
     struct arena_chunk *chunk = arena->chunks;
     while (chunk != NULL) {
         struct arena_chunk *older = chunk->older;

@@ -26,6 +26,7 @@ struct arena {
     char *end;
     struct arena_disposer *disposers; /* newest first; run in that order */
     size_t total_bytes;               /* held from malloc, for accounting */
+    bool is_secret;                   /* set by who puts keys there: wiped when it is reset */
 };
 
 void arena_init(struct arena *arena);
