@@ -32,7 +32,7 @@ endif
 
 # Lowest first; a layer uses only what stands to its left (tools/check-layers has the finer rules). The programs of
 # tests/unit/<layer> are linked with that layer and the ones below it, so that a unit is tested without what is above.
-LAYERS := base async cel config telemetry http export bus app peer sentry resiliency control supervisor component actors api surface admin
+LAYERS := base async cel crypto config telemetry http export bus app peer sentry resiliency control supervisor component actors api surface admin
 below = $(if $(filter $(1),$(LAYERS)),$(call upto,$(1),$(LAYERS)))
 upto  = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call upto,$(1),$(wordlist 2,99,$(2))))
 
