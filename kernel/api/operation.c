@@ -113,6 +113,13 @@ static const struct counted {
     [REMORA__PLUGIN__V1__METHOD__METHOD_STATE_QUERY] = { METRICS_component_state, "query" },
     [REMORA__PLUGIN__V1__METHOD__METHOD_SECRET_GET] = { METRICS_component_secret, "get" },
     [REMORA__PLUGIN__V1__METHOD__METHOD_SECRET_BULK_GET] = { METRICS_component_secret, "bulk_get" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_GET_KEY] = { METRICS_component_crypto, "crypto_op" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_ENCRYPT] = { METRICS_component_crypto, "crypto_op" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_DECRYPT] = { METRICS_component_crypto, "crypto_op" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_WRAP] = { METRICS_component_crypto, "crypto_op" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_UNWRAP] = { METRICS_component_crypto, "crypto_op" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_SIGN] = { METRICS_component_crypto, "crypto_op" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_VERIFY] = { METRICS_component_crypto, "crypto_op" },
 };
 
 static void
@@ -179,6 +186,7 @@ sort_of(enum component_kind kind)
         [COMPONENT_SECRETS] = "Secretstore",
         [COMPONENT_PUBSUB] = "Pubsub",
         [COMPONENT_LOCK] = "Lock",
+        [COMPONENT_CRYPTO] = "Crypto",
     };
     return sorts[kind];
 }
