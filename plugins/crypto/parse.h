@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys from bytes, which are hostile: a JWK, a PEM text (PKCS #1, PKCS #8, SEC 1, PKIX, a
+ * certificate), or the bytes of a symmetric key as they are or in base64. Bounded by KEY_BYTES_MAX.
+ */
+#ifndef CRYPTO_PARSE_H
+#define CRYPTO_PARSE_H
+
+#include <cjson/cJSON.h>
+
+#include "key.h"
+
+/* What a file's name says of its form. */
+enum key_form { KEY_FORM_ANY, KEY_FORM_JWK, KEY_FORM_PEM };
+
+/* NULL: why. One reference. */
+struct key *key_parse(const char *bytes, size_t len, enum key_form form, struct why *why);
+
+/* One of a set, or the whole of a text. */
+struct key *jwk_read(const cJSON *jwk, struct why *why);
+/* A tree of it that has been checked for depth; NULL: why. For json_wipe(). */
+cJSON *json_parse(const char *bytes, size_t len, struct why *why);
+/* Deletes the tree, after wiping its texts. */
+void json_wipe(cJSON *tree);
+
+#endif
