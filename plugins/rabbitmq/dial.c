@@ -6,7 +6,6 @@
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <arpa/inet.h>
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -172,14 +171,12 @@ connect_to(amqp_connection_state_t amqp, const struct settings *settings, char w
                                             : amqp_tcp_socket_new(amqp);
     if (socket == NULL)
         return false;
-    errno = 0;
     int status = amqp_socket_open_noblock(socket, address->host, address->port, &limit);
     if (status == AMQP_STATUS_OK)
         return true;
-    const char *text = amqp_error_string2(status);
-    if (status == AMQP_STATUS_SOCKET_ERROR && errno != 0 && errno != EINPROGRESS)
-        text = strerror(errno);
-    else if (address->is_tls && status <= AMQP_STATUS_SSL_ERROR)
+    const char *text = status == AMQP_STATUS_SOCKET_ERROR ? "no connection can be made"
+                                                          : amqp_error_string2(status);
+    if (address->is_tls && status <= AMQP_STATUS_SSL_ERROR)
         text = tls_trouble(text);
     snprintf(why, WHY_BYTES, "dial %s: %s", address->shown, text);
     ERR_clear_error();
@@ -213,7 +210,7 @@ log_in(amqp_connection_state_t amqp, const struct settings *settings)
     heartbeat_s = heartbeat_s == 0 || heartbeat_s > 3600 ? 60 : heartbeat_s;
     if (settings->sasl_external && address->is_tls)
         return amqp_login_with_properties(amqp, address->vhost, 0, FRAME_BYTES, (int)heartbeat_s,
-                                          &properties, AMQP_SASL_METHOD_EXTERNAL, "");
+                                          &properties, AMQP_SASL_METHOD_EXTERNAL, "*");
     return amqp_login_with_properties(amqp, address->vhost, 0, FRAME_BYTES, (int)heartbeat_s,
                                       &properties, AMQP_SASL_METHOD_PLAIN, address->username,
                                       address->password);

@@ -181,8 +181,10 @@ open_channel(struct publisher *publisher)
     char why[WHY_BYTES];
     struct session *session = publisher->session;
     publisher->next_tag = 1;
-    if (!session_open_channel(session, CHANNEL_PUBLISH, why))
+    if (!session_open_channel(session, CHANNEL_PUBLISH, why)) {
+        session_break(session, "%s", why);
         return;
+    }
     if (publisher->settings->publisher_confirm) {
         session_enter(session);
         (void)amqp_confirm_select(session_amqp(session), CHANNEL_PUBLISH);
@@ -342,8 +344,10 @@ on_work(void *owner)
 static uint64_t
 due_ms(void *owner)
 {
-    struct publisher *publisher = owner;
+    const struct publisher *publisher = owner;
     uint64_t due = UINT64_MAX;
+    if (session_amqp(publisher->session) != NULL && !publisher->is_open)
+        return 0; /* the server closed the channel: open it again */
     for (const struct letter *at = publisher->waiting.first; at != NULL; at = at->next)
         due = at->deadline_ms < due ? at->deadline_ms : due;
     for (const struct letter *at = publisher->sent.first; at != NULL; at = at->next)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private RabbitMQ server: node, ports, port mapper and data of its own. It takes seconds to start, so that a program
 of tests has one. stop() is SIGKILL; start() brings it back with what it had on the disk."""
+import importlib.util
 import os
 import shutil
 import signal
 import socket
+import sys
 
 from remora import Folder, Process, Skip, _live, eventually, free_port
 
@@ -12,9 +14,21 @@ SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 START_S = 120  # on a loaded machine
 
 
+def pika():
+    """An AMQP client that is not ours, as Debian has it, whichever Python this is."""
+    if "pika" not in sys.modules and importlib.util.find_spec("pika") is None:
+        folder = "/usr/lib/python3/dist-packages/pika"
+        if not os.path.exists(folder):
+            raise Skip("python3-pika is not installed")
+        spec = importlib.util.spec_from_file_location("pika", f"{folder}/__init__.py", submodule_search_locations=[folder])
+        sys.modules["pika"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["pika"])
+    return importlib.import_module("pika")
+
+
 class RabbitMQ:
     def __init__(self, tls=None):
-        """`tls`: (certificate, key, authorities): amqps too, on `tls_port`."""
+        """`tls`: (certificate, key, authorities): amqps too, on `tls_port`, where certificates may log in."""
         if not os.path.exists(SCRIPT) or shutil.which("epmd") is None:
             raise Skip("rabbitmq-server is not installed")
         self.folder = Folder()
@@ -28,7 +42,8 @@ class RabbitMQ:
         if tls:
             lines += [f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}", f"ssl_options.certfile = {tls[0]}",
                       f"ssl_options.keyfile = {tls[1]}", f"ssl_options.cacertfile = {tls[2]}",
-                      "ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = false"]
+                      "ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = false",
+                      "auth_mechanisms.1 = PLAIN", "auth_mechanisms.2 = EXTERNAL", "ssl_cert_login_from = common_name"]
         self.configuration = self.folder.write("rabbitmq.conf", "\n".join(lines) + "\n")
         self.environment = {
             "PATH": os.environ["PATH"], "HOME": self.folder.path, "LANG": "C.UTF-8",
@@ -38,7 +53,8 @@ class RabbitMQ:
             "RABBITMQ_NODENAME": f"t{self.port}@localhost", "RABBITMQ_DIST_PORT": str(self.dist_port),
             "RABBITMQ_CONFIG_FILE": self.configuration, "RABBITMQ_MNESIA_BASE": self.folder / "data",
             "RABBITMQ_LOG_BASE": self.folder / "logs",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder.write("plugins", "[].\n"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder.write(
+                "plugins", "[rabbitmq_auth_mechanism_ssl].\n" if tls else "[].\n"),
             "RABBITMQ_PID_FILE": self.folder / "pid",
             # No busy waiting: the machine is shared.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
@@ -76,10 +92,14 @@ class RabbitMQ:
     def control(self, *words):
         """A command to the node; slow: each is a virtual machine of its own."""
         done = Process(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-n", self.environment["RABBITMQ_NODENAME"], *words], self.folder,
-                       env={**self.environment, "RABBITMQ_SCRIPTS_DIR": os.path.dirname(SCRIPT)})
+                       env=self.environment)
         if done.wait(START_S) != 0:
             raise AssertionError(f"rabbitmqctl {words}: {done.log()}")
         return done.log()
+
+    def connect(self):
+        """A connection of pika's, to be closed."""
+        return pika().BlockingConnection(pika().URLParameters(self.url))
 
     def pause(self):
         self.process.signal(signal.SIGSTOP)
