@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import consul  # noqa: E402
+import kafka_node  # noqa: E402
 import mosquitto  # noqa: E402
 import rabbitmq  # noqa: E402
 import redis_fixture  # noqa: E402
@@ -22,6 +23,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "pubsub.in-memory", "in-memory", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.sqlite", "sqlite", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.redis", "redis", "pubsub_", "life", "many_components"], ["mqtt"], ["rabbitmq"],
+        ["-t", "pubsub.kafka", "kafka", "pubsub_", "life", "many_components"],
         ["-t", "lock.sqlite", "sqlite", "lock_", "life", "many_components"],
         ["-t", "lock.redis", "redis", "lock_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
@@ -31,6 +33,7 @@ passed = failed = 0
 redis = redis_fixture.Redis()
 os.environ["REDIS_HOST"] = f"127.0.0.1:{redis.port}"
 os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
+os.environ["KAFKA_BROKERS"] = kafka_node.Kafka().address()
 os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
 os.environ["CONSUL_ADDRESS"] = consul.Agent().address
 for run in RUNS:

@@ -9,6 +9,7 @@ import http.client
 import threading
 
 import http_app
+import kafka_node
 import measure
 import remora
 from _prove import by_length
@@ -80,5 +81,11 @@ def redis():
         "redisHost": f"127.0.0.1:{server.port}", "processingTimeout": "600s"}))
 
 
-results = [sqlite(), redis()]
+def kafka():
+    server = kafka_node.Kafka()
+    return run("kafka", remora.component("bus", "pubsub.kafka", {
+        "brokers": server.address(), "authType": "none", "initialOffset": "oldest"}))
+
+
+results = [sqlite(), redis(), kafka()]
 claims.end(f"{BYTES >> 20} MiB waiting in each broker: kernel and plugin grew by at most {max(results):.2f} MiB")

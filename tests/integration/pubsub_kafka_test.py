@@ -1,0 +1,454 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""pubsub.kafka on a real node: what is published arrives in order, members of a group share partitions, what is refused
+holds its partition, and nobody's death loses anything. Through kafka-python the records look as the reference's do.
+timeout: 300"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import kafka_node  # noqa: E402
+from http_app import App, answer  # noqa: E402
+from remora import Folder, Sidecar, component, equal, eventually, free_port, main, need, test  # noqa: E402
+
+LONG_S = 90  # a loaded machine
+UPDATED = "Component updated: bus"
+
+
+def certificates():
+    """An authority, a server's certificate for localhost, a client's, and a stranger's authority."""
+    folder = Folder()
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder.path, check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    for name in ("ca", "stranger"):
+        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", "2")
+    for name, extra in [("server", "subjectAltName=DNS:localhost"), ("client", "extendedKeyUsage=clientAuth")]:
+        extensions = folder.write(f"{name}.ext", extra + "\n")
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                "-extfile", extensions, "-out", f"{name}.pem")
+    texts = {}
+    for name in os.listdir(folder.path):
+        with open(folder / name) as f:
+            texts[name] = f.read()
+    return texts
+
+
+PEM = certificates()
+SERVER = kafka_node.Kafka(tls=(PEM["server.pem"] + PEM["server.key"], PEM["ca.pem"]))
+
+
+class Inbox(App):
+    """An application with topics; `verdict(topic, data)` gives the status of its answer."""
+
+    def __init__(self, verdict=None):
+        self.verdict = verdict or (lambda topic, data: 200)
+        self.got, self.lock, self.headers = [], threading.Lock(), []
+        super().__init__(self.take_event)
+
+    def take_event(self, request, exchange):
+        topic, data = request.target[1:], json.loads(request.body).get("data")
+        status = self.verdict(topic, data)
+        with self.lock:
+            self.got.append((topic, data, status))
+            self.headers.append({name.lower(): value for name, value in request.headers})
+        return answer(status, b"")
+
+    def taken(self, topic):
+        """The data of what was accepted."""
+        with self.lock:
+            return [data for name, data, status in self.got if name == topic and status == 200]
+
+    def tried(self, topic):
+        with self.lock:
+            return [data for name, data, _ in self.got if name == topic]
+
+
+def subscription(topic, dead=None, bulk=None):
+    spec = {"pubsubname": "bus", "topic": topic, "routes": {"default": f"/{topic}"}}
+    if dead:
+        spec["deadLetterTopic"] = dead
+    if bulk:
+        spec["bulkSubscribe"] = {"enabled": True, **bulk}
+    return json.dumps({"apiVersion": "dapr.io/v2alpha1", "kind": "Subscription", "metadata": {"name": topic}, "spec": spec})
+
+
+def broker(listener="PLAINTEXT", **metadata):
+    return component("bus", "pubsub.kafka", {"brokers": SERVER.address(listener), "authType": "none",
+                                             "initialOffset": "oldest", "sessionTimeout": "3s",
+                                             "heartbeatInterval": "500ms", **metadata})
+
+
+def sidecar(*subscriptions, app=None, app_id="shop", **metadata):
+    flags = ["--app-port", str(app.port)] if app else []
+    return Sidecar(broker(**metadata), *subscriptions, app_id=app_id, flags=flags)
+
+
+def send(publisher, data, topic, query=""):
+    headers = [("Content-Type", "application/json")]
+    return publisher.call("POST", f"/v1.0/publish/bus/{topic}{query}", json.dumps(data).encode(), headers)
+
+
+def publish(publisher, data, topic, query=""):
+    reply = send(publisher, data, topic, query)
+    equal(reply.status, 204, f"publish: {reply}")
+
+
+def committed(topic, group="shop"):
+    return sum(offset for (name, _), offset in SERVER.committed(group).items() if name == topic)
+
+
+@test("what is published is delivered once, in order, and its offset committed", "PUB-90")
+def delivered():
+    app = Inbox()
+    side = sidecar(subscription("orders"), app=app)
+    for i in range(50):
+        publish(side, i, "orders")
+    eventually(lambda: len(app.tried("orders")) >= 50, "all are delivered")
+    eventually(lambda: committed("orders") == 50, "the offset is committed")
+    equal(app.tried("orders"), list(range(50)), "each once and in order")
+    side.end()
+    again = Inbox()
+    side = sidecar(subscription("orders"), app=again)
+    publish(side, "next", "orders")
+    eventually(lambda: again.taken("orders"), "the next one arrives")
+    equal(again.tried("orders"), ["next"], "and none of the old ones")
+
+
+@test("records have headers and a key from metadata, and deliveries have them back")
+def metadata():
+    SERVER.create("marked", 4)
+    app = Inbox()
+    side = sidecar(subscription("marked"), app=app, excludeHeaderMetaRegex="^secret\\d+$", escapeHeaders="true")
+    publish(side, 1, "marked", "?metadata.partitionKey=k%20%C3%A9&metadata.colour=deep%20blue&metadata.secret1=s")
+    publish(side, 2, "marked", "?metadata.partitionNumber=3&metadata.__key=own")
+    records = sorted(SERVER.records("marked", 2), key=lambda record: record.value and json.loads(record.value)["data"])
+    equal(records[0].key, "k é".encode(), "the key")
+    equal(dict(records[0].headers), {"partitionKey": "k é".encode(), "colour": b"deep blue"}, "the headers")
+    equal((records[1].partition, records[1].key), (3, b"own"), "the partition that was asked for")
+    eventually(lambda: len(app.taken("marked")) == 2, "both are delivered")
+    got = dict(zip(app.taken("marked"), app.headers))
+    for name, value in [("__key", "k+%C3%A9"), ("colour", "deep+blue"), ("__topic", "marked"),
+                        ("__partition", str(records[0].partition)), ("__offset", str(records[0].offset)),
+                        ("__timestamp", str(records[0].timestamp))]:
+        equal(got[1].get(name), value, f"metadata {name}")
+    need("secret1" not in got[1], "what is excluded is not there")
+
+
+@test("a key goes where the reference's hash has it")
+def hashed():
+    SERVER.create("hashed", 7)
+    side = sidecar()
+    for key in ("a", "order-17", "é", "a longer key, with words"):
+        publish(side, key, "hashed", f"?metadata.partitionKey={kafka_quote(key)}")
+    for record in SERVER.records("hashed", 4):
+        equal(record.partition, fnv1a_partition(record.key, 7), f"the partition of {record.key}")
+
+
+def kafka_quote(text):
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+def fnv1a_partition(key, count):
+    value = 2166136261
+    for byte in key:
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    signed = value - (1 << 32) if value >= 1 << 31 else value
+    return abs(signed) % count
+
+
+@test("what another client writes is delivered: without value, with strange headers, large")
+def foreign():
+    app = Inbox()
+    sidecar(subscription("foreign"), app=app)
+    event = json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": "sense"}).encode()
+    SERVER.produce("foreign", None, b"key")
+    SERVER.produce("foreign", event, headers=[("a", b""), ("b", b"\xff\0"), ("", b"empty"), ("b", b"last")])
+    SERVER.produce("foreign", event, headers=[(f"h{i}", b"x" * 300) for i in range(300)])
+    SERVER.produce("foreign", json.dumps({"data": "x" * 900_000}).encode())
+    SERVER.produce("foreign", json.dumps({"data": "end"}).encode())
+    eventually(lambda: "end" in app.taken("foreign"), "what comes last arrives")
+    need(app.taken("foreign").count("sense") == 2, "and what was before it")
+
+
+@test("the text null is published as a record without a value")
+def tombstone():
+    side = sidecar()
+    reply = side.call("POST", "/v1.0/publish/bus/compacted?metadata.rawPayload=true&metadata.partitionKey=k", b"null")
+    equal(reply.status, 204, str(reply))
+    equal(SERVER.records("compacted", 1)[0].value, None, "the value")
+
+
+@test("what is refused holds its partition, and no other, until it is taken")
+def refused():
+    SERVER.create("held", 2)
+    tries = []
+
+    def verdict(topic, data):
+        tries.append(data)
+        return 500 if data == "bad" and tries.count("bad") < 4 else 200
+
+    app = Inbox(verdict)
+    side = sidecar(subscription("held"), app=app, consumeRetryInterval="300")
+    for data in ("first", "bad", "behind"):
+        publish(side, data, "held", "?metadata.partitionNumber=0")
+    eventually(lambda: app.tried("held").count("bad") == 1, "it is refused")
+    publish(side, "beside", "held", "?metadata.partitionNumber=1")
+    eventually(lambda: "beside" in app.taken("held"), "another partition goes on")
+    need("behind" not in app.tried("held"), "the own one does not")
+    eventually(lambda: "behind" in app.taken("held"), "until it is taken")
+    equal([data for data in app.tried("held") if data != "beside"], ["first"] + ["bad"] * 4 + ["behind"], "the order")
+    eventually(lambda: committed("held") == 4, "all are committed")
+
+
+@test("without retries, or after as many as were asked for, it is skipped")
+def skipped():
+    for topic, tries, settings in [("skip-at-once", 1, {"consumeRetryEnabled": "false"}),
+                                   ("skip-later", 3, {"backOffMaxRetries": "2", "backOffDuration": "50ms"})]:
+        app = Inbox(lambda topic, data: 500 if data == "bad" else 200)
+        side = sidecar(subscription(topic), app=app, **settings)
+        for data in ("bad", "good"):
+            publish(side, data, topic)
+        eventually(lambda: app.taken(topic) == ["good"], "the next one is taken")
+        equal(app.tried(topic), ["bad"] * tries + ["good"], "tries")
+        side.end()
+
+
+@test("what is refused goes to the dead letter topic and on with it")
+def dead_letter():
+    app = Inbox(lambda topic, data: 500 if topic == "mortal" else 200)
+    side = sidecar(subscription("mortal", dead="grave"), subscription("grave"), app=app)
+    publish(side, {"f": 1}, "mortal")
+    eventually(lambda: app.taken("grave") == [{"f": 1}], "it is in the grave")
+    eventually(lambda: committed("mortal") == 1, "and done with")
+    equal(len(app.tried("mortal")), 1, "after one try")
+
+
+@test("batches come from the broker, and what was refused of one comes again", "PUB-120")
+def bulk():
+    batches, lock, refused_once = [], threading.Lock(), set()
+
+    def take(request, exchange):
+        entries = json.loads(request.body)["entries"]
+        with lock:
+            batches.append(entries)
+        statuses = []
+        for entry in entries:
+            data = entry["event"]["data"]
+            bad = data % 10 == 3 and data not in refused_once
+            refused_once.update([data] if bad else [])
+            statuses.append({"entryId": entry["entryId"], "status": "RETRY" if bad else "SUCCESS"})
+        return answer(200, json.dumps({"statuses": statuses}).encode())
+
+    app = App(take)
+    side = sidecar(subscription("many", bulk={"maxMessagesCount": 20, "maxAwaitDurationMs": 300}), app=app)
+    entries = [{"entryId": str(i), "event": i, "contentType": "application/json", "metadata": {"n": str(i)}}
+               for i in range(50)]
+    reply = side.call("POST", "/v1.0/publish/bulk/bus/many?metadata.all=yes", json.dumps(entries).encode(),
+                      [("Content-Type", "application/json")])
+    equal(reply.status, 204, str(reply))
+
+    def all_data():
+        with lock:
+            return [entry["event"]["data"] for batch in batches for entry in batch]
+
+    eventually(lambda: len(all_data()) == 55, "all arrive, five of them twice")
+    equal(set(all_data()), set(range(50)), "each")
+    with lock:
+        need(max(len(batch) for batch in batches) == 20, f"in full batches: {[len(batch) for batch in batches]}")
+        entry = batches[0][0]
+    equal((entry["metadata"]["n"], entry["metadata"]["all"], entry["metadata"]["__offset"]), ("0", "yes", "0"), "metadata")
+    eventually(lambda: committed("many") == 50, "all are committed")
+
+
+@test("entries that cannot be sent are told one by one")
+def bulk_failures():
+    side = sidecar(maxMessageBytes="20000")
+    entries = [{"entryId": str(i), "event": "x" * (30_000 if i == 1 else 10), "contentType": "text/plain"} for i in range(3)]
+    reply = side.call("POST", "/v1.0/publish/bulk/bus/small", json.dumps(entries).encode(),
+                      [("Content-Type", "application/json")])
+    equal(reply.status, 500, str(reply))
+    failed = json.loads(reply.body)["failedEntries"]
+    equal([entry["entryId"] for entry in failed], ["1"], "the one that is too large")
+    need("larger than configured" in failed[0]["error"], failed[0]["error"])
+    reply = send(side, 1, "no%20topic")
+    equal(reply.status, 500, str(reply))
+    need("invalid topic" in str(reply.body), str(reply.body))
+
+
+@test("a group that begins with what is new misses nothing from its subscription on, whoever dies")
+def newest():
+    SERVER.create("fresh")
+    app = Inbox()
+    early = sidecar()
+    publish(early, "early", "fresh")
+    early.end()
+    held = threading.Event()
+    slow = Inbox(lambda topic, data: 200 if held.wait(LONG_S) else 500)
+    first = sidecar(subscription("fresh"), app=slow, app_id="late", initialOffset="newest")
+    eventually(lambda: first.call("GET", "/v1.0/healthz/outbound").status == 204, "it is subscribed")
+    eventually(lambda: committed("fresh", "late") == 1, "where the group begins is committed")
+    publish(first, "new", "fresh")
+    plugin = first.plugin_pid("kafka")
+    first.kill()
+    os.kill(plugin, signal.SIGKILL) if os.path.exists(f"/proc/{plugin}") else None
+    sidecar(subscription("fresh"), app=app, app_id="late", initialOffset="newest")
+    eventually(lambda: app.taken("fresh") == ["new"], "the next one gets what nobody had done", LONG_S)
+    held.set()
+
+
+@test("two instances of an application share a topic's partitions, another one gets all of it", "PUB-U13")
+def competing():
+    SERVER.create("shared", 4)
+    apps, other = [Inbox(), Inbox()], Inbox()
+    sides = [sidecar(subscription("shared"), app=app) for app in apps]
+    third = sidecar(subscription("shared"), app=other, app_id="billing")
+    wanted = list(range(200))
+    for i in wanted:
+        publish(sides[i % 2], i, "shared", f"?metadata.partitionNumber={i % 4}")
+    eventually(lambda: sorted(set(apps[0].tried("shared") + apps[1].tried("shared"))) == wanted, "each by one of the two")
+    eventually(lambda: sorted(other.tried("shared")) == wanted, "all of them by the other one")
+    need(all(len(app.tried("shared")) > 0 for app in apps), "both work")
+    for partition in range(4):
+        own = [i for i in other.taken("shared") if i % 4 == partition]
+        equal(own, sorted(own), f"partition {partition} is in order")
+    sides[0].end()
+    for i in range(200, 220):
+        publish(third, i, "shared", f"?metadata.partitionNumber={i % 4}")
+    eventually(lambda: set(range(200, 220)) <= set(apps[1].taken("shared")), "who is left gets all partitions", LONG_S)
+
+
+@test("killing the plugin loses nothing")
+def plugin_killed():
+    app, accepted = Inbox(), []
+    side = sidecar(subscription("killed"), app=app)
+    for i in range(300):
+        if i in (100, 200):
+            os.kill(side.plugin_pid("kafka"), signal.SIGKILL)
+        if send(side, i, "killed").status == 204:
+            accepted.append(i)
+    eventually(lambda: set(accepted) <= set(app.taken("killed")), "all that was accepted arrives", LONG_S)
+    need(len(accepted) > 200, f"most were accepted: {len(accepted)}")
+
+
+@test("exchanging the component under load fails and loses nothing")
+def exchanged():
+    app, sent, over = Inbox(), [], threading.Event()
+    side = sidecar(subscription("swapped"), app=app)
+
+    def load():
+        while not over.is_set():
+            sent.append(send(side, len(sent), "swapped").status)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        for i in range(3):
+            before, done = len(app.tried("swapped")), side.log().count(UPDATED)
+            with open(side.folder / "resources/0.yaml", "w") as f:
+                f.write(broker(consumeRetryInterval=str(200 + i)))
+            side.signal(signal.SIGHUP)
+            eventually(lambda: side.log().count(UPDATED) > done, "the component is exchanged", LONG_S)
+            eventually(lambda: len(app.tried("swapped")) > before + 50, "deliveries go on", LONG_S)
+    finally:
+        over.set()
+        thread.join()
+    equal(set(sent), {204}, "every publish is accepted")
+    eventually(lambda: set(app.taken("swapped")) == set(range(len(sent))), "all arrive", LONG_S)
+
+
+@test("a slow application keeps neither many messages nor much memory in the plugin")
+def slow():
+    held = threading.Event()
+    app = Inbox(lambda topic, data: 200 if held.wait(LONG_S) else 500)
+    side = sidecar(subscription("slow"), app=app)
+    body = "x" * 60_000
+    for i in range(60):
+        publish(side, [i, body], "slow")
+    eventually(lambda: len(app.requests) == 1, "one is with the application")
+    before = private_kib(side.plugin_pid("kafka"))
+    for i in range(60, 500):
+        publish(side, [i, body], "slow")
+    equal(len(app.requests), 1, "and no more")
+    if not os.environ.get("ASAN_OPTIONS"):
+        grown = private_kib(side.plugin_pid("kafka")) - before
+        need(grown < 4096, f"30 MB that wait with the server take {grown} KiB in the plugin")
+    held.set()
+    eventually(lambda: len(app.taken("slow")) == 500, "the rest follows", LONG_S)
+    equal([data[0] for data in app.taken("slow")], list(range(500)), "in order")
+
+
+def private_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return sum(int(line.split()[1]) for line in f if line.startswith("Private_"))
+
+
+@test("passwords of every mechanism, TLS and certificates are let in")
+def let_in():
+    login = {"authType": "password", "saslUsername": kafka_node.USER, "saslPassword": kafka_node.PASSWORD}
+    rows = [("SASL_PLAINTEXT", {**login, "disableTls": "true"}),
+            ("SASL_SSL", {**login, "caCert": PEM["ca.pem"]}),
+            ("SASL_SSL", {**login, "authType": "", "authRequired": "true", "skipVerify": "true"}),
+            ("SSL", {"authType": "mtls", "caCert": PEM["ca.pem"], "clientCert": PEM["client.pem"],
+                     "clientKey": PEM["client.key"]})]
+    for number, (listener, settings) in enumerate(rows):
+        app = Inbox()
+        side = sidecar(subscription(f"safe-{number}"), app=app, listener=listener, **settings)
+        publish(side, number, f"safe-{number}")
+        eventually(lambda: app.taken(f"safe-{number}") == [number], f"{listener} {settings.get('saslMechanism')}")
+        need(kafka_node.PASSWORD not in side.log(), "the password is not in the log")
+        side.end()
+
+
+def refuses(words, listener="PLAINTEXT", **settings):
+    side = Sidecar(broker(listener, **settings), wait=False)
+    eventually(lambda: not side.is_alive(), f"it does not start: {words}", LONG_S)
+    need(words in side.log(), f"it says {words}: {side.log()[-700:]}")
+    need("hush" not in side.log(), "no secret is in the log")
+
+
+@test("who is not let in is told, without secrets")
+def not_let_in():
+    login = {"authType": "password", "saslUsername": kafka_node.USER, "saslPassword": "hush-hush"}
+    refuses("uthentication failed", "SASL_PLAINTEXT", **login, disableTls="true")
+    refuses("certificate verify failed", "SASL_SSL", **login, caCert=PEM["stranger.pem"])
+    refuses("client has run out of available brokers", brokers=f"127.0.0.1:{free_port()}")
+
+
+@test("metadata that make no sense are refused in the reference's words")
+def nonsense():
+    hush = {"saslPassword": "hush"}
+    for words, settings in [
+        ("kafka error: missing 'brokers' attribute", {"brokers": ""}),
+        ("kafka error: 'authType' attribute was missing or empty", {"authType": ""}),
+        ("kafka error: missing SASL Username for authType 'password'", {"authType": "password", **hush}),
+        ("kafka error: authType 'awsiam' is not supported yet", {"authType": "awsiam", "awsRegion": "x"}),
+    ]:
+        refuses(words, **settings)
+
+
+# It takes the node away: the last but one.
+@test("killing the server loses nothing, and everybody comes back")
+def server_killed():
+    app, accepted = Inbox(), []
+    side = sidecar(subscription("durable"), app=app)
+    for i in range(150):
+        if i == 50:
+            SERVER.stop()
+            SERVER.start()
+        if send(side, i, "durable").status == 204:
+            accepted.append(i)
+    eventually(lambda: set(accepted) <= set(app.taken("durable")), "all that was accepted arrives", LONG_S)
+    need(len(accepted) > 100, f"most were accepted: {len(accepted)}")
+
+
+main()
