@@ -9,10 +9,11 @@
 
 enum {
     SWEEP_MS = 200,
-    INIT_SPARE_MS = 300, /* before the sidecar's patience ends, so that it hears why */
+    START_SPARE_MS = 300,     /* before the sidecar's patience ends, so that it hears why */
+    HANDOVER_SPARE_MS = 1000, /* of the time for letting go, left for the next generation */
 };
 
-#define INIT_FAILED "failed to establish connection to broker: "
+#define START_FAILED "failed to establish connection to broker: "
 
 uint64_t
 broker_now_ms(void)
@@ -58,14 +59,26 @@ broker_free(struct broker *broker)
     free(broker);
 }
 
+/* Trying goes on: a component that served before is wanted again when its server is. */
 static void
-init_failed(struct broker *broker, enum remora_code code, const char *why)
+start_failed(struct broker *broker, enum remora_code code, const char *why)
 {
-    remora_call *call = broker->init;
-    broker->init = NULL;
-    remora_reply_error(call, code, INIT_FAILED "%s",
+    remora_call *call = broker->starting;
+    broker->starting = NULL;
+    remora_reply_error(call, code, START_FAILED "%s",
                        why[0] == '\0' ? "context deadline exceeded" : why);
-    broker_free(broker);
+}
+
+/* The session is for the next one: the server lets only one client have it. */
+static void
+let_go(struct broker *broker)
+{
+    remora_call *call = broker->quiescing;
+    broker->quiescing = NULL;
+    conn_free(broker->conn);
+    broker->conn = NULL;
+    broker->is_down = false;
+    remora_reply_ok(call);
 }
 
 void
@@ -76,11 +89,10 @@ broker_settle(struct broker *broker)
     for (const struct intake *intake = broker->intakes; intake != NULL; intake = intake->next)
         if (intake->out.count > 0)
             return;
-    if (conn_is_ready(broker->conn) && !conn_is_flushed(broker->conn))
-        return; /* acknowledgements */
-    remora_call *call = broker->quiescing;
-    broker->quiescing = NULL;
-    remora_reply_ok(call);
+    if (sendings_have_call(broker) ||
+        (conn_is_ready(broker->conn) && !conn_is_flushed(broker->conn)))
+        return; /* what is published, and acknowledgements */
+    let_go(broker);
 }
 
 void
@@ -88,7 +100,16 @@ mqtt_broker_quiesce(remora_call *call, void *self)
 {
     struct broker *broker = self;
     broker->is_quiet = true;
+    uint64_t left_ms = remora_call_time_left_ms(call);
+    if (broker->starting != NULL)
+        start_failed(broker, REMORA_CANCELLED, "it is to let go already");
     broker->quiescing = call;
+    broker->quiescing_until_ms = UINT64_MAX;
+    if (left_ms != UINT64_MAX)
+        broker->quiescing_until_ms = broker_now_ms() + (left_ms > 2 * HANDOVER_SPARE_MS
+                                                            ? left_ms - HANDOVER_SPARE_MS
+                                                            : left_ms / 2);
+    broker_watch(broker);
     broker_settle(broker);
 }
 
@@ -108,11 +129,12 @@ on_sweep(struct ev_loop *loop, ev_timer *watcher, int events)
     uint64_t now_ms = broker_now_ms();
     bool is_any = sendings_sweep(broker, now_ms);
     is_any = intakes_sweep(broker, now_ms) || is_any;
-    if (broker->init != NULL && now_ms >= broker->init_until_ms) {
-        init_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
-        return;
-    }
-    if (!is_any && broker->init == NULL)
+    if (broker->starting != NULL && now_ms >= broker->starting_until_ms)
+        start_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
+    if (broker->quiescing != NULL && now_ms >= broker->quiescing_until_ms)
+        let_go(broker); /* what an application is slow with comes to the next one again */
+    broker_settle(broker);
+    if (!is_any && broker->starting == NULL && broker->quiescing == NULL)
         ev_timer_stop(loop, watcher);
 }
 
@@ -136,11 +158,11 @@ on_ready(void *owner, bool session_present)
     held_on_ready(broker, session_present);
     intakes_on_ready(broker);
     sendings_on_ready(broker);
-    if (broker->init == NULL)
-        return;
-    remora_call *call = broker->init;
-    broker->init = NULL;
-    remora_reply_init(call, broker, REMORA_CAP_SUBSCRIBE_WILDCARDS, 0);
+    remora_call *call = broker->starting;
+    broker->starting = NULL;
+    if (call != NULL)
+        remora_reply_ok(call);
+    broker_settle(broker);
 }
 
 static void
@@ -153,6 +175,7 @@ on_packet(void *owner, const struct packet *packet)
         intakes_on_packet(broker, packet);
     else
         sendings_on_packet(broker, packet);
+    broker_settle(broker);
 }
 
 static void
@@ -165,11 +188,10 @@ static void
 on_down(void *owner, const char *why, bool refused)
 {
     struct broker *broker = owner;
-    if (broker->init != NULL) {
-        if (refused)
-            init_failed(broker, REMORA_UNAUTHENTICATED, why);
-        return;
-    }
+    if (broker->starting != NULL && refused)
+        start_failed(broker, REMORA_UNAUTHENTICATED, why);
+    if (broker->starting != NULL)
+        return; /* the answer tells */
     if (!broker->is_down)
         remora_log(REMORA_WARN, "mqtt: no connection, trying on server=%s reason=\"%s\"",
                    broker->address, why);
@@ -212,13 +234,42 @@ start_connecting(struct broker *broker)
     broker->conn = conn_new(remora_loop(), &settings, &events, broker);
 }
 
-/* The sidecar waits no longer. A component that came up later would be nobody's. */
 static void
-on_init_cancelled(remora_call *call, void *arg)
+on_start_cancelled(remora_call *call, void *arg)
 {
     struct broker *broker = arg;
-    (void)call;
-    init_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
+    if (broker->starting == call)
+        start_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
+}
+
+/* Only one generation of a component may have the session, so that connecting is not for `init`. */
+void
+mqtt_broker_start(remora_call *call, void *self)
+{
+    struct broker *broker = self;
+    remora_call *quiescing = broker->quiescing;
+    broker->quiescing = NULL;
+    if (quiescing != NULL)
+        remora_reply_error(quiescing, REMORA_CANCELLED, "it is to go on");
+    if (broker->starting != NULL) {
+        remora_reply_error(call, REMORA_FAILED_PRECONDITION, "it is starting already");
+        return;
+    }
+    broker->is_quiet = false;
+    if (broker->conn == NULL)
+        start_connecting(broker);
+    intakes_resume(broker);
+    if (conn_is_ready(broker->conn)) {
+        remora_reply_ok(call);
+        return;
+    }
+    uint64_t left_ms = remora_call_time_left_ms(call);
+    left_ms = left_ms > START_SPARE_MS ? left_ms - START_SPARE_MS : 0;
+    broker->starting = call;
+    broker->starting_until_ms = broker_now_ms() + (left_ms < WAIT_MS ? left_ms : WAIT_MS);
+    broker_watch(broker);
+    remora_call_on_cancel(call, on_start_cancelled,
+                          broker); /* which may be at once: nothing follows */
 }
 
 static struct broker *
@@ -253,17 +304,10 @@ mqtt_broker_init(remora_call *call, const struct remora_config *config)
         return;
     }
     const struct settings *settings = &broker->settings;
-    uint64_t left_ms = remora_call_time_left_ms(call);
     snprintf(broker->address, sizeof broker->address,
              strchr(settings->host, ':') != NULL ? "[%s]:%s" : "%s:%s", settings->host,
              settings->port);
-    left_ms = left_ms > INIT_SPARE_MS ? left_ms - INIT_SPARE_MS : 0;
-    broker->init = call;
-    broker->init_until_ms = broker_now_ms() + (left_ms < WAIT_MS ? left_ms : WAIT_MS);
-    start_connecting(broker);
-    broker_watch(broker);
-    remora_call_on_cancel(call, on_init_cancelled,
-                          broker); /* which may be at once: nothing follows */
+    remora_reply_init(call, broker, REMORA_CAP_SUBSCRIBE_WILDCARDS, 0);
 }
 
 const struct remora_pubsub_ops mqtt_broker_ops = { .publish = broker_publish,

@@ -90,11 +90,12 @@ struct sending {
 struct broker {
     struct settings settings;
     struct tls_context *tls; /* owned, or NULL */
-    struct conn *conn;
+    struct conn *conn;       /* from `start` to the end of `quiesce`, else NULL */
     char address[300];
-    remora_call *init;
-    uint64_t init_until_ms;
+    remora_call *starting;
+    uint64_t starting_until_ms;
     remora_call *quiescing;
+    uint64_t quiescing_until_ms;
     bool is_quiet;
     bool is_down;        /* and it was told */
     uint64_t generation; /* of the connection; counts those that became ready */
@@ -118,6 +119,7 @@ struct broker {
 
 /* broker.c */
 void mqtt_broker_init(remora_call *call, const struct remora_config *config);
+void mqtt_broker_start(remora_call *call, void *self);
 void mqtt_broker_quiesce(remora_call *call, void *self);
 void mqtt_broker_close(void *self);
 extern const struct remora_pubsub_ops mqtt_broker_ops;
@@ -135,6 +137,8 @@ bool broker_may_complain(struct broker *broker);
 void broker_publish(remora_call *call, void *self, const struct remora_publish *message);
 void sendings_on_ready(struct broker *broker);
 void sendings_on_packet(struct broker *broker, const struct packet *packet);
+/* Somebody waits for the server's word. */
+bool sendings_have_call(const struct broker *broker);
 /* Ends those whose time is over; true if there are others. */
 bool sendings_sweep(struct broker *broker, uint64_t now_ms);
 void sendings_free(struct broker *broker);
@@ -147,6 +151,8 @@ void broker_unsubscribe(remora_call *call, void *self, uint64_t id);
 struct intake *intake_of_topic(struct broker *broker, struct remora_slice topic);
 void intake_pump(struct intake *intake);
 void intakes_on_ready(struct broker *broker);
+/* Hands over what is there, after a time in which nothing was. */
+void intakes_resume(struct broker *broker);
 void intakes_on_packet(struct broker *broker, const struct packet *packet);
 bool intakes_sweep(struct broker *broker, uint64_t now_ms);
 void intakes_free(struct broker *broker);

@@ -214,7 +214,7 @@ conn_free(struct conn *conn)
 bool
 conn_is_ready(const struct conn *conn)
 {
-    return conn->state == STATE_READY;
+    return conn != NULL && conn->state == STATE_READY;
 }
 
 bool
@@ -226,7 +226,7 @@ conn_is_flushed(const struct conn *conn)
 size_t
 conn_unsent_bytes(const struct conn *conn)
 {
-    return conn->out.len - conn->out_pos;
+    return conn == NULL ? 0 : conn->out.len - conn->out_pos;
 }
 
 struct bytes *
@@ -244,7 +244,7 @@ conn_out(struct conn *conn)
 void
 conn_restart(struct conn *conn, const char *why)
 {
-    if (conn->state != STATE_READY)
+    if (!conn_is_ready(conn))
         return;
     snprintf(conn->dial_why, sizeof conn->dial_why, "%s", why);
     ev_timer_set(&conn->restart, 0.0, 0.0);
@@ -254,5 +254,5 @@ conn_restart(struct conn *conn, const char *why)
 const char *
 conn_why(const struct conn *conn)
 {
-    return conn->why;
+    return conn == NULL ? "" : conn->why;
 }

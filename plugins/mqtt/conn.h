@@ -50,15 +50,17 @@ struct conn *conn_new(struct ev_loop *loop, const struct conn_settings *settings
 /* Says goodbye, as far as the socket takes what is left, and closes. NULL is fine. */
 void conn_free(struct conn *conn);
 
+/* These take NULL for a connection that is not wanted. */
 bool conn_is_ready(const struct conn *conn);
 /* Nothing waits to leave, or nothing can. */
 bool conn_is_flushed(const struct conn *conn);
 size_t conn_unsent_bytes(const struct conn *conn);
-/* Where packets are put, of a connection that is ready; they leave in one write a loop turn. */
-struct bytes *conn_out(struct conn *conn);
 /* Gives the connection up, soon, and makes a new one. */
 void conn_restart(struct conn *conn, const char *why);
 /* Why there is no connection; empty while there has not been any trouble. */
 const char *conn_why(const struct conn *conn);
+
+/* Where packets are put, of a connection that is ready; they leave in one write a loop turn. */
+struct bytes *conn_out(struct conn *conn);
 
 #endif

@@ -151,6 +151,14 @@ adopt_parked(struct broker *broker)
     }
 }
 
+void
+intakes_resume(struct broker *broker)
+{
+    adopt_parked(broker);
+    for (struct intake *intake = broker->intakes; intake != NULL; intake = intake->next)
+        held_hand_out(intake);
+}
+
 static void
 opened(struct intake *intake)
 {

@@ -162,6 +162,15 @@ time_is_over(struct sending *sending)
 }
 
 bool
+sendings_have_call(const struct broker *broker)
+{
+    for (const struct sending *sending = broker->sendings; sending != NULL; sending = sending->next)
+        if (sending->call != NULL)
+            return true;
+    return false;
+}
+
+bool
 sendings_sweep(struct broker *broker, uint64_t now_ms)
 {
     bool is_any = false;
@@ -178,8 +187,11 @@ sendings_sweep(struct broker *broker, uint64_t now_ms)
 static void
 on_cancelled(remora_call *call, void *arg)
 {
+    struct sending *sending = arg;
+    struct broker *broker = sending->broker;
     (void)call;
-    time_is_over(arg);
+    time_is_over(sending);
+    broker_settle(broker);
 }
 
 void

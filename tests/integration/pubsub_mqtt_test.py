@@ -260,6 +260,34 @@ def exchanged():
         thread.join()
     equal(set(sent), {204}, "every publish is accepted")
     eventually(lambda: set(app.taken()) >= set(range(len(sent))), "all arrive")
+    equal(server.log().count(" as shop ("), 5, "one connection after another, none thrown out")
+
+
+@test("a change that cannot work leaves the old component serving; a slow application does not keep a good one off")
+def not_exchanged():
+    server, held = Mosquitto(), threading.Event()
+    app = Inbox(lambda topic, data: 200 if data != "slow" or held.wait(LONG_S) else 500)
+    side = sidecar(server.url, subscription("orders"), app=app)
+
+    def change(text):
+        with open(side.folder / "resources/0.yaml", "w") as f:
+            f.write(text)
+        side.signal(signal.SIGHUP)
+
+    change(broker(DEAD_URL))
+    eventually(lambda: "connect: connection refused" in side.log(), "the change fails")
+    publish(side, 1)
+    eventually(lambda: app.taken() == [1], "the old one serves")
+    need(UPDATED not in side.log(), "nothing was exchanged")
+    publish(side, "slow")
+    eventually(lambda: len(app.requests) == 2, "one is with the application")
+    change(broker(server.url, qos="2"))
+    eventually(lambda: UPDATED in side.log(), "the component is exchanged nevertheless")
+    publish(side, 2)
+    eventually(lambda: 2 in app.taken(), "the new one serves")
+    held.set()
+    eventually(lambda: not server.unacknowledged("shop"), "all is acknowledged")
+    need("slow" in app.taken(), "what was slow too")
 
 
 @test("a server with passwords lets in who knows one, and a wrong one is told without it")
