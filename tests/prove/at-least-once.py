@@ -14,6 +14,7 @@ import threading
 import time
 
 import _prove
+import kafka_node
 import mosquitto
 import remora
 from _prove import by_length
@@ -134,6 +135,13 @@ def mqtt():
     return Bed("mqtt", remora.component("bus", "pubsub.mqtt3", {"url": server.url}), server)
 
 
-results = [bed().run() for bed in (sqlite, redis, mqtt)]
+def kafka():
+    server = kafka_node.Kafka()
+    return Bed("kafka", remora.component("bus", "pubsub.kafka", {
+        "brokers": server.address(), "authType": "none", "initialOffset": "oldest", "sessionTimeout": "3s",
+        "heartbeatInterval": "500ms"}), server)
+
+
+results = [bed().run() for bed in (sqlite, redis, mqtt, kafka)]
 claims.end(f"{len(results) * MESSAGES} messages, {len(results) * KILLS} kills: {sum(lost for lost, _ in results)} lost, "
            f"{sum(more for _, more in results)} delivered more than once")
