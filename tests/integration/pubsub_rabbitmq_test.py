@@ -88,11 +88,11 @@ def queue_of(document, app_id):
 
 def sidecar(*subscriptions, app=None, app_id="shop", more=(), **metadata):
     """What is published before the queue is there is nobody's: returns when all are consumed."""
-    before = {one: max(consumers(one), 0) for one in {queue_of(document, app_id) for document in subscriptions}}
+    before = {one: max(SERVER.consumers(one), 0) for one in {queue_of(document, app_id) for document in subscriptions}}
     flags = ["--app-port", str(app.port)] if app else []
     side = Sidecar(broker(**metadata), *subscriptions, *more, app_id=app_id, flags=flags)
     for queue, count in before.items():
-        eventually(lambda: consumers(queue) > count, f"{queue} is consumed")
+        eventually(lambda: SERVER.consumers(queue) > count, f"{queue} is consumed")
     return side
 
 
@@ -104,27 +104,6 @@ def send(publisher, data, topic, query="", pubsub="bus"):
 def publish(publisher, data, topic, query=""):
     reply = send(publisher, data, topic, query)
     equal(reply.status, 204, f"publish: {reply}")
-
-
-def with_channel(use):
-    connection = SERVER.connect()
-    try:
-        return use(connection.channel())
-    finally:
-        connection.close()
-
-
-def ready(queue):
-    """Messages that wait in it for somebody."""
-    return with_channel(lambda channel: channel.queue_declare(queue, passive=True).method.message_count)
-
-
-def consumers(queue):
-    """-1: there is no such queue."""
-    try:
-        return with_channel(lambda channel: channel.queue_declare(queue, passive=True).method.consumer_count)
-    except rabbitmq.pika().exceptions.ChannelClosedByBroker:
-        return -1
 
 
 @test("what is published is delivered once, through exchanges and queues that are declared as the reference does it", "PUB-U13")
@@ -140,11 +119,11 @@ def delivered():
         channel.queue_declare("shop-orders", durable=True, auto_delete=True, arguments={"x-queue-type": "classic"})
         return channel.queue_declare("shop-orders", passive=True).method
 
-    found = with_channel(declare_again)
+    found = SERVER.use(declare_again)
     equal((found.message_count, found.consumer_count), (0, 1), "nothing is left, and one consumer")
     equal(len(app.tried("orders")), 50, "each once")
     side.end()
-    eventually(lambda: consumers("shop-orders") < 0, "the queue goes with its last consumer")
+    eventually(lambda: SERVER.consumers("shop-orders") < 0, "the queue goes with its last consumer")
 
 
 @test("messages carry the reference's properties, and bring properties back as metadata if asked for")
@@ -167,7 +146,7 @@ def properties():
                               rabbitmq.pika().BasicProperties(message_id="m-2", headers={"one": "1", "two": 2, "not": [1]}))
         return found
 
-    (_, plain, body), (how, full, _) = with_channel(look)
+    (_, plain, body), (how, full, _) = SERVER.use(look)
     equal((plain.content_type, plain.delivery_mode, plain.expiration, plain.priority, plain.message_id),
           ("text/plain", 2, "60000", None, None), "the plain one")
     equal(json.loads(body)["data"], 1, "an envelope")
@@ -196,7 +175,7 @@ def refused():
             equal(send(side, data, topic, pubsub=pubsub).status, 204, topic)
     eventually(lambda: sorted(app.taken("again")) == ["bad", "good"], "it comes again until it is taken")
     eventually(lambda: len(app.tried("bury")) == 2 and len(app.tried("drop")) == 2, "the others")
-    eventually(lambda: ready("dlq-shop-bury") == 1, "it is in the dead letter queue")
+    eventually(lambda: SERVER.ready("dlq-shop-bury") == 1, "it is in the dead letter queue")
 
     def declared(channel):
         channel.exchange_declare("dlx-shop-bury", "fanout", durable=True, auto_delete=True)
@@ -205,7 +184,7 @@ def refused():
         channel.queue_declare("shop-bury", durable=True, auto_delete=True, arguments={
             "x-max-length": 7, "x-dead-letter-exchange": "dlx-shop-bury", "x-queue-type": "classic"})
 
-    with_channel(declared)
+    SERVER.use(declared)
     equal((app.tried("drop").count("bad"), app.tried("bury").count("bad"), app.tried("again").count("bad")), (1, 1, 4))
 
 
@@ -247,7 +226,7 @@ def kinds_of_queues():
                               arguments={"x-queue-type": "classic", "x-max-priority": 9})
         channel.queue_declare("mine", durable=True, auto_delete=True, arguments={"x-queue-type": "classic"})
 
-    with_channel(declared)
+    SERVER.use(declared)
     wrong = Sidecar(broker(), subscription("x", queueType="stream"), flags=["--app-port", str(app.port)], app_id="wrong")
     eventually(lambda: "invalid queue type stream. Valid types are classic and quorum" in wrong.log(), "another type is refused")
 
@@ -261,7 +240,7 @@ def windows():
     for i in range(10):
         publish(side, i, "line")
         equal(send(side, i, "three", pubsub="few").status, 204)
-    eventually(lambda: len(app.requests) >= 4 and ready("shop-three") == 7, "three and one are in its hands")
+    eventually(lambda: len(app.requests) >= 4 and SERVER.ready("shop-three") == 7, "three and one are in its hands")
     equal(sorted(request.target for request in app.requests), ["/line"] + ["/three"] * 3, "and no more")
     held.set()
     eventually(lambda: app.taken("line") == list(range(10)), "in order")
@@ -275,7 +254,7 @@ def expires():
     side = sidecar(**SAFE)
     publish(side, "old", "brief", "?metadata.ttlInSeconds=1")
     publish(side, "new", "brief", "?metadata.ttlInSeconds=600")
-    eventually(lambda: ready("shop-brief") == 1, "the server has dropped the old one")
+    eventually(lambda: SERVER.ready("shop-brief") == 1, "the server has dropped the old one")
     sidecar(subscription("brief"), app=app, **SAFE)
     eventually(lambda: app.tried("brief") == ["new"], "the new one arrives, and nothing else")
 
@@ -286,8 +265,8 @@ def cancelled():
     side = sidecar(subscription("lost"), app=app, reconnectWait="1", **SAFE)
     publish(side, 1, "lost")
     eventually(lambda: app.taken("lost") == [1], "it works")
-    with_channel(lambda channel: channel.queue_delete("shop-lost"))
-    eventually(lambda: consumers("shop-lost") > 0, "the queue is there again")
+    SERVER.use(lambda channel: channel.queue_delete("shop-lost"))
+    eventually(lambda: SERVER.consumers("shop-lost") > 0, "the queue is there again")
     publish(side, 2, "lost")
     eventually(lambda: app.taken("lost") == [1, 2], "and what is published afterwards arrives")
     need("the server cancelled the consumer of queue shop-lost" in side.log(), "the log says so")
@@ -297,11 +276,11 @@ def cancelled():
 def exchanges():
     side = sidecar(**SAFE)
     publish(side, 1, "gone")
-    with_channel(lambda channel: channel.exchange_delete("gone"))
+    SERVER.use(lambda channel: channel.exchange_delete("gone"))
     publish(side, 2, "gone")
     publish(side, 3, "gone")
-    with_channel(lambda channel: channel.exchange_declare("gone", "fanout", passive=True))
-    with_channel(lambda channel: channel.exchange_declare("others", "direct"))
+    SERVER.use(lambda channel: channel.exchange_declare("gone", "fanout", passive=True))
+    SERVER.use(lambda channel: channel.exchange_declare("others", "direct"))
     reply = send(side, 4, "others")
     equal(reply.status, 500, str(reply))
     need("exchange 'others' already exists with properties that differ" in reply.text and "406" in reply.text, reply.text)
@@ -409,7 +388,7 @@ def large_and_strange():
         channel.basic_publish("large", "", b"\0\xff", properties(content_type="x" * 255, headers={"k" * 255: "v" * 40000}))
         channel.basic_publish("large", "", b'["no envelope"]', properties(priority=7))
 
-    with_channel(strange)
+    SERVER.use(strange)
     publish(side, ["last"], "large")
     eventually(lambda: any(data == ["last"] for data in app.taken("large")), "what comes after them arrives")
 
@@ -453,7 +432,7 @@ def killed():
         over.set()
         thread.join()
     eventually(lambda: set(accepted) <= set(app.taken("kept")), "all that was accepted arrives", LONG_S)
-    eventually(lambda: ready("shop-kept") == 0, "nothing is left")
+    eventually(lambda: SERVER.ready("shop-kept") == 0, "nothing is left")
 
 
 @test("a server that hangs is left when its heartbeat is missed, and found again")

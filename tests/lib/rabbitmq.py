@@ -101,6 +101,25 @@ class RabbitMQ:
         """A connection of pika's, to be closed."""
         return pika().BlockingConnection(pika().URLParameters(self.url))
 
+    def use(self, do):
+        """What `do` returns, given a channel."""
+        connection = self.connect()
+        try:
+            return do(connection.channel())
+        finally:
+            connection.close()
+
+    def consumers(self, queue):
+        """-1: there is no such queue."""
+        try:
+            return self.use(lambda channel: channel.queue_declare(queue, passive=True).method.consumer_count)
+        except pika().exceptions.ChannelClosedByBroker:
+            return -1
+
+    def ready(self, queue):
+        """Messages that wait in it for somebody."""
+        return self.use(lambda channel: channel.queue_declare(queue, passive=True).method.message_count)
+
     def pause(self):
         self.process.signal(signal.SIGSTOP)
 
