@@ -16,6 +16,7 @@ import time
 import _prove
 import kafka_node
 import mosquitto
+import rabbitmq as rabbitmq_server
 import remora
 from _prove import by_length
 
@@ -142,6 +143,16 @@ def kafka():
         "heartbeatInterval": "500ms"}), server)
 
 
-results = [bed().run() for bed in (sqlite, redis, mqtt, kafka)]
+def rabbitmq():
+    server = rabbitmq_server.RabbitMQ()
+    bed = Bed("rabbitmq", remora.component("bus", "pubsub.rabbitmq", {
+        "connectionString": server.url, "durable": "true", "deletedWhenUnused": "false", "deliveryMode": "2",
+        "requeueInFailure": "true", "reconnectWait": "500ms"}), server)
+    # What is published before there is a queue is nobody's.
+    remora.eventually(lambda: server.consumers("shop-orders") > 0, "the topic is consumed", 60)
+    return bed
+
+
+results = [bed().run() for bed in (sqlite, redis, mqtt, rabbitmq, kafka)]
 claims.end(f"{len(results) * MESSAGES} messages, {len(results) * KILLS} kills: {sum(lost for lost, _ in results)} lost, "
            f"{sum(more for _, more in results)} delivered more than once")
