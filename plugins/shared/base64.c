@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Base64 as the value column holds it: standard alphabet, padded.
+ * Base64, standard alphabet, padded.
  */
 #include "base64.h"
 

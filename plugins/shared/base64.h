@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Standard base64 with padding: the form in which bytes that are not JSON lie in the value column.
+ * Standard base64 with padding: the form of bytes that others write as text.
  */
-#ifndef SQLITE_PLUGIN_BASE64_H
-#define SQLITE_PLUGIN_BASE64_H
+#ifndef PLUGINS_SHARED_BASE64_H
+#define PLUGINS_SHARED_BASE64_H
 
 #include <stdbool.h>
 #include <stddef.h>

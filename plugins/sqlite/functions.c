@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "base64.h"
+#include "../shared/base64.h"
 
 static size_t
 character_len(const char *text, size_t len)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base64.h"
+#include "../shared/base64.h"
 #include "allocate.h"
 #include "timestamp.h"
 

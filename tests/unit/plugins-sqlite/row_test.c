@@ -2,7 +2,7 @@
 /*
  * Rows, tables and the text forms in them, against a real database and the reference's.
  */
-#include "plugins/sqlite/base64.h"
+#include "plugins/shared/base64.h"
 #include "fixture.h"
 #include "plugins/sqlite/scan.h"
 
