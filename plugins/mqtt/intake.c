@@ -41,11 +41,15 @@ intake_of_topic(struct broker *broker, struct remora_slice topic)
 
 /* --- the end -----------------------------------------------------------------------------------*/
 
+/* For another one that wants it, or for later. */
 static void
 set_aside(struct intake *intake)
 {
-    while (intake->queued.first != NULL)
-        held_move(intake->queued.first, &intake->broker->parked, NULL);
+    while (intake->queued.first != NULL) {
+        struct held *held = intake->queued.first;
+        held_move(held, &intake->broker->parked, NULL);
+        held_route(held);
+    }
 }
 
 static void
@@ -56,11 +60,7 @@ forget(struct intake *intake)
     while (*at != intake)
         at = &(*at)->next;
     *at = intake->next;
-    while (intake->queued.first != NULL) { /* another one may want it */
-        struct held *held = intake->queued.first;
-        held_move(held, &broker->parked, NULL);
-        held_route(held);
-    }
+    set_aside(intake);
     free(intake->filter);
     free(intake);
 }

@@ -63,12 +63,13 @@ succeed(struct sending *sending)
     forget(sending);
 }
 
+/* What never left has waited its time: the sidecar is not asked to try again. */
 static void
 fail(struct sending *sending, enum remora_code code, const char *message)
 {
     const struct remora_failure failure = {
         .code = code,
-        .effect = sending->tries > 0 ? REMORA_EFFECT_UNKNOWN : REMORA_EFFECT_NOT_SENT,
+        .effect = sending->tries > 0 ? REMORA_EFFECT_UNKNOWN : REMORA_EFFECT_FAILED,
         .message = message,
     };
     remora_reply_failure(take_call(sending), &failure);

@@ -233,6 +233,8 @@ def retained():
     late = sidecar(server.url, *(subscription(t) for t in ("one", "two", "three")), app=app, app_id="late")
     publish(late, "now", "two")
     eventually(lambda: app.taken("one") + app.taken("two") + app.taken("three") == ["kept", "now", "of qos 2"], "those kept")
+    marks = {json.loads(r.body)["data"]: r.header("retained") for r in app.requests}
+    equal(marks, {"kept": "true", "now": "false", "of qos 2": "true"}, "and the application is told")
 
 
 @test("exchanging component and plugin under load fails and loses nothing")
@@ -494,6 +496,44 @@ def sent_again():
     reply = send(side, 1)
     need(reply.status >= 400 and b"the connection was lost each time" in reply.body, f"{reply}")
     equal(hostile.count >= 3, True, "three connections")
+
+
+@test("more than there is room for is left with the server, and asked for again when there is")
+def more_than_enough():
+    count, release = 4300, threading.Event()
+    app = Inbox(lambda topic, data: 200 if release.wait(LONG_S) else 500)
+    acks = set()
+
+    def collect(server):
+        while len(acks) < count:
+            first, body = server.read()
+            if first == 0x40:
+                acks.add(int.from_bytes(body, "big"))
+        server.listen()
+
+    def first(server):
+        server.welcome()
+        server.agree()
+        for i in range(1, count + 1):
+            server.message(i, i)
+        eventually(lambda: app.requests, "some are with the application")
+        release.set()
+        collect(server)
+
+    def second(server):
+        server.welcome(present=1)
+        server.agree()
+        for i in range(1, count + 1):
+            if i not in acks:
+                server.message(i, i, flags=0x3a)
+        collect(server)
+
+    server = Script(first, second)
+    side = sidecar(server.url, subscription("orders"), app=app)
+    eventually(lambda: len(acks) == count, "all are acknowledged in the end", LONG_S)
+    equal(set(app.taken()), set(range(1, count + 1)), "and delivered")
+    equal(server.count, 2, "over two connections")
+    need("too many messages wait for the application, leaving the next ones with the broker" in side.log(), "as the log says")
 
 
 @test("QoS 2: the receipt waits for the application, and nothing is delivered twice")
