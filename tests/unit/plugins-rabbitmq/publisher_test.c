@@ -308,8 +308,11 @@ TEST(what_was_not_confirmed_is_sent_again_first_and_in_order_three_times)
     CHECK_EQ_STR(back(), "Ab");
     CHECK_EQ_INT(world.done[1]->effect, REMORA_EFFECT_UNKNOWN);
     CHECK_EQ_STR(world.done[1]->why, "rabbitmq pub/sub error: gone for good");
-    end(publisher);
+    run_posts();
+    on_stopped(publisher); /* what is left comes back too */
     CHECK_EQ_STR(back(), "Abc");
+    CHECK_EQ_STR(world.done[2]->why, "rabbitmq pub/sub error: component is closed");
+    end(publisher);
 }
 
 TEST(letters_wait_for_a_connection_and_while_the_server_blocks_until_their_time_is_over)
