@@ -105,7 +105,7 @@ ask_http(struct delivery *d, int *ret_status, struct slice *ret_body)
     size_t count = 1 + deliver_headers(rq, d->subscription->spec, d->message, &d->event, false,
                                        headers + 1);
     const struct client_head head = { .method = SLICE("POST"),
-                                      .target = d->path,
+                                      .target = deliver_target(rq->arena, d->path),
                                       .headers = headers,
                                       .header_count = count,
                                       .body_length = (int64_t)d->envelope.len };

@@ -232,7 +232,7 @@ to_http(struct batch *batch, struct attempt *attempt)
     if (first != NULL && deliver_has_trace(&first->delivery.event))
         count += trace_http_headers(&first->rq, headers + count);
     const struct client_head head = { .method = SLICE("POST"),
-                                      .target = batch->path,
+                                      .target = deliver_target(rq->arena, batch->path),
                                       .headers = headers,
                                       .header_count = count,
                                       .body_length = (int64_t)envelope.len };

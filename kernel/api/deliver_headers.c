@@ -106,6 +106,13 @@ deliver_has_trace(const struct cloudevent *event)
            cloudevent_text(event, SLICE("traceid")).data != NULL;
 }
 
+struct slice
+deliver_target(struct arena *arena, struct slice path)
+{
+    return slice_has_prefix(path, SLICE("/")) ? path
+                                              : arena_printf(arena, "/" SLICE_FMT, SLICE_ARG(path));
+}
+
 size_t
 deliver_headers(struct request *rq, const struct topic_spec *spec,
                 const struct pubsub_message *message, const struct cloudevent *event, bool is_grpc,

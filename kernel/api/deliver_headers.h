@@ -24,6 +24,9 @@ size_t deliver_metadata(struct arena *arena, const struct pubsub_message *messag
 /* An event without any trace of its own is sent without one. */
 bool deliver_has_trace(const struct cloudevent *event);
 
+/* Where HTTP asks for a route, which may lack its first slash. */
+struct slice deliver_target(struct arena *arena, struct slice path);
+
 /* Those of one event. `is_grpc`: as metadata of a call. */
 size_t deliver_headers(struct request *rq, const struct topic_spec *spec,
                        const struct pubsub_message *message, const struct cloudevent *event,

@@ -42,13 +42,11 @@ topic_list_fini(struct topic_list *list)
 
 /* --- rules and batches -------------------------------------------------------------------------*/
 
-/* A route may lack its first slash. */
+/* As it is written, which is what an application of gRPC knows it by. */
 static struct slice
 path_of(struct arena *arena, struct slice path)
 {
-    if (path.len > 0 && path.data[0] == '/')
-        return arena_dup(arena, path);
-    return arena_printf(arena, "/" SLICE_FMT, SLICE_ARG(path));
+    return path.len == 0 ? SLICE("/") : arena_dup(arena, path);
 }
 
 bool

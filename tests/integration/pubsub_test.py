@@ -229,6 +229,8 @@ class GrpcApp(appcallback_pb2_grpc.AppCallbackServicer):
         return appcallback_pb2.ListTopicSubscriptionsResponse(subscriptions=[
             appcallback_pb2.TopicSubscription(pubsub_name="bus", topic="orders", dead_letter_topic="poison",
                                               routes=appcallback_pb2.TopicRoutes(rules=[rule], default="/orders")),
+            appcallback_pb2.TopicSubscription(pubsub_name="bus", topic="bare",
+                                              routes=appcallback_pb2.TopicRoutes(default="on_bare")),
             appcallback_pb2.TopicSubscription(pubsub_name="bus", topic="poison",
                                               routes=appcallback_pb2.TopicRoutes(default="/failed")),
         ])
@@ -257,6 +259,8 @@ def over_grpc():
     app.answers = {b'"bad"': "fail", b'"drop"': "DROP", b'"again"': "RETRY"}
     for data in ("good", "bad", "drop", "again"):
         publish(sidecar, "orders", data)
+    publish(sidecar, "bare", 5)
+    eventually(lambda: app.of("on_bare") == [b"5"], "the path is the one that the application has listed")
     publish(sidecar, "orders", {"a": 1}, "?metadata.cloudevent.type=paint")
     eventually(lambda: len(app.of("/failed")) == 3 and app.of("/paint") and len(app.of("/orders")) == 4, "all events")
     equal(sorted(app.of("/failed")), [b'"again"', b'"bad"', b'"drop"'])
