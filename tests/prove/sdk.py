@@ -13,6 +13,7 @@ PROGRAMS = {
     "sdk_python_test.py": "the Python SDK, unmodified",
     "sdk_programs_test.py": "programs of the JavaScript SDK and of Python's asynchronous client",
     "sdk_invoke_test.py": "applications and callers of both SDKs, through the sidecar",
+    "sdk_topics_test.py": "topics of their applications, published by their clients, and over streams",
     "sdk_health_test.py": "the health checks of their gRPC applications",
     "grpc_recordings_test.py": "recorded calls are answered as recorded",
 }
