@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads the answers of the key/value engine; see answer.h. */
+#include "answer.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* cJSON refuses documents deeper than its own limit, so this ends. */
+static void
+wipe(cJSON *item)
+{
+    if (item == NULL)
+        return;
+    if (item->valuestring != NULL)
+        explicit_bzero(item->valuestring, strlen(item->valuestring));
+    for (cJSON *child = item->child; child != NULL; child = child->next)
+        wipe(child);
+}
+
+static void
+delete_tree(cJSON *tree)
+{
+    wipe(tree);
+    cJSON_Delete(tree);
+}
+
+static struct remora_slice
+keep(remora_call *call, const char *text)
+{
+    size_t len = strlen(text);
+    char *copy = remora_call_alloc(call, len + 1);
+    memcpy(copy, text, len + 1);
+    return (struct remora_slice){ copy, len };
+}
+
+static struct remora_slice
+keep_value(remora_call *call, const cJSON *item)
+{
+    if (cJSON_IsString(item))
+        return keep(call, item->valuestring);
+    char *text = cJSON_PrintUnformatted(item);
+    struct remora_slice value = keep(call, text != NULL ? text : "");
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    cJSON_free(text);
+    return value;
+}
+
+static void
+read_map(remora_call *call, const cJSON *map, struct remora_pair *pairs, size_t *ret_count)
+{
+    for (const cJSON *item = map->child; item != NULL; item = item->next)
+        pairs[(*ret_count)++] = (struct remora_pair){ keep(call, item->string),
+                                                      keep_value(call, item) };
+}
+
+bool
+answer_read_secret(remora_call *call, const char *body, size_t len, struct remora_slice name,
+                   bool as_text, struct remora_pair **ret_pairs, size_t *ret_count)
+{
+    cJSON *tree = cJSON_ParseWithLength(body, len);
+    const cJSON *data = cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(tree, "data"), "data");
+    int count = cJSON_IsObject(data) ? cJSON_GetArraySize(data) : -1;
+    bool is_good = count >= 0 && count <= ANSWER_PAIRS_MAX;
+    if (is_good) {
+        struct remora_pair *pairs = remora_call_alloc(call, ((size_t)count + 1) * sizeof *pairs);
+        *ret_count = 0;
+        if (as_text)
+            pairs[(*ret_count)++] = (struct remora_pair){ name, keep_value(call, data) };
+        else
+            read_map(call, data, pairs, ret_count);
+        *ret_pairs = pairs;
+    }
+    delete_tree(tree);
+    return is_good;
+}
+
+bool
+answer_read_names(remora_call *call, const char *body, size_t len, struct remora_slice **ret_names,
+                  size_t *ret_count)
+{
+    cJSON *tree = cJSON_ParseWithLength(body, len);
+    const cJSON *keys = cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(tree, "data"), "keys");
+    bool is_good = cJSON_IsArray(keys) && cJSON_GetArraySize(keys) <= ANSWER_PAIRS_MAX;
+    if (is_good) {
+        size_t room = (size_t)cJSON_GetArraySize(keys) + 1;
+        struct remora_slice *names = remora_call_alloc(call, room * sizeof *names);
+        *ret_count = 0;
+        for (const cJSON *item = keys->child; item != NULL; item = item->next)
+            if (cJSON_IsString(item) && item->valuestring[0] != '\0')
+                names[(*ret_count)++] = keep(call, item->valuestring);
+        *ret_names = names;
+    }
+    delete_tree(tree);
+    return is_good;
+}
