@@ -8,11 +8,16 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "conformance"))
 import consul  # noqa: E402
+import held  # noqa: E402
 import kafka_node  # noqa: E402
+import kubernetes  # noqa: E402
 import mosquitto  # noqa: E402
 import rabbitmq  # noqa: E402
 import redis_fixture  # noqa: E402
+import remora  # noqa: E402
+import vault  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("REMORA_BUILD") or os.environ.get("BUILD") or os.path.join(TOP, "build")
@@ -20,6 +25,7 @@ JUDGE = os.path.join(TOP, "tests/conformance/run")
 PYTHON = os.path.join(TOP, "tests/conformance/python-plugin")
 RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "secretstores.local.env", "local-secrets"], ["names"], ["consul"],
+        ["vault", "secret_", "life", "many_components", "hello"], ["kubernetes", "secret_", "life", "many_components", "hello"],
         ["-t", "pubsub.in-memory", "in-memory", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.sqlite", "sqlite", "pubsub_", "life", "many_components"],
         ["-t", "pubsub.redis", "redis", "pubsub_", "life", "many_components"], ["mqtt"], ["rabbitmq"],
@@ -36,6 +42,13 @@ os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
 os.environ["KAFKA_BROKERS"] = kafka_node.Kafka().address()
 os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
 os.environ["CONSUL_ADDRESS"] = consul.Agent().address
+secrets = vault.Vault()
+cluster = kubernetes.ApiServer()
+for name, value in held.SECRETS.items():
+    secrets.put(f"dapr/{name}", {name: value})
+    cluster.put("conform", name, {name: value})
+os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"] = secrets.url, secrets.token
+os.environ["KUBECONFIG"] = cluster.kubeconfig(remora.Folder(), {"token": cluster.token})
 for run in RUNS:
     print("#", *run, flush=True)
     out = subprocess.run([JUDGE, "--build", BUILD] + run, capture_output=True, text=True)
@@ -44,5 +57,6 @@ for run in RUNS:
     passed += int(found.group(1)) if found else 0
     failed += int(found.group(2)) if found else 1
 redis.close()
+remora.end_all()
 print(f"{passed} passed, {failed} failed")
 sys.exit(1 if failed else 0)
