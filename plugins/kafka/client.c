@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "chore.h"
+#include "gate.h"
 
 enum {
     EVENTS_MAX = 2000,            /* of a turn */
@@ -55,6 +56,10 @@ static void
 set_security(struct setup *setup, const struct settings *settings)
 {
     bool is_sasl = settings->auth == AUTH_PASSWORD, is_tls = settings_use_tls(settings);
+    if (gate_is_needed(settings)) { /* it knows passwords and certificates */
+        set(setup, "security.protocol", "plaintext");
+        return;
+    }
     set(setup, "security.protocol",
         is_sasl ? (is_tls ? "sasl_ssl" : "sasl_plaintext") : (is_tls ? "ssl" : "plaintext"));
     if (is_sasl) {
@@ -86,8 +91,9 @@ set_common(struct setup *setup, const struct settings *settings)
     set_security(setup, settings);
     set_number(setup, "topic.metadata.refresh.interval.ms", settings->metadata_refresh_ms);
     set(setup, "topic.metadata.propagation.max.ms", "5000");
-    set(setup, "socket.keepalive.enable", settings->keep_alive_ms > 0 ? "true" : "false");
-    set(setup, "socket.nagle.disable", "true");
+    bool is_tcp = !gate_is_needed(settings);
+    set(setup, "socket.keepalive.enable", is_tcp && settings->keep_alive_ms > 0 ? "true" : "false");
+    set(setup, "socket.nagle.disable", is_tcp ? "true" : "false");
     set(setup, "socket.timeout.ms", "10000");
     set(setup, "socket.connection.setup.timeout.ms", "10000");
     set(setup, "reconnect.backoff.ms", "100");
@@ -204,24 +210,41 @@ client_is_well(struct client *client)
     client->is_down = false;
 }
 
+/* No server, or none that lets us in. */
+static void
+set_down(struct client *client, bool is_refused)
+{
+    if (!client->is_down)
+        remora_log(REMORA_WARN, "kafka: no connection, trying on reason=\"%s\"", client->why);
+    client->is_down = true;
+    if (client->on_trouble != NULL)
+        client->on_trouble(client->owner, is_refused);
+}
+
 static void
 on_error(struct client *client, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t err = rd_kafka_event_error(event);
     bool is_refused = err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL ||
                       err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
-    bool is_down = is_refused || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
-    if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) /* whose words say less than those before */
+    bool is_all = err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+    bool is_transport = err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__RESOLVE;
+    if (!is_all && (client->gate == NULL || !is_transport)) /* whose words say less than others */
         snprintf(client->why, sizeof client->why, "%s", rd_kafka_event_error_string(event));
-    bool is_about_connection = is_down || err == RD_KAFKA_RESP_ERR__TRANSPORT ||
-                               err == RD_KAFKA_RESP_ERR__RESOLVE;
-    if (is_down && !client->is_down)
-        remora_log(REMORA_WARN, "kafka: no connection, trying on reason=\"%s\"", client->why);
-    else if (!is_about_connection)
+    if (is_all || is_refused)
+        set_down(client, is_refused);
+    else if (!is_transport)
         client_tell(client, err, rd_kafka_event_error_string(event));
-    client->is_down = client->is_down || is_down;
-    if (is_about_connection && client->on_trouble != NULL)
-        client->on_trouble(client->owner, is_refused);
+    else if (client->on_trouble != NULL)
+        client->on_trouble(client->owner, false);
+}
+
+static void
+on_gate_trouble(void *owner, const char *words, bool is_refused)
+{
+    struct client *client = owner;
+    snprintf(client->why, sizeof client->why, "%s", words);
+    set_down(client, is_refused);
 }
 
 void
@@ -281,7 +304,8 @@ client_nudge(struct client *client)
 /* --- the life ----------------------------------------------------------------------------------*/
 
 static rd_kafka_t *
-make(rd_kafka_type_t type, const struct settings *settings, char why[CLIENT_WHY_BYTES])
+make(rd_kafka_type_t type, const struct settings *settings, struct gate *gate,
+     char why[CLIENT_WHY_BYTES])
 {
     struct setup setup = { .conf = rd_kafka_conf_new(), .why = why };
     bool is_producer = type == RD_KAFKA_PRODUCER;
@@ -295,6 +319,8 @@ make(rd_kafka_type_t type, const struct settings *settings, char why[CLIENT_WHY_
                                  (is_producer ? RD_KAFKA_EVENT_DR
                                               : RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_FETCH |
                                                     RD_KAFKA_EVENT_OFFSET_COMMIT));
+    if (gate != NULL)
+        gate_set(gate, setup.conf);
     char words[CLIENT_WHY_BYTES - 64];
     rd_kafka_t *rk = setup.failed ? NULL : rd_kafka_new(type, setup.conf, words, sizeof words);
     if (rk == NULL && !setup.failed)
@@ -308,9 +334,18 @@ bool
 client_open(struct client *client, rd_kafka_type_t type, const struct settings *settings,
             char why[CLIENT_WHY_BYTES])
 {
-    client->rk = make(type, settings, why);
-    if (client->rk == NULL)
+    client->gate = NULL;
+    if (gate_is_needed(settings)) {
+        client->gate = gate_new(settings, on_gate_trouble, client, why, CLIENT_WHY_BYTES);
+        if (client->gate == NULL)
+            return false;
+    }
+    client->rk = make(type, settings, client->gate, why);
+    if (client->rk == NULL) {
+        gate_close(client->gate);
+        gate_unref(client->gate);
         return false;
+    }
     client->settings = settings;
     client->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (client->wake_fd < 0)
@@ -334,6 +369,7 @@ struct ending {
     struct chore chore;
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
+    struct gate *gate;
     int wake_fd;
 };
 
@@ -345,6 +381,7 @@ end(struct chore *chore)
         (void)rd_kafka_consumer_close(ending->rk); /* what it could not commit comes again */
     rd_kafka_queue_destroy(ending->queue);
     rd_kafka_destroy(ending->rk);
+    gate_unref(ending->gate);
     close(ending->wake_fd);
     free(ending);
 }
@@ -358,9 +395,13 @@ client_close(struct client *client)
     if (ending == NULL)
         abort();
     ev_io_stop(remora_loop(), &client->watcher);
-    *ending = (struct ending){
-        .chore.work = end, .rk = client->rk, .queue = client->queue, .wake_fd = client->wake_fd
-    };
+    gate_close(client->gate);
+    *ending = (struct ending){ .chore.work = end,
+                               .rk = client->rk,
+                               .queue = client->queue,
+                               .gate = client->gate,
+                               .wake_fd = client->wake_fd };
+    client->gate = NULL;
     client->rk = NULL;
     client->queue = NULL;
     chore_start(&ending->chore);

@@ -18,6 +18,7 @@ struct client {
     rd_kafka_t *rk;                  /* NULL: closed */
     rd_kafka_queue_t *queue;         /* what there is to say */
     const struct settings *settings; /* borrowed */
+    struct gate *gate;               /* what its connections go through; NULL: nothing */
     int wake_fd;                     /* readable when a queue has something */
     ev_io watcher;
     bool is_down;

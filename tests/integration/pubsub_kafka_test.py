@@ -396,6 +396,8 @@ def private_kib(pid):
 def let_in():
     login = {"authType": "password", "saslUsername": kafka_node.USER, "saslPassword": kafka_node.PASSWORD}
     rows = [("SASL_PLAINTEXT", {**login, "disableTls": "true"}),
+            ("SASL_PLAINTEXT", {**login, "disableTls": "true", "saslMechanism": "SHA-256"}),
+            ("SASL_SSL", {**login, "saslMechanism": "SHA-512", "caCert": PEM["ca.pem"]}),
             ("SASL_SSL", {**login, "caCert": PEM["ca.pem"]}),
             ("SASL_SSL", {**login, "authType": "", "authRequired": "true", "skipVerify": "true"}),
             ("SSL", {"authType": "mtls", "caCert": PEM["ca.pem"], "clientCert": PEM["client.pem"],
@@ -420,7 +422,9 @@ def refuses(words, listener="PLAINTEXT", **settings):
 def not_let_in():
     login = {"authType": "password", "saslUsername": kafka_node.USER, "saslPassword": "hush-hush"}
     refuses("uthentication failed", "SASL_PLAINTEXT", **login, disableTls="true")
+    refuses("uthentication failed", "SASL_PLAINTEXT", **login, disableTls="true", saslMechanism="SHA-256")
     refuses("certificate verify failed", "SASL_SSL", **login, caCert=PEM["stranger.pem"])
+    refuses("failed to verify certificate", "SASL_SSL", **login, caCert=PEM["stranger.pem"], saslMechanism="SHA-512")
     refuses("client has run out of available brokers", brokers=f"127.0.0.1:{free_port()}")
 
 
