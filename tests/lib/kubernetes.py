@@ -20,6 +20,7 @@ class ApiServer:
         self.url = f"https://127.0.0.1:{self.port}"
         self.tokens, self.secrets, self.lock = {"eyJhbGciOi.kubetoken-1.sig"}, {}, threading.Lock()
         self.requests, self.fault = [], None  # paths; bytes that everything is answered with
+        self.is_endless = False  # there is always a next page
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None  # those who ask go when they like
@@ -79,7 +80,7 @@ class ApiServer:
             return 200, {"kind": "Secret", "apiVersion": "v1", **self.described(namespace, parts[5])}
         names = sorted(name for place, name in self.secrets if place == namespace)
         start, limit = int(query.get("continue", ["0"])[0]), min(int(query.get("limit", ["500"])[0]), 3)
-        metadata = {"resourceVersion": "7", **({"continue": str(start + limit)} if start + limit < len(names) else {})}
+        metadata = {"resourceVersion": "7", **({"continue": str(start + limit)} if self.is_endless or start + limit < len(names) else {})}
         return 200, {"kind": "SecretList", "apiVersion": "v1", "metadata": metadata,
                      "items": [self.described(namespace, name) for name in names[start : start + limit]]}
 
