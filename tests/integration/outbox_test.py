@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import threading
 
 import grpc
@@ -466,6 +467,167 @@ def exchanged():
     eventually(lambda: wanted <= {event["data"] for event in bed.app.got()}, "all are told of")
     eventually(lambda: not [row for row in bed.rows() if row.startswith("outbox-")], "the markers go")
     equal({event["data"] for event in bed.app.got()}, wanted)
+
+
+# --- the golden files -------------------------------------------------------------------------------------------------
+
+RUNS = {"namespace prod": ("NAMESPACE=prod", "prod"), "no namespace": ("no NAMESPACE", "default")}
+NIL, MAP = "<nil>", "map[a:[true <nil>] b:1]"
+
+
+def golden_streams(run):
+    """Texts of the reference's events, by stream; those of the two brokers together."""
+    streams, here = collections.defaultdict(list), None
+    with open(shared("golden", "outbox", "redis-streams.txt")) as f:
+        for line in f.read().split("\n"):
+            if line.startswith("######## "):
+                section = line[9:].startswith(RUNS[run][0] + ",")
+            elif line.startswith("== stream "):
+                here = line[10:]
+            elif line.startswith("      field data = ") and section:
+                data = line[19:].encode().decode("unicode_escape").encode("latin-1")
+                streams[here].append(data.decode())
+    return streams
+
+
+def masked(text):
+    """An event in a form that can be compared, without what differs from run to run."""
+    event = json.loads(text, parse_int=str)
+    event["time"] = "X"
+    if event["id"] != "cid":
+        event["id"] = "X"
+    return json.dumps(event, sort_keys=True)
+
+
+def ours(text, is_outer):
+    """The reference's event as we have it on purpose: data that are JSON stay JSON, bytes stay bytes, and what an override
+    says holds once it is on its way to subscribers."""
+    event = json.loads(text)
+    if event["data"] in (NIL, MAP):
+        event["data"] = None if event["data"] == NIL else {"b": 1, "a": [True, None]}
+        event["datacontenttype"] = "application/json"
+    if event["data"] == "\0\ufffd\1":
+        del event["data"]
+        event["data_base64"] = "AP8B"
+    if is_outer:
+        for name in [name for name in event if name.startswith("cloudevent.")]:
+            event[name[11:]] = event.pop(name)
+    return json.dumps(event)
+
+
+def texts(redis, stream, database):
+    """Data of entries, whose metadata are none: not there, or empty, which means the same."""
+    entries = redis.command("XRANGE", stream, "-", "+", database=database) or []
+    fields = [dict(zip(entry[1][::2], entry[1][1::2])) for entry in entries]
+    need(all(entry.pop(b"metadata", b"{}") == b"{}" and set(entry) == {b"data"} for entry in fields), f"{stream}: {fields}")
+    return [entry[b"data"].decode() for entry in fields]
+
+
+def golden_beds(run, app):
+    expected = json.load(open(shared("golden", "outbox", "expected.json")))
+    redis, folder = Redis("--appendonly", "no"), Folder()
+    parts = [text.replace("HOST:PORT", f"127.0.0.1:{redis.port}").replace("outbox.db", str(folder / "outbox.db"))
+             for text in expected["components_yaml"]]  # fmt: skip
+    env = {"PATH": os.environ["PATH"], **expected["runs"][run]["env"]}
+    flags = app.flags if app else []
+    return expected["runs"][run], redis, lambda: Sidecar(*parts, app_id="goldbox", env=env, flags=flags, folder=folder)
+
+
+def golden_app():
+    return Subscriber(*[("brok", f"{store}-topic") for store in ("obredis", "obsqlite", "obint")])
+
+
+def needs_a_module(step, store):
+    """The reference's items of that type in Redis want a module that the server lacks, and are half done."""
+    return "contentType" in json.dumps(step.get("body", step["label"])) and step["status"] != "OK" and store != "obsqlite"
+
+
+@test("what we write for the reference's requests looks as what it wrote", "X-STATE-09")
+def written():
+    for run in RUNS:
+        app = golden_app()
+        wanted, redis, start = golden_beds(run, app)
+        side, skipped = start(), 0
+        for step in wanted["requests_in_order"]:
+            store = step["store"] if "store" in step else step["request"].split("/")[3]
+            if needs_a_module(step, store) and step.get("status") not in (204, "OK"):
+                skipped += 1
+            elif "request" in step:
+                method, target = step["request"].split(" ")
+                reply = side.call(method, target, step["body"], step.get("headers", {}))
+                equal(reply.status, step.get("status", 204), step["label"])
+            elif "bytes" in step["label"]:
+                transact_over_grpc(side, ("gbin", b"\x00\xff\x01", {}), store=store)
+            else:
+                transact_over_grpc(side, ("gjson", b'{"g": 1}', {"contentType": "application/json"}), store=store)
+        equal(skipped, 4, "steps that want a module")
+        compare_streams(run, redis)
+        rows = {}
+        for key in redis.command("KEYS", "*", database=5):
+            rows[key.decode()] = redis.command("HGET", key, "data", database=5).decode("utf-8", "surrogateescape")
+        theirs = dict(zip(*[iter(line.split("  type=")[0] for line in wanted["final_redis_state"] if "version" not in line)] * 2))
+        equal(sorted(rows), sorted(theirs), "keys in Redis: no marker, and the prefixes")
+        need(all(key.startswith(("obredis||", "obint||")) for key in rows), "every key has the prefix of its store")
+        side.end()
+
+
+def compare_streams(run, redis):
+    for stream, theirs in golden_streams(run).items():
+        database = 6 if stream.endswith("obint-topicoutbox") else 4
+        theirs = [text for text in theirs if not json.loads(text).get("contentType") or "obsqlite" in stream]
+        want = sorted(masked(ours(text, not stream.endswith("outbox"))) for text in theirs)
+        eventually(lambda: len(texts(redis, stream, database)) == len(want), f"{stream} has all")
+        got = sorted(masked(text) for text in texts(redis, stream, database))
+        for one, other in zip(got, want):
+            equal(one, other, stream)
+        for text in texts(redis, stream, database):
+            names = [name for name, _ in json.loads(text, object_pairs_hook=list)]
+            equal(names, sorted(names), f"members of {stream}")
+
+
+@test("a marker is what the reference's is, in both stores", "X-STATE-09")
+def markers():
+    expected = json.load(open(shared("golden", "outbox", "expected.json")))["runs"]["no namespace"]["requests_in_order"]
+    theirs = [step["raw_right_after_the_answer"] for step in expected if step.get("label") == "string value, no content type"]
+    redis, folder = Redis(), Folder()
+    away = {"keyPrefix": "name", "outboxPublishPubsub": "later", "outboxPubsub": "bus"}
+    side = Sidecar(redis_store(redis, "obredis", **away), sqlite_store(folder, "obsqlite", **away), redis_bus(redis),
+                   folder=folder)  # fmt: skip
+    for name in ("obredis", "obsqlite"):
+        done(Store(side, name).transact(("upsert", "plain-str", "hello")))
+    keys = sorted(key.decode() for key in redis.command("KEYS", "*", database=1))
+    lines = []
+    for key in keys:
+        fields = [text.decode() for text in redis.command("HGETALL", key, database=1)]
+        lines.append(f"{key}  type={redis.command('TYPE', key, database=1).decode()} ttl=none")
+        lines += [f"    {name} = {value}" for name, value in sorted(zip(fields[::2], fields[1::2]))]
+        equal(redis.command("TTL", key, database=1), -1)
+    equal([ID.sub("outbox-UUID", line) for line in lines], [ID.sub("outbox-UUID", line) for line in theirs[0]["redis_db5"]])
+    with sqlite3.connect(folder / "state.db") as database:
+        rows = sorted([ID.sub("outbox-UUID", row[0]), *row[1:]] for row in
+                      database.execute("SELECT key, value, is_binary FROM state"))  # fmt: skip
+    equal(rows, sorted([ID.sub("outbox-UUID", row[0]), *row[1:]] for row in theirs[1]["sqlite"]))
+
+
+@test("what the reference had begun is carried on", "X-STATE-09")
+def carried_on():
+    for run, (_, namespace) in RUNS.items():
+        _, redis, start = golden_beds(run, None)
+        streams = golden_streams(run)
+        for store, database in (("obredis", 4), ("obint", 6)):
+            for text in streams[f"{namespace}goldbox{store}-topicoutbox"]:
+                redis.command("XADD", f"{namespace}goldbox{store}-topicoutbox", "*", "data", text, database=database)
+                redis.command("HSET", json.loads(text)["id"], "data", '"0"', "version", "1", database=5)
+        side = start()
+        for store in ("obredis", "obint"):
+            stream = f"{store}-topic"
+            theirs = [text for text in streams[stream] if "cloudevent." not in text]
+            eventually(lambda: len(texts(redis, stream, 4)) == len(streams[stream]), f"all are sent on to {stream}")
+            got = [text for text in texts(redis, stream, 4) if json.loads(text)["id"] != "cid"]
+            theirs = [text.replace("\ufffd", "\\ufffd") for text in theirs]  # which stays as it was written at first
+            equal(sorted(got), sorted(theirs), stream)
+        eventually(lambda: redis.command("KEYS", "outbox-*", database=5) == [], "the markers go")
+        side.end()
 
 
 main()
