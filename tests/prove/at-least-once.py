@@ -133,7 +133,10 @@ def redis():
 
 def mqtt():
     server = mosquitto.Mosquitto()
-    return Bed("mqtt", remora.component("bus", "pubsub.mqtt3", {"url": server.url}), server)
+    bed = Bed("mqtt", remora.component("bus", "pubsub.mqtt3", {"url": server.url}), server)
+    # What is published before there is a session is nobody's.
+    remora.eventually(lambda: "MQTT is subscribed to topic orders" in bed.sidecar.log(), "the topic is subscribed", 60)
+    return bed
 
 
 def kafka():

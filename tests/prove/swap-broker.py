@@ -77,11 +77,13 @@ def missing(load, taker):
     return [data for data in load.done if data not in taker.got["/orders"]]
 
 
-def run(plugin, component):
+def run(plugin, component, opened=""):
+    """`opened` is in the log once the broker keeps messages for the topic."""
     taker = Taker()
     resources = [component, document("orders", "orders", deadLetterTopic="dead"), document("dead", "dead")]
     flags = ["--app-port", str(taker.app.port)]
     sidecar = remora.Sidecar(*resources, flags=flags)
+    remora.eventually(lambda: opened in sidecar.log(), "the topic is subscribed", 30)
     load = Load(sidecar, "swap")
     first = sidecar.plugin_pid(plugin)
     pids = {first}
@@ -131,7 +133,8 @@ def redis():
 
 
 def mqtt():
-    return run("mqtt", remora.component("bus", "pubsub.mqtt3", {"url": mosquitto.Mosquitto().url}))
+    return run("mqtt", remora.component("bus", "pubsub.mqtt3", {"url": mosquitto.Mosquitto().url}),
+               "MQTT is subscribed to topic orders")
 
 
 totals = [broker() for broker in (sqlite, redis, mqtt)]
