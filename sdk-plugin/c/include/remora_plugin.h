@@ -500,7 +500,8 @@ struct remora_configuration_ops {
     void (*subscribe)(remora_call *call, void *self,
                       const struct remora_configuration_query *query);
     /* remora_reply_ok() once no change can be missed any more; the sidecar reads the keys after
-     * that. A plugin that was cut off from its store tells all values when it is back. */
+     * that. A plugin that was cut off from its store calls remora_configuration_missed() when it is
+     * back. */
     void (*unsubscribe)(remora_call *call, void *self, uint64_t subscription);
     /* remora_reply_ok(); nothing is told of it from then on */
 };
@@ -511,12 +512,16 @@ void remora_configuration_reply(remora_call *call, const struct remora_configura
 /* False: the sidecar could not be told. */
 typedef void remora_configuration_told(bool is_taken, void *arg);
 
-/* Tells new values. Everything is copied; `told` is called exactly once, later. One a subscription
- * may be on its way: what changes meanwhile is gathered by the plugin, and of a key only the newest
- * value matters. Plugin thread only. */
+/* Tells new values; what has been deleted is an item with an empty value and version. Everything is
+ * copied; `told` is called exactly once, later. One a subscription may be on its way: what changes
+ * meanwhile is gathered by the plugin, and of a key only the newest value matters. Values must not
+ * go back: get() is answered and changes are told in the order in which they were read. Plugin
+ * thread only. */
 void
 remora_configuration_changed(uint64_t subscription, const struct remora_configuration_item *items,
                              size_t count, remora_configuration_told *told, void *arg);
+/* Changes may have been missed: the sidecar reads what is subscribed anew. Likewise. */
+void remora_configuration_missed(uint64_t subscription, remora_configuration_told *told, void *arg);
 
 /* --- locks -------------------------------------------------------------------------------------*/
 

@@ -142,3 +142,13 @@ configuration_pack_change(struct arena *arena, uint64_t subscription,
     change.items = pack_items(arena, items, count);
     return pb_pack(arena, &change.base);
 }
+
+struct slice
+configuration_pack_missed(struct arena *arena, uint64_t subscription)
+{
+    Remora__Plugin__V1__HostConfigurationChanged change =
+        REMORA__PLUGIN__V1__HOST_CONFIGURATION_CHANGED__INIT;
+    change.subscription = subscription;
+    change.read_again = true;
+    return pb_pack(arena, &change.base);
+}

@@ -323,16 +323,29 @@ on_told(struct host_call *call, const struct remora_host_reply *reply, struct sl
     return true;
 }
 
+static void
+tell(struct host_call *call, struct slice message, remora_configuration_told *told)
+{
+    struct slice *part = ARENA_NEW(&call->arena, struct slice);
+    *part = message;
+    call->on_done = on_told;
+    call->told = told;
+    start(call, NULL, METHOD(HOST_CONFIGURATION_CHANGED), part, 1);
+}
+
 void
 remora_configuration_changed(uint64_t subscription, const struct remora_configuration_item *items,
                              size_t count, remora_configuration_told *told, void *arg)
 {
     struct host_call *call = host_new(arg);
-    struct slice *part = ARENA_NEW(&call->arena, struct slice);
-    *part = configuration_pack_change(&call->arena, subscription, items, count);
-    call->on_done = on_told;
-    call->told = told;
-    start(call, NULL, METHOD(HOST_CONFIGURATION_CHANGED), part, 1);
+    tell(call, configuration_pack_change(&call->arena, subscription, items, count), told);
+}
+
+void
+remora_configuration_missed(uint64_t subscription, remora_configuration_told *told, void *arg)
+{
+    struct host_call *call = host_new(arg);
+    tell(call, configuration_pack_missed(&call->arena, subscription), told);
 }
 
 /* --- being answered ----------------------------------------------------------------------------*/

@@ -313,6 +313,7 @@ void pubsub_run(struct remora_call *call);
 void configuration_run(struct remora_call *call);
 struct slice configuration_pack_change(struct arena *arena, uint64_t subscription,
                                        const struct remora_configuration_item *items, size_t count);
+struct slice configuration_pack_missed(struct arena *arena, uint64_t subscription);
 
 /* lock.c */
 void lock_run(struct remora_call *call);
