@@ -136,6 +136,7 @@ component_table_init(struct component_table *table)
 {
     *table = (struct component_table){ 0 };
     map_init(&table->by_name);
+    list_init(&table->watchers);
     list_init(&table->retiring);
     gate_init(&table->starting, 0, LIMIT_tasks_max);
     gate_close(&table->starting, ERR_CLOSED);
@@ -225,8 +226,10 @@ component_await(struct task *t, struct component_table *table, enum component_ki
 static void
 tell_change(const struct component_table *table)
 {
-    if (table->on_change != NULL)
-        table->on_change(table->on_change_arg);
+    for (struct list *at = table->watchers.next; at != &table->watchers; at = at->next) {
+        struct component_watcher *watcher = container_of(at, struct component_watcher, link);
+        watcher->on_change(watcher);
+    }
 }
 
 void

@@ -96,12 +96,18 @@ struct component {
     struct gate suspects;          /* lets one at a time repeat what was lost with its plugin */
 };
 
+/* Somebody who is told that a component or its link is another. May suspend nothing, and may not
+ * come or go while it is told. */
+struct component_watcher {
+    struct list link;
+    void (*on_change)(struct component_watcher *watcher);
+};
+
 struct component_table {
     struct map by_name;
     size_t kind_count[COMPONENT_KINDS];
     struct gate starting; /* closed for good once all have been started, or have failed to */
-    void (*on_change)(void *arg); /* a component or its link is another; NULL: nobody cares */
-    void *on_change_arg;
+    struct list watchers; /* struct component_watcher */
     struct list retiring; /* of exchange.c: those that wait for their turn to be closed */
     size_t retiring_count;
 };

@@ -366,11 +366,11 @@ init_kernel(struct runtime *runtime)
 
 /* Worker 0. */
 static void
-on_component_change(void *arg)
+on_component_change(struct component_watcher *watcher)
 {
-    struct kernel_worker *first = arg;
-    outbox_relay_follow(first);
-    subscriber_look_again(first->kernel->subscriber);
+    struct runtime *runtime = container_of(watcher, struct runtime, component_watcher);
+    outbox_relay_follow(&runtime->workers[0].kernel_worker);
+    subscriber_look_again(runtime->kernel.subscriber);
 }
 
 static bool
@@ -387,9 +387,11 @@ init_workers(struct runtime *runtime)
         worker->kernel_worker.kernel = &runtime->kernel;
         component_table_init(&worker->kernel_worker.components);
         component_table_starting(&worker->kernel_worker.components);
-        if (i == 0)
-            worker->kernel_worker.components.on_change = on_component_change;
-        worker->kernel_worker.components.on_change_arg = &worker->kernel_worker;
+        if (i == 0) {
+            runtime->component_watcher.on_change = on_component_change;
+            list_append(&worker->kernel_worker.components.watchers,
+                        &runtime->component_watcher.link);
+        }
         name_cache_init(&worker->kernel_worker.names);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
         worker->kernel_worker.peers = peers_new(&worker->kernel_worker.worker,

@@ -64,9 +64,10 @@ struct runtime {
     char *policies_error;      /* owned; likewise of a Resiliency document that was */
     struct runtime_worker *workers;
     unsigned worker_count;
-    struct worker_crew crew;       /* of all workers */
-    uint16_t internal_port;        /* that other sidecars call */
-    struct text_list server_names; /* addresses of the API, as the log shows them */
+    struct component_watcher component_watcher; /* of worker 0, for subscriptions */
+    struct worker_crew crew;                    /* of all workers */
+    uint16_t internal_port;                     /* that other sidecars call */
+    struct text_list server_names;              /* addresses of the API, as the log shows them */
     unsigned workers_draining;
     struct rundir rundir;
     bool has_rundir;
