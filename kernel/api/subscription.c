@@ -2,11 +2,10 @@
 /* What is wanted, and the numbers of what plugins were asked for; see subscription.h. */
 #include "api/subscription.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
+#include "api/numbered.h"
 #include "base/limits.h"
-#include "base/map.h"
 
 /* --- what is wanted ----------------------------------------------------------------------------*/
 
@@ -84,17 +83,7 @@ topic_spec_equal(const struct topic_spec *a, const struct topic_spec *b)
 /* --- numbers -----------------------------------------------------------------------------------*/
 
 /* Of the process: messages come on any worker. */
-static struct registry {
-    pthread_mutex_t lock;
-    struct map by_id; /* key: the number's bytes */
-    uint64_t last_id;
-} registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static struct slice
-key_of(const uint64_t *id)
-{
-    return slice_of(id, sizeof *id);
-}
+static struct numbered registry = NUMBERED_INIT;
 
 struct subscription *
 subscription_new(struct topic_spec *spec, const struct topic_taker *taker, const struct link *link)
@@ -106,10 +95,7 @@ subscription_new(struct topic_spec *spec, const struct topic_taker *taker, const
     subscription->spec = topic_spec_ref(spec);
     subscription->taker = taker;
     subscription->link = link;
-    (void)pthread_mutex_lock(&registry.lock);
-    subscription->id = ++registry.last_id;
-    (void)map_put(&registry.by_id, key_of(&subscription->id), subscription); /* there was none */
-    (void)pthread_mutex_unlock(&registry.lock);
+    numbered_add(&registry, subscription, &subscription->id);
     return subscription;
 }
 
@@ -123,13 +109,7 @@ subscription_batch_max(const struct topic_spec *spec, bool gathers)
 void
 subscription_retire(struct subscription *subscription)
 {
-    (void)pthread_mutex_lock(&registry.lock);
-    bool was_known = map_remove(&registry.by_id, key_of(&subscription->id)) != NULL;
-    if (registry.by_id.count == 0) { /* nothing is left behind at the end of the process */
-        map_fini(&registry.by_id);
-        map_init(&registry.by_id);
-    }
-    (void)pthread_mutex_unlock(&registry.lock);
+    bool was_known = numbered_remove(&registry, subscription->id);
     if (was_known)
         subscription_unref(subscription);
 }
@@ -137,12 +117,7 @@ subscription_retire(struct subscription *subscription)
 struct subscription *
 subscription_find(uint64_t id)
 {
-    (void)pthread_mutex_lock(&registry.lock);
-    struct subscription *subscription = map_get(&registry.by_id, key_of(&id));
-    if (subscription != NULL)
-        (void)atomic_fetch_add_explicit(&subscription->refs, 1, memory_order_relaxed);
-    (void)pthread_mutex_unlock(&registry.lock);
-    return subscription;
+    return numbered_find(&registry, id);
 }
 
 void

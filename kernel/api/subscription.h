@@ -98,7 +98,7 @@ struct topic_taker {
 
 /* Counted; any thread. */
 struct subscription {
-    atomic_uint refs;
+    atomic_uint refs; /* first: see api/numbered.h */
     uint64_t id;
     struct topic_spec *spec;         /* counted */
     const struct topic_taker *taker; /* constant; NULL: the application gets it by its rules */
