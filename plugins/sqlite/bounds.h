@@ -53,6 +53,14 @@ enum {
     GROUP_NAME_BYTES_MAX = 1024,
     EXPIRE_BATCH_ROWS = 500,
 
+    /* Configuration. An answer, and what is told of changes at a time; one item may be larger. */
+    ITEMS_MAX = 65536,
+    ITEMS_BYTES_MAX = 7 * 1024 * 1024,
+    CHANGED_ITEMS_MAX = 256,
+    CHANGED_BYTES_MAX = 512 * 1024,
+    ITEM_METADATA_MAX = 64,
+    SUBSCRIPTIONS_MAX = 4096,
+
     /* Page caches, in KiB. A connection grows to its share only when it is used. */
     WRITER_CACHE_KIB = 1024,
     READER_CACHE_KIB = 512,

@@ -30,6 +30,12 @@ enum {
     " AND NOT EXISTS (SELECT 1 FROM %s_groups g JOIN %s_claims c ON c.group_id = g.id"             \
     " WHERE g.topic = ?2 AND c.message_id = %s.id)"
 
+/* A version that nobody gave is the number of the change. */
+#define ITEM                                                                                       \
+    "SELECT i.key, i.value, coalesce(i.version, c.number, ''),"                                    \
+    " CASE WHEN json_valid(i.metadata) THEN i.metadata END"                                        \
+    " FROM %s i LEFT JOIN %s_changes c ON c.key = i.key"
+
 /* Parameters of state: 1 key, 2 value, 3 is_binary, 4 etag, 5 expiration, 6 now, 7 the etag asked
  * for. Of locks: 1 resource, 2 owner, 3 clock, 4 due, 5 lease (how many, when expiring). Of hosts:
  * 1 registration, 2 address, 3 application, 4 now (fresh since, when finding), 5 silent since. The
@@ -113,6 +119,18 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_LOCKS_EXPIRE] =
         "DELETE FROM %s WHERE resource IN"
         " (SELECT resource FROM %s WHERE due_ms <= ?4 AND clock = ?3 LIMIT ?5)",
+    [STATEMENT_ITEM_GET] = ITEM " WHERE i.key = ?1",
+    [STATEMENT_ITEMS_ALL] = ITEM " ORDER BY i.key",
+    [STATEMENT_ITEMS_CHANGED] = "SELECT c.key, coalesce(i.value, ''),"
+                                " CASE WHEN i.key IS NULL THEN '' ELSE"
+                                " coalesce(i.version, c.number) END,"
+                                " CASE WHEN json_valid(i.metadata) THEN i.metadata END, c.number"
+                                " FROM %s_changes c LEFT JOIN %s i ON i.key = c.key"
+                                " WHERE c.number > ?1 ORDER BY c.number LIMIT ?2",
+    [STATEMENT_CHANGES_LAST] = "SELECT coalesce(max(number), 0) FROM %s_changes",
+    [STATEMENT_ITEM_METADATA] =
+        "SELECT key, CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE value END"
+        " FROM json_each(?1) WHERE type <> 'null'",
 };
 
 static const char *const transaction_sql[TRANSACTION_STATEMENT_COUNT] = {

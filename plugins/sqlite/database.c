@@ -101,6 +101,24 @@ database_reader(struct database *database)
     return database->is_file_checked ? database->reader : NULL;
 }
 
+bool
+database_has_changed(struct database *database, int64_t *version)
+{
+    struct connection *reader = database_reader(database);
+    sqlite3_stmt *statement = NULL;
+    if (reader == NULL ||
+        sqlite3_prepare_v2(reader->db, "PRAGMA data_version", -1, &statement, NULL) != SQLITE_OK)
+        return true;
+    bool changed = true;
+    if (sqlite3_step(statement) == SQLITE_ROW) {
+        int64_t now = sqlite3_column_int64(statement, 0);
+        changed = now != *version;
+        *version = now;
+    }
+    sqlite3_finalize(statement);
+    return changed;
+}
+
 void
 database_opened(struct database *database, const struct connection *file, struct connection *reader)
 {

@@ -38,6 +38,10 @@ struct worker *database_reads(struct database *database);
  * what database_reads() is asked then says so. */
 struct connection *database_reader(struct database *database);
 
+/* True if the file has changed since *version was noted, or if that cannot be told. Costs no I/O.
+ */
+bool database_has_changed(struct database *database, int64_t *version);
+
 /* The writer has opened `file`; `reader`, or NULL, is a connection to it for point reads. It is
  * closed here if there is one already. */
 void database_opened(struct database *database, const struct connection *file,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The `sqlite` plugin: component types `state.sqlite`, `pubsub.sqlite`, `lock.sqlite`,
+ * `configuration.sqlite`,
  * `nameresolution.sqlite`.
  *
  * Reading order: state.c turns operations into jobs, worker.c hands them to a database thread,
@@ -8,9 +9,11 @@
  * many; database.c decides which components share what, store.c is a component's life. names.c is
  * the resolver, host.c the SQL of its rows. pubsub.c is a broker, subscriber.c one subscription,
  * topic.c the SQL of both. lock.c is a lock store, lease.c the SQL and the clock of its rows.
+ * configuration.c is a store of configuration and who watches it, items.c the SQL of that.
  */
 #include <malloc.h>
 
+#include "configuration.h"
 #include "lock.h"
 #include "names.h"
 #include "pubsub.h"
@@ -42,6 +45,15 @@ static const struct remora_component_type types[] = {
         .quiesce = names_quiesce,
         .close = names_close,
         .names = &names_ops,
+    },
+    {
+        .type = "configuration.sqlite",
+        .versions = "v1",
+        .init = configuration_init,
+        .start = configuration_start,
+        .quiesce = configuration_quiesce,
+        .close = configuration_close,
+        .configuration = &configuration_ops,
     },
     {
         .type = "pubsub.sqlite",

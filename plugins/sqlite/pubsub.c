@@ -156,25 +156,6 @@ const struct remora_pubsub_ops pubsub_ops = { .publish = publish,
 
 /* --- what others do ----------------------------------------------------------------------------*/
 
-/* True if the file has changed since the last look, or if that cannot be told. */
-static bool
-has_changed(struct pubsub *pubsub)
-{
-    struct connection *reader = database_reader(pubsub->database);
-    sqlite3_stmt *statement = NULL;
-    if (reader == NULL ||
-        sqlite3_prepare_v2(reader->db, "PRAGMA data_version", -1, &statement, NULL) != SQLITE_OK)
-        return true;
-    bool changed = true;
-    if (sqlite3_step(statement) == SQLITE_ROW) {
-        int64_t version = sqlite3_column_int64(statement, 0);
-        changed = version != pubsub->data_version;
-        pubsub->data_version = version;
-    }
-    sqlite3_finalize(statement);
-    return changed;
-}
-
 static void
 on_poll(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -183,7 +164,7 @@ on_poll(struct ev_loop *loop, ev_timer *timer, int events)
     if (pubsub->subscribers == NULL)
         return;
     bool is_clean_due = ++pubsub->polls * (uint64_t)pubsub->poll_ms >= CLEAN_INTERVAL_MS;
-    bool changed = has_changed(pubsub);
+    bool changed = database_has_changed(pubsub->database, &pubsub->data_version);
     if (is_clean_due)
         pubsub->polls = 0;
     if (!changed && !is_clean_due)

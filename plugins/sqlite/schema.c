@@ -81,15 +81,50 @@ static const char *const locks_statements[] = {
     NULL,
 };
 
+/* Triggers number the changes, whoever makes them: a key has the number of its latest one, and the
+ * highest number is that of the latest of all. Of a key that is gone the number stays. The
+ * statement that fires a trigger decides about conflicts in it, so there are none. */
+#define NOTE_CHANGE(key)                                                                           \
+    " UPDATE %s_changes SET number = (SELECT max(number) + 1 FROM %s_changes) WHERE key = " key    \
+    ";"                                                                                            \
+    " INSERT INTO %s_changes (key, number)"                                                        \
+    " SELECT " key ", (SELECT coalesce(max(number), 0) + 1 FROM %s_changes)"                       \
+    " WHERE NOT EXISTS (SELECT 1 FROM %s_changes WHERE key = " key ");"
+
+static const char *const configuration_statements[] = {
+    "CREATE TABLE IF NOT EXISTS %s (\n"
+    "\tkey TEXT NOT NULL PRIMARY KEY,\n"
+    "\tvalue TEXT NOT NULL DEFAULT '',\n"
+    "\tversion TEXT,\n"
+    "\tmetadata TEXT\n"
+    ")",
+    "CREATE TABLE IF NOT EXISTS %s_changes (\n"
+    "\tkey TEXT NOT NULL PRIMARY KEY,\n"
+    "\tnumber INTEGER NOT NULL\n"
+    ")",
+    "CREATE UNIQUE INDEX IF NOT EXISTS %s_changes_idx ON %s_changes (number)",
+    "CREATE TRIGGER IF NOT EXISTS %s_inserted AFTER INSERT ON %s BEGIN" NOTE_CHANGE(
+        "NEW.key") " END",
+    "CREATE TRIGGER IF NOT EXISTS %s_deleted AFTER DELETE ON %s BEGIN" NOTE_CHANGE(
+        "OLD.key") " END",
+    "CREATE TRIGGER IF NOT EXISTS %s_updated AFTER UPDATE ON %s BEGIN" NOTE_CHANGE(
+        "NEW.key") " END",
+    "CREATE TRIGGER IF NOT EXISTS %s_renamed AFTER UPDATE OF key ON %s WHEN OLD.key <> NEW.key"
+    " BEGIN" NOTE_CHANGE("OLD.key") " END",
+    NULL,
+};
+
 const struct schema schema_state = { "migrations", state_statements };
 const struct schema schema_hosts = { "nr-migrations", hosts_statements };
 const struct schema schema_topics = { "pubsub-migrations", topics_statements };
 const struct schema schema_locks = { "lock-migrations", locks_statements };
+const struct schema schema_configuration = { "configuration-migrations", configuration_statements };
 
 static int
 run(struct connection *connection, const char *format, const char *table)
 {
-    char *sql = sqlite3_mprintf(format, table, table);
+    /* As often as a statement may have it. */
+    char *sql = sqlite3_mprintf(format, table, table, table, table, table, table, table);
     if (sql == NULL)
         return SQLITE_NOMEM;
     int rc = sqlite3_exec(connection->db, sql, NULL, NULL, NULL);

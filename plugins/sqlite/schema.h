@@ -13,7 +13,8 @@ struct schema {
     const char *const *statements; /* `%s` is the table's name; NULL ends them */
 };
 
-extern const struct schema schema_state, schema_hosts, schema_topics, schema_locks;
+extern const struct schema schema_state, schema_hosts, schema_topics, schema_locks,
+    schema_configuration;
 
 /* Makes what is missing of both tables. Another process may do the same at the same time. */
 struct failure *schema_ensure(struct connection *connection, const struct schema *schema,
