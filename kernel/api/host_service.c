@@ -5,6 +5,7 @@
  */
 #include "api/host_service.h"
 
+#include "api/configuration_watch.h"
 #include "api/deliver.h"
 #include "api/state.h"
 #include "base/limits.h"
@@ -142,6 +143,7 @@ static const struct service {
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_SET, "state", set_state },
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_DELETE, "state", delete_state },
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_DELIVER, NULL, deliver_messages },
+    { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_CONFIGURATION_CHANGED, NULL, configuration_changed },
 };
 
 /* A plugin works for somebody, whose trace goes on in what it asks for. */

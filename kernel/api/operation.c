@@ -99,6 +99,8 @@ attempt(struct task *t, void *arg, struct attempt *outcome)
     return err;
 }
 
+#define CONFIGURATION(name) REMORA__PLUGIN__V1__METHOD__METHOD_CONFIGURATION_##name
+
 /* Under the names the reference runtime counts operations by. */
 static const struct counted {
     enum metric_group group;
@@ -120,6 +122,9 @@ static const struct counted {
     [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_UNWRAP] = { METRICS_component_crypto, "crypto_op" },
     [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_SIGN] = { METRICS_component_crypto, "crypto_op" },
     [REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_VERIFY] = { METRICS_component_crypto, "crypto_op" },
+    [CONFIGURATION(GET)] = { METRICS_component_configuration, "get" },
+    [CONFIGURATION(SUBSCRIBE)] = { METRICS_component_configuration, "subscribe" },
+    [CONFIGURATION(UNSUBSCRIBE)] = { METRICS_component_configuration, "unsubscribe" },
 };
 
 static void
@@ -186,6 +191,7 @@ sort_of(enum component_kind kind)
         [COMPONENT_SECRETS] = "Secretstore",
         [COMPONENT_PUBSUB] = "Pubsub",
         [COMPONENT_LOCK] = "Lock",
+        [COMPONENT_CONFIGURATION] = "Configuration",
         [COMPONENT_CRYPTO] = "Crypto",
     };
     return sorts[kind];

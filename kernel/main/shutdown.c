@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/configuration_watch.h"
 #include "api/subscriber.h"
 #include "api/topic_stream.h"
 #include "base/clock.h"
@@ -100,6 +101,7 @@ drain(struct runtime *runtime)
                  SLICE_ARG(runtime->server_names.items[i]));
     subscriber_stop(kernel->subscriber);
     topic_streams_nudge();
+    configuration_watches_nudge();
     runtime->workers_draining = runtime->worker_count;
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_post(&runtime->workers[i].kernel_worker.worker, &runtime->workers[i].drain_mail,

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The `sqlite` plugin: component types `state.sqlite`, `pubsub.sqlite`, `lock.sqlite`,
- * `configuration.sqlite`,
- * `nameresolution.sqlite`.
+ * `configuration.sqlite`, `nameresolution.sqlite`.
  *
  * Reading order: state.c turns operations into jobs, worker.c hands them to a database thread,
  * group.c commits many writes at once, row.c is the SQL of one row, scan.c and query.c are reads of

@@ -50,7 +50,6 @@ async function health() {
 async function missing() {
   const calls = {
     binding: () => client.binding.send("bin", "create", { a: 1 }),
-    configuration: () => client.configuration.get("conf", ["a"]),
     lock: () => client.lock.lock("locks", "file", "me", 10),
   };
   for (const [name, call] of Object.entries(calls)) {

@@ -74,7 +74,6 @@ async def rest(d):
 async def missing(d):
     calls = {
         "InvokeBinding": d.invoke_binding("bin", "create", b"x"),
-        "GetConfiguration": d.get_configuration("conf", ["a"]),
         "TryLockAlpha1": d.try_lock("locks", "file", "me", 10),
     }
     for name, call in calls.items():
