@@ -158,6 +158,16 @@ put_pubsub(struct buf *out, const struct home *home)
                          "pubsub", "pubsub.sqlite", "pubsub.db");
 }
 
+/* Whoever maintains it writes there: see plugins/sqlite/README.md. */
+static bool
+put_configuration_store(struct buf *out, const struct home *home)
+{
+    return put_component(out, home,
+                         "Configuration without a server: one table in an SQLite file, which the "
+                         "sidecars share.",
+                         "configstore", "configuration.sqlite", "configuration.db");
+}
+
 /* Locks are given when they are on the disk: that waits for nothing else here. */
 static bool
 put_lock(struct buf *out, const struct home *home)
@@ -197,6 +207,7 @@ static const struct default_file {
     { HOME_COMPONENTS, "components/statestore.yaml", put_state_store },
     { HOME_COMPONENTS, "components/pubsub.yaml", put_pubsub },
     { HOME_COMPONENTS, "components/lockstore.yaml", put_lock },
+    { HOME_COMPONENTS, "components/configstore.yaml", put_configuration_store },
     { HOME_CONFIG, "config.yaml", put_config },
 };
 
