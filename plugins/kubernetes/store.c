@@ -16,7 +16,7 @@ enum {
     ANSWER_BYTES_MAX = 8 * 1024 * 1024,
     ALL_BYTES_MAX = 32 * 1024 * 1024,
     PAGE_ITEMS = 250,
-    PAGES_MAX = 400, /* a server may give less than was asked for */
+    PAGES_MAX = 100, /* a server may give less than was asked for */
     TIMEOUT_MS = 30 * 1000,
     NAME_BYTES_MAX = 253, /* the cluster's own limit */
     STATUS_OK = 200,

@@ -96,7 +96,7 @@ class ApiServer:
 
 def _handler(api):
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+        protocol_version, wbufsize = "HTTP/1.1", -1  # an answer is one write
 
         def do_GET(self):
             target = urlsplit(self.path)
