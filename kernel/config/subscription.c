@@ -176,10 +176,13 @@ subscriptions_read(struct arena *arena, struct resources *resources,
     resources->reading = "Subscription";
     for (size_t i = 0; i < resources->count && ret_list->count < most; i++) {
         l.resource = &resources->items[i];
-        if (is_subscription(l.resource) && resource_is_in_namespace(l.resource, filter) &&
-            resource_is_in_scope(l.resource, filter) &&
-            take_document(&l, &ret_list->items[ret_list->count]))
+        if (!is_subscription(l.resource) || !resource_is_in_namespace(l.resource, filter) ||
+            !resource_is_in_scope(l.resource, filter))
+            continue;
+        if (take_document(&l, &ret_list->items[ret_list->count]))
             ret_list->count++;
+        else
+            text_list_add(arena, &ret_list->refused, l.resource->name);
     }
     resources->reading = NULL;
     resources->first_broken = first_broken; /* is about components */

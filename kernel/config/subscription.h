@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config/resource.h"
+#include "config/text_list.h"
 
 struct subscription_pair {
     struct slice name; /* of a rule: what must match */
@@ -36,6 +37,7 @@ struct subscription_document {
 struct subscription_list {
     struct subscription_document *items;
     size_t count;
+    struct text_list refused; /* names of those that are broken */
 };
 
 /* Picks the subscriptions for this application out of `resources`; a broken one is left out with a
