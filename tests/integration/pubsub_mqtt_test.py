@@ -222,6 +222,45 @@ def sessions():
             eventually(lambda: sorted(app.taken()) == ["first", "last", "meanwhile"], "nothing is lost")
 
 
+@test("what is published while a subscription is away waits for it, unless it says unsubscribeOnClose")
+def away():
+    for metadata in (None, {"unsubscribeOnClose": "true"}):
+        server, app = Mosquitto(), Inbox()
+        text = subscription("orders", metadata=metadata)
+        side = sidecar(server.url, text, subscription("others"), app=app)
+        os.unlink(side.folder / "resources/1.yaml")
+        side.signal(signal.SIGHUP)
+        eventually(lambda: len(side.metadata()["subscriptions"]) == 1, "the subscription is gone")
+        publish(side, "between")
+        publish(side, "others go on", "others")
+        eventually(lambda: app.taken("others") == ["others go on"], "the other topic is served")
+        equal("Received UNSUBSCRIBE from shop" in server.log(), metadata is not None, "told to the server")
+        with open(side.folder / "resources/1.yaml", "w") as f:
+            f.write(text)
+        side.signal(signal.SIGHUP)
+        eventually(lambda: side.log().count("MQTT is subscribed to topic orders") == 2, "it is back")
+        publish(side, "after")
+        eventually(lambda: "after" in app.taken(), "it is served again")
+        equal(app.tried(), ["after"] if metadata else ["between", "after"], "what it gets")
+
+
+@test("a server that is lost while messages are with the application delivers none of them twice")
+def none_twice():
+    server, held = Mosquitto(), threading.Event()
+    app = Inbox(lambda topic, data: 200 if held.wait(LONG_S) else 500)
+    side = sidecar(server.url, subscription("orders"), app=app)
+    for i in range(10):
+        publish(side, i)
+    eventually(lambda: len(app.requests) == 10, "all are with it")
+    server.stop()
+    server.start()
+    eventually(lambda: "mqtt: connected again" in side.log(), "another connection")
+    held.set()
+    eventually(lambda: len(app.taken()) == 10, "all are taken")
+    nothing_more(server, side, app)
+    equal(sorted(app.tried()[:10]), list(range(10)), "each once")
+
+
 @test("retained messages: by the component, by a message, told to the application")
 def retained():
     server, app = Mosquitto(), Inbox()

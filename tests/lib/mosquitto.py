@@ -12,17 +12,19 @@ PLACES = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 class Mosquitto(Process):
-    """stop() and start() keep port and data. `options` are lines of its configuration, those of its listener last."""
+    """stop() and start() keep port and data, kill() what it has saved: everything at once, or with `saves` False at the end.
+    `options` are lines of its configuration, those of its listener."""
 
-    def __init__(self, *options, port=None):
+    def __init__(self, *options, saves=True):
         self.program = shutil.which("mosquitto", path=PLACES)
         if self.program is None:
             raise Skip("mosquitto is not installed")
         self.folder = Folder()
-        self.port = port or free_port()
+        self.port = free_port()
         self.url = f"tcp://127.0.0.1:{self.port}"
-        lines = ["user root", "persistence true", f"persistence_location {self.folder.path}/", "autosave_on_changes true",
-                 "autosave_interval 1", "max_queued_messages 0", "log_type all", f"listener {self.port} 127.0.0.1"]
+        lines = ["user root", "persistence true", f"persistence_location {self.folder.path}/", "max_queued_messages 0",
+                 *(["autosave_on_changes true", "autosave_interval 1"] if saves else []), "log_type all",
+                 f"listener {self.port} 127.0.0.1"]
         self.config = self.folder / "mosquitto.conf"
         with open(self.config, "w", encoding="utf-8") as f:
             f.write("\n".join(lines + list(options or ["allow_anonymous true"])) + "\n")

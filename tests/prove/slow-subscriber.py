@@ -11,6 +11,7 @@ import threading
 import http_app
 import kafka_node
 import measure
+import mosquitto
 import remora
 from _prove import by_length
 
@@ -87,5 +88,9 @@ def kafka():
         "brokers": server.address(), "authType": "none", "initialOffset": "oldest"}))
 
 
-results = [sqlite(), redis(), kafka()]
+def mqtt():
+    return run("mqtt", remora.component("bus", "pubsub.mqtt3", {"url": mosquitto.Mosquitto(saves=False).url}))
+
+
+results = [sqlite(), redis(), kafka(), mqtt()]
 claims.end(f"{BYTES >> 20} MiB waiting in each broker: kernel and plugin grew by at most {max(results):.2f} MiB")
