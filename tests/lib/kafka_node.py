@@ -71,9 +71,10 @@ class Kafka:
             "offsets.topic.num.partitions": 1,
             "offsets.topic.replication.factor": 1,
             "group.initial.rebalance.delay.ms": 0,
-            # One that was killed is let in again once the controller has missed it for so long.
-            "broker.heartbeat.interval.ms": 300,
-            "broker.session.timeout.ms": 1500,
+            # One that was killed is let in again once the controller has missed it for so long; one that has no time for
+            # a beat on a loaded machine must not be missed.
+            "broker.heartbeat.interval.ms": 500,
+            "broker.session.timeout.ms": 6000,
             "group.min.session.timeout.ms": 1000,
             "log.cleaner.enable": "false",
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
