@@ -45,6 +45,14 @@ def publish(publisher, data, topic="orders", query=""):
     equal(reply.status, 204, f"publish: {reply}")
 
 
+def change(side, text, number=0):
+    """A document of its resources, as a whole: the sidecar looks by itself, too."""
+    with open(side.folder / "next", "w") as f:
+        f.write(text)
+    os.replace(side.folder / "next", side.folder / f"resources/{number}.yaml")
+    side.signal(signal.SIGHUP)
+
+
 def kill_plugin(side):
     """And waits for the next one."""
     before = side.plugin_pid("mqtt")
@@ -235,9 +243,7 @@ def away():
         publish(side, "others go on", "others")
         eventually(lambda: app.taken("others") == ["others go on"], "the other topic is served")
         equal("Received UNSUBSCRIBE from shop" in server.log(), metadata is not None, "told to the server")
-        with open(side.folder / "resources/1.yaml", "w") as f:
-            f.write(text)
-        side.signal(signal.SIGHUP)
+        change(side, text, 1)
         eventually(lambda: side.log().count("MQTT is subscribed to topic orders") == 2, "it is back")
         publish(side, "after")
         eventually(lambda: "after" in app.taken(), "it is served again")
@@ -293,9 +299,7 @@ def exchanged():
     try:
         for i in range(4):
             before, done = len(app.tried()), side.log().count(UPDATED)
-            with open(side.folder / "resources/0.yaml", "w") as f:
-                f.write(broker(server.url, retain=str(i % 2 == 0).lower()))
-            side.signal(signal.SIGHUP)
+            change(side, broker(server.url, retain=str(i % 2 == 0).lower()))
             eventually(lambda: side.log().count(UPDATED) > done, "the component is exchanged")
             eventually(lambda: len(app.tried()) > before + 30, "deliveries go on")
     finally:
@@ -312,19 +316,14 @@ def not_exchanged():
     app = Inbox(lambda topic, data: 200 if data != "slow" or held.wait(LONG_S) else 500)
     side = sidecar(server.url, subscription("orders"), app=app)
 
-    def change(text):
-        with open(side.folder / "resources/0.yaml", "w") as f:
-            f.write(text)
-        side.signal(signal.SIGHUP)
-
-    change(broker(DEAD_URL))
+    change(side, broker(DEAD_URL))
     eventually(lambda: "connect: connection refused" in side.log(), "the change fails")
     publish(side, 1)
     eventually(lambda: app.taken() == [1], "the old one serves")
     need(UPDATED not in side.log(), "nothing was exchanged")
     publish(side, "slow")
     eventually(lambda: len(app.requests) == 2, "one is with the application")
-    change(broker(server.url, qos="2"))
+    change(side, broker(server.url, qos="2"))
     eventually(lambda: UPDATED in side.log(), "the component is exchanged nevertheless")
     publish(side, 2)
     eventually(lambda: 2 in app.taken(), "the new one serves")

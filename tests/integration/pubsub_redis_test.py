@@ -224,8 +224,9 @@ def exchanged():
     try:
         for i in range(5):
             before, done = len(app.tried()), side.log().count(UPDATED)
-            with open(side.folder / "resources/0.yaml", "w") as f:
+            with open(side.folder / "next", "w") as f:
                 f.write(broker(redis, concurrency=str(20 + i), **FAR))
+            os.replace(side.folder / "next", side.folder / "resources/0.yaml")  # whole, whenever the sidecar looks
             side.signal(signal.SIGHUP)
             eventually(lambda: side.log().count(UPDATED) > done, "the component is exchanged")
             eventually(lambda: len(app.tried()) > before + 50, "deliveries go on")
