@@ -5,7 +5,12 @@
 #include <ctype.h>
 #include <stdio.h>
 
-enum { PORT_AMQP = 5672, PORT_AMQPS = 5671, HOST_BYTES_MAX = 253 };
+enum {
+    PORT_AMQP = 5672,
+    PORT_AMQPS = 5671,
+    HOST_BYTES_MAX = 253,
+    SHOWN_BYTES = HOST_BYTES_MAX + 32
+};
 
 static struct remora_slice
 slice_of(const char *text)
@@ -133,7 +138,8 @@ take_host(struct remora_slice text, struct address *ret, char why[WHY_BYTES])
     if (host.len > HOST_BYTES_MAX)
         return says(why, "the host's name is too long");
     for (size_t i = 0; i < host.len; i++)
-        if (!isgraph((unsigned char)host.data[i]) || strchr("\"<>\\^`{|}", host.data[i]) != NULL)
+        if (!isgraph((unsigned char)host.data[i]) ||
+            strchr("\"#/<>?@[\\]^`{|}", host.data[i]) != NULL)
             return says(why, "invalid character in host name");
     if (!take_port(port, ret, why))
         return false;
@@ -166,8 +172,10 @@ complete(struct address *ret)
     if (ret->password == NULL)
         ret->password = memory_text("guest");
     bool is_v6 = strchr(ret->host, ':') != NULL;
-    snprintf(ret->shown, sizeof ret->shown, "%s://%s%s%s:%d", ret->is_tls ? "amqps" : "amqp",
+    char shown[SHOWN_BYTES];
+    snprintf(shown, sizeof shown, "%s://%s%s%s:%d", ret->is_tls ? "amqps" : "amqp",
              is_v6 ? "[" : "", ret->host, is_v6 ? "]" : "", ret->port);
+    ret->shown = memory_text(shown);
     return true;
 }
 
@@ -238,4 +246,5 @@ address_fini(struct address *address)
     free(address->username);
     memory_wipe(address->password);
     free(address->vhost);
+    free(address->shown);
 }

@@ -15,7 +15,7 @@ struct address {
     int port;
     char *username, *password;
     char *vhost;
-    char shown[NAME_BYTES_MAX + 25]; /* scheme, host and port: nothing secret */
+    char *shown; /* scheme, host and port: nothing secret */
 };
 
 /* scheme://[username[:password]@]host[:port][/vhost]. False: `why` says why not, without a word of

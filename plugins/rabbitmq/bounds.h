@@ -28,6 +28,7 @@ enum {
     HEADER_BYTES_MAX = 16 * 1024,
     ROUTING_KEYS_MAX = 64,
     FRAMES_A_TURN = 512,
+    REJECT_DELAY_MS = 100,  /* before a message that failed is rejected */
     REQUEUE_DELAY_MS = 500, /* before a message that failed twice is given back */
 
     /* Connections. */

@@ -57,63 +57,78 @@ say(const struct intake *intake, enum consumer_verb verb, const struct delivery 
 static void
 watch_delayed(struct intake *intake)
 {
+    uint64_t due = UINT64_MAX, now = now_ms();
+    const struct deliveries *const lists[] = { &intake->delayed, &intake->refused };
     ev_timer_stop(remora_loop(), &intake->delay);
-    const struct delivery *first = intake->delayed.first;
-    if (first == NULL)
+    for (size_t i = 0; i < 2; i++)
+        if (lists[i]->first != NULL && lists[i]->first->due_ms < due)
+            due = lists[i]->first->due_ms;
+    if (due == UINT64_MAX)
         return;
-    uint64_t now = now_ms();
-    double wait_s = first->due_ms <= now ? 0 : (double)(first->due_ms - now) / 1e3;
-    ev_timer_set(&intake->delay, wait_s, 0.0);
+    ev_timer_set(&intake->delay, due <= now ? 0 : (double)(due - now) / 1e3, 0.0);
     ev_timer_start(remora_loop(), &intake->delay);
+}
+
+static void
+put_off(struct intake *intake, struct deliveries *list, struct delivery *delivery, uint64_t wait_ms)
+{
+    delivery->due_ms = now_ms() + wait_ms;
+    deliveries_add(list, delivery);
+    if (list->count == 1)
+        watch_delayed(intake);
 }
 
 /* Those whose time has come, or all. */
 static void
-give_back_delayed(struct intake *intake, bool is_all)
+settle_delayed(struct intake *intake, struct deliveries *list, enum consumer_verb verb, bool is_all)
 {
     uint64_t now = now_ms();
     struct delivery *delivery;
-    while ((delivery = intake->delayed.first) != NULL && (is_all || delivery->due_ms <= now)) {
-        deliveries_remove(&intake->delayed, delivery);
-        say(intake, CONSUMER_REQUEUE, delivery);
+    while ((delivery = list->first) != NULL && (is_all || delivery->due_ms <= now)) {
+        deliveries_remove(list, delivery);
+        say(intake, verb, delivery);
         delivery_free(delivery);
     }
-    watch_delayed(intake);
 }
 
 static void
 on_delay_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop, (void)events;
-    give_back_delayed(timer->data, false);
+    struct intake *intake = timer->data;
+    settle_delayed(intake, &intake->delayed, CONSUMER_REQUEUE, false);
+    settle_delayed(intake, &intake->refused, CONSUMER_REJECT, false);
+    watch_delayed(intake);
 }
 
-/* The server delivers again at once what it gets back: not in circles at full speed. */
+/* The server delivers again at once what it gets back: not in circles at full speed. And what is
+ * refused because we are about to end, as we shall be told in a moment, is for the next process. */
 static void
-requeue(struct intake *intake, struct delivery *delivery)
+settle_refused(struct intake *intake, struct delivery *delivery)
 {
-    if (!delivery->envelope.is_redelivered || intake->is_stopping) {
-        say(intake, CONSUMER_REQUEUE, delivery);
-        delivery_free(delivery);
+    bool is_requeued = intake->broker->settings.requeue_in_failure;
+    if (!intake->is_stopping && !is_requeued) {
+        put_off(intake, &intake->refused, delivery, REJECT_DELAY_MS);
         return;
     }
-    delivery->due_ms = now_ms() + REQUEUE_DELAY_MS;
-    deliveries_add(&intake->delayed, delivery);
-    if (!ev_is_active(&intake->delay))
-        watch_delayed(intake);
+    if (!intake->is_stopping && delivery->envelope.is_redelivered) {
+        put_off(intake, &intake->delayed, delivery, REQUEUE_DELAY_MS);
+        return;
+    }
+    say(intake, CONSUMER_REQUEUE, delivery);
+    delivery_free(delivery);
 }
 
 static void
 settle(struct intake *intake, struct delivery *delivery, enum remora_verdict verdict)
 {
-    const struct settings *settings = &intake->broker->settings;
-    if (!settings->auto_ack && verdict != REMORA_DONE &&
-        (settings->requeue_in_failure || intake->is_stopping)) {
-        requeue(intake, delivery);
+    bool is_settled = intake->broker->settings.auto_ack;
+    if (!is_settled && verdict != REMORA_DONE) {
+        settle_refused(intake, delivery);
         return;
     }
-    if (!settings->auto_ack)
-        say(intake, verdict == REMORA_DONE ? CONSUMER_ACK : CONSUMER_REJECT, delivery);
+    if (!is_settled)
+        say(intake, CONSUMER_ACK, delivery);
     delivery_free(delivery);
 }
 
@@ -178,7 +193,9 @@ intake_stop(struct intake *intake)
         return;
     intake->is_stopping = true;
     deliveries_free(&intake->queued);
-    give_back_delayed(intake, true);
+    settle_delayed(intake, &intake->delayed, CONSUMER_REQUEUE, true);
+    settle_delayed(intake, &intake->refused, CONSUMER_REQUEUE, true);
+    watch_delayed(intake);
     consumer_say(intake->broker->consumer, CONSUMER_CANCEL, intake, NULL);
 }
 
@@ -229,6 +246,7 @@ intake_free(struct intake *intake)
     }
     deliveries_free(&intake->queued);
     deliveries_free(&intake->delayed);
+    deliveries_free(&intake->refused);
     feed_fini(&intake->feed);
     free(intake);
 }
@@ -252,6 +270,8 @@ intake_on_opened(struct intake *intake)
     if (intake->opening != NULL) {
         remora_call *call = intake->opening;
         intake->opening = NULL;
+        remora_log(REMORA_INFO, "rabbitmq pub/sub: subscribe to topic/queue '%s/%s'",
+                   intake->feed.topic, intake->feed.queue);
         remora_reply_ok(call);
     } else if (!intake->is_stopping) {
         remora_log(REMORA_INFO, "rabbitmq pub/sub: queue %s is consumed again", intake->feed.queue);
@@ -290,6 +310,7 @@ intake_on_lost(struct intake *intake, uint32_t epoch)
 {
     drop_old(&intake->queued, epoch);
     drop_old(&intake->delayed, epoch);
+    drop_old(&intake->refused, epoch);
     watch_delayed(intake);
 }
 
@@ -348,6 +369,7 @@ broker_subscribe(remora_call *call, void *self, const struct remora_subscription
     deliveries_init(&intake->queued);
     deliveries_init(&intake->out);
     deliveries_init(&intake->delayed);
+    deliveries_init(&intake->refused);
     ev_timer_init(&intake->delay, on_delay_over, 0, 0);
     intake->delay.data = intake;
     broker->intakes = intake;

@@ -44,8 +44,9 @@ struct intake {
     bool is_releasing, is_released; /* its channel is being closed, is closed: the last steps */
     bool is_forgotten;              /* nobody asks for it: freed with the last step */
     bool is_refused;                /* that it cannot be opened again has been logged */
-    struct deliveries queued, out, delayed;
-    ev_timer delay; /* until the first of `delayed` is given back */
+    struct deliveries queued, out;
+    struct deliveries delayed, refused; /* to be given back, to be rejected, when they are due */
+    ev_timer delay;
 
     /* The consumer's thread. */
     struct intake *next_active; /* of the consumer */
