@@ -12,6 +12,7 @@ import threading
 
 import http_app
 import mosquitto
+import rabbitmq as rabbitmq_server
 import remora
 from _prove import by_length
 
@@ -137,5 +138,12 @@ def mqtt():
                "MQTT is subscribed to topic orders")
 
 
-totals = [broker() for broker in (sqlite, redis, mqtt)]
+def rabbitmq():
+    server = rabbitmq_server.RabbitMQ()
+    return run("rabbitmq", remora.component("bus", "pubsub.rabbitmq", {
+        "connectionString": server.url, "durable": "true", "deletedWhenUnused": "false", "deliveryMode": "2",
+        "requeueInFailure": "true"}), "subscribe to topic/queue 'orders/")
+
+
+totals = [broker() for broker in (sqlite, redis, mqtt, rabbitmq)]
 claims.end(f"{len(totals) * SWAPS} exchanges and {len(totals)} ends under load, {sum(totals)} messages: none failed, lost or dead")
