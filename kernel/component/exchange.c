@@ -102,6 +102,7 @@ resolve_secrets(struct task *t, struct exchange_item *item)
     err_t err = secret_refs_resolve(t, item->secrets, &item->request, &result);
     if (err != OK)
         set_error(item, result.error);
+    item->digest = result.digest;
     item->facts.encryption = result.encryption;
     item->is_create_error = result.is_create_error;
     return err;

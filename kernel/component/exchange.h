@@ -45,6 +45,7 @@ struct exchange_item {
     struct link *to; /* counted */
 
     /* Results. */
+    struct secret_digest digest; /* of what the secrets were */
     bool is_inited;
     bool is_switched;
     struct latch *gone; /* the owner's references for the generation that serves now, if they are

@@ -99,6 +99,7 @@ host_start(struct host *host, struct host_load *load)
 {
     bool is_allowed;
     host->is_starting = true;
+    rotation_start(host);
     host->unsettled = load->components.count + 1; /* one for ourselves, until all are assigned */
     for (size_t i = 0; i < load->components.count && !host->is_stopping; i++) {
         struct member *member = member_new(host, load, &load->components.items[i]);
@@ -124,6 +125,7 @@ void
 host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), void *arg)
 {
     host->is_stopping = true;
+    rotation_stop(host);
     host->stopped = stopped;
     host->stopped_arg = arg;
     for (size_t i = 0; i < host->member_count; i++)
@@ -135,6 +137,7 @@ host_stop(struct host *host, uint32_t deadline_ms, void (*stopped)(void *arg), v
 void
 host_free(struct host *host)
 {
+    rotation_stop(host);
     supervisor_free(host->supervisor);
     for (size_t i = 0; i < host->member_count; i++)
         member_free(host->members[i]);

@@ -27,14 +27,17 @@ struct member {
     struct component_spec *spec;
     struct host_load *next_load; /* a change that waits for the exchange under way; NULL without */
     struct component_spec *next_spec;
-    struct ward *next_ward;    /* it waits for this plugin to be there; NULL otherwise */
-    struct ward *next_to;      /* a successor of it that may have its files; NULL without */
-    bool is_leaving;           /* removed once the exchange under way is over */
-    bool waits_for_swap;       /* it needs files that the running process cannot have */
-    bool is_trial;             /* not a component: a change on trial */
-    bool is_waiting_to_change; /* until its new secret store is there */
-    bool is_stale;             /* its secrets have changed, and what serves has the old ones */
-    struct list turn;          /* of its ward's turns */
+    struct ward *next_ward;       /* it waits for this plugin to be there; NULL otherwise */
+    struct ward *next_to;         /* a successor of it that may have its files; NULL without */
+    bool is_leaving;              /* removed once the exchange under way is over */
+    bool waits_for_swap;          /* it needs files that the running process cannot have */
+    bool is_trial;                /* not a component: a change on trial */
+    bool is_waiting_to_change;    /* until its new secret store is there */
+    bool is_stale;                /* its secrets have changed, and what serves has the old ones */
+    bool is_looked_at;            /* its secrets are being compared; see rotation.c */
+    uint64_t looked_ms;           /* of a secret store: when its users were last looked at */
+    struct secret_digest secrets; /* what serves was made with */
+    struct list turn;             /* of its ward's turns */
 
     enum component_kind kind;
     struct ward *ward;   /* NULL: no plugin hosts it */
@@ -92,6 +95,7 @@ struct host {
     size_t unsettled; /* members */
     bool is_starting; /* failures are fatal */
     bool is_stopping;
+    struct rotation *rotation;  /* NULL before the start and after the end */
     void (*stopped)(void *arg); /* who asked for that */
     void *stopped_arg;
 };
@@ -178,6 +182,14 @@ struct ward *ward_heir(struct ward *ward);
 void wards_free(struct host *host);
 /* Whether a component may be created or changed there now. If not it is in line for it. */
 bool ward_has_turn(struct ward *ward, struct member *member);
+
+/* --- rotation.c --------------------------------------------------------------------------------*/
+
+struct rotation;
+/* From now on secrets are looked at that may have changed. */
+void rotation_start(struct host *host);
+/* Nothing is looked at any more. Twice is once. */
+void rotation_stop(struct host *host);
 
 /* --- farewell.c --------------------------------------------------------------------------------*/
 

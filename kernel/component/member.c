@@ -388,6 +388,8 @@ switched(struct member *member, struct exchange_item *item, struct ward *to)
     member->kind = item->facts.kind;
     member->generation = item->facts.generation;
     member->handle = item->facts.handle;
+    member->secrets = item->digest;
+    member->is_looked_at = false;
     member->capabilities = item->facts.capabilities;
     member->ward = to;
     member->retry_ms = 0;

@@ -3,6 +3,9 @@
 #include "component/secret_refs.h"
 
 #include <assert.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
@@ -269,6 +272,48 @@ wipe_values(const struct slice *values, size_t count)
             explicit_bzero((char *)(uintptr_t)values[i].data, values[i].len); /* in our arena */
 }
 
+/* --- digests -----------------------------------------------------------------------------------*/
+
+static unsigned char digest_key[32];
+
+static void
+make_digest_key(void)
+{
+    if (RAND_bytes(digest_key, sizeof digest_key) != 1)
+        abort();
+}
+
+static void
+add_to_digest(EVP_MD_CTX *context, const void *bytes, size_t len)
+{
+    if (EVP_DigestUpdate(context, bytes, len) != 1)
+        abort(); /* memory */
+}
+
+/* SHA-256 of the key and each value with its length. */
+static struct secret_digest
+digest_of(const struct slice *values, size_t count)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct secret_digest digest;
+    (void)pthread_once(&once, make_digest_key); /* which cannot fail */
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        abort();
+    add_to_digest(context, digest_key, sizeof digest_key);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t len = values[i].len;
+        add_to_digest(context, &len, sizeof len);
+        add_to_digest(context, values[i].data, values[i].len);
+    }
+    if (EVP_DigestFinal_ex(context, digest.bytes, NULL) != 1)
+        abort();
+    EVP_MD_CTX_free(context);
+    return digest;
+}
+
+/* --- asking ------------------------------------------------------------------------------------*/
+
 static struct component_table *
 table_here(const struct task *t, const struct routes *routes)
 {
@@ -279,9 +324,10 @@ table_here(const struct task *t, const struct routes *routes)
     return NULL;
 }
 
-err_t
-secret_refs_resolve(struct task *t, const struct secret_refs *refs, struct init_request *request,
-                    struct secret_refs_result *ret_result)
+/* `request` NULL: for the digest alone. Values are wiped. */
+static err_t
+resolve(struct task *t, const struct secret_refs *refs, struct init_request *request,
+        struct secret_refs_result *ret_result)
 {
     *ret_result = (struct secret_refs_result){ .error = SLICE_EMPTY };
     struct component *store = component_find(table_here(t, refs->routes), COMPONENT_SECRETS,
@@ -296,8 +342,27 @@ secret_refs_resolve(struct task *t, const struct secret_refs *refs, struct init_
     err_t err = fetch_values(t, refs, store, values, ret_result);
     component_unref(store);
     if (err == OK)
+        ret_result->digest = digest_of(values, refs->count);
+    if (err == OK && request != NULL)
         err = use_values(t, refs, values, request, ret_result);
     wipe_values(values, refs->count);
+    return err;
+}
+
+err_t
+secret_refs_resolve(struct task *t, const struct secret_refs *refs, struct init_request *request,
+                    struct secret_refs_result *ret_result)
+{
+    return resolve(t, refs, request, ret_result);
+}
+
+err_t
+secret_refs_look(struct task *t, const struct secret_refs *refs, struct secret_digest *ret_digest)
+{
+    struct secret_refs_result result;
+    err_t err = resolve(t, refs, NULL, &result);
+    if (err == OK)
+        *ret_digest = result.digest;
     return err;
 }
 

@@ -31,7 +31,13 @@ struct init_request {
     size_t len;
 };
 
+/* Tells secrets from others, and nothing else of them: its key is this process's. */
+struct secret_digest {
+    unsigned char bytes[32];
+};
+
 struct secret_refs_result {
+    struct secret_digest digest;   /* of the values */
     struct encryption *encryption; /* counted; NULL: the component has no keys */
     struct slice error;            /* why it failed; in the task's arena, or a constant */
     bool is_create_error;          /* what the reference calls a failure to create, not to init */
@@ -41,6 +47,10 @@ struct secret_refs_result {
 err_t
 secret_refs_resolve(struct task *t, const struct secret_refs *refs, struct init_request *request,
                     struct secret_refs_result *ret_result) WARN_UNUSED;
+
+/* The digest of what secret_refs_resolve() would use now. Suspends. */
+err_t secret_refs_look(struct task *t, const struct secret_refs *refs,
+                       struct secret_digest *ret_digest) WARN_UNUSED;
 
 /* The values alone, in the order of the spec's values that have a secret, from that store: for whom
  * no Init is called. They are in the task's arena and the caller's to wipe. Suspends. */

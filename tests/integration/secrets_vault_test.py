@@ -3,6 +3,7 @@
 """secretstores.hashicorp.vault against a Vault server (a real one where it has been built, else the fake of tests/lib)."""
 import json
 import os
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -182,6 +183,41 @@ def references():
     sidecar = Sidecar(red, of_file, component("file", "secretstores.local.file", {"secretsFile": folder / "secrets.json"}))
     equal(sidecar.call("POST", "/v1.0/state/red", b'[{"key":"a","value":1}]').status, 204)
     need(vault.token not in sidecar.log() and "of the vault" not in sidecar.log(), "neither is in the log")
+
+
+def change_password(redis, old, new):
+    """Connections that are there stay."""
+    with socket.create_connection(("127.0.0.1", redis.port), 10) as s:
+        s.sendall(f"AUTH {old}\r\nCONFIG SET requirepass {new}\r\n".encode())
+        equal(s.makefile("rb").read(10), b"+OK\r\n+OK\r\n")
+
+
+@test("a secret that changes exchanges the components that use it, and no other", "SEC-10")
+def rotation():
+    vault, redis = server(), Redis()
+    vault.put("dapr/rotated", {"password": "first", "other": "x"})
+    redis.command("CONFIG", "SET", "requirepass", "first")
+
+    def red(name, secret):
+        text = component(name, "state.redis", {"redisHost": f"127.0.0.1:{redis.port}"})
+        return text + f"  - name: redisPassword\n    secretKeyRef: {{name: {secret}, key: password}}\nauth: {{secretStore: vault}}\n"
+
+    vault.put("dapr/steady", {"password": "first"})
+    sidecar = Sidecar(store(vault, secretRefreshInterval="1s"), red("red", "rotated"), red("still", "steady"))
+
+    def generation(name):
+        return next(c["generation"] for c in sidecar.metadata()["remora"]["components"] if c["name"] == name)
+
+    before, old = (generation("red"), generation("still")), "first"
+    for password in ("second", "third"):
+        ours = generation("red")
+        vault.put("dapr/rotated", {"password": password, "other": "x"})
+        change_password(redis, old, password)
+        old = password
+        eventually(lambda: generation("red") > ours, "it was exchanged", 60)
+        equal(sidecar.call("POST", "/v1.0/state/red", b'[{"key":"a","value":1}]').status, 204)
+    equal(generation("still"), before[1])
+    need("the secrets of store vault have changed" in sidecar.log() and "third" not in sidecar.log(), "it says so, not what")
 
 
 def hostile(answer):
