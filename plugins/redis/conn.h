@@ -65,6 +65,8 @@ struct conn_events {
     /* An attempt failed or the connection was lost. `refused`: the server answered and does not
      * want us (password, database), so that trying again soon is pointless (it is done anyway). */
     void (*down)(void *owner, const char *why, bool refused);
+    /* A message of a channel: what the server sends unasked. NULL: the connection has none. */
+    void (*message)(void *owner, const struct resp_value *value);
 };
 
 /* Starts connecting. `owner` is what the events get. */

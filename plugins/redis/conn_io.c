@@ -34,6 +34,19 @@ plant_tree(struct conn *conn)
     return resp_tree(conn->in.data + conn->in_pos, conn->values);
 }
 
+/* Those of RESP2 are arrays that say so in their first word. */
+static bool
+is_message(const struct conn *conn, const struct resp_value *value)
+{
+    if (value->type == RESP_PUSH)
+        return true;
+    if (conn->events->message == NULL || value->type != RESP_ARRAY || value->count < 3 ||
+        value->items[0].type != RESP_STRING)
+        return false;
+    return remora_slice_eq(value->items[0].text, "message") ||
+           remora_slice_eq(value->items[0].text, "pmessage");
+}
+
 /* Hands one whole reply to its request. False: the connection is gone or another one. */
 static bool
 deliver(struct conn *conn)
@@ -45,12 +58,15 @@ deliver(struct conn *conn)
     conn->in_credited = 0;
     conn->read_progress_ms = conn->now_ms;
     /* Nor can a command be answered that has not left whole. */
-    if (value->type != RESP_PUSH &&
+    bool is_unasked = is_message(conn, value);
+    if (!is_unasked &&
         (conn->requests_count == 0 || conn_oldest_request(conn)->end > conn->written)) {
         conn_give_up(conn, false, "redis at %s answered what was not asked", conn->address);
         return false;
     }
-    if (value->type != RESP_PUSH) {
+    if (is_unasked && conn->events->message != NULL) {
+        conn->events->message(conn->owner, value);
+    } else if (!is_unasked) {
         struct request request = conn_pop_request(conn);
         struct conn_result result = { .value = value, .sent = true };
         if (request.done != NULL)

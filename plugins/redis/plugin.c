@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The `redis` plugin: building blocks on a Redis server. Read on in store.h for the state store, in
- * broker.h for the broker, in lock.h for locks, in conn.h for the connection, in resp.h for the
- * protocol.
+ * broker.h for the broker, in lock.h for locks, in configuration.h for configuration, in conn.h for
+ * the connection, in resp.h for the protocol.
  */
 #include <signal.h>
 
 #include "broker.h"
+#include "configuration.h"
 #include "lock.h"
 #include "store.h"
 
@@ -29,6 +30,11 @@ static const struct remora_component_type types[] = {
       .quiesce = redis_broker_quiesce,
       .close = redis_broker_close,
       .pubsub = &redis_broker_ops },
+    { .type = "configuration.redis",
+      .versions = "v1",
+      .init = redis_configuration_init,
+      .close = redis_configuration_close,
+      .configuration = &redis_configuration_ops },
     { .type = "lock.redis",
       .versions = "v1",
       .init = redis_lock_init,

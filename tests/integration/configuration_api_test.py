@@ -14,14 +14,16 @@ import time
 
 import grpc
 from configuration_stores import RedisStore, Sqlite
-from dapr.proto import api_service_v1, api_v1
+from dapr.proto import api_service_v1
 from dapr.proto.runtime.v1 import configuration_pb2 as pb
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from http_app import App, answer
 from recordings import matches
-from remora import Folder, Sidecar, component, equal, eventually, main, need, quote, test
+from remora import Folder, Sidecar, equal, eventually, main, need, quote, shared, test
 from sdk_programs import environment, ends_well, start
 
-STORES = {"sqlite": Sqlite}
+STORES = {"sqlite": Sqlite, "redis": RedisStore}
 
 
 class Reader:
@@ -436,6 +438,126 @@ def _():
         eventually(lambda watch=watch: (watch.last("k") or ("",))[0] == "again", "it is back")
         need(int(watch.last("k")[1]) > 0, "a version that nobody gave is the number of the change")
     equal(json.loads(get(sidecars[0]).body)["other"]["metadata"], {"a": "b"})
+
+
+@test("a Redis that goes away and comes back has lost no change", "CFG-08 outage")
+def _():
+    store = RedisStore(database=3)
+    sidecar = Sidecar(store.component())
+    store.put("k", "0", "0")
+    watches = [Watch(sidecar, "k", "pulse"), Watch(sidecar)]
+    store.server.stop()
+    store.server.start()
+    store.command("CONFIG", "SET", "notify-keyspace-events", "")
+    store.put("k", "1", "1")
+    for watch in watches:
+        eventually(lambda watch=watch: watch.last("k") == ("1", "1"), "what changed meanwhile is told")
+    for watch in watches:
+        tells(watch, store)
+    need(set("Kg$xe") <= set(store.command("CONFIG", "GET", "notify-keyspace-events")[1].decode()), "it notifies again")
+
+
+GOLDEN = shared("golden", "configuration", "redis.json")
+KEPT = "an item without a value is kept: it is there"
+GOLDEN_DIFFERS = {  # what we answer instead, and why
+    "GET /v1.0/configuration/cfg": ({"empty": {}, "k4": {"version": "9"}}, KEPT),
+    "GET /v1.0/configuration/cfg?key=k3&key=k4&key=k5&key=uni&key=empty": ({"empty": {}, "k4": {"version": "9"}}, KEPT),
+}
+
+
+@test("what a Redis of the reference holds is read, watched and told as the reference does", "CFG-05 golden")
+def _():
+    with open(GOLDEN) as f:
+        golden = json.load(f)
+    store, reader = RedisStore(database=8), Reader()
+    lines = iter(golden["redis_contents"])
+    for line in lines:
+        key, value = line.split()[0], next(lines)[4:]
+        value = value.encode().decode("unicode_escape").encode("latin-1").decode()
+        if "type=hash" in line:
+            store.command("HSET", key, "f", "v")
+        else:
+            store.command("SET", key, value)
+    sidecar = Sidecar(store.component("cfg"), flags=["--app-port", str(reader.app.port)])
+    for entry in golden["answers"]:
+        if not entry["request"].startswith("GET"):
+            continue
+        more, _ = GOLDEN_DIFFERS.get(entry["request"], ({}, ""))
+        reply = sidecar.call("GET", entry["request"].split(" ", 1)[1])
+        wanted = json.loads(entry["answer"] or "{}")
+        equal((reply.status, json.loads(reply.body or b"{}")), (entry["status"], {**wanted, **more}), entry["request"])
+    items = stub_of(sidecar).GetConfiguration(pb.GetConfigurationRequest(store_name="cfg", keys=["k1", "uni"])).items
+    equal({k: (i.value, i.version) for k, i in items.items()}, {"k1": ("v1", "1"), "uni": ("日本", "v2")})
+    for part, keys in (("subscribe_k1_k2", ("k1", "k2")), ("subscribe_all", ())):
+        watch = Watch(sidecar, *keys, store="cfg")
+        wanted = []
+        for change in golden[part]["changes"]:
+            store.command(*[word.strip("'") for word in change["change"].split()])
+            for event in change["events"]:
+                wanted += [(k, i["value"], i["version"]) for k, i in event["items"].items()]
+            eventually(lambda: watch.all() == wanted, f"{change['change']}: {watch.all()}")
+        watch.close()
+    flags = store.command("CONFIG", "GET", "notify-keyspace-events")[1].decode()
+    equal(sorted(flags), sorted(golden["notify_keyspace_events_after_subscribe"][1]))
+
+
+RECORDED = shared("recordings", "bindings.json")
+
+
+@test("recorded exchanges of configuration are as the reference's", "recordings")
+def _():
+    with open(RECORDED) as f:
+        entries = [e for e in json.load(f)["entries"] if "/configuration/" in json.dumps(e) and e["setup"] == "O"]
+    store, reader = RedisStore(), Reader()
+    for key, value in (("c1", "v1"), ("c2", "v2||7"), ("cnt", "1")):
+        store.command("SET", key, value)
+    sidecar = Sidecar(store.component(), flags=["--app-port", str(reader.app.port)])
+    id = None
+    need(len(entries) > 20, "entries")
+    for entry in entries:
+        if "request" in entry:
+            if "subscribe v1.0-alpha1" in entry["name"]:
+                store.command("SET", "c1", "v1")
+            target = entry["request"]["target"].replace("<UUID>", id or "none")
+            reply = sidecar.call(entry["request"]["method"], target)
+            recorded = entry["response"]
+            equal(reply.status, int(recorded["status_line"].split()[1]), entry["name"])
+            need(matches(recorded["body"], reply.body.decode()), f"{entry['name']}: {reply.body}")
+            type_ = dict(recorded["headers"]).get("Content-Type")
+            equal(reply.header("Content-Type"), type_, entry["name"])
+            id = reply.json["id"] if reply.body.startswith(b'{"id"') else id
+            continue
+        before = len(reader.got)
+        store.command(*entry["name"].split("after ")[1].removeprefix("redis command ").split())
+        eventually(lambda: len(reader.got) > before, f"{entry['name']}: the application is told")
+        [wanted] = entry["received"]["app"]
+        target, body = reader.got[-1]
+        equal(target, wanted["target"], entry["name"])
+        equal(body, json.loads(wanted["body"].replace("<UUID>", id)), entry["name"])
+
+
+@test("nothing configured is answered as recorded", "ERR_CONFIGURATION_STORE_NOT_CONFIGURED recordings")
+def _():
+    sidecar = Sidecar()
+    with open(shared("recordings", "http-api.json")) as f:
+        entries = [e for e in json.load(f)["entries"] if e["name"].startswith("bare: config")]
+    for entry in entries:
+        reply = sidecar.call("GET", entry["request"]["target"])
+        equal((reply.status, reply.body.decode()), (500, entry["response"]["body"]), entry["name"])
+    equal(len(entries), 4)
+    stub = stub_of(sidecar)
+    try:
+        stub.GetConfiguration(pb.GetConfigurationRequest(store_name="x"))
+        need(False, "an error")
+    except grpc.RpcError as error:
+        status = rpc_status.from_call(error)
+        info = error_details_pb2.ErrorInfo()
+        need(status.details[0].Unpack(info), "ErrorInfo")
+        equal((error.code(), error.details(), info.reason, info.domain),
+              (grpc.StatusCode.FAILED_PRECONDITION, "configuration stores not configured",
+               "ERR_CONFIGURATION_STORE_NOT_CONFIGURED", "dapr.io"))
+    told = stub.UnsubscribeConfiguration(pb.UnsubscribeConfigurationRequest(store_name="x", id="i"))
+    equal((told.ok, told.message), (False, "failed to unsubscribe to configuration request i: subscription does not exist"))
 
 
 main()
