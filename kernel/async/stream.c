@@ -216,6 +216,7 @@ flush(struct flusher *flusher)
         }
         buf_consume(&stream->out, (size_t)sent);
     }
+    buf_wipe(&stream->out);
     if (stream->out.capacity > KEEP_OUT_BYTES)
         buf_release(&stream->out);
     if (stream->events->on_drained != NULL)

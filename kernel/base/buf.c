@@ -62,6 +62,15 @@ block_put(void *block, size_t capacity)
         free(block);
 }
 
+/* The buffer's memory is given up. */
+static void
+put_memory(struct buf *buf)
+{
+    if (buf->is_secret && buf->data != NULL)
+        explicit_bzero(buf->data, buf->touched);
+    block_put(buf->data, buf->capacity);
+}
+
 void
 buf_init(struct buf *buf, size_t max)
 {
@@ -71,8 +80,17 @@ buf_init(struct buf *buf, size_t max)
 void
 buf_fini(struct buf *buf)
 {
-    block_put(buf->data, buf->capacity);
-    *buf = (struct buf){ .max = buf->max };
+    put_memory(buf);
+    *buf = (struct buf){ .max = buf->max, .is_secret = buf->is_secret };
+}
+
+void
+buf_wipe(struct buf *buf)
+{
+    if (!buf->is_secret || buf->len > 0 || buf->touched == 0)
+        return;
+    explicit_bzero(buf->data, buf->touched);
+    buf->touched = 0;
 }
 
 void
@@ -108,10 +126,11 @@ make_room(struct buf *buf, size_t bytes)
     char *data = block_take(capacity);
     if (buf->data != NULL && buf->len > 0)
         memcpy(data, buf->data + buf->start, buf->len);
-    block_put(buf->data, buf->capacity);
+    put_memory(buf);
     buf->data = data;
     buf->start = 0;
     buf->capacity = capacity;
+    buf->touched = buf->len;
 }
 
 char *
@@ -129,6 +148,8 @@ buf_commit(struct buf *buf, size_t bytes)
 {
     assert(buf->start + buf->len + bytes <= buf->capacity);
     buf->len += bytes;
+    if (buf->touched < buf->start + buf->len)
+        buf->touched = buf->start + buf->len;
 }
 
 void
@@ -181,14 +202,20 @@ buf_swap(struct buf *a, struct buf *b)
 {
     const struct buf was = *a;
     assert(a->len <= b->max && b->len <= a->max);
-    *a = (struct buf){
-        .data = b->data, .start = b->start, .len = b->len, .capacity = b->capacity, .max = was.max
-    };
+    *a = (struct buf){ .data = b->data,
+                       .start = b->start,
+                       .len = b->len,
+                       .capacity = b->capacity,
+                       .max = was.max,
+                       .touched = b->touched,
+                       .is_secret = was.is_secret || b->is_secret };
     *b = (struct buf){ .data = was.data,
                        .start = was.start,
                        .len = was.len,
                        .capacity = was.capacity,
-                       .max = b->max };
+                       .max = b->max,
+                       .touched = was.touched,
+                       .is_secret = b->is_secret || was.is_secret };
 }
 
 char *
@@ -198,6 +225,6 @@ buf_take(struct buf *buf, size_t *ret_len)
         memmove(buf->data, buf->data + buf->start, buf->len);
     char *data = buf->data;
     *ret_len = buf->len;
-    *buf = (struct buf){ .max = buf->max };
+    *buf = (struct buf){ .max = buf->max, .is_secret = buf->is_secret };
     return data;
 }

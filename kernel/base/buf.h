@@ -17,7 +17,9 @@ struct buf {
     size_t start; /* consumed bytes at the front */
     size_t len;   /* readable bytes from start */
     size_t capacity;
-    size_t max; /* len never exceeds it */
+    size_t max;     /* len never exceeds it */
+    size_t touched; /* bytes at the front of the memory that have held content */
+    bool is_secret; /* set behind buf_init(): content is wiped when its memory is given up */
 };
 
 void buf_init(struct buf *buf, size_t max);
@@ -38,6 +40,8 @@ void buf_release(struct buf *buf);
  * is added with buf_commit(). */
 char *buf_reserve(struct buf *buf, size_t bytes) WARN_UNUSED;
 void buf_commit(struct buf *buf, size_t bytes);
+/* Overwrites what has been consumed, if the buffer is secret and holds nothing else. */
+void buf_wipe(struct buf *buf);
 /* Drops bytes from the front. */
 void buf_consume(struct buf *buf, size_t bytes);
 

@@ -345,8 +345,10 @@ drain_input(struct link *link)
         struct slice message;
         struct frame frame;
         enum sp_status status = sp_decode(&link->decoder, &link->in, &message);
-        if (status == SP_MORE)
+        if (status == SP_MORE) {
+            buf_wipe(&link->in);
             return true;
+        }
         const char *reason = NULL;
         if (status != SP_MESSAGE)
             reason = sp_status_name(status);

@@ -8,6 +8,7 @@
 
 #include "bus/link.h"
 #include "bus/link_internal.h"
+#include "remora/plugin/v1/plugin.pb-c.h"
 
 /* --- the table ---------------------------------------------------------------------------------*/
 
@@ -123,6 +124,17 @@ send_request(struct task *t, struct link_call *call, const struct link_args *arg
     return flow_send_rest(t, link, call->id, &call->flow, &payload);
 }
 
+/* Of what holds keys or secrets nothing is left in the buffers that it has passed, from the first
+ * one on. */
+static bool
+is_secret(uint32_t method)
+{
+    return method == REMORA__PLUGIN__V1__METHOD__METHOD_SECRET_GET ||
+           method == REMORA__PLUGIN__V1__METHOD__METHOD_SECRET_BULK_GET ||
+           (method >= REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_GET_KEY &&
+            method <= REMORA__PLUGIN__V1__METHOD__METHOD_CRYPTO_VERIFY);
+}
+
 err_t
 link_call_open(struct task *t, struct link *link, const struct link_args *args,
                struct link_call *ret_call)
@@ -134,6 +146,9 @@ link_call_open(struct task *t, struct link *link, const struct link_args *args,
                                     .intake = { .window_bytes = LIMIT_call_credit_bytes } };
     buf_init(&ret_call->body, LIMIT_call_credit_bytes);
     buf_init(&ret_call->held, LIMIT_call_credit_bytes);
+    if (is_secret(args->method))
+        link->in.is_secret = link->stream.out.is_secret = ret_call->body.is_secret =
+            ret_call->held.is_secret = true;
     if (link->state != LINK_OPEN)
         return ERR_PLUGIN_NOT_SENT;
     if (args->message.len > LIMIT_message_bytes_max)

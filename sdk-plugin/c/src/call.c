@@ -54,6 +54,7 @@ call_free(struct remora_call *call)
     assert(call->state != CALL_POOLED);
     ev_timer_stop(sdk.loop, &call->timer);
     outbound_stop(&call->exchange.out);
+    call->exchange.in.bytes.is_secret = call->arena.is_secret;
     inbound_fini(&call->exchange.in);
     link_remove(&call->exchange);
     run_releases(call);
@@ -106,6 +107,15 @@ refuse(uint64_t id, enum remora_code code, const char *message)
     link_append(&frame, NULL, 0);
 }
 
+/* Of what holds keys, secrets, or the metadata of a component nothing is left when it ends. */
+static bool
+is_secret(uint32_t method)
+{
+    return method == METHOD(INIT) || method == METHOD(SECRET_GET) ||
+           method == METHOD(SECRET_BULK_GET) ||
+           (method >= METHOD(CRYPTO_GET_KEY) && method <= METHOD(CRYPTO_VERIFY));
+}
+
 static struct remora_call *
 new_from_frame(const struct frame *frame)
 {
@@ -114,6 +124,7 @@ new_from_frame(const struct frame *frame)
     call->exchange.id = frame->call;
     call->state = CALL_RECEIVING;
     call->method = frame->method;
+    call->arena.is_secret = is_secret(frame->method);
     call->handle = frame->component;
     call->depth = frame->depth;
     call->deadline_ms = frame->timeout_ms == 0 ? UINT64_MAX : clock_now_ms() + frame->timeout_ms;

@@ -21,6 +21,17 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events);
 
+/* Whether what goes over the link may be a key or a secret. */
+static bool
+carries_secrets(void)
+{
+    bool carries = false;
+    for (size_t i = 0; i < sdk.plugin->type_count; i++)
+        carries = carries || sdk.plugin->types[i].crypto != NULL ||
+                  sdk.plugin->types[i].secret != NULL;
+    return carries;
+}
+
 void
 link_open(int fd)
 {
@@ -34,6 +45,7 @@ link_open(int fd)
     };
     buf_init(&link->in, LIMIT_frame_bytes_max + SP_HEADER_BYTES + SDK_READ_BYTES);
     buf_init(&link->out, LIMIT_link_output_bytes_max);
+    link->in.is_secret = link->out.is_secret = carries_secrets();
     list_init(&link->ready);
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
@@ -271,6 +283,7 @@ on_readable(struct ev_loop *loop, ev_io *watcher, int events)
         else
             on_frame(&frame);
     }
+    buf_wipe(&link->in);
 }
 
 /* --- frames out --------------------------------------------------------------------------------*/
@@ -300,6 +313,7 @@ write_some(void)
             return false;
         buf_consume(&link->out, (size_t)n);
     }
+    buf_wipe(&link->out);
     return true;
 }
 
