@@ -290,11 +290,12 @@ read_file_path(struct reader *r, yaml_node_t *value)
 static bool
 read_file_form(struct reader *r, yaml_node_t *value)
 {
-    static const char *const words[] = { "path", "uri", NULL };
+    static const char *const words[] = { "path", "uri", "existing", NULL };
     int index = 0;
-    if (!read_word(r, value, words, "path or uri", &index))
+    if (!read_word(r, value, words, "path, uri or existing", &index))
         return false;
     r->file->is_uri = index == 1;
+    r->file->is_existing = index == 2;
     return true;
 }
 
@@ -697,6 +698,15 @@ opened(const struct manifest_file *file, char *path)
     return path;
 }
 
+/* What may be something else must not be taken for a path: it may be a secret, and paths are seen
+ * in command lines. */
+static const char *
+if_existing(const struct manifest_file *file, const char *path)
+{
+    struct stat seen;
+    return !file->is_existing || stat(path, &seen) == 0 ? path : NULL;
+}
+
 const char *
 manifest_file_of(const struct manifest_file *file, struct slice value, struct arena *arena)
 {
@@ -707,13 +717,13 @@ manifest_file_of(const struct manifest_file *file, struct slice value, struct ar
         slice_eq(path, SLICE(":memory:")))
         return NULL;
     if (path.data[0] == '/')
-        return arena_str(arena, path);
+        return if_existing(file, arena_str(arena, path));
     char *here = getcwd(NULL, 0); /* as the plugin sees it, which starts in the same directory */
     if (here == NULL)
         return NULL;
     struct slice absolute = arena_printf(arena, "%s/" SLICE_FMT, here, SLICE_ARG(path));
     free(here);
-    return arena_str(arena, absolute);
+    return if_existing(file, arena_str(arena, absolute));
 }
 
 const char *

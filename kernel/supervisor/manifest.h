@@ -18,7 +18,8 @@
  *   files:
  *     - metadata: connectionString # the component metadata field whose value names a path …
  *       form: uri                  # … as `file:PATH?options` or a bare path; path (default): as it
- * is access: write              # read (default), write or execute
+ *                                  # is; existing: as it is, if there is such a file
+ *       access: write              # read (default), write or execute
  *       folder: no                 # yes: its folder, so that one put in its place is seen
  *     - path: lib                  # or a fixed one, relative to this file
  *   host_services: [state]         # calls into the kernel
@@ -65,6 +66,7 @@ struct manifest_file {
     const char *metadata; /* NULL: a fixed path */
     const char *path;     /* absolute; NULL with metadata */
     bool is_uri;
+    bool is_existing;
     bool is_folder; /* what is opened is the folder the file lies in */
     enum manifest_access access;
 };

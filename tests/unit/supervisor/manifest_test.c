@@ -187,6 +187,16 @@ TEST(metadata_values_name_paths)
     check_path("file:?cache=shared", true, NULL);
 }
 
+/* Its value may be a secret, and a path is seen in command lines. */
+TEST(what_may_be_something_else_is_a_path_if_it_is_there)
+{
+    struct manifest_file file = { .metadata = "jwks", .is_existing = true, .is_folder = true };
+    CHECK(manifest_path_of(&file, SLICE("eyJrZXlz/c2VjcmV0"), &arena) == NULL);
+    CHECK(manifest_path_of(&file, SLICE("{\"keys\": [\"/\"]}"), &arena) == NULL);
+    CHECK(manifest_path_of(&file, SLICE("https://example.com/keys"), &arena) == NULL);
+    CHECK_EQ_STR(manifest_path_of(&file, SLICE("/proc/self/status"), &arena), "/proc/self");
+}
+
 TEST(a_file_too_large_is_refused)
 {
     char path[300];
