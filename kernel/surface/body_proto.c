@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 
 enum { FIELDS_MAX = 32, SHOWN_BYTES_MAX = 64 };
@@ -48,10 +49,15 @@ complain(struct reader *r, size_t at, const char *words, struct slice shown)
 static void
 wrong_value(struct reader *r, const struct body_proto_field *field, size_t at, struct slice raw)
 {
-    const char *type = field->type == BODY_PROTO_STRING ? "string" : "int32";
-    complain(r, at,
-             arena_printf(r->rq->arena, "invalid value for %s field %s: ", type, field->name).data,
-             raw);
+    static const char *const types[] = { [BODY_PROTO_STRING] = "string",
+                                         [BODY_PROTO_INT32] = "int32",
+                                         [BODY_PROTO_BYTES] = "bytes",
+                                         [BODY_PROTO_ENUM] = "enum" };
+    const char *words = arena_printf(r->rq->arena,
+                                     "invalid value for %s field %s: ", types[field->type],
+                                     field->name)
+                            .data;
+    complain(r, at, words, raw);
 }
 
 /* Where the value begins that json_peek() saw. */
@@ -136,6 +142,44 @@ read_number(struct reader *r, const struct body_proto_field *field, int32_t *ret
         wrong_value(r, field, begin_of(r, raw), raw);
 }
 
+/* Either alphabet, the padding may be left out. */
+static bool
+decode_base64(struct arena *arena, struct slice text, struct slice *ret_bytes)
+{
+    char *plain = arena_alloc(arena, text.len + 4);
+    size_t len = text.len;
+    for (size_t i = 0; i < len; i++) {
+        char c = text.data[i];
+        plain[i] = c == '-' ? '+' : c == '_' ? '/' : c;
+    }
+    while (text.len % 4 != 0 && len % 4 != 0)
+        plain[len++] = '=';
+    return base64_decode_arena(arena, slice_of(plain, len), ret_bytes);
+}
+
+static void
+read_bytes(struct reader *r, const struct body_proto_field *field, struct slice *ret)
+{
+    struct json before = r->json;
+    struct slice raw, text;
+    if (!json_skip(&r->json, &raw))
+        return;
+    bool is_good = json_peek(&before) == JSON_STRING && json_string(&before, r->rq->arena, &text) &&
+                   decode_base64(r->rq->arena, text, ret);
+    if (!is_good)
+        wrong_value(r, field, begin_of(r, raw), raw);
+}
+
+static void
+read_enum(struct reader *r, const struct body_proto_field *field, struct slice *ret)
+{
+    struct slice raw;
+    if (json_peek(&r->json) != JSON_NUMBER)
+        read_text(r, field, ret);
+    else if (json_skip(&r->json, &raw))
+        *ret = raw;
+}
+
 static const struct body_proto_field *
 find_field(const struct reader *r, struct slice name)
 {
@@ -163,6 +207,10 @@ read_member(struct reader *r, struct slice name)
     char *at = (char *)r->ret + field->offset;
     if (field->type == BODY_PROTO_STRING)
         read_text(r, field, (struct slice *)(void *)at);
+    else if (field->type == BODY_PROTO_BYTES)
+        read_bytes(r, field, (struct slice *)(void *)at);
+    else if (field->type == BODY_PROTO_ENUM)
+        read_enum(r, field, (struct slice *)(void *)at);
     else
         read_number(r, field, (int32_t *)(void *)at);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading JSON bodies that the reference takes as protobuf JSON: flat messages of texts and
- * numbers. Names are those of the message in either spelling, unknown ones are skipped, null is
- * nothing. What is refused is refused in the words of Go's protojson. Nothing here suspends.
+ * Reading JSON bodies that the reference takes as protobuf JSON: flat messages of texts,
+ * bytes and numbers. Names are those of the message in either spelling, unknown ones are skipped,
+ * null is nothing. What is refused is refused in the words of Go's protojson. Nothing here
+ * suspends.
  */
 #ifndef SURFACE_BODY_PROTO_H
 #define SURFACE_BODY_PROTO_H
@@ -11,13 +12,18 @@
 
 #include "api/request.h"
 
-enum body_proto_type { BODY_PROTO_STRING, BODY_PROTO_INT32 };
+enum body_proto_type {
+    BODY_PROTO_STRING,
+    BODY_PROTO_INT32,
+    BODY_PROTO_BYTES, /* base64 of either alphabet; decoded */
+    BODY_PROTO_ENUM,  /* a name or a number, as its text */
+};
 
 struct body_proto_field {
     const char *name;     /* "resourceId" */
     const char *own_name; /* "resource_id" */
     enum body_proto_type type;
-    size_t offset; /* of a struct slice or an int32_t in what is filled */
+    size_t offset; /* of a struct slice, or an int32_t, in what is filled */
 };
 
 /* At most 32 fields. Texts live in the request's arena or borrow from the body. */

@@ -13,7 +13,7 @@ base64_decoded_max(size_t chars)
     return chars / 4 * 3 + 3;
 }
 
-/* False if a character is of neither alphabet, both are mixed, or bits are left over. */
+/* False if a character is of neither alphabet, both are mixed, or the length is nobody's. */
 bool base64_decode(const char *text, size_t len, unsigned char *ret_bytes, size_t *ret_len);
 
 /* The alphabet for URLs, without padding; `ret_text` takes (len * 4 + 2) / 3 characters and a

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { RSA_BITS_MIN = 1024 };
+
 bool
 why_set(struct why *why, const char *format, ...)
 {
@@ -55,6 +57,11 @@ key_new_pair(EVP_PKEY *pair, bool is_private, struct why *why)
                    ? why_set(why, "invalid key type '*ecdh.P%s' for jwk.New",
                              is_private ? "rivateKey" : "ublicKey")
                    : why_set(why, "invalid key type"));
+        EVP_PKEY_free(pair);
+        return NULL;
+    }
+    if (kind == KEY_RSA && EVP_PKEY_get_bits(pair) < RSA_BITS_MIN) {
+        (void)why_set(why, "the RSA key is malformed or shorter than %d bits", RSA_BITS_MIN);
         EVP_PKEY_free(pair);
         return NULL;
     }

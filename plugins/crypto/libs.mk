@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-crypto_LIBS := -lcrypto -lcjson -lev -lm
+crypto_LIBS := -lcurl -lcrypto -lcjson -lev -lm
+crypto_SHARED := transfer.c
+# The fuzzer needs the plugin's files and their libraries.
+$(BUILD)/tests/fuzz/crypto_key $(BUILD)/fuzz/crypto_key: $(BUILD)/lib/plugins/crypto.a
+$(BUILD)/tests/fuzz/crypto_key $(BUILD)/fuzz/crypto_key: LIBS_KERNEL += -lcurl

@@ -3,9 +3,12 @@
  * The `crypto` plugin: providers whose keys are here, in files or in a set of JWKs.
  *
  * Reading order: provider.c answers the API's operations with a key that localstorage.c or jwks.c
- * finds; parse.c and jwk.c read keys, operate.c, symmetric.c, rsa.c and sign.c use them.
+ * finds; parse.c, jwk.c and
+ * keyset.c read keys, operate.c, symmetric.c, rsa.c and sign.c use them.
  */
+#include "jwks.h"
 #include "localstorage.h"
+#include "../shared/transfer.h"
 
 static const struct remora_component_type types[] = {
     { .type = "crypto.dapr.localstorage",
@@ -13,7 +16,18 @@ static const struct remora_component_type types[] = {
       .init = localstorage_init,
       .close = localstorage_close,
       .crypto = &provider_ops },
+    { .type = "crypto.dapr.jwks",
+      .versions = "v1",
+      .init = jwks_init,
+      .close = jwks_close,
+      .crypto = &provider_ops },
 };
+
+static bool
+setup(void)
+{
+    return transfer_setup(0);
+}
 
 int
 main(int argc, char **argv)
@@ -23,6 +37,7 @@ main(int argc, char **argv)
         .version = "1.0.0",
         .types = types,
         .type_count = sizeof types / sizeof types[0],
+        .setup = setup,
     };
     return remora_plugin_main(&plugin, argc, argv);
 }
