@@ -175,8 +175,8 @@ def http():
           "ERR_CRYPTO_PROVIDER_NOT_FOUND")
 
 
-def post(target, **body):
-    reply = SIDECAR.call("POST", target, json.dumps({k: b64(v) if isinstance(v, bytes) else v for k, v in body.items()}))
+def ask(verb, target, **body):
+    reply = SIDECAR.call(verb, target, json.dumps({k: b64(v) if isinstance(v, bytes) else v for k, v in body.items()}))
     equal(reply.status, 200, reply.text)
     return reply.json
 
@@ -188,15 +188,15 @@ def b64(data):
 @test("over HTTP: what one operation makes another takes", "X-CRY-02")
 def http_round_trips():
     octets, rsa = {"algorithm": "C20P", "keyName": "oct256.json", "nonce": b"n" * 12}, {"keyName": "rsa2048.pem"}
-    sealed = post("/v1.0-alpha1/subtlecrypto/local/encrypt", plaintext=b"text", **octets)
-    opened = post("/v1.0-alpha1/subtlecrypto/local/decrypt", **sealed, **octets)
+    sealed = ask("POST", "/v1.0-alpha1/subtlecrypto/local/encrypt", plaintext=b"text", **octets)
+    opened = ask("POST", "/v1.0-alpha1/subtlecrypto/local/decrypt", **sealed, **octets)
     equal(opened, {"plaintext": b64(b"text")})
-    wrapped = post("/v1.0-alpha1/subtlecrypto/local/wrapkey", plaintextKey=b"k" * 24, algorithm="RSA-OAEP-512", **rsa)
-    opened = post("/v1.0-alpha1/subtlecrypto/local/unwrapkey", **wrapped, algorithm="RSA-OAEP-512", **rsa)
+    wrapped = ask("POST", "/v1.0-alpha1/subtlecrypto/local/wrapkey", plaintextKey=b"k" * 24, algorithm="RSA-OAEP-512", **rsa)
+    opened = ask("POST", "/v1.0-alpha1/subtlecrypto/local/unwrapkey", **wrapped, algorithm="RSA-OAEP-512", **rsa)
     equal(opened, {"plaintextKey": b64(b"k" * 24)})
-    signed = post("/v1.0-alpha1/subtlecrypto/local/sign", digest=b"d" * 48, algorithm="PS384", **rsa)
-    equal(post("/v1.0-alpha1/subtlecrypto/local/verify", digest=b"d" * 48, algorithm="PS384", **signed, **rsa), {"valid": True})
-    key = post("/v1.0-alpha1/subtlecrypto/jwks/getkey", name="rsa1", format=1)
+    signed = ask("POST", "/v1.0-alpha1/subtlecrypto/local/sign", digest=b"d" * 48, algorithm="PS384", **rsa)
+    equal(ask("POST", "/v1.0-alpha1/subtlecrypto/local/verify", digest=b"d" * 48, algorithm="PS384", **signed, **rsa), {"valid": True})
+    key = ask("POST", "/v1.0-alpha1/subtlecrypto/jwks/getkey", name="rsa1", format=1)
     equal(json.loads(key["publicKey"])["kid"], "rsa1")
 
 
