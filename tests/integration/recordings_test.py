@@ -121,7 +121,7 @@ DIFFERENCES = [
         ),
     ),
     (
-        r"(bare: )?(binding|config|lock|unlock|conversation|actor|workflow"
+        r"(bare: )?(binding|conversation|actor|workflow"
         r"|job)\b.*|bare: conversation2",
         "this building block does not exist yet, so its routes do not",
         unbuilt,
