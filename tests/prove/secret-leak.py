@@ -16,7 +16,9 @@ import signal
 
 import _prove
 import remora
+from kubernetes import ApiServer
 from remora import component
+from vault import Vault
 
 claims = _prove.Claims()
 rng = _prove.rng
@@ -74,6 +76,7 @@ def resources(folder, redis):
     secrets = {"redis": plant("redis password"), "key": key("primary key", 32), "old": key("secondary key", 16),
                "bad": "zz" + key("unusable key", 15), "app": plant("application secret"),
                "nested": {"deep": plant("nested secret")}}
+    PLANTED["vault token"] = secrets["hashi"] = hashi.token
     folder.write("secrets.json", json.dumps(secrets))
     redis.command("CONFIG", "SET", "requirepass", secrets["redis"])
     at = {"redisHost": f"127.0.0.1:{redis.port}"}
@@ -85,7 +88,17 @@ def resources(folder, redis):
     lost = with_secret(component("lost", "state.sqlite", {"connectionString": folder / "l.db"}), "foo", "redis",
                        ", key: no-such-key")
     plain = component("plain", "state.redis", {**at, "redisPassword": plant("password in metadata")})
-    return [component("vault", "secretstores.local.file", {"secretsFile": folder / "secrets.json"}),
+    hashi.put("dapr/it", {"k": plant("vault secret")})
+    cluster.tokens = {plant("cluster token", 40)}
+    cluster.put("prod", "it", {"k": plant("cluster secret")})
+    account = {"vaultAddr": hashi.url}
+    at_hashi = with_secret(component("hashi", "secretstores.hashicorp.vault", account), "vaultToken", "hashi") + auth
+    stranger = component("stranger", "secretstores.hashicorp.vault", {**account, "vaultToken": plant("a stranger's token")})
+    place = {"kubeconfigPath": cluster.kubeconfig(remora.Folder(), {"token": cluster.token}), "defaultNamespace": "prod"}
+    remote = [at_hashi, stranger, component("kube", "secretstores.kubernetes", {**place, "secretRefreshInterval": "1s"})]
+    taker = component("taker", "state.sqlite", {"connectionString": folder / "t.db"}) + "  - name: note\n"
+    taker += "    secretKeyRef: {name: it, key: k}\nauth: {secretStore: kube}\n"
+    return [*remote, taker, component("vault", "secretstores.local.file", {"secretsFile": folder / "secrets.json"}),
             component("envs", "secretstores.local.env"), store + auth, wrong + auth,
             *(text.replace("spec:\n", ignore) + auth for text in (bad, lost)), plain.replace("spec:\n", ignore)]
 
@@ -124,9 +137,15 @@ def use(sidecar, answers):
     remora.equal(call(sidecar, "GET", "/v1.0/secrets/vault/redis").json, {"redis": PLANTED["redis password"]})
     remora.equal(call(sidecar, "GET", "/v1.0/secrets/envs/PLANTED").json, {"PLANTED": PLANTED["environment secret"]})
     remora.equal(call(sidecar, "GET", "/v1.0/secrets/vault/bulk").status, 200)
+    remora.equal(call(sidecar, "GET", "/v1.0/secrets/hashi/it").json, {"k": PLANTED["vault secret"]})
+    remora.equal(call(sidecar, "GET", "/v1.0/secrets/kube/it").json, {"k": PLANTED["cluster secret"]})
+    remora.equal(call(sidecar, "GET", "/v1.0/secrets/kube/bulk").status, 200)
     for method, path in (("GET", "/v1.0/secrets/vault/app"), ("GET", "/v1.0/secrets/vault/nested"),
                          ("GET", "/v1.0/secrets/envs/DAPR_API_TOKEN"), ("GET", "/v1.0/secrets/envs/APP_API_TOKEN"),
                          ("GET", "/v1.0/secrets/envs/bulk"), ("GET", "/v1.0/secrets/ghost/x"),
+                         ("GET", "/v1.0/secrets/hashi/none"), ("GET", "/v1.0/secrets/stranger/it"),
+                         ("GET", "/v1.0/secrets/hashi/it?metadata.version_id=99"), ("GET", "/v1.0/secrets/stranger/bulk"),
+                         ("GET", "/v1.0/secrets/kube/none"), ("GET", "/v1.0/secrets/kube/it?metadata.namespace=closed"),
                          ("GET", "/v1.0/state/wrong/k"), ("GET", "/v1.0/state/bad/k"), ("GET", "/v1.0/state/lost/k"),
                          ("POST", "/v1.0-alpha1/state/store/query"), ("GET", "/v1.0/metadata")):
         answer = call(sidecar, method, path, b"{}" if method == "POST" else None)
@@ -159,19 +178,22 @@ def cores(sidecar, folder):
     claims.holds("a crash leaves no core dump", not left, str(left))
 
 
-folder, redis, answers = remora.Folder(), remora.Redis(), []
+folder, redis, answers, hashi, cluster = remora.Folder(), remora.Redis(), [], Vault(), ApiServer()
 sidecar = start(folder, redis)
 use(sidecar, answers)
-for name in ("redis", "local-secrets"):  # the last words of a crash are shown, too
+for name in ("redis", "local-secrets", "vault", "kubernetes"):  # the last words of a crash are shown, too
     plugins = call(sidecar, "GET", "/v1.0/metadata").json["remora"]["plugins"]
     os.kill(next(plugin["pid"] for plugin in plugins if plugin["name"] == name and plugin["pid"]), signal.SIGSEGV)
     remora.eventually(lambda: call(sidecar, "GET", "/v1.0/state/store/k").status == 200, "the store is back")
 answers.append(call(sidecar, "GET", "/v1.0/metadata").body)
+# A password of the cluster's changes, and whoever has it is made anew.
+cluster.put("prod", "it", {"k": plant("cluster secret, changed")})
+remora.eventually(lambda: b"Component taker: the secrets of store kube have changed" in read(sidecar.log_path), "it is seen", 60)
 metrics = remora.call(sidecar.metrics, "GET", "/metrics").body
 claims.holds("there are metrics", b"dapr_component_secret_count" in metrics)
 answers.append(metrics)
 processes(sidecar)
-wanted = sorted(set(PLANTED) - {"state value", "password in metadata", "API token", "app token", "environment secret"})
+wanted = sorted(set(PLANTED) - {"vault secret", "cluster secret", "cluster secret, changed", "cluster token", "a stranger's token", "state value", "password in metadata", "API token", "app token", "environment secret"})
 claims.holds("the search finds what is there", found_in(read(folder / "secrets.json")) == wanted)
 leaks = sorted({name for answer in answers for name in found_in(answer)})
 claims.holds(f"no secret in {len(answers)} answers", not leaks, str(leaks))

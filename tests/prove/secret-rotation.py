@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # in check: yes
 # timeout: 120
-"""Experiment secret-rotation: a Redis password and an encryption key change in the secrets file under load.
+"""Experiment secret-rotation: Redis passwords and an encryption key change in the secrets file, in Vault and in a cluster, under
+load.
 
 Each rotation writes new secrets (and, for the key, the YAML that names the new one first) the way deployment tools do,
-by renaming a file over the old one. What is new must be in use within a second, and no request may fail."""
+by renaming a file over the old one; what is in a file must be in use within a second. Then passwords change in a Vault server
+and in a Kubernetes cluster (fakes of both, or a real Vault where it has been built), which are asked each second: there it may
+take three. No request may fail."""
 import base64
 import http.client
 import json
@@ -16,10 +19,14 @@ import time
 import _prove
 import remora
 from _clients import Clients, summary
+from kubernetes import ApiServer
+from vault import Vault
 from _prove import by_length
 
 ROTATIONS = by_length(3, 10, 30)
 IN_USE_MS_MAX = 1000 * _prove.PATIENCE
+REMOTE_MS_MAX = 3000 * _prove.PATIENCE
+REMOTE = ("hashi", "kube")
 PAUSE_S = 0.4
 claims = _prove.Claims()
 rng = _prove.rng
@@ -47,7 +54,43 @@ def resources(n, folder, port):
     for item, key in (("primaryEncryptionKey", key_name(n)), ("secondaryEncryptionKey", key_name(max(n - 1, 0)))):
         crypt += f"  - name: {item}\n    secretKeyRef: {{name: {key}}}\n"
     crypt += "auth: {secretStore: vault}\n"
-    return "---\n".join([vault, redis, crypt])
+    return "---\n".join([vault, redis, crypt, *remote_resources()])
+
+
+def remote_resources():
+    often = {"secretRefreshInterval": "1s"}
+    texts = [remora.component("hashi", "secretstores.hashicorp.vault", {"vaultAddr": hashi.url, "vaultToken": hashi.token, **often}),
+             remora.component("kube", "secretstores.kubernetes", {"kubeconfigPath": kubeconfig, "defaultNamespace": "prod", **often})]
+    for store in REMOTE:
+        text = remora.component(f"red-{store}", "state.redis", {"redisHost": f"127.0.0.1:{remote_servers[store].port}"})
+        texts.append(text + "  - name: redisPassword\n    secretKeyRef: {name: redis, key: password}\n"
+                     f"auth: {{secretStore: {store}}}\n")
+    return texts
+
+
+def put_remote(store, n):
+    if store == "hashi":
+        hashi.put("dapr/redis", {"password": f"pw-{n}"})
+    else:
+        cluster.put("prod", "redis", {"password": f"pw-{n}"})
+
+
+def change_password(server, n):
+    """The administrator's order: Redis takes both passwords for a moment in practice; here its connections stay, and the next one
+    needs the new password."""
+    with remora.socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.sendall(f"AUTH pw-{n - 1}\r\nCONFIG SET requirepass pw-{n}\r\n".encode())
+        remora.need(s.recv(100).startswith(b"+OK"), "Redis knows the old password")
+
+
+def rotate_remote(store, n):
+    """How long it took."""
+    before = generation(f"red-{store}")
+    change_password(remote_servers[store], n)
+    start = time.monotonic()
+    put_remote(store, n)
+    remora.eventually(lambda: generation(f"red-{store}") > before, f"red-{store} is made anew")
+    return (time.monotonic() - start) * 1000
 
 
 def secrets(n):
@@ -95,23 +138,26 @@ class Pair(threading.Thread):
 KEYS = [rng.randbytes(32).hex() for _ in range(ROTATIONS + 1)]
 server = remora.Redis()
 folder = remora.Folder()
+hashi, cluster = Vault(), ApiServer()
+kubeconfig = cluster.kubeconfig(remora.Folder(), {"token": cluster.token})
+remote_servers = {store: remora.Redis() for store in REMOTE}
+for one in REMOTE:
+    put_remote(one, 0)
+    remote_servers[one].command("CONFIG", "SET", "requirepass", "pw-0")
 folder.write("secrets.json", secrets(0))
 remora.need(server.command("CONFIG", "SET", "requirepass", "pw-0") == b"OK", "Redis takes a password")
 sidecar = remora.Sidecar(resources(0, folder, server.port), folder=folder)
 enc = remora.Store(sidecar, "enc")
 remora.need(enc.save("first", {"old": True}).status == 204, "a value under the first key")
-seconds = ROTATIONS * (2 * PAUSE_S + 1) + 2
+seconds = ROTATIONS * (2 * PAUSE_S + 1 + 2 * 2) + 2
 load = Clients(3, sidecar.address, "red", seconds, _prove.SEED, "red")
+remote_loads = [Clients(1, sidecar.address, f"red-{store}", seconds, _prove.SEED, f"red-{store}") for store in REMOTE]
 pairs = [Pair(i) for i in range(3)]
-worst_ms = {"password": 0.0, "key": 0.0}
+worst_ms = {"password": 0.0, "key": 0.0, "remote": 0.0}
 for n in range(1, ROTATIONS + 1):
     time.sleep(PAUSE_S)
-    # The administrator's order: Redis takes both passwords for a moment in practice; here its
-    # connections stay, and the next one needs the new password.
     before = generation("red")
-    with remora.socket.create_connection(("127.0.0.1", server.port)) as s:
-        s.sendall(f"AUTH pw-{n - 1}\r\nCONFIG SET requirepass pw-{n}\r\n".encode())
-        remora.need(s.recv(100).startswith(b"+OK"), "Redis knows the old password")
+    change_password(server, n)
     start = time.monotonic()
     replace(folder / "secrets.json", secrets(n))
     remora.eventually(lambda: generation("red") > before, "the component is made anew")
@@ -121,10 +167,11 @@ for n in range(1, ROTATIONS + 1):
     replace(os.path.join(folder.path, "resources", "0.yaml"), resources(n, folder, server.port))
     remora.eventually(lambda: key_in_use() == key_name(n), "the new key is in use")
     worst_ms["key"] = max(worst_ms["key"], (time.monotonic() - start) * 1000)
+    worst_ms["remote"] = max([worst_ms["remote"], *[rotate_remote(store, n) for store in REMOTE]])
 for pair in pairs:
     pair.is_over.set()
     pair.join()
-accounts = load.join()
+accounts = load.join() + [account for one in remote_loads for account in one.join()]
 failures = sum(account.failures() for account in accounts) + sum(len(pair.failures) for pair in pairs)
 wrong = [text for account in accounts for text in account.wrong + account.unanswered]
 wrong += [text for pair in pairs for text in pair.failures]
@@ -134,7 +181,8 @@ claims.holds("no request failed", failures == 0, f"{failures} did")
 claims.holds("no answer is wrong or missing", not wrong, "; ".join(wrong[:3]))
 claims.at_most("a new password in use, worst, ms", worst_ms["password"], IN_USE_MS_MAX, digits=0)
 claims.at_most("a new key in use, worst, ms", worst_ms["key"], IN_USE_MS_MAX, digits=0)
+claims.at_most("a new password of a remote store in use, worst, ms", worst_ms["remote"], REMOTE_MS_MAX, digits=0)
 claims.holds("the plugins were not restarted", all(p["restarts"] == 0 for p in sidecar.plugins().values()))
 _prove.stop(sidecar)
-claims.end(f"{ROTATIONS} rotations of a password and a key under load: {requests} requests, "
-           f"{failures} failed, in use within {worst_ms['password']:.0f} and {worst_ms['key']:.0f} ms")
+claims.end(f"{ROTATIONS} rotations of three passwords and a key under load: {requests} requests, {failures} failed, in use within "
+           f"{worst_ms['password']:.0f} and {worst_ms['key']:.0f} ms, of Vault and a cluster {worst_ms['remote']:.0f} ms")
