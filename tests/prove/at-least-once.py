@@ -2,8 +2,8 @@
 # in check: yes
 # timeout: 600
 """Experiment at-least-once: messages to durable brokers while the kernel, the broker's plugin, the broker's server and the
-subscriber are killed with SIGKILL, one of them at a time, in random order (mosquitto with SIGTERM: it writes down what it has
-acknowledged a moment later, so that a killed one forgets).
+subscriber (an application, or a client with open streams) are killed with SIGKILL, one of them at a time, in random order
+(mosquitto with SIGTERM: it writes down what it has acknowledged a moment later, so that a killed one forgets).
 
 A message counts once its publish was answered 204; the publisher repeats those that were not. Each of them must be written
 down by the subscriber, a process of its own that writes before it answers, at least once; how many came more often is told."""
@@ -18,6 +18,7 @@ import kafka_node
 import mosquitto
 import rabbitmq as rabbitmq_server
 import remora
+import sdk_programs
 from _prove import by_length
 
 MESSAGES = by_length(1500, 50_000, 200_000)  # of each broker
@@ -31,21 +32,27 @@ rng = _prove.rng
 class Bed:
     """One durable broker, a sidecar, its application; each can be killed and comes back as it was."""
 
-    def __init__(self, plugin, component, server=None):
-        self.plugin, self.server = plugin, server
+    def __init__(self, plugin, component, server=None, streams=False):
+        self.plugin, self.server, self.streams = plugin, server, streams
+        self.name = f"{plugin}, streams" if streams else plugin
         self.folder = remora.Folder()
         self.written = self.folder / "written"
-        self.app_port = remora.free_port()
+        self.app_port, self.grpc_port = remora.free_port(), remora.free_port()
         self.app = self.start_app()
         route = json.dumps({"apiVersion": "dapr.io/v2alpha1", "kind": "Subscription", "metadata": {"name": "s"},
                             "spec": {"pubsubname": "bus", "topic": "orders", "routes": {"default": "/orders"}}})
-        self.sidecar = remora.Sidecar(component, route, folder=self.folder, flags=["--app-port", str(self.app_port)])
+        flags = ["--dapr-grpc-port", str(self.grpc_port)] + ([] if streams else ["--app-port", str(self.app_port)])
+        self.sidecar = remora.Sidecar(component, *([] if streams else [route]), folder=self.folder, flags=flags)
         self.kills = collections.Counter()
         self.is_over = False
 
     def start_app(self):
-        return remora.Process([remora.sys.executable, remora.os.path.join(_prove.TOP, "tests", "prove", "_subscriber.py"),
-                               str(self.app_port), self.written], self.folder)
+        program, port, python = "_subscriber.py", self.app_port, remora.sys.executable
+        if self.streams:
+            program, port, python = "_stream_subscriber.py", self.grpc_port, sdk_programs.PYTHON
+        env = dict(remora.os.environ, PYTHONPATH=remora.os.path.join(_prove.TOP, "tests", "lib"))
+        return remora.Process([python, remora.os.path.join(_prove.TOP, "tests", "prove", program), str(port), self.written],
+                              self.folder, env=env)
 
     def kill(self):
         """One of them, and what of it does not come back by itself is started again."""
@@ -99,7 +106,7 @@ class Bed:
             self.kill()
         for thread in threads:
             thread.join(300)
-        claims.holds(f"{self.plugin}: everything is published in the end", len(acknowledged) == MESSAGES)
+        claims.holds(f"{self.name}: everything is published in the end", len(acknowledged) == MESSAGES)
         expected = set(acknowledged)
         try:
             remora.eventually(lambda: expected <= self.counts().keys(), "all that was acknowledged is delivered", SETTLE_S)
@@ -109,11 +116,11 @@ class Bed:
         lost = sorted(expected - counts.keys())
         more = sum(counts.values()) - len(counts)
         kills = ", ".join(f"{what} {count}" for what, count in sorted(self.kills.items()))
-        claims.at_most(f"{self.plugin}: lost of {len(expected)} messages, kills of {kills}", len(lost), 0, digits=0)
+        claims.at_most(f"{self.name}: lost of {len(expected)} messages, kills of {kills}", len(lost), 0, digits=0)
         if lost:
             _prove.say(f"lost: {lost[:10]}")
             _prove.say(self.sidecar.log()[-3000:])
-        _prove.say(f"{self.plugin}: {more} came more than once")
+        _prove.say(f"{self.name}: {more} came more than once")
         remora.end_all()
         return len(lost), more
 
@@ -123,6 +130,15 @@ def sqlite():
     return Bed("sqlite", remora.component("bus", "pubsub.sqlite", {
         "connectionString": str(folder / "bus.db"), "processingTimeout": "2s", "redeliverInterval": "200ms",
         "consumeFromStart": "true"}))
+
+
+def streams():
+    """Clients of SubscribeTopicEventsAlpha1, which take turns, instead of an application with a port."""
+    remora.need(remora.os.path.exists(sdk_programs.PYTHON), sdk_programs.MADE_BY)
+    folder = remora.Folder()
+    return Bed("sqlite", remora.component("bus", "pubsub.sqlite", {
+        "connectionString": str(folder / "bus.db"), "processingTimeout": "2s", "redeliverInterval": "200ms",
+        "consumeFromStart": "true", "retention": "1h"}), streams=True)
 
 
 def redis():
@@ -156,6 +172,6 @@ def rabbitmq():
     return bed
 
 
-results = [bed().run() for bed in (sqlite, redis, mqtt, rabbitmq, kafka)]
+results = [bed().run() for bed in (sqlite, streams, redis, mqtt, rabbitmq, kafka)]
 claims.end(f"{len(results) * MESSAGES} messages, {len(results) * KILLS} kills: {sum(lost for lost, _ in results)} lost, "
            f"{sum(more for _, more in results)} delivered more than once")
