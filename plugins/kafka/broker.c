@@ -11,9 +11,15 @@ enum {
     UNREACHABLE_MS = 1000, /* and where none is to be reached at all: the reference's attempts */
 };
 
+static struct broker *brokers; /* all there are */
+
 static void
 broker_free(struct broker *broker)
 {
+    struct broker **at = &brokers;
+    while (*at != broker)
+        at = &(*at)->next;
+    *at = broker->next;
     client_close(&broker->consumer);
     client_close(&broker->producer);
     settings_fini(&broker->settings);
@@ -156,6 +162,8 @@ kafka_broker_init(remora_call *call, const struct remora_config *config)
         free(broker);
         return;
     }
+    broker->next = brokers;
+    brokers = broker;
     broker->init = call;
     broker->chores++;
     *probing = (struct probing){ .chore = { .work = probe, .done = on_probed },
@@ -195,6 +203,18 @@ void
 kafka_broker_close(void *self)
 {
     close_broker(self);
+}
+
+/* The sidecar is gone. A member that leaves its group does not keep others waiting until they miss
+ * it; nothing else is to be done, and nothing runs on the loop any more. */
+void
+kafka_brokers_leave(void)
+{
+    for (struct broker *broker = brokers; broker != NULL; broker = broker->next) {
+        group_free(broker);
+        client_close(&broker->consumer);
+    }
+    chores_finish();
 }
 
 const struct remora_pubsub_ops kafka_broker_ops = { .publish = broker_publish,

@@ -18,6 +18,7 @@
 #include "headers.h"
 
 struct broker {
+    struct broker *next;
     struct settings settings;
     struct client producer;
 
@@ -100,6 +101,8 @@ extern const struct remora_pubsub_ops kafka_broker_ops;
 void kafka_broker_init(remora_call *call, const struct remora_config *config);
 void kafka_broker_quiesce(remora_call *call, void *self);
 void kafka_broker_close(void *self);
+/* At the end of the process. */
+void kafka_brokers_leave(void);
 
 /* Something has come to rest. The caller returns at once. */
 void broker_settle(struct broker *broker);

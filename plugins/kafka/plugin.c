@@ -29,7 +29,7 @@ main(int argc, char **argv)
         .types = types,
         .type_count = sizeof types / sizeof types[0],
         .setup = setup,
-        .teardown = chores_finish,
+        .teardown = kafka_brokers_leave,
     };
     return remora_plugin_main(&plugin, argc, argv);
 }
