@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 600
-"""Experiment recordings: what was recorded of the reference between sidecars and with its certificate authority, replayed
-against ours: invocations (two sidecars, one sidecar, targets without a sidecar), announcements of mDNS, certificates."""
+"""Experiment recordings: what was recorded of the reference, replayed against ours: invocations (two sidecars, one sidecar,
+targets without a sidecar), topics, announcements of mDNS, certificates."""
 import os
 import re
 import subprocess
@@ -13,6 +13,8 @@ claims = _prove.Claims()
 PROGRAMS = {
     "mesh_recordings_test.py": "invocations between two sidecars",
     "invoke_recordings_test.py": "invocations of its own application and of targets without a sidecar",
+    "publish_recordings_test.py": "publishing, and what the application is given",
+    "pubsub_golden_test.py": "streams of Redis, written and read",
     "mdns_test.py": "announcements, questions and answers of mDNS",
     "sentry_test.py": "certificates of the authority",
 }
