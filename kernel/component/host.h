@@ -85,8 +85,9 @@ struct host_config {
     /* For whoever wants to tell: something is in another state. All may be NULL. */
     void (*on_plugin)(void *arg, struct plugin *plugin, enum plugin_state from);
     void (*on_component)(void *arg, const struct host_component *component, const char *was);
-    /* A secret store serves, for the first time or as another generation. */
-    void (*on_secrets)(void *arg, struct slice store);
+    /* A secret store serves, for the first time or as another generation; or, `is_routine`, it is
+     * time to look whether its secrets have changed. */
+    void (*on_secrets)(void *arg, struct slice store, bool is_routine);
     /* A swap is over: `plugin` is the newcomer, which serves now or is retired. `error` says what
      * went wrong; NULL if nothing did. */
     void (*on_swap)(void *arg, struct plugin *plugin, bool has_taken_over, const char *error);

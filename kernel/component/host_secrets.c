@@ -79,7 +79,7 @@ members_store_changed(const struct member *store)
     if (store->kind != COMPONENT_SECRETS)
         return;
     if (store->standing == STANDING_READY && host->config.on_secrets != NULL)
-        host->config.on_secrets(host->config.arg, store->spec->name);
+        host->config.on_secrets(host->config.arg, store->spec->name, false);
     for (size_t i = 0; i < host->member_count && !host->is_stopping; i++) {
         struct member *member = host->members[i];
         if (member == NULL || member->exchange != NULL)

@@ -91,8 +91,6 @@ judge(struct host *host, const struct look *look)
         return;
     log_info(SCOPE, "Component " SLICE_FMT ": the secrets of store " SLICE_FMT " have changed",
              SLICE_ARG(member->spec->name), SLICE_ARG(member->spec->auth_secret_store));
-    if (host->config.on_secrets != NULL)
-        host->config.on_secrets(host->config.arg, member->spec->auth_secret_store);
     member_renew(member);
 }
 
@@ -175,6 +173,8 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
         if (store == NULL || store->kind != COMPONENT_SECRETS || store->ward == NULL ||
             !is_due(store, now_ms))
             continue;
+        if (host->config.on_secrets != NULL)
+            host->config.on_secrets(host->config.arg, store->spec->name, true);
         for (size_t place = 0; place < host->member_count; place++)
             if (is_to_be_looked_at(host->members[place], store))
                 start_look(host, place, store);

@@ -60,14 +60,15 @@ endpoints_take(struct runtime *runtime, struct arena *scratch, struct resources 
 }
 
 void
-endpoints_rotated(struct runtime *runtime, struct slice store)
+endpoints_rotated(struct runtime *runtime, struct slice store, bool is_routine)
 {
     struct endpoints *next = endpoints_renewed(runtime->settings->endpoints, store);
     if (next == NULL)
         return;
-    log_info(SCOPE,
-             "The secrets of " SLICE_FMT
-             " may have changed: HTTP endpoints that use them ask again",
-             SLICE_ARG(store));
+    if (!is_routine) /* which comes every so often */
+        log_info(SCOPE,
+                 "The secrets of " SLICE_FMT
+                 " may have changed: HTTP endpoints that use them ask again",
+                 SLICE_ARG(store));
     put_in_force(runtime, next, true);
 }

@@ -311,7 +311,7 @@ on_secrets_quiet(struct ev_loop *loop, ev_timer *timer, int events)
     void *value;
     while (map_next(&reload->rotated, &cursor, &store, &value)) {
         host_secrets_changed(reload->runtime->host, store);
-        endpoints_rotated(reload->runtime, store);
+        endpoints_rotated(reload->runtime, store, false);
     }
     map_fini(&reload->rotated);
 }

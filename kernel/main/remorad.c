@@ -167,11 +167,11 @@ on_component(void *arg, const struct host_component *component, const char *was)
 
 /* What was looked up in the store before it was another may be something else now. */
 static void
-on_secrets(void *arg, struct slice store)
+on_secrets(void *arg, struct slice store, bool is_routine)
 {
     struct runtime *runtime = arg;
     if (runtime->is_settled)
-        endpoints_rotated(runtime, store);
+        endpoints_rotated(runtime, store, is_routine);
 }
 
 /* --- signals -----------------------------------------------------------------------------------*/

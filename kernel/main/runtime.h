@@ -103,7 +103,7 @@ err_t
 endpoints_take(struct runtime *runtime, struct arena *scratch, struct resources *resources,
                const struct resource_filter *filter, bool is_reload, struct diag *diag) WARN_UNUSED;
 /* The secrets of a store have changed: endpoints that use them look them up anew. */
-void endpoints_rotated(struct runtime *runtime, struct slice store);
+void endpoints_rotated(struct runtime *runtime, struct slice store, bool is_routine);
 
 /* Puts the next generation of settings, which is taken, in force while the workers run. */
 void settings_replace(struct runtime *runtime, struct settings *settings);

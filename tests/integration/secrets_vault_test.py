@@ -8,6 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from certificates import Certificates
+from http_app import App, answer
 from remora import Folder, Redis, Sidecar, component, equal, eventually, main, need, test
 from vault import Vault
 
@@ -220,11 +221,25 @@ def rotation():
     need("the secrets of store vault have changed" in sidecar.log() and "third" not in sidecar.log(), "it says so, not what")
 
 
-def hostile(answer):
+@test("an endpoint's header is what the store has now", "SEC-10")
+def endpoints():
+    vault = server()
+    vault.put("dapr/key", {"k": "one"})
+    app = App(lambda request, exchange: answer(200, request.header("X-Key").encode()))
+    endpoint = ("apiVersion: dapr.io/v1alpha1\nkind: HTTPEndpoint\nmetadata: {name: out}\nspec:\n"
+                f"  baseUrl: http://127.0.0.1:{app.port}\n  headers:\n  - name: X-Key\n"
+                "    secretKeyRef: {name: key, key: k}\nauth: {secretStore: vault}\n")
+    sidecar = Sidecar(endpoint, store(vault, secretRefreshInterval="1s"))
+    equal(sidecar.call("GET", "/v1.0/invoke/out/method/x").text, "one")
+    vault.put("dapr/key", {"k": "two"})
+    eventually(lambda: sidecar.call("GET", "/v1.0/invoke/out/method/x").text == "two", "the new one is in use", 60)
+
+
+def hostile(said):
     """A server that answers everything in one way."""
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.wfile.write(answer)
+            self.wfile.write(said)
 
         do_LIST = do_GET
 
@@ -249,7 +264,7 @@ def hostile_answers():
                "long": reply(b'{"data":{"data":{"a":"' + b"x" * (5 << 20) + b'"}}}'),
                "moved": b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
                "keys": reply(b'{"data":{"keys":["../../x","a//",5,null,"/",""]}}')}
-    sidecar = Sidecar(*[store(hostile(answer), name, vaultToken="t") for name, answer in answers.items()])
+    sidecar = Sidecar(*[store(hostile(said), name, vaultToken="t") for name, said in answers.items()])
     pid = sidecar.plugin_pid("vault")
     for name in answers:
         need("secret x not found" not in failed(sidecar, f"{name}/x"), name)
