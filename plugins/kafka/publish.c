@@ -192,8 +192,8 @@ send_record(struct broker *broker, struct sending *sending, const struct remora_
         RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(0),
         RD_KAFKA_V_VALUE((void *)(uintptr_t)(is_tombstone(message->data) ? NULL : bytes),
                          is_tombstone(message->data) ? 0 : message->data.len),
-        RD_KAFKA_V_KEY(key.data, key.len), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(sending),
-        RD_KAFKA_V_END);
+        RD_KAFKA_V_KEY((void *)(uintptr_t)key.data, key.len), RD_KAFKA_V_HEADERS(headers),
+        RD_KAFKA_V_OPAQUE(sending), RD_KAFKA_V_END);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     if (headers != NULL)

@@ -7,6 +7,7 @@ timeout: 300"""
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -440,11 +441,46 @@ def nonsense():
         refuses(words, **settings)
 
 
-# It takes the node away: the last but one.
+class Babbler:
+    """Says the same to everybody, whatever they want."""
+
+    def __init__(self, words):
+        self.words, self.listening = words, socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            sock, _ = self.listening.accept()
+            threading.Thread(target=self.babble, args=(sock,), daemon=True).start()
+
+    def babble(self, sock):
+        try:
+            while sock.recv(4096):
+                sock.sendall(self.words)
+        except OSError:
+            pass
+
+
+@test("a server that talks nonsense is refused, and harms nobody")
+def babbler():
+    login = {"authType": "password", "saslUsername": "u", "saslPassword": "hush", "disableTls": "true"}
+    cut = b"\0\0\0\x08\0\0\0\x01\0\0\0\0"
+    for words, mechanism, says in [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "PLAIN", "run out of available"),
+                                   (b"HTTP/1.1 400 Bad Request\r\n\r\n", "SHA-256", "does not speak Kafka"),
+                                   (b"\xff" * 4096, "SHA-256", "does not speak Kafka"),
+                                   (cut, "SHA-512", "answers what was not asked"),
+                                   (b"\0\0\0\x08\0\0\0\x01\0\x21\0\0", "SHA-512", "does not know SCRAM-SHA-512")]:
+        refuses(says, brokers=Babbler(words).address, **login, saslMechanism=mechanism)
+
+
+# It takes the node away: the last one. With a login of ours, which has to come back as well.
 @test("killing the server loses nothing, and everybody comes back")
 def server_killed():
     app, accepted = Inbox(), []
-    side = sidecar(subscription("durable"), app=app)
+    side = sidecar(subscription("durable"), app=app, listener="SASL_SSL", authType="password",
+                   saslUsername=kafka_node.USER, saslPassword=kafka_node.PASSWORD, saslMechanism="SHA-256",
+                   caCert=PEM["ca.pem"])
     for i in range(150):
         if i == 50:
             SERVER.stop()
