@@ -2,8 +2,10 @@
 /* Headers of deliveries; see deliver_headers.h. */
 #include "api/deliver_headers.h"
 
+#include "api/header_text.h"
+
 /* Servers refuse heads from eight kilobytes on, and would refuse the event for good. */
-enum { NAME_BYTES_MAX = 128, ALL_BYTES_MAX = 4096 };
+enum { ALL_BYTES_MAX = 4096 };
 
 /* What means something to whoever carries or gets the event is not for a publisher to say. */
 static bool
@@ -36,46 +38,16 @@ is_reserved(struct slice name)
            (name.len > 4 && slice_eq(slice_from(name, name.len - 4), SLICE("-bin")));
 }
 
-/* In lower case; empty: it is no name for a header of either protocol. */
-static struct slice
-name_of(struct arena *arena, struct slice name)
-{
-    if (name.len == 0 || name.len > NAME_BYTES_MAX)
-        return SLICE_EMPTY;
-    char *lower = arena_alloc(arena, name.len);
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.data[i];
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c - 'A' + 'a');
-        bool is_good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                       c == '.';
-        if (!is_good)
-            return SLICE_EMPTY;
-        lower[i] = c;
-    }
-    return slice_of(lower, name.len);
-}
-
-static bool
-is_value(struct slice value)
-{
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.data[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 size_t
 deliver_metadata(struct arena *arena, const struct pubsub_message *message,
                  struct http_header ret_headers[DELIVER_METADATA_MAX])
 {
     size_t count = 0, left = ALL_BYTES_MAX;
     for (size_t i = 0; i < message->metadata_count && count < DELIVER_METADATA_MAX; i++) {
-        struct slice name = name_of(arena, message->metadata[i].name);
+        struct slice name = header_text_name(arena, SLICE(""), message->metadata[i].name);
         struct slice value = message->metadata[i].value;
-        if (name.len == 0 || is_reserved(name) || !is_value(value) || name.len + value.len > left)
+        if (name.len == 0 || is_reserved(name) || !header_text_is_value(value) ||
+            name.len + value.len > left)
             continue;
         left -= name.len + value.len;
         ret_headers[count++] = (struct http_header){ name, value };
@@ -83,19 +55,13 @@ deliver_metadata(struct arena *arena, const struct pubsub_message *message,
     return count;
 }
 
-/* Values of gRPC metadata are printable ASCII. */
 static size_t
 without_bytes(struct http_header *headers, size_t count)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool is_ascii = true;
-        struct slice value = headers[i].value;
-        for (size_t j = 0; j < value.len; j++)
-            is_ascii = is_ascii && value.data[j] >= ' ' && value.data[j] < 0x7f;
-        if (is_ascii)
+    for (size_t i = 0; i < count; i++)
+        if (header_text_is_ascii(headers[i].value))
             headers[kept++] = headers[i];
-    }
     return kept;
 }
 

@@ -125,16 +125,20 @@ static const struct counted {
     [CONFIGURATION(GET)] = { METRICS_component_configuration, "get" },
     [CONFIGURATION(SUBSCRIBE)] = { METRICS_component_configuration, "subscribe" },
     [CONFIGURATION(UNSUBSCRIBE)] = { METRICS_component_configuration, "unsubscribe" },
+    [REMORA__PLUGIN__V1__METHOD__METHOD_BINDING_INVOKE] = { METRICS_component_output_binding,
+                                                            "invoke" },
 };
 
 static void
-observe(const struct request *rq, const struct component *component, uint32_t method,
-        bool has_failed, uint64_t took_ns)
+observe(const struct request *rq, const struct component *component,
+        const struct operation *operation, bool has_failed, uint64_t took_ns)
 {
+    uint32_t method = operation->method;
     if (!metrics_is_on() || method >= ARRAY_LEN(counted) || counted[method].name == NULL)
         return;
     const struct slice labels[] = { component->facts->name, rq->kernel->namespace_,
-                                    slice_str(counted[method].name),
+                                    operation->counted_as.len > 0 ? operation->counted_as
+                                                                  : slice_str(counted[method].name),
                                     has_failed ? SLICE("false") : SLICE("true") };
     metrics_record(metrics_series(counted[method].group, labels), took_ns);
 }
@@ -193,6 +197,7 @@ sort_of(enum component_kind kind)
         [COMPONENT_LOCK] = "Lock",
         [COMPONENT_CONFIGURATION] = "Configuration",
         [COMPONENT_CRYPTO] = "Crypto",
+        [COMPONENT_BINDING] = "Binding",
     };
     return sorts[kind];
 }
@@ -225,7 +230,7 @@ operation_run(struct request *rq, struct component *component, const struct oper
                              .is_ending = &rq->kernel->is_ending };
     uint64_t started_ns = task_worker(rq->task)->now_ns;
     err_t err = resiliency_run(rq->task, &run, attempt, &op); /* suspends */
-    observe(rq, component, operation->method, has_failed(operation, err, ret_call),
+    observe(rq, component, operation, has_failed(operation, err, ret_call),
             task_worker(rq->task)->now_ns - started_ns);
     return err;
 }

@@ -27,6 +27,7 @@ struct operation {
     struct slice message;
     const struct slice *parts; /* of the body, in order */
     size_t part_count;
+    struct slice counted_as;             /* empty: as the method is */
     const struct operation_items *items; /* NULL: it succeeds or fails as a whole */
     bool
         *ret_is_unclear; /* set if some attempt failed and may have been carried out; may be NULL */

@@ -19,6 +19,7 @@ static const struct {
     { "configuration", COMPONENT_CONFIGURATION },
     { "lock", COMPONENT_LOCK },
     { "crypto", COMPONENT_CRYPTO },
+    { "bindings", COMPONENT_BINDING },
     { "test", COMPONENT_TEST },
 };
 
@@ -55,6 +56,8 @@ component_capability_names(uint32_t capabilities, const char *ret_names[COMPONEN
         { CAN_MESSAGE_TTL, "MESSAGE_TTL" },
         { CAN_WILDCARDS, "SUBSCRIBE_WILDCARDS" },
         { CAN_BULK_PUBLISH | CAN_BULK_SUBSCRIBE, "BULK_PUBSUB" },
+        { IS_INPUT_BINDING, "INPUT_BINDING" },
+        { IS_OUTPUT_BINDING, "OUTPUT_BINDING" },
     };
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -82,7 +85,8 @@ component_facts_new(const struct component_facts *from)
                    from->topic_prefix.len + from->scopes.allowed.len + from->scopes.protected_.len +
                    from->scopes.publishing.len + from->scopes.subscribing.len +
                    from->outbox.pubsub.len + from->outbox.topic.len +
-                   from->outbox.inner_pubsub.len + from->outbox.inner_topic.len;
+                   from->outbox.inner_pubsub.len + from->outbox.inner_topic.len +
+                   from->binding.operations.len + from->binding.route.len;
     struct component_facts *facts = malloc(sizeof *facts + bytes);
     if (facts == NULL)
         abort();
@@ -104,6 +108,8 @@ component_facts_new(const struct component_facts *from)
     facts->outbox.topic = copy_to(&at, from->outbox.topic);
     facts->outbox.inner_pubsub = copy_to(&at, from->outbox.inner_pubsub);
     facts->outbox.inner_topic = copy_to(&at, from->outbox.inner_topic);
+    facts->binding.operations = copy_to(&at, from->binding.operations);
+    facts->binding.route = copy_to(&at, from->binding.route);
     return facts;
 }
 

@@ -20,6 +20,7 @@
 #include "base/map.h"
 #include "base/slice.h"
 #include "bus/bus.h"
+#include "component/binding_facts.h"
 #include "component/encryption.h"
 #include "component/outbox_route.h"
 #include "component/topic_scopes.h"
@@ -32,6 +33,7 @@ enum component_kind {
     COMPONENT_CONFIGURATION,
     COMPONENT_LOCK,
     COMPONENT_CRYPTO,
+    COMPONENT_BINDING,
     COMPONENT_NAMES, /* the resolver of other sidecars' addresses: one, made of the Configuration */
     COMPONENT_TEST,  /* the conformance kit's `test.*` */
     COMPONENT_KINDS,
@@ -53,10 +55,12 @@ enum component_capability {
     CAN_WILDCARDS = 1u << 9,   /* a subscription's topic may be a pattern */
     CAN_BULK_PUBLISH = 1u << 10,
     CAN_BULK_SUBSCRIBE = 1u << 11,
+    IS_INPUT_BINDING = 1u << 12,
+    IS_OUTPUT_BINDING = 1u << 13,
 };
 
 /* As the metadata API names them, in the reference's order. Returns how many. */
-enum { COMPONENT_CAPABILITY_NAMES = 11 };
+enum { COMPONENT_CAPABILITY_NAMES = 13 };
 size_t component_capability_names(uint32_t capabilities,
                                   const char *ret_names[COMPONENT_CAPABILITY_NAMES]);
 
@@ -76,6 +80,7 @@ struct component_facts {
     uint32_t capabilities;
     uint32_t operations_max;       /* of one transaction; 0: no limit */
     struct topic_scopes scopes;    /* pub/sub */
+    struct binding_facts binding;  /* bindings */
     struct encryption *encryption; /* state: counted; NULL: values are stored as they are */
     struct outbox_route outbox;    /* state */
 };

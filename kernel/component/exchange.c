@@ -76,6 +76,25 @@ within(struct task *t, uint64_t limit_ms, struct exchange_item *item, struct lin
     return err;
 }
 
+/* Of what the plugin can do, what the document lets it. */
+static void
+read_operations(struct task *t, struct exchange_item *item,
+                const Remora__Plugin__V1__InitReply *reply)
+{
+    struct component_facts *facts = &item->facts;
+    struct arena_bytes words = { 0 };
+    if (!facts->binding.may_read)
+        facts->capabilities &= ~(uint32_t)IS_INPUT_BINDING;
+    if (!facts->binding.may_invoke)
+        facts->capabilities &= ~(uint32_t)IS_OUTPUT_BINDING;
+    for (size_t i = 0; i < reply->n_operations; i++) {
+        if (i > 0)
+            arena_append(task_arena(t), &words, SLICE(" "));
+        arena_append(task_arena(t), &words, slice_str(reply->operations[i]));
+    }
+    facts->binding.operations = arena_bytes_slice(&words);
+}
+
 static err_t
 read_init_reply(struct task *t, struct exchange_item *item, const struct bus_call *call)
 {
@@ -90,6 +109,8 @@ read_init_reply(struct task *t, struct exchange_item *item, const struct bus_cal
         if (reply->capabilities[i] > 0 && reply->capabilities[i] < 32)
             item->facts.capabilities |= 1u << reply->capabilities[i];
     item->facts.operations_max = reply->transaction_operations_max;
+    if (item->facts.kind == COMPONENT_BINDING)
+        read_operations(t, item, reply);
     return OK;
 }
 

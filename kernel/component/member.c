@@ -168,6 +168,7 @@ kind_words(enum component_kind kind)
         [COMPONENT_CONFIGURATION] = "configuration store",
         [COMPONENT_LOCK] = "lock store",
         [COMPONENT_CRYPTO] = "crypto provider",
+        [COMPONENT_BINDING] = "binding",
         [COMPONENT_TEST] = "component",
     };
     return words[kind];
@@ -299,6 +300,7 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                                  ? outbox_route_read(&load->arena, spec, host->config.app_id,
                                                      host->config.namespace_)
                                  : (struct outbox_route){ .pubsub = SLICE_EMPTY },
+                   .binding = binding_facts_read(&load->arena, spec),
                    .generation = member->init_count,
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),

@@ -49,6 +49,19 @@ body_read_text(struct body_parser *p, const char *field, struct slice *ret_text)
     return false;
 }
 
+err_t
+body_verdict(struct body_parser *p, const char *prefix)
+{
+    if (p->json.failed || !json_end(&p->json))
+        return fail(p->rq, ERR_MALFORMED_REQUEST, "%s%s", prefix, p->json.error);
+    if (p->wrong.len > 0)
+        return fail(p->rq, ERR_MALFORMED_REQUEST, "%s" SLICE_FMT, prefix, SLICE_ARG(p->wrong));
+    if (p->has_nul)
+        return fail(p->rq, ERR_MALFORMED_REQUEST,
+                    "names, ETags and metadata must not hold the NUL character");
+    return OK;
+}
+
 void *
 body_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t item_bytes)
 {

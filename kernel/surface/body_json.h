@@ -29,6 +29,10 @@ void body_skip(struct body_parser *p);
 bool body_read_text(struct body_parser *p, const char *field, struct slice *ret_text);
 /* An object of strings. Of two members of one name the last counts, also if it is null. */
 void body_read_metadata(struct body_parser *p, struct pair **ret_pairs, size_t *ret_count);
+/* What the parser ended with, recorded; `prefix` stands before texts of the decoder. The reference
+ * reads the first value and drops whatever follows, which here is an error: what stands there must
+ * not be lost in silence. */
+err_t body_verdict(struct body_parser *p, const char *prefix) WARN_UNUSED;
 /* Room for one item more in an array in the arena. */
 void *
 body_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t item_bytes);

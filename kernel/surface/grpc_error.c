@@ -105,7 +105,8 @@ help(struct arena *arena, const struct api_error *error)
     return any_of(arena, SLICE("type.googleapis.com/google.rpc.Help"), message_slice(&m));
 }
 
-/* The reference gives errors of stores without a reason of their own their error code as one. */
+/* The reference gives errors of stores and of output bindings that have no reason of their own their
+ * error code as one. */
 static struct slice
 reason_of(const struct api_error *error)
 {
@@ -115,7 +116,8 @@ reason_of(const struct api_error *error)
         return error->reason;
     if (info->reason != NULL)
         return slice_str(info->reason);
-    bool is_coded = slice_has_prefix(code, SLICE("ERR_STATE_")) ||
+    bool is_coded = error->err == ERR_INVOKE_OUTPUT_BINDING ||
+                    slice_has_prefix(code, SLICE("ERR_STATE_")) ||
                     slice_has_prefix(code, SLICE("ERR_CONFIGURATION_STORE_")) ||
                     slice_eq(code, SLICE("ERR_NOT_SUPPORTED_STATE_OPERATION"));
     if (error->err == ERR_UNAUTHENTICATED)

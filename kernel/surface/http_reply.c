@@ -14,24 +14,35 @@ enum {
 
 #define JSON_HEADER ((struct http_header){ SLICE("Content-Type"), SLICE("application/json") })
 
-static size_t
+/* `few` is room for all but those of call->more. */
+static const struct http_header *
 collect_headers(const struct http_call *call, const struct http_header *headers, size_t count,
-                struct http_header ret_all[HTTP_COMMON_HEADERS_MAX + HTTP_OWN_HEADERS_MAX])
+                struct http_header few[HTTP_COMMON_HEADERS_MAX + HTTP_OWN_HEADERS_MAX],
+                size_t *ret_count)
 {
     assert(count <= HTTP_OWN_HEADERS_MAX);
+    struct http_header *all = few;
+    if (call->more_count > 0)
+        all = ARENA_ARRAY(call->rq.arena, struct http_header,
+                          count + call->common_count + call->more_count);
     for (size_t i = 0; i < count; i++)
-        ret_all[i] = headers[i];
+        all[i] = headers[i];
     for (size_t i = 0; i < call->common_count; i++)
-        ret_all[count + i] = call->common[i];
-    return count + call->common_count;
+        all[count + i] = call->common[i];
+    count += call->common_count;
+    for (size_t i = 0; i < call->more_count; i++)
+        all[count + i] = call->more[i];
+    *ret_count = count + call->more_count;
+    return all;
 }
 
 void
 http_answer(struct http_call *call, int status, const struct http_header *headers,
             size_t header_count, struct slice body)
 {
-    struct http_header all[HTTP_COMMON_HEADERS_MAX + HTTP_OWN_HEADERS_MAX];
-    size_t count = collect_headers(call, headers, header_count, all);
+    struct http_header few[HTTP_COMMON_HEADERS_MAX + HTTP_OWN_HEADERS_MAX];
+    size_t count;
+    const struct http_header *all = collect_headers(call, headers, header_count, few, &count);
     (void)http_reply(call->x, status, all, count,
                      body); /* a client that is gone is nobody's loss */
 }
@@ -40,8 +51,9 @@ err_t
 http_answer_start(struct http_call *call, int status, const struct http_header *headers,
                   size_t header_count, int64_t length)
 {
-    struct http_header all[HTTP_COMMON_HEADERS_MAX + HTTP_OWN_HEADERS_MAX];
-    size_t count = collect_headers(call, headers, header_count, all);
+    struct http_header few[HTTP_COMMON_HEADERS_MAX + HTTP_OWN_HEADERS_MAX];
+    size_t count;
+    const struct http_header *all = collect_headers(call, headers, header_count, few, &count);
     return http_reply_start(call->x, status, all, count, length);
 }
 

@@ -73,21 +73,6 @@ read_item(struct body_parser *p)
     return item;
 }
 
-/* What the parser ended with; `prefix` stands before texts of the decoder. The reference reads the
- * first value and drops whatever follows; a second list of items must not be lost in silence. */
-static err_t
-verdict(struct body_parser *p, const char *prefix)
-{
-    if (p->json.failed || !json_end(&p->json))
-        return fail(p->rq, ERR_MALFORMED_REQUEST, "%s%s", prefix, p->json.error);
-    if (p->wrong.len > 0)
-        return fail(p->rq, ERR_MALFORMED_REQUEST, "%s" SLICE_FMT, prefix, SLICE_ARG(p->wrong));
-    if (p->has_nul)
-        return fail(p->rq, ERR_MALFORMED_REQUEST,
-                    "keys, ETags and metadata must not hold the NUL character");
-    return OK;
-}
-
 static err_t
 too_many(struct request *rq)
 {
@@ -132,7 +117,7 @@ parse_state_items(struct request *rq, struct slice body, struct save_request *re
             body_skip(&p);
         }
     }
-    err_t err = verdict(&p, "");
+    err_t err = body_verdict(&p, "");
     if (err == OK)
         err = need_keys(rq, items, count);
     *ret_save = (struct save_request){ .items = items, .count = count };
@@ -212,7 +197,7 @@ parse_state_bulk(struct request *rq, struct slice body, struct bulk_request *ret
                 return err;
         }
     }
-    return verdict(&p, "failed deserializing HTTP body: ");
+    return body_verdict(&p, "failed deserializing HTTP body: ");
 }
 
 /* --- transaction -------------------------------------------------------------------------------*/
@@ -337,7 +322,7 @@ parse_state_transaction(struct request *rq, struct slice body,
                 return err;
         }
     }
-    err_t err = verdict(&p, "failed deserializing HTTP body: ");
+    err_t err = body_verdict(&p, "failed deserializing HTTP body: ");
     return err != OK ? err : check_operations(rq, ret_transaction, kinds);
 }
 

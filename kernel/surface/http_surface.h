@@ -36,6 +36,8 @@ struct http_call {
     /* Sent with every answer to this request. */
     struct http_header common[HTTP_COMMON_HEADERS_MAX];
     size_t common_count;
+    const struct http_header *more; /* likewise, any number, borrowed */
+    size_t more_count;
 };
 
 typedef void http_method_fn(struct http_call *call);

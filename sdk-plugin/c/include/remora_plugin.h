@@ -151,6 +151,8 @@ enum remora_capability {
     REMORA_CAP_SUBSCRIBE_WILDCARDS = 1u << 8, /* a subscription's topic may be a pattern */
     REMORA_CAP_BULK_PUBLISH = 1u << 9,        /* publish_many is one operation of the broker */
     REMORA_CAP_BULK_SUBSCRIBE = 1u << 10,     /* batches are handed over as the broker gives them */
+    REMORA_CAP_INPUT_BINDING = 1u << 11,      /* events come from it */
+    REMORA_CAP_OUTPUT_BINDING = 1u << 12,     /* it can be invoked */
 };
 
 struct remora_state_ops;
@@ -160,6 +162,7 @@ struct remora_pubsub_ops;
 struct remora_configuration_ops;
 struct remora_lock_ops;
 struct remora_crypto_ops;
+struct remora_binding_ops;
 
 struct remora_component_type {
     const char *type;     /* "state.in-memory" */
@@ -197,6 +200,7 @@ struct remora_component_type {
     const struct remora_configuration_ops *configuration;
     const struct remora_lock_ops *lock;
     const struct remora_crypto_ops *crypto;
+    const struct remora_binding_ops *binding;
 };
 
 struct remora_plugin {
@@ -575,6 +579,51 @@ struct remora_crypto_ops {
 /* `tag` is empty with algorithms that have none. */
 void remora_crypto_reply(remora_call *call, struct remora_slice data, struct remora_slice tag);
 void remora_crypto_reply_valid(remora_call *call, bool valid);
+
+/* --- bindings ----------------------------------------------------------------------------------*/
+
+struct remora_binding_request {
+    struct remora_slice operation; /* one of those that the table names */
+    struct remora_slice data;
+    const struct remora_pair
+        *metadata; /* with traceparent, tracestate and baggage of the request */
+    size_t metadata_count;
+};
+
+/* One reply each, now or later. A component that is read from has REMORA_CAP_INPUT_BINDING, one
+ * that can be invoked REMORA_CAP_OUTPUT_BINDING; the functions of the other may be NULL. */
+struct remora_binding_ops {
+    const char *operations; /* "create,get": in the order in which users are told */
+    void (*invoke)(remora_call *call, void *self, const struct remora_binding_request *request);
+    /* remora_binding_reply(), or remora_reply_ok(): there is nothing to say */
+    void (*read)(remora_call *call, void *self, uint64_t reading, uint32_t window);
+    /* remora_reply_ok(); events go to remora_binding_event(), at most `window` on their way */
+    void (*stop)(remora_call *call, void *self, uint64_t reading);
+    /* remora_reply_ok() when nothing new is handed over and what is on its way has been answered.
+     * `quiesce` means the same for the component. */
+};
+
+/* `failure`: NULL, or the operation has failed and the metadata tell of it. */
+void remora_binding_reply(remora_call *call, struct remora_bytes data,
+                          const struct remora_pair *metadata, size_t metadata_count,
+                          const struct remora_failure *failure);
+
+struct remora_event {
+    struct remora_slice data;
+    const struct remora_pair *metadata;
+    size_t metadata_count;
+};
+
+/* What the application answered; valid during the call. False: it was not handled, and the source
+ * is to give the event again in its own time. */
+typedef void
+remora_event_done(bool is_handled, struct remora_slice data, const struct remora_pair *metadata,
+                  size_t metadata_count, void *arg);
+
+/* Hands an event over; everything is copied. `done` is called exactly once, later. Plugin thread
+ * only. */
+void remora_binding_event(uint64_t reading, const struct remora_event *event,
+                          remora_event_done *done, void *arg);
 
 /* --- services of the sidecar -------------------------------------------------------------------*/
 

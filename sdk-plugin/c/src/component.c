@@ -186,6 +186,19 @@ component_init(struct remora_call *call)
     sdk.current = NULL;
 }
 
+/* The table has them as a comma list. */
+static void
+pack_operations(struct remora_call *call, Remora__Plugin__V1__InitReply *reply)
+{
+    const struct remora_binding_ops *ops = call->component->type->binding;
+    struct slice rest = ops == NULL ? SLICE_EMPTY : slice_str(ops->operations);
+    struct slice one;
+    reply->operations = ARENA_ARRAY(&call->arena, char *, rest.len + 1);
+    while (slice_split(&rest, ',', &one))
+        if (one.len > 0)
+            reply->operations[reply->n_operations++] = arena_str(&call->arena, one);
+}
+
 void
 remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
                   uint32_t transaction_operations_max)
@@ -197,6 +210,7 @@ remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
     Remora__Plugin__V1__InitReply reply = REMORA__PLUGIN__V1__INIT_REPLY__INIT;
     reply.capabilities = list;
     reply.transaction_operations_max = transaction_operations_max;
+    pack_operations(call, &reply);
     for (unsigned bit = 0; bit < 32; bit++) /* bit n is capability n + 1 */
         if (capabilities >> bit & 1)
             list[reply.n_capabilities++] = (Remora__Plugin__V1__Capability)(bit + 1);

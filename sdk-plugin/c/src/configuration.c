@@ -100,13 +100,7 @@ pack_item(struct arena *arena, const struct remora_configuration_item *from)
     item->value.len = from->value.len;
     item->version = arena_str(arena, from_remora(from->version));
     item->n_metadata = from->metadata_count;
-    item->metadata = ARENA_ARRAY(arena, Remora__Plugin__V1__Pair *, from->metadata_count);
-    for (size_t i = 0; i < from->metadata_count; i++) {
-        item->metadata[i] = ARENA_NEW(arena, Remora__Plugin__V1__Pair);
-        remora__plugin__v1__pair__init(item->metadata[i]);
-        item->metadata[i]->name = arena_str(arena, from_remora(from->metadata[i].name));
-        item->metadata[i]->value = arena_str(arena, from_remora(from->metadata[i].value));
-    }
+    item->metadata = pack_pairs(arena, from->metadata, from->metadata_count);
     return item;
 }
 

@@ -45,6 +45,9 @@ need_of(uint32_t method)
     case METHOD(CRYPTO_UNWRAP):
     case METHOD(CRYPTO_SIGN):
     case METHOD(CRYPTO_VERIFY):
+    case METHOD(BINDING_INVOKE):
+    case METHOD(BINDING_READ):
+    case METHOD(BINDING_STOP):
     case METHOD(ECHO):
     case METHOD(ECHO_STREAM):
         return NEED_COMPONENT;
@@ -54,6 +57,7 @@ need_of(uint32_t method)
     case METHOD(HOST_STATE_DELETE):
     case METHOD(HOST_DELIVER):
     case METHOD(HOST_CONFIGURATION_CHANGED):
+    case METHOD(HOST_BINDING_EVENT):
     case _REMORA__PLUGIN__V1__METHOD_IS_INT_SIZE:
     default:
         return NEED_UNKNOWN;
@@ -109,6 +113,7 @@ run_block(struct remora_call *call)
         { METHOD(CONFIGURATION_GET), METHOD(CONFIGURATION_UNSUBSCRIBE), configuration_run },
         { METHOD(LOCK_TRY), METHOD(LOCK_UNLOCK), lock_run },
         { METHOD(CRYPTO_GET_KEY), METHOD(CRYPTO_VERIFY), crypto_run },
+        { METHOD(BINDING_INVOKE), METHOD(BINDING_STOP), binding_run },
     };
     for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
         if (call->method >= (uint32_t)blocks[i].first && call->method <= (uint32_t)blocks[i].last) {

@@ -19,6 +19,7 @@ struct host_call {
     remora_host_done *done;          /* of calls for state */
     remora_delivered *delivered;     /* of messages */
     remora_configuration_told *told; /* of changes */
+    remora_event_done *handled;      /* of events */
     size_t message_count;
     void *arg;
     bool has_response;
@@ -346,6 +347,34 @@ remora_configuration_missed(uint64_t subscription, remora_configuration_told *to
 {
     struct host_call *call = host_new(arg);
     tell(call, configuration_pack_missed(&call->arena, subscription), told);
+}
+
+/* --- bindings ----------------------------------------------------------------------------------*/
+
+static bool
+on_handled(struct host_call *call, const struct remora_host_reply *reply, struct slice answer,
+           struct slice body)
+{
+    const struct remora_pair *metadata = NULL;
+    size_t count = 0;
+    bool is_handled = reply->code == REMORA_OK;
+    if (is_handled && !binding_take_answer(&call->arena, answer, &metadata, &count))
+        return false;
+    call->handled(is_handled, to_remora(body), metadata, count, call->arg);
+    return true;
+}
+
+void
+remora_binding_event(uint64_t reading, const struct remora_event *event, remora_event_done *done,
+                     void *arg)
+{
+    struct host_call *call = host_new(arg);
+    struct slice *parts = ARENA_ARRAY(&call->arena, struct slice, 2);
+    parts[0] = binding_pack_event(&call->arena, reading, event);
+    parts[1] = arena_dup(&call->arena, from_remora(event->data));
+    call->on_done = on_handled;
+    call->handled = done;
+    start(call, NULL, METHOD(HOST_BINDING_EVENT), parts, 2);
 }
 
 /* --- being answered ----------------------------------------------------------------------------*/

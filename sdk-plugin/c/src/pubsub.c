@@ -132,19 +132,6 @@ pubsub_run(struct remora_call *call)
         unsubscribe(call, ops);
 }
 
-static Remora__Plugin__V1__Status *
-status_of(struct remora_call *call, const struct remora_failure *failure)
-{
-    const struct frame_status from = call_status_of(call, failure);
-    Remora__Plugin__V1__Status *status = ARENA_NEW(&call->arena, Remora__Plugin__V1__Status);
-    remora__plugin__v1__status__init(status);
-    status->code = (Remora__Plugin__V1__Code)from.code;
-    status->message = arena_str(&call->arena, from.message);
-    status->reason = arena_str(&call->arena, from.reason);
-    status->effect = (Remora__Plugin__V1__Effect)from.effect;
-    return status;
-}
-
 void
 remora_pubsub_reply_failures(remora_call *call, const struct remora_failure *const *failures,
                              size_t count)
@@ -161,7 +148,7 @@ remora_pubsub_reply_failures(remora_call *call, const struct remora_failure *con
             &call->arena, Remora__Plugin__V1__PubsubPublishBulkReply__Failure);
         remora__plugin__v1__pubsub_publish_bulk_reply__failure__init(failure);
         failure->index = (uint32_t)i;
-        failure->status = status_of(call, failures[i]);
+        failure->status = pack_status(call, failures[i]);
         reply.failures[reply.n_failures++] = failure;
     }
     call_reply(call, pb_pack(&call->arena, &reply.base), NULL, 0);

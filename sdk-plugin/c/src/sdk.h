@@ -321,11 +321,24 @@ void lock_run(struct remora_call *call);
 /* crypto.c */
 void crypto_run(struct remora_call *call);
 
+/* binding.c */
+void binding_run(struct remora_call *call);
+struct slice
+binding_pack_event(struct arena *arena, uint64_t reading, const struct remora_event *event);
+/* False: the answer makes no sense. */
+bool binding_take_answer(struct arena *arena, struct slice message,
+                         const struct remora_pair **ret_metadata, size_t *ret_count);
+
 /* unpack.c: typed messages of calls, in their memory. */
 /* NULL if the bytes are malformed or beyond a limit. */
 const void *call_unpack(struct remora_call *call, const ProtobufCMessageDescriptor *descriptor);
 const struct remora_pair *
 call_pairs(struct remora_call *call, Remora__Plugin__V1__Pair *const *from, size_t count);
+/* And the other way. */
+Remora__Plugin__V1__Pair **
+pack_pairs(struct arena *arena, const struct remora_pair *from, size_t count);
+Remora__Plugin__V1__Status *
+pack_status(struct remora_call *call, const struct remora_failure *failure);
 void call_refuse_malformed(struct remora_call *call, const char *message);
 void call_refuse_unsupported(struct remora_call *call);
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What users send as data, as the bytes of a file. */
+#ifndef LOCALSTORAGE_PLUGIN_TEXT_H
+#define LOCALSTORAGE_PLUGIN_TEXT_H
+
+#include <remora_plugin.h>
+
+/*
+ * As the reference reads it: of a JSON string what it says, of anything else the bytes as they are,
+ * and then of base64 what it encodes, in standard form and with padding, even if it was not meant
+ * as that ("abcd"). The result is in memory of the call or the data themselves.
+ */
+struct remora_slice text_to_bytes(remora_call *call, struct remora_slice data);
+
+/* A JSON string, quotes included, of any bytes; malloc()ed parts of `out` grow. */
+struct text {
+    char *bytes;
+    size_t len, capacity;
+};
+void text_put(struct text *out, const char *bytes, size_t len);
+void text_put_string(struct text *out, const char *string);
+
+#endif
