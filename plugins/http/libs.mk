@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+http_LIBS := -lcurl -lev
+http_SHARED := transfer.c
