@@ -61,9 +61,19 @@ hold_facts(struct request *rq, const struct component *component)
     return facts;
 }
 
-/* Those whose events come by this topic: several may share one. Held until the request ends. */
+static bool
+is_store(const struct component *component, const struct topic_spec *spec)
+{
+    (void)spec;
+    return component->facts->kind == COMPONENT_STATE;
+}
+
+typedef bool store_fn(const struct component *component, const struct topic_spec *spec);
+
+/* Held until the request ends. */
 static size_t
-find_stores(struct request *rq, const struct topic_spec *spec, struct component ***ret_stores)
+list_stores(struct request *rq, const struct topic_spec *spec, store_fn *is_meant,
+            struct component ***ret_stores)
 {
     const struct map *by_name = &rq->components->by_name;
     struct component **stores = ARENA_ARRAY(rq->arena, struct component *, by_name->count + 1);
@@ -71,12 +81,21 @@ find_stores(struct request *rq, const struct topic_spec *spec, struct component 
     struct slice name;
     void *component;
     while (map_next(by_name, &cursor, &name, &component))
-        if (is_of(component, spec)) {
+        if (is_meant(component, spec)) {
             stores[count++] = component_ref(component);
             arena_on_dispose(rq->arena, unref_component, component);
         }
     *ret_stores = stores;
     return count;
+}
+
+/* Those whose events come by this topic: several may share one. If it is nobody's any more, what is
+ * left in it may be of any: the markers tell. */
+static size_t
+find_stores(struct request *rq, const struct topic_spec *spec, struct component ***ret_stores)
+{
+    size_t count = list_stores(rq, spec, is_of, ret_stores);
+    return count > 0 ? count : list_stores(rq, spec, is_store, ret_stores);
 }
 
 /* --- steps -------------------------------------------------------------------------------------*/
@@ -111,12 +130,15 @@ find_marker(struct relay *relay)
         err_t err = look(relay, stores[i], &is_there); /* suspends */
         if (err != OK)
             return err;
+        const struct outbox_route *route = slice_eq(facts->outbox.inner_topic, relay->spec->topic)
+                                               ? &facts->outbox
+                                               : relay->spec->outbox;
         if (is_there) {
             relay->store = stores[i];
-            relay->route = &facts->outbox;
+            relay->route = route;
             return OK;
         }
-        relay->discards = relay->discards && facts->outbox.discards;
+        relay->discards = relay->discards && route->discards;
     }
     relay->is_missing = count > 0 && !is_under_way;
     return OK;
@@ -257,42 +279,76 @@ relay_event(struct request *rq, struct subscription *subscription,
 
 static const struct topic_taker relay_taker = { .judge = relay_event };
 
+/* Worker 0: what has been followed so far. */
+static struct followed {
+    struct topic_spec **specs; /* malloc'ed, counted */
+    size_t count;
+} followed;
+
 static struct topic_spec *
 spec_of(const struct outbox_route *route)
 {
     struct topic_spec *spec = topic_spec_new(TOPIC_INTERNAL);
-    spec->pubsub = arena_dup(&spec->arena, route->inner_pubsub);
-    spec->topic = arena_dup(&spec->arena, route->inner_topic);
+    struct outbox_route *own = ARENA_NEW(&spec->arena, struct outbox_route);
+    *own = (struct outbox_route){ .pubsub = arena_dup(&spec->arena, route->pubsub),
+                                  .topic = arena_dup(&spec->arena, route->topic),
+                                  .inner_pubsub = arena_dup(&spec->arena, route->inner_pubsub),
+                                  .inner_topic = arena_dup(&spec->arena, route->inner_topic),
+                                  .discards = route->discards };
+    spec->pubsub = own->inner_pubsub;
+    spec->topic = own->inner_topic;
+    spec->outbox = own;
     return spec;
 }
 
 static bool
-is_known(struct topic_spec *const *specs, size_t count, const struct outbox_route *route)
+is_known(const struct followed *list, struct slice inner_pubsub, struct slice inner_topic)
 {
-    for (size_t i = 0; i < count; i++)
-        if (slice_eq(specs[i]->pubsub, route->inner_pubsub) &&
-            slice_eq(specs[i]->topic, route->inner_topic))
+    for (size_t i = 0; i < list->count; i++)
+        if (slice_eq(list->specs[i]->pubsub, inner_pubsub) &&
+            slice_eq(list->specs[i]->topic, inner_topic))
             return true;
     return false;
+}
+
+static void
+add_present(struct followed *list, const struct map *by_name)
+{
+    size_t cursor = 0;
+    struct slice name;
+    void *value;
+    while (map_next(by_name, &cursor, &name, &value)) {
+        const struct outbox_route *route = &((const struct component *)value)->facts->outbox;
+        if (route->topic.len > 0 && !is_known(list, route->inner_pubsub, route->inner_topic))
+            list->specs[list->count++] = spec_of(route);
+    }
+}
+
+/* What a store has left behind in a topic that was its own is still told of. The latest come first.
+ */
+static void
+add_former(struct followed *list)
+{
+    size_t most = list->count + LIMIT_outbox_former_max;
+    for (size_t i = 0; i < followed.count; i++) {
+        struct topic_spec *spec = followed.specs[i];
+        if (list->count < most && !is_known(list, spec->pubsub, spec->topic))
+            list->specs[list->count++] = topic_spec_ref(spec);
+        topic_spec_unref(spec);
+    }
 }
 
 void
 outbox_relay_follow(struct kernel_worker *first)
 {
     const struct map *by_name = &first->components.by_name;
-    struct topic_spec **specs = calloc(by_name->count + 1, sizeof(struct topic_spec *));
-    size_t cursor = 0, count = 0;
-    struct slice name;
-    void *value;
-    if (specs == NULL)
+    struct followed list = { 0 };
+    list.specs = calloc(by_name->count + followed.count + 1, sizeof(struct topic_spec *));
+    if (list.specs == NULL)
         abort();
-    while (map_next(by_name, &cursor, &name, &value)) {
-        const struct component *component = value;
-        if (outbox_is_on(component) && !is_known(specs, count, &component->facts->outbox))
-            specs[count++] = spec_of(&component->facts->outbox);
-    }
-    subscriber_set(first->kernel->subscriber, TOPIC_INTERNAL, &relay_taker, specs, count);
-    for (size_t i = 0; i < count; i++)
-        topic_spec_unref(specs[i]);
-    free(specs);
+    add_present(&list, by_name);
+    add_former(&list);
+    free(followed.specs);
+    followed = list;
+    subscriber_set(first->kernel->subscriber, TOPIC_INTERNAL, &relay_taker, list.specs, list.count);
 }

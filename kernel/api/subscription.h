@@ -19,6 +19,7 @@
 struct cel_program;
 struct gather;
 struct link;
+struct outbox_route;
 struct subscription;
 
 /* Of two that want one topic of one broker the later one in this list wins. Internal ones are the
@@ -48,6 +49,7 @@ struct topic_spec {
     bool is_bulk;
     uint32_t bulk_messages_max;
     uint32_t bulk_await_ms;
+    const struct outbox_route *outbox; /* of an inner topic of an outbox: whose; else NULL */
 };
 
 /* One reference, empty but for the kind. */

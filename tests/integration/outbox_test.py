@@ -437,6 +437,37 @@ def reloaded():
     equal(len(bed.app.got("bills")), 1)
 
 
+@test("a store whose topic changes again and again under load leaves nothing behind in the ones before")
+def moved():
+    bed = Bed("redis", app=Subscriber(*[f"t{i}" for i in range(8)]), outboxPublishTopic="t0")
+    over, sent = threading.Event(), []
+
+    def load():
+        while not over.is_set():
+            sent.append(bed.store.transact(("upsert", f"k{len(sent)}", len(sent))).status)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        for i in range(1, 8):
+            before, count = bed.side.log().count("Component updated: box"), len(sent)
+            store = redis_store(bed.redis, outboxPublishTopic=f"t{i}")
+            if i == 7:  # and then it has none
+                store = component("box", "state.redis", {"redisHost": f"127.0.0.1:{bed.redis.port}", "redisDB": "1"})
+            bed.write(0, store)
+            eventually(lambda: bed.side.log().count("Component updated: box") > before, "it has another topic")
+            eventually(lambda: len(sent) > count + 20, "transactions go on")
+    finally:
+        over.set()
+        thread.join()
+    equal(collections.Counter(sent), {204: len(sent)})
+    eventually(lambda: not [row for row in bed.rows() if row.startswith("outbox-")], "no marker is left")
+    told = {event["data"] for i in range(7) for event in bed.app.got(f"t{i}")}
+    last = max(int(data) for data in told)  # before there was no outbox any more
+    equal(told, {str(i) for i in range(last + 1)})
+    need(all(bed.app.got(f"t{i}") for i in range(7)), "each topic had some")
+
+
 @test("store and broker are exchanged under load, and everything stored is told of once or more")
 def exchanged():
     bed = Bed("redis")
