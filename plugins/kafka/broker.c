@@ -212,7 +212,8 @@ kafka_brokers_leave(void)
 {
     for (struct broker *broker = brokers; broker != NULL; broker = broker->next) {
         group_free(broker);
-        client_close(&broker->consumer);
+        if (broker->group_state != GROUP_ASSIGNING) /* or a chore is asking through it */
+            client_close(&broker->consumer);
     }
     chores_finish();
 }

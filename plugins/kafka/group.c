@@ -50,8 +50,11 @@ opened(struct intake *intake)
     remora_call *call = intake->opening;
     ev_timer_stop(remora_loop(), &intake->opening_end);
     intake->opening = NULL;
-    if (call != NULL)
-        remora_reply_ok(call);
+    if (call == NULL)
+        return;
+    remora_reply_ok(call);
+    if (intake->broker->consumer.rk != NULL) /* what has been fetched goes on its way */
+        ev_feed_event(remora_loop(), &intake->broker->consumer.watcher, EV_READ);
 }
 
 static void

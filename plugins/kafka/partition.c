@@ -155,6 +155,8 @@ wait_before_retry(struct partition *partition)
 {
     const struct settings *settings = &partition->broker->settings;
     int64_t ms = partition->retry_ms;
+    if (ev_is_active(&partition->retry))
+        return;
     if (ms == 0 || !settings->retry_grows)
         ms = settings->retry_ms;
     else
@@ -162,8 +164,6 @@ wait_before_retry(struct partition *partition)
     partition->retry_ms = ms > settings->retry_max_ms && settings->retry_grows
                               ? settings->retry_max_ms
                               : ms;
-    if (ev_is_active(&partition->retry))
-        return;
     ev_timer_set(&partition->retry, (double)partition->retry_ms / 1e3, 0.0);
     ev_timer_start(remora_loop(), &partition->retry);
 }
@@ -316,7 +316,7 @@ partition_pump(struct partition *partition)
     struct broker *broker = partition->broker;
     struct intake *intake = group_intake(broker, partition->topic);
     size_t count;
-    if (partition->is_revoked || broker->is_quiet || intake == NULL ||
+    if (partition->is_revoked || broker->is_quiet || intake == NULL || intake->opening != NULL ||
         ev_is_active(&partition->retry))
         return;
     fill(partition, intake);
