@@ -15,6 +15,7 @@ PROGRAMS = {
     "invoke_recordings_test.py": "invocations of its own application and of targets without a sidecar",
     "publish_recordings_test.py": "publishing, and what the application is given",
     "pubsub_golden_test.py": "streams of Redis, written and read",
+    "outbox_test.py": "the outbox: keys, events, deliveries",
     "mdns_test.py": "announcements, questions and answers of mDNS",
     "sentry_test.py": "certificates of the authority",
 }
