@@ -78,20 +78,29 @@ set_address(struct service *service, const struct remora_slice text)
     return is_v4 || inet_pton(AF_INET6, address, service->address) == 1;
 }
 
+static bool
+is_cut(int len, size_t room)
+{
+    return len < 0 || (size_t)len >= room;
+}
+
 /* "<host>:<pid>" with as much of the host's name as one label has room for. */
-static void
+static bool
 set_names(struct service *service, const char *host, uint32_t pid)
 {
-    char suffix[PID_BYTES], shorter[DNS_WIRE_NAME_BYTES];
+    char suffix[PID_BYTES], shorter[DNS_LABEL_BYTES * 2];
+    struct dns_name *instance = &service->instance, *name = &service->host;
     int suffix_len = snprintf(suffix, sizeof suffix, ":%u", pid);
     const char *dot = strrchr(host, '.');
     size_t last = strlen(dot == NULL ? host : dot + 1), cut = 0;
     if (last + (size_t)suffix_len > DNS_LABEL_BYTES)
         cut = last + (size_t)suffix_len - DNS_LABEL_BYTES;
-    (void)snprintf(shorter, sizeof shorter, "%.*s", (int)(strlen(host) - cut), host);
-    (void)snprintf(service->instance.text, sizeof service->instance.text, "%s%s.%s", shorter,
-                   suffix, service->type.text);
-    (void)snprintf(service->host.text, sizeof service->host.text, "%s.local", host);
+    return !is_cut(snprintf(shorter, sizeof shorter, "%.*s", (int)(strlen(host) - cut), host),
+                   sizeof shorter) &&
+           !is_cut(snprintf(instance->text, sizeof instance->text, "%s%s.%s", shorter, suffix,
+                            service->type.text),
+                   sizeof instance->text) &&
+           !is_cut(snprintf(name->text, sizeof name->text, "%s.local", host), sizeof name->text);
 }
 
 bool
@@ -113,8 +122,8 @@ service_init(struct service *service, const struct remora_instance *instance,
     if (!copy(host, sizeof host, instance->host_name) || strchr(host, '\\') != NULL ||
         !is_name(host))
         (void)snprintf(host, sizeof host, "localhost");
-    set_names(service, host, instance->pid);
-    if (is_name(service->instance.text) && is_name(service->host.text))
+    if (set_names(service, host, instance->pid) && is_name(service->instance.text) &&
+        is_name(service->host.text))
         return true;
     *ret_error = "the app id and the host's name are too long for multicast DNS";
     return false;
