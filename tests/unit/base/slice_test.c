@@ -123,6 +123,16 @@ TEST(bools_are_go_s)
         CHECK(!slice_to_bool(slice_str(bad[i]), &b));
 }
 
+TEST(words_that_the_reference_takes_for_true)
+{
+    static const char *const yes[] = { "y", "YES", "true", "T", "on", "1", " True\n" };
+    static const char *const no[] = { "", "n", "no", "false", "off", "0", "2", "tru", "yes!" };
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        CHECK(slice_is_truthy(slice_str(yes[i])));
+    for (size_t i = 0; i < ARRAY_LEN(no); i++)
+        CHECK(!slice_is_truthy(slice_str(no[i])));
+}
+
 TEST(utf8_is_checked_strictly)
 {
     static const char *const good[] = { "",
