@@ -13,12 +13,13 @@ import warnings
 
 import enc_v1
 import grpc
+import sdk_programs
 from dapr.clients import DaprClient
 from dapr.clients.grpc._crypto import DecryptOptions, EncryptOptions
 from dapr.conf import settings
 from dapr.proto.common.v1 import common_pb2
 from dapr.proto.runtime.v1 import crypto_pb2, dapr_pb2_grpc
-from remora import Folder, Sidecar, call, component, equal, free_port, main, need, shared, test
+from remora import Folder, Sidecar, Skip, call, component, equal, free_port, main, need, shared, test
 
 warnings.simplefilter("ignore")
 KEYS = shared("golden", "crypto", "keys")
@@ -297,6 +298,12 @@ def python_sdk():
         equal(client.decrypt(document("docs/rsa_aes-gcm_100.enc"), DecryptOptions("local")).read(), enc_v1.plaintext(100))
 
 
+@test("programs of users: JavaScript with buffers and streams, Python on asyncio", "SDK-10 SDK-54 SCN-30")
+def programs():
+    sdk_programs.run(SIDECAR, "js/crypto.js", "local", "rsa2048.pem", "RSA")
+    sdk_programs.run(SIDECAR, "python/crypto.py", "local", "oct256.json", "AES")
+
+
 # --- HTTP ---------------------------------------------------------------------------------------------------------------
 
 
@@ -427,6 +434,43 @@ def metrics():
     name = 'dapr_component_crypto_count{app_id="counted",component="local",namespace="",operation="crypto_op",success='
     need(name + '"true"} 2\n' in shown and name + '"false"} 1\n' in shown, [x for x in shown.split("\n") if "crypto" in x])
     need("dapr_component_crypto_latencies_bucket" in shown, "latencies")
+
+
+def memory_of(pid):
+    """All that the process has written to or may have."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, rights = line.split()[:2]
+            begin, end = (int(x, 16) for x in span.split("-"))
+            if "w" not in rights or end - begin > 256 << 20:
+                continue
+            try:
+                memory.seek(begin)
+                yield memory.read(end - begin)
+            except OSError:  # a guard page
+                continue
+
+
+def is_in_memory(pid, secret):
+    return any(secret in part for part in memory_of(pid))
+
+
+@test("of the keys that a call has used nothing is left in memory", "CRY-01")
+def keys_are_wiped():
+    one = Sidecar(LOCAL, app_id="wipe")
+    key = enc_v1.load_key(os.path.join(KEYS, "oct256.json"))
+    text = encrypt(enc_v1.plaintext(200000), one, key_name="oct256.json", key_wrap_algorithm="A256KW")
+    need(len(decrypt(text, one)) == 200000, "round trip")
+    http = put("encrypt", b"x" * 100, one, dapr_key_name="oct256.json", dapr_key_wrap_algorithm="AES").body
+    need(put("decrypt", http, one).body == b"x" * 100, "round trip")
+    secrets = {"the key of a document": enc_v1.file_key(text, key), "of another": enc_v1.file_key(http, key), "its wrapping key": key}
+    for who, pid in (("kernel", one.pid), ("plugin", one.plugin_pid("crypto"))):
+        try:
+            need(is_in_memory(pid, b"remora"), "the search finds what is there")
+        except PermissionError as error:
+            raise Skip(f"memory of other processes cannot be read: {error}") from None
+        found = [name for name, secret in secrets.items() if is_in_memory(pid, secret)]
+        equal(found, [], who)
 
 
 @test("without a provider, or with another, both APIs say so", "X-CRY-01")

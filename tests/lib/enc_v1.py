@@ -73,20 +73,24 @@ def split(document):
     return json.loads(parts[1]), b"\n".join(parts[:2]) + b"\n", base64.b64decode(parts[2]), parts[3]
 
 
+def file_key(document, key):
+    manifest = split(document)[0]
+    wrapped = base64.b64decode(manifest["wfk"])
+    if manifest["kw"] == A256KW:
+        return keywrap.aes_key_unwrap(key, wrapped)
+    if manifest["kw"] == RSA_OAEP_256:
+        return key.decrypt(wrapped, _oaep())
+    raise Refused("another way to wrap")
+
+
 def decrypt(document, key):
     manifest, signed, mac, rest = split(document)
-    wrapped, prefix = base64.b64decode(manifest["wfk"]), base64.b64decode(manifest["np"])
-    if manifest["kw"] == A256KW:
-        file_key = keywrap.aes_key_unwrap(key, wrapped)
-    elif manifest["kw"] == RSA_OAEP_256:
-        file_key = key.decrypt(wrapped, _oaep())
-    else:
-        raise Refused("another way to wrap")
-    if len(file_key) != 32 or len(prefix) != 7:
+    unwrapped, prefix = file_key(document, key), base64.b64decode(manifest["np"])
+    if len(unwrapped) != 32 or len(prefix) != 7:
         raise Refused("lengths")
-    if hmac.new(_derive(file_key, None, b"header"), signed, hashlib.sha256).digest() != mac:
+    if hmac.new(_derive(unwrapped, None, b"header"), signed, hashlib.sha256).digest() != mac:
         raise Refused("MAC")
-    cipher = CIPHERS[manifest["cph"]](_derive(file_key, prefix, b"payload"))
+    cipher = CIPHERS[manifest["cph"]](_derive(unwrapped, prefix, b"payload"))
     out = []
     for number, at in enumerate(range(0, len(rest), SEGMENT + TAG)):
         is_last = at + SEGMENT + TAG >= len(rest)
@@ -98,13 +102,13 @@ def decrypt(document, key):
 
 
 def encrypt(data, key, key_name, kw, cph):
-    file_key, prefix = os.urandom(32), os.urandom(7)
-    wrapped = keywrap.aes_key_wrap(key, file_key) if kw == A256KW else key.encrypt(file_key, _oaep())
+    fresh, prefix = os.urandom(32), os.urandom(7)
+    wrapped = keywrap.aes_key_wrap(key, fresh) if kw == A256KW else key.encrypt(fresh, _oaep())
     manifest = {"k": key_name, "kw": kw, "wfk": base64.b64encode(wrapped).decode(), "cph": cph,
                 "np": base64.b64encode(prefix).decode()}  # fmt: skip
     signed = SCHEME + b"\n" + json.dumps(manifest, separators=(",", ":")).encode() + b"\n"
-    mac = hmac.new(_derive(file_key, None, b"header"), signed, hashlib.sha256).digest()
-    cipher = CIPHERS[cph](_derive(file_key, prefix, b"payload"))
+    mac = hmac.new(_derive(fresh, None, b"header"), signed, hashlib.sha256).digest()
+    cipher = CIPHERS[cph](_derive(fresh, prefix, b"payload"))
     segments = []
     for number, at in enumerate(range(0, len(data), SEGMENT)):
         segments.append(cipher.encrypt(_nonce(prefix, number, at + SEGMENT >= len(data)), data[at : at + SEGMENT], None))

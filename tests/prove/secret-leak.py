@@ -88,6 +88,12 @@ def resources(folder, redis):
     lost = with_secret(component("lost", "state.sqlite", {"connectionString": folder / "l.db"}), "foo", "redis",
                        ", key: no-such-key")
     plain = component("plain", "state.redis", {**at, "redisPassword": plant("password in metadata")})
+    os.makedirs(folder / "keys", exist_ok=True)
+    with open(folder / "keys/octets", "wb") as f:
+        f.write(bytes.fromhex(key("wrapping key", 32)))
+    octets = base64.urlsafe_b64encode(plant("key of a set", 32).encode()).decode().rstrip("=")
+    keys = [component("keys", "crypto.dapr.localstorage", {"path": folder / "keys"}),
+            component("set", "crypto.dapr.jwks", {"jwks": json.dumps({"keys": [{"kty": "oct", "kid": "k", "k": octets}]})})]
     hashi.put("dapr/it", {"k": plant("vault secret")})
     cluster.tokens = {plant("cluster token", 40)}
     cluster.put("prod", "it", {"k": plant("cluster secret")})
@@ -98,7 +104,7 @@ def resources(folder, redis):
     remote = [at_hashi, stranger, component("kube", "secretstores.kubernetes", {**place, "secretRefreshInterval": "1s"})]
     taker = component("taker", "state.sqlite", {"connectionString": folder / "t.db"}) + "  - name: note\n"
     taker += "    secretKeyRef: {name: it, key: k}\nauth: {secretStore: kube}\n"
-    return [*remote, taker, component("vault", "secretstores.local.file", {"secretsFile": folder / "secrets.json"}),
+    return [*keys, *remote, taker, component("vault", "secretstores.local.file", {"secretsFile": folder / "secrets.json"}),
             component("envs", "secretstores.local.env"), store + auth, wrong + auth,
             *(text.replace("spec:\n", ignore) + auth for text in (bad, lost)), plain.replace("spec:\n", ignore)]
 
@@ -140,6 +146,16 @@ def use(sidecar, answers):
     remora.equal(call(sidecar, "GET", "/v1.0/secrets/hashi/it").json, {"k": PLANTED["vault secret"]})
     remora.equal(call(sidecar, "GET", "/v1.0/secrets/kube/it").json, {"k": PLANTED["cluster secret"]})
     remora.equal(call(sidecar, "GET", "/v1.0/secrets/kube/bulk").status, 200)
+    wrapped = plant("wrapped by the application", 32)
+    for provider, name in (("keys", "octets"), ("set", "k")):
+        body = {"plaintextKey": base64.b64encode(wrapped.encode()).decode(), "algorithm": "A256KW", "keyName": name}
+        answer = call(sidecar, "POST", f"/v1.0-alpha1/subtlecrypto/{provider}/wrapkey", json.dumps(body))
+        remora.equal(answer.status, 200)
+        answers.append(answer.body)
+        for algorithm, asked in (("A128KW", name), ("RSA-OAEP", name), ("A256KW", "none"), ("ES256", name)):
+            body.update(algorithm=algorithm, keyName=asked)
+            for what in ("wrapkey", "sign", "getkey"):
+                answers.append(call(sidecar, "POST", f"/v1.0-alpha1/subtlecrypto/{provider}/{what}", json.dumps(body)).body)
     for method, path in (("GET", "/v1.0/secrets/vault/app"), ("GET", "/v1.0/secrets/vault/nested"),
                          ("GET", "/v1.0/secrets/envs/DAPR_API_TOKEN"), ("GET", "/v1.0/secrets/envs/APP_API_TOKEN"),
                          ("GET", "/v1.0/secrets/envs/bulk"), ("GET", "/v1.0/secrets/ghost/x"),
@@ -193,7 +209,8 @@ metrics = remora.call(sidecar.metrics, "GET", "/metrics").body
 claims.holds("there are metrics", b"dapr_component_secret_count" in metrics)
 answers.append(metrics)
 processes(sidecar)
-wanted = sorted(set(PLANTED) - {"vault secret", "cluster secret", "cluster secret, changed", "cluster token", "a stranger's token", "state value", "password in metadata", "API token", "app token", "environment secret"})
+wanted = sorted(set(PLANTED) - {"vault secret", "cluster secret", "cluster secret, changed", "cluster token", "a stranger's token", "state value", "password in metadata", "API token", "app token", "environment secret",
+                               "wrapping key", "key of a set", "wrapped by the application"})
 claims.holds("the search finds what is there", found_in(read(folder / "secrets.json")) == wanted)
 leaks = sorted({name for answer in answers for name in found_in(answer)})
 claims.holds(f"no secret in {len(answers)} answers", not leaks, str(leaks))
