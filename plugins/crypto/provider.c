@@ -18,23 +18,28 @@ name_of(const struct remora_crypto *crypto, char ret_name[ALGORITHM_BYTES])
     return ret_name;
 }
 
-/* A reference to the key, if it may be used so; NULL: the call has been answered. `finding`: what
- * is said before why there is no key. */
+struct question {
+    remora_call *call;
+    const struct remora_crypto *crypto;
+    enum key_use use;
+    const char *finding; /* what is said before why there is no key */
+};
+
+/* A reference to the key, if it may be used so; NULL: the call has been answered. */
 static struct key *
-ask(remora_call *call, void *self, const struct remora_crypto *crypto, enum key_use use,
-    const char *finding)
+ask(const struct question *question, void *self, struct why *why)
 {
     struct provider *provider = self;
-    struct why why = { "" };
     char algorithm[ALGORITHM_BYTES];
-    struct key *key = provider->find(provider, crypto->key, &why);
+    struct key *key = provider->find(provider, question->crypto->key, why);
     if (key == NULL) {
-        remora_reply_error(call, REMORA_NOT_FOUND, "%s: %s", finding, why.text);
+        remora_reply_error(question->call, REMORA_NOT_FOUND, "%s: %s", question->finding,
+                           why->text);
         return NULL;
     }
-    if (key_allows(key, use, name_of(crypto, algorithm), &why))
+    if (key_allows(key, question->use, name_of(question->crypto, algorithm), why))
         return key;
-    remora_reply_error(call, REMORA_FAILED_PRECONDITION, "%s", why.text);
+    remora_reply_error(question->call, REMORA_FAILED_PRECONDITION, "%s", why->text);
     key_unref(key);
     return NULL;
 }
@@ -60,9 +65,10 @@ static void
 encrypt_with(remora_call *call, void *self, const struct remora_crypto *crypto, enum key_use use,
              const char *finding)
 {
-    struct key *key = ask(call, self, crypto, use, finding);
-    struct output output = { 0 };
+    const struct question question = { call, crypto, use, finding };
     struct why why = { "" };
+    struct key *key = ask(&question, self, &why);
+    struct output output = { 0 };
     char algorithm[ALGORITHM_BYTES];
     if (key == NULL)
         return;
@@ -76,9 +82,10 @@ static void
 decrypt_with(remora_call *call, void *self, const struct remora_crypto *crypto, enum key_use use,
              const char *finding)
 {
-    struct key *key = ask(call, self, crypto, use, finding);
-    struct output output = { 0 };
+    const struct question question = { call, crypto, use, finding };
     struct why why = { "" };
+    struct key *key = ask(&question, self, &why);
+    struct output output = { 0 };
     char algorithm[ALGORITHM_BYTES];
     if (key == NULL)
         return;
@@ -118,9 +125,10 @@ provider_unwrap(remora_call *call, void *self, const struct remora_crypto *crypt
 static void
 provider_sign(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    struct key *key = ask(call, self, crypto, KEY_SIGN, NO_KEY);
-    struct output output = { 0 };
+    const struct question question = { call, crypto, KEY_SIGN, NO_KEY };
     struct why why = { "" };
+    struct key *key = ask(&question, self, &why);
+    struct output output = { 0 };
     char algorithm[ALGORITHM_BYTES];
     if (key == NULL)
         return;
@@ -132,8 +140,9 @@ provider_sign(remora_call *call, void *self, const struct remora_crypto *crypto)
 static void
 provider_verify(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    struct key *key = ask(call, self, crypto, KEY_VERIFY, NO_KEY);
+    const struct question question = { call, crypto, KEY_VERIFY, NO_KEY };
     struct why why = { "" };
+    struct key *key = ask(&question, self, &why);
     char algorithm[ALGORITHM_BYTES];
     bool is_valid = false;
     if (key == NULL)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "parse.h"
+#include "plugins/crypto/parse.h"
 
-#include "keyset.h"
-#include "operate.h"
+#include "plugins/crypto/keyset.h"
+#include "plugins/crypto/operate.h"
 #include "test.h"
 
 static struct why why;
