@@ -105,8 +105,8 @@ help(struct arena *arena, const struct api_error *error)
     return any_of(arena, SLICE("type.googleapis.com/google.rpc.Help"), message_slice(&m));
 }
 
-/* The reference gives errors of stores and of output bindings that have no reason of their own their
- * error code as one. */
+/* The reference gives errors of stores and of output bindings that have no reason of their own
+ * their error code as one. */
 static struct slice
 reason_of(const struct api_error *error)
 {

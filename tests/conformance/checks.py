@@ -2,7 +2,7 @@
 """The requirements every plugin must meet, one function each: its first line is the requirement. A check gets a Bench,
 which starts a fresh process. `@check(needs=...)` limits it to state stores, to stores with a capability, or to types
 that echo. Those of brokers, resolvers, lock stores, crypto providers and stores of configuration have files of their own:
-pubsub_checks.py, names_checks.py, lock_checks.py, crypto_checks.py and configuration_checks.py."""
+pubsub_checks.py, names_checks.py, lock_checks.py, crypto_checks.py, configuration_checks.py and binding_checks.py."""
 import os
 import random
 import signal

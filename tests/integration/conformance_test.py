@@ -34,7 +34,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "configuration.sqlite", "sqlite", "configuration_", "life", "many_components"],
         ["-t", "configuration.redis", "redis", "configuration_", "life", "many_components"],
         ["-t", "lock.redis", "redis", "lock_", "life", "many_components"],
-        ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
+        ["http"], ["localstorage"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]
 
