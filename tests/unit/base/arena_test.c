@@ -137,3 +137,18 @@ TEST(bytes_are_put_together_from_pieces_without_copying_all_for_each)
     CHECK(arena.total_bytes < 5 * whole.len);
     arena_fini(&arena);
 }
+
+TEST(a_secret_arena_keeps_nothing_of_what_it_held)
+{
+    struct arena arena;
+    arena_init(&arena);
+    arena.is_secret = true;
+    const char *was = arena_str(&arena, SLICE("a key of a user"));
+    arena_reset(&arena);
+    CHECK(!arena.is_secret); /* whoever puts keys there says so again */
+    const char *now = arena_alloc(&arena, 16);
+    REQUIRE(now == was);
+    for (size_t i = 0; i < 15; i++)
+        CHECK_EQ_INT(now[i], 0);
+    arena_fini(&arena);
+}

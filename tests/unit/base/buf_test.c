@@ -149,3 +149,25 @@ TEST(large_blocks_are_used_again_with_any_content)
         buf_fini(&buf);
     }
 }
+
+TEST(a_secret_buffer_keeps_nothing_of_what_has_passed)
+{
+    struct buf buf, other;
+    buf_init(&buf, 1000);
+    buf.is_secret = true;
+    REQUIRE(buf_append(&buf, SLICE("a key")));
+    buf_wipe(&buf); /* it is still needed */
+    CHECK_SLICE_IS(buf_slice(&buf), "a key");
+    buf_consume(&buf, 5);
+    buf_wipe(&buf);
+    for (size_t i = 0; i < 5; i++)
+        CHECK_EQ_INT(buf.data[i], 0);
+    REQUIRE(buf_append(&buf, SLICE("another")));
+    buf_init(&other, 1000);
+    buf_swap(&buf, &other);
+    CHECK(other.is_secret);
+    CHECK_SLICE_IS(buf_slice(&other), "another");
+    buf_fini(&buf);
+    buf_fini(&other);
+    CHECK(other.is_secret); /* until it is initialised again */
+}
