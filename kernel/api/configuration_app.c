@@ -199,21 +199,19 @@ tell(struct task *t, const struct configuration_watch *watch,
 static bool
 tell_all(struct task *t, struct configuration_watch *watch, struct list *changes)
 {
-    struct list *node;
     bool ok = true;
-    while ((node = list_take_first(changes)) != NULL) {
-        struct configuration_change *change = container_of(node, struct configuration_change, link);
+    for (struct list *at = changes->next, *next; at != changes; at = next) {
+        struct configuration_change *change = container_of(at, struct configuration_change, link);
+        next = at->next;
         list_init(&change->link);
         arena_reset(task_arena(t)); /* a subscription may last */
-        if (ok && !configuration_watch_is_over(watch))
-            ok = tell(t, watch, change); /* suspends */
-        else if (configuration_watch_is_over(watch))
-            ok = false;
+        ok = ok && !configuration_watch_is_over(watch) && tell(t, watch, change); /* suspends */
         if (ok)
             free(change);
         else
             configuration_watch_put_back(watch, change);
     }
+    list_init(changes);
     return ok;
 }
 

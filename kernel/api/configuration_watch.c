@@ -58,12 +58,14 @@ configuration_watch_ref(struct configuration_watch *watch)
     return watch;
 }
 
-static void
-free_changes(struct list *changes)
+void
+configuration_changes_free(struct list *changes)
 {
-    struct list *node;
-    while ((node = list_take_first(changes)) != NULL)
-        free(container_of(node, struct configuration_change, link));
+    for (struct list *at = changes->next, *next; at != changes; at = next) {
+        next = at->next;
+        free(container_of(at, struct configuration_change, link));
+    }
+    list_init(changes);
 }
 
 void
@@ -72,7 +74,7 @@ configuration_watch_unref(struct configuration_watch *watch)
     /* Release what was done with it, for whoever frees it. */
     if (atomic_fetch_sub_explicit(&watch->refs, 1, memory_order_acq_rel) > 1)
         return;
-    free_changes(&watch->unsent);
+    configuration_changes_free(&watch->unsent);
     map_fini(&watch->by_key);
     map_fini(&watch->known);
     map_fini(&watch->touched);

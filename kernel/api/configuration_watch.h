@@ -25,6 +25,9 @@ struct configuration_change {
     size_t bytes; /* of the item's texts */
 };
 
+/* Frees all that are in the list. */
+void configuration_changes_free(struct list *changes);
+
 /* Suspends until no change can be missed. What is wrong is recorded in rq->error. */
 err_t configuration_watch_open(struct request *rq, struct component *store,
                                const struct configuration_query *query,

@@ -4,8 +4,6 @@
  * stream of answers: the first has the id alone, each of the others changes. It ends when the
  * client ends it, when it is unsubscribed, and when the process ends.
  */
-#include <stdlib.h>
-
 #include "api/configuration.h"
 #include "api/configuration_watch.h"
 #include "base/limits.h"
@@ -161,14 +159,6 @@ grpc_configuration_unsubscribe(struct rpc *rpc)
 
 /* --- a stream ----------------------------------------------------------------------------------*/
 
-static void
-free_changes(struct list *changes)
-{
-    struct list *node;
-    while ((node = list_take_first(changes)) != NULL)
-        free(container_of(node, struct configuration_change, link));
-}
-
 /* One message. `scratch` is not the request's: a stream may last. */
 static err_t
 send_changes(struct rpc *rpc, struct arena *scratch, struct slice id, struct list *changes)
@@ -185,7 +175,7 @@ send_changes(struct rpc *rpc, struct arena *scratch, struct slice id, struct lis
         to = put_entry(to, CHANGE_ITEMS,
                        &container_of(at, struct configuration_change, link)->item);
     err_t err = grpc_send(&rpc->call, slice_of(from, (size_t)(to - from))); /* suspends */
-    free_changes(changes);
+    configuration_changes_free(changes);
     arena_reset(scratch);
     return err;
 }

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stores of configuration of a test's own, as whoever maintains them sees them: past the sidecar, in the store itself."""
 
+import glob
 import json
+import os
+import shutil
 import sqlite3
+import subprocess
 
-from remora import Folder, Redis, component
+from remora import Folder, Process, Redis, Skip, component, eventually, free_port, need
 
 
 class Sqlite:
@@ -58,3 +62,86 @@ class RedisStore:
 
     def command(self, *words):
         return self.server.command(*words, database=self.database)
+
+
+class Server(Process):
+    """A private PostgreSQL with an empty database; stop() and start() keep port and data."""
+
+    def __init__(self):
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+        if not found:
+            raise Skip("postgresql is not installed")
+        self.bin = found[-1]
+        self.folder = Folder()
+        self.port = free_port()
+        self.data = self.folder / "data"
+        self.drop = []  # the server refuses to be root
+        if os.geteuid() == 0:
+            self.drop = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=-all"]
+            shutil.chown(self.folder.path, "nobody", "nogroup")
+        made = subprocess.run([*self.drop, f"{self.bin}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                               "--locale=C.UTF-8", "--no-sync"], capture_output=True, text=True, cwd="/", check=False)
+        need(made.returncode == 0, made.stderr)
+        self.start()
+
+    def start(self):
+        command = [*self.drop, f"{self.bin}/postgres", "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k",
+                   self.folder.path, "-c", "fsync=off"]
+        super().__init__(command, self.folder, cwd="/")
+        eventually(lambda: self.ask("SELECT 1")[0] == 0, f"postgres is there: {self.log()[-2000:]}", 60)
+
+    def stop(self):
+        self.kill()
+
+    def ask(self, *statements, file=None):
+        """Status and output of psql."""
+        words = ["-f", file] if file else [word for statement in statements for word in ("-c", statement)]
+        done = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U",
+                               "postgres", *words], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def run(self, *statements, **more):
+        status, output = self.ask(*statements, **more)
+        if status != 0:
+            raise OSError(output)
+        return output
+
+
+TABLE = """CREATE TABLE configtable (KEY VARCHAR NOT NULL, VALUE VARCHAR NOT NULL, VERSION VARCHAR NOT NULL, METADATA JSON);
+CREATE FUNCTION notify_event() RETURNS TRIGGER AS $$
+  DECLARE data json; notification json;
+  BEGIN
+    IF (TG_OP = 'DELETE') THEN data = row_to_json(OLD); ELSE data = row_to_json(NEW); END IF;
+    notification = json_build_object('table', TG_TABLE_NAME, 'action', TG_OP, 'data', data);
+    PERFORM pg_notify('config', notification::text);
+    RETURN NULL;
+  END;
+$$ LANGUAGE plpgsql;
+CREATE TRIGGER config AFTER INSERT OR UPDATE OR DELETE ON configtable FOR EACH ROW EXECUTE PROCEDURE notify_event();"""
+
+
+class Postgres:
+    """A table with the trigger that the documentation of such a component gives."""
+
+    kind, plugin = "configuration.postgresql", "postgresql"
+    has_metadata = True
+    deletion_keeps_value = True
+
+    def __init__(self, golden=None):
+        self.server = Server()
+        self.server.run(*([] if golden else [TABLE]), file=golden)
+
+    def component(self, name="conf", kind=None, **metadata):
+        where = f"host=127.0.0.1 port={self.server.port} user=postgres dbname=postgres"
+        return component(name, kind or self.kind,
+                         {"connectionString": where, "table": "configtable", "notifyChannel": "config", **metadata})
+
+    def put(self, key, value, version=None, metadata=None):
+        key, value, version = (f"'{text}'" for text in (key.replace("'", "''"), value.replace("'", "''"), version or ""))
+        json_ = "'" + json.dumps(metadata) + "'" if metadata else "NULL"
+        self.server.run(f"WITH there AS (UPDATE configtable SET value = {value}, version = {version}, metadata = {json_}"
+                        f" WHERE key = {key} RETURNING 1) INSERT INTO configtable SELECT {key}, {value}, {version}, {json_}"
+                        " WHERE NOT EXISTS (SELECT 1 FROM there)")
+
+    def remove(self, key):
+        self.server.run("DELETE FROM configtable WHERE key = '" + key.replace("'", "''") + "'")
