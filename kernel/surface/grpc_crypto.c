@@ -36,6 +36,7 @@ struct streaming {
     struct slice decrypt_key_name;
     stream_fn *run;
     struct task *worker; /* the task beside; NULL: it has ended */
+    uint64_t time_left_ms;
     bool is_awaited;
     struct wait wait;
     err_t result;
@@ -182,7 +183,9 @@ worker_main(struct task *t, void *arg)
 {
     struct streaming *s = arg;
     s->rq.task = t;
+    uint64_t outer = task_deadline_push(t, s->time_left_ms);
     s->result = s->run(s); /* suspends */
+    task_deadline_pop(t, outer);
     s->worker = NULL;
     if (s->is_awaited)
         wait_done(&s->wait, OK);
@@ -216,6 +219,7 @@ stream(struct streaming *s)
     rpc->call.answers_gzip = false; /* ciphertext does not become shorter */
     if (rpc->call.message_bytes_max < ANSWER_BYTES)
         rpc->call.message_bytes_max = ANSWER_BYTES;
+    s->time_left_ms = task_time_left_ms(t);
     s->worker = task_spawn(task_worker(t), "document stream", worker_main, s);
     if (s->worker == NULL) {
         rpc_end(rpc, GRPC_RESOURCE_EXHAUSTED, SLICE("too many requests at a time"));

@@ -19,7 +19,7 @@ from dapr.clients.grpc._crypto import DecryptOptions, EncryptOptions
 from dapr.conf import settings
 from dapr.proto.common.v1 import common_pb2
 from dapr.proto.runtime.v1 import crypto_pb2, dapr_pb2_grpc
-from remora import Folder, Sidecar, Skip, call, component, equal, free_port, main, need, shared, test
+from remora import Folder, Sidecar, Skip, call, component, equal, eventually, free_port, main, need, shared, test
 
 warnings.simplefilter("ignore")
 KEYS = shared("golden", "crypto", "keys")
@@ -275,6 +275,29 @@ def duplex():
     sent.put(None)
     text += b"".join(a.payload.data for a in answers)
     need(enc_v1.decrypt(text, enc_v1.load_key(os.path.join(KEYS, "oct256.json"))) == data, "whole")
+
+
+@test("a client that reads nothing is held up, ended at its deadline, and in nobody's way", "CRY-09")
+def silent_reader():
+    one = Sidecar(LOCAL, app_id="silent")
+    options = crypto_pb2.EncryptRequestOptions(component_name="local", key_name="oct256.json", key_wrap_algorithm="AES")
+    taken = []
+
+    def endless():
+        yield crypto_pb2.EncryptRequest(options=options)
+        for seq in range(1000):
+            taken.append(seq)
+            yield crypto_pb2.EncryptRequest(payload=common_pb2.StreamPayload(data=bytes(1 << 20), seq=seq))
+
+    answers = stub(one).EncryptAlpha1(endless(), timeout=2)
+    need(encrypt(b"x", one, key_name="oct256.json", key_wrap_algorithm="AES"), "others are served")
+    eventually(lambda: answers.done(), "the deadline")
+    equal(answers.code().name, "DEADLINE_EXCEEDED")
+    need(len(taken) < 200, f"{len(taken)} MiB were taken from a client that reads nothing")
+    left = stub(one).EncryptAlpha1(endless())
+    next(left)
+    left.cancel()  # and one that leaves in the middle
+    equal(one.stop(), 0)
 
 
 @test("an empty document has a segment that says so", "CRY-10 X-CRY-04")
