@@ -561,7 +561,7 @@ def _():
         equal(sidecar.wait(), 1, metadata)
 
 
-RECORDED = shared("recordings", "bindings.json")
+RECORDED = shared("recordings/bindings.json")
 
 
 @test("recorded exchanges of configuration are as the reference's", "recordings")
@@ -599,7 +599,7 @@ def _():
 @test("nothing configured is answered as recorded", "ERR_CONFIGURATION_STORE_NOT_CONFIGURED recordings")
 def _():
     sidecar = Sidecar()
-    with open(shared("recordings", "http-api.json")) as f:
+    with open(shared("recordings/http-api.json")) as f:
         entries = [e for e in json.load(f)["entries"] if e["name"].startswith("bare: config")]
     for entry in entries:
         reply = sidecar.call("GET", entry["request"]["target"])
