@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "conformance"))
+import configuration_stores  # noqa: E402
 import consul  # noqa: E402
 import held  # noqa: E402
 import kafka_node  # noqa: E402
@@ -33,6 +34,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "lock.sqlite", "sqlite", "lock_", "life", "many_components"],
         ["-t", "configuration.sqlite", "sqlite", "configuration_", "life", "many_components"],
         ["-t", "configuration.redis", "redis", "configuration_", "life", "many_components"],
+        ["postgresql", "configuration_", "life", "many_components"],
         ["-t", "lock.redis", "redis", "lock_", "life", "many_components"],
         ["http"], ["localstorage"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
@@ -41,6 +43,8 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
 passed = failed = 0
 redis = redis_fixture.Redis()
 os.environ["REDIS_HOST"] = f"127.0.0.1:{redis.port}"
+rows = configuration_stores.Postgres()
+os.environ["POSTGRESQL"] = f"host=127.0.0.1 port={rows.server.port} user=postgres dbname=postgres"
 os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
 os.environ["KAFKA_BROKERS"] = kafka_node.Kafka().address()
 os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
