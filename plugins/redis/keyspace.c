@@ -483,22 +483,23 @@ fail_opening(const struct opening *opening, const struct conn_result *result)
     if (failure == NULL)
         failure = failure_new(opening->call, REMORA_INTERNAL, REMORA_EFFECT_FAILED,
                               "redis answered with something else");
-    remora_reply_failure(opening->call, failure);
     unlink_watcher(opening->watcher);
     watcher_free(opening->watcher);
+    remora_reply_failure(opening->call, failure);
 }
 
 static void
 on_opened(const struct conn_result *result, void *arg)
 {
     const struct opening *opening = arg;
+    struct keyspace_watcher *watcher = opening->watcher; /* what is the call's goes with it */
     if (result->value == NULL || result->value->type == RESP_ERROR) {
         fail_opening(opening, result);
         return;
     }
-    opening->watcher->is_open = true;
+    watcher->is_open = true;
     remora_reply_ok(opening->call);
-    go_on(opening->watcher);
+    go_on(watcher);
 }
 
 static void
