@@ -75,6 +75,14 @@ void worker_post(struct worker *worker, struct mail *mail, mail_fn *fn);
 /* The worker of this thread, or NULL. */
 struct worker *worker_current(void);
 
+/* Timers that are set, but for what the worker sets for itself: none is left when nothing is under
+ * way. */
+static inline size_t
+worker_timer_count(const struct worker *worker)
+{
+    return worker->timers.count - (timer_is_set(&worker->tasks.look) ? 1 : 0);
+}
+
 static inline void
 flusher_init(struct flusher *flusher, void (*flush)(struct flusher *flusher))
 {

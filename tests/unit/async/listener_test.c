@@ -308,7 +308,7 @@ TEST(a_paused_listener_can_be_closed)
     listen_on(listener_bind_unix(socket_path(), 0600));
     timer_set(&worker.timers, &listener.retry, clock_now_ms() + 1000);
     listener_close(&listener);
-    CHECK_EQ_U64(worker.timers.count, 0);
+    CHECK_EQ_U64(worker_timer_count(&worker), 0);
     driver_close(&worker);
 }
 

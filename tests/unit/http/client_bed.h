@@ -48,7 +48,7 @@ bed_close(struct bed *bed)
 {
     DRIVE_UNTIL(&bed->worker, bed->worker.tasks.count == 0);
     client_close(bed->client);
-    CHECK_EQ_U64(bed->worker.timers.count, 0);
+    CHECK_EQ_U64(worker_timer_count(&bed->worker), 0);
     if (bed->listening >= 0)
         (void)close(bed->listening);
     driver_close(&bed->worker);

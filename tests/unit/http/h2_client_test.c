@@ -197,7 +197,7 @@ stop(void)
     peer_close(&peer);
     for (int i = 0; i < 20; i++)
         worker_turn(&worker, 0);
-    CHECK_EQ_U64(worker.timers.count, 0);
+    CHECK_EQ_U64(worker_timer_count(&worker), 0);
     worker_fini(&worker);
     offload_fini();
     clock_use_real();

@@ -109,7 +109,7 @@ rig_stop(struct rig *rig)
     rig_run(rig, rig_do_close);
     RIG_UNTIL(rig, rig->is_server_gone);
     CHECK_EQ_U64(rig->worker.tasks.count, 0);
-    CHECK_EQ_U64(rig->worker.timers.count, 0);
+    CHECK_EQ_U64(worker_timer_count(&rig->worker), 0);
     worker_turn(&rig->worker, 0);
     worker_fini(&rig->worker);
     clock_use_real();

@@ -104,7 +104,7 @@ close_bed(struct bed *bed)
     buf_fini(&bed->server.in);
     tls_context_unref(bed->client_context);
     tls_context_unref(bed->server_context);
-    CHECK_EQ_U64(bed->worker.timers.count, 0);
+    CHECK_EQ_U64(worker_timer_count(&bed->worker), 0);
     driver_close(&bed->worker);
 }
 

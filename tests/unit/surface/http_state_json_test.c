@@ -181,7 +181,7 @@ TEST(broken_syntax_counts_before_a_wrong_type)
 TEST(a_key_with_nul_cannot_be_saved)
 {
     check_save_error("[{\"key\":\"a\\u0000b\",\"value\":1}]",
-                     "keys, ETags and metadata must not hold the NUL character");
+                     "names, ETags and metadata must not hold the NUL character");
 }
 
 TEST(bulk_requests_are_read_and_refused_like_the_reference)
