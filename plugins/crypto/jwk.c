@@ -153,6 +153,18 @@ read_symmetric(const cJSON *jwk, struct why *why)
     return key;
 }
 
+/* All that speed it up or none (RFC 7518, 6.3.2); libcrypto 3.0 leaks when some are missing. */
+static bool
+has_all_or_none(const cJSON *jwk)
+{
+    static const char *const names[] = { "p", "q", "dp", "dq", "qi" };
+    const size_t count = sizeof names / sizeof names[0];
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += text_of(jwk, names[i]) != NULL;
+    return found == 0 || found == count;
+}
+
 static EVP_PKEY *
 build_rsa(const cJSON *jwk, bool is_private)
 {
@@ -170,7 +182,8 @@ build_rsa(const cJSON *jwk, bool is_private)
         { "qi", OSSL_PKEY_PARAM_RSA_COEFFICIENT1, true },
     };
     struct builder builder = { .params = OSSL_PARAM_BLD_new() };
-    bool ok = builder.params != NULL && text_of(jwk, "n") != NULL && text_of(jwk, "e") != NULL;
+    bool ok = builder.params != NULL && text_of(jwk, "n") != NULL && text_of(jwk, "e") != NULL &&
+              has_all_or_none(jwk);
     for (size_t i = 0; i < MEMBERS_MAX && ok; i++)
         ok = (members[i].is_private && !is_private) ||
              add_number(&builder, jwk, members[i].name, members[i].param);
