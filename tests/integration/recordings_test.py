@@ -121,8 +121,7 @@ DIFFERENCES = [
         ),
     ),
     (
-        r"(bare: )?(binding|conversation|actor|workflow"
-        r"|job)\b.*|bare: conversation2",
+        r"(bare: )?(conversation|actor|workflow|job)\b.*|bare: conversation2",
         "this building block does not exist yet, so its routes do not",
         unbuilt,
     ),
