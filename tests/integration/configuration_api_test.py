@@ -20,7 +20,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from http_app import App, answer
 from recordings import matches
-from remora import Folder, Sidecar, component, equal, eventually, main, need, quote, shared, test
+from remora import SLOW, Folder, Sidecar, component, equal, eventually, main, need, quote, shared, test
 from sdk_programs import environment, ends_well, start
 
 STORES = {"sqlite": Sqlite, "redis": RedisStore, "postgresql": Postgres}
@@ -383,7 +383,7 @@ def _():
         for k in range(keys):
             store.put(f"k{k}", "x" * size, str(turn))
     grown = memory() - before
-    need(grown < 24 * 1024, f"the kernel has grown by {grown} KiB")
+    need(SLOW > 1 or grown < 24 * 1024, f"the kernel has grown by {grown} KiB")
     latest = {}
 
     def read():

@@ -72,7 +72,7 @@ class Server(Process):
         if not found:
             raise Skip("postgresql is not installed")
         self.bin = found[-1]
-        self.folder = Folder()
+        self.folder = Folder("/tmp" if os.geteuid() == 0 else None)  # where others may go
         self.port = free_port()
         self.data = self.folder / "data"
         self.drop = []  # the server refuses to be root
