@@ -5,7 +5,7 @@
 #include <openssl/param_build.h>
 #include <string.h>
 
-#include "base64.h"
+#include "base64_any.h"
 #include "parse.h"
 
 enum { MEMBERS_MAX = 8, DEPTH_MAX = 16, COORDINATE_BYTES_MAX = 66 };
@@ -78,9 +78,9 @@ read_octets(const cJSON *jwk, const char *name, struct octets *ret)
     *ret = (struct octets){ 0 };
     if (text == NULL)
         return cJSON_GetObjectItemCaseSensitive(jwk, name) == NULL;
-    ret->room = base64_decoded_max(strlen(text));
+    ret->room = base64_any_decoded_max(strlen(text));
     ret->bytes = memory_new(ret->room);
-    return base64_decode(text, strlen(text), ret->bytes, &ret->len);
+    return base64_any_decode(text, strlen(text), ret->bytes, &ret->len);
 }
 
 static void

@@ -184,17 +184,17 @@ on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
 
 /* --- life --------------------------------------------------------------------------------------*/
 
-static struct key *
-jwks_find(struct provider *provider, struct remora_slice name, struct why *why)
+static void
+jwks_find(struct provider *provider, remora_call *call, struct remora_slice name,
+          provider_found *found, void *arg)
 {
+    static const struct why missing = { "key not found" };
     struct jwks *jwks = (struct jwks *)provider;
+    (void)call;
     if (jwks->where != NULL && !jwks->is_url)
         look_at_file(jwks);
     struct key *key = keyset_find(jwks->set, name);
-    if (key != NULL)
-        return key_ref(key);
-    (void)why_set(why, "key not found");
-    return NULL;
+    found(key == NULL ? NULL : key_ref(key), &missing, arg);
 }
 
 /* Lengths that are no good are the default ones, as the reference has it. */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "base64.h"
+#include "base64_any.h"
 #include "parse.h"
 
 struct keyset {
@@ -58,12 +58,12 @@ keyset_parse(const char *bytes, size_t len, struct why *why)
         (void)why_set(why, "failed to parse JWKS: it is %s", len == 0 ? "empty" : "too large");
         return NULL;
     }
-    unsigned char *decoded = memory_new(base64_decoded_max(len));
+    unsigned char *decoded = memory_new(base64_any_decoded_max(len));
     size_t decoded_len = 0;
-    struct keyset *set = base64_decode(bytes, len, decoded, &decoded_len)
+    struct keyset *set = base64_any_decode(bytes, len, decoded, &decoded_len)
                              ? parse_json((const char *)decoded, decoded_len, why)
                              : parse_json(bytes, len, why);
-    OPENSSL_cleanse(decoded, base64_decoded_max(len));
+    OPENSSL_cleanse(decoded, base64_any_decoded_max(len));
     free(decoded);
     return set;
 }

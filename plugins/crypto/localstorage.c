@@ -80,22 +80,25 @@ load(const struct localstorage *storage, const char *name, struct why *why)
     return key;
 }
 
-static struct key *
-localstorage_find(struct provider *provider, struct remora_slice name, struct why *why)
+static void
+localstorage_find(struct provider *provider, remora_call *call, struct remora_slice name,
+                  provider_found *found, void *arg)
 {
     const struct localstorage *storage = (const struct localstorage *)provider;
+    struct why why = { "" };
+    struct key *key = NULL;
+    (void)call;
     while (name.len > 0 && name.data[0] == '/')
         name = (struct remora_slice){ name.data + 1, name.len - 1 };
     char *text = name.len <= NAME_BYTES_MAX ? remora_slice_dup(name) : NULL;
-    struct key *key = NULL;
     if (text == NULL || *text == '\0')
-        (void)why_set(why, "key not found");
+        (void)why_set(&why, "key not found");
     else if (strstr(text, "..") != NULL)
-        (void)why_set(why, "invalid key path: cannot contain '..'");
+        (void)why_set(&why, "invalid key path: cannot contain '..'");
     else
-        key = load(storage, text, why);
+        key = load(storage, text, &why);
     free(text);
-    return key;
+    found(key, &why, arg);
 }
 
 /* --- life --------------------------------------------------------------------------------------*/

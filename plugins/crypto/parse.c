@@ -6,7 +6,7 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-#include "base64.h"
+#include "base64_any.h"
 
 /* Without this libcrypto would ask the terminal. */
 static int
@@ -57,12 +57,12 @@ parse_jwk(const char *bytes, size_t len, struct why *why)
 static struct key *
 parse_octets(const char *bytes, size_t len)
 {
-    unsigned char *decoded = memory_new(base64_decoded_max(len));
+    unsigned char *decoded = memory_new(base64_any_decoded_max(len));
     size_t decoded_len = 0;
-    struct key *key = base64_decode(bytes, len, decoded, &decoded_len)
+    struct key *key = base64_any_decode(bytes, len, decoded, &decoded_len)
                           ? key_new_octets(decoded, decoded_len)
                           : key_new_octets((const unsigned char *)bytes, len);
-    OPENSSL_cleanse(decoded, base64_decoded_max(len));
+    OPENSSL_cleanse(decoded, base64_any_decoded_max(len));
     free(decoded);
     return key;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `crypto` plugin: providers whose keys are here, in files or in a set of JWKs.
+ * The `crypto` plugin: providers whose keys are used here, whether they come from files, from a set
+ * of JWKs, or from a cluster's secrets.
  *
- * Reading order: provider.c answers the API's operations with a key that localstorage.c or jwks.c
- * finds; parse.c, jwk.c and
- * keyset.c read keys, operate.c, symmetric.c, rsa.c and sign.c use them.
+ * Reading order: provider.c answers the API's operations with a key that localstorage.c, jwks.c or
+ * kubernetes.c finds; parse.c, jwk.c and keyset.c read keys, operate.c, symmetric.c, rsa.c and
+ * sign.c use them.
  */
 #include "jwks.h"
+#include "kubernetes.h"
 #include "localstorage.h"
 #include "../shared/transfer.h"
 
@@ -20,6 +22,11 @@ static const struct remora_component_type types[] = {
       .versions = "v1",
       .init = jwks_init,
       .close = jwks_close,
+      .crypto = &provider_ops },
+    { .type = "crypto.dapr.kubernetes.secrets",
+      .versions = "v1",
+      .init = kubernetes_init,
+      .close = kubernetes_close,
       .crypto = &provider_ops },
 };
 

@@ -18,31 +18,51 @@ name_of(const struct remora_crypto *crypto, char ret_name[ALGORITHM_BYTES])
     return ret_name;
 }
 
-struct question {
-    remora_call *call;
-    const struct remora_crypto *crypto;
+/* What one method does with a key that may be used so. It answers the call. */
+struct method {
     enum key_use use;
     const char *finding; /* what is said before why there is no key */
+    void (*run)(remora_call *call, const struct remora_crypto *crypto, const struct key *key,
+                const char *algorithm);
 };
 
-/* A reference to the key, if it may be used so; NULL: the call has been answered. */
-static struct key *
-ask(const struct question *question, void *self, struct why *why)
+/* A call whose key is looked for, in its memory. */
+struct question {
+    remora_call *call;
+    const struct method *method;
+    const struct remora_crypto *crypto;
+    bool as_jwk; /* of get_key */
+};
+
+static void
+on_key(struct key *key, const struct why *why, void *arg)
+{
+    const struct question *question = arg;
+    const struct method *method = question->method;
+    char algorithm[ALGORITHM_BYTES];
+    struct why reason;
+    if (key == NULL) {
+        remora_reply_error(question->call, REMORA_NOT_FOUND, "%s: %s", method->finding, why->text);
+        return;
+    }
+    (void)name_of(question->crypto, algorithm);
+    if (key_allows(key, method->use, algorithm, &reason))
+        method->run(question->call, question->crypto, key, algorithm);
+    else
+        remora_reply_error(question->call, REMORA_FAILED_PRECONDITION, "%s", reason.text);
+    key_unref(key);
+}
+
+static void
+ask(remora_call *call, void *self, const struct remora_crypto *crypto, const struct method *method)
 {
     struct provider *provider = self;
-    char algorithm[ALGORITHM_BYTES];
-    struct key *key = provider->find(provider, question->crypto->key, why);
-    if (key == NULL) {
-        remora_reply_error(question->call, REMORA_NOT_FOUND, "%s: %s", question->finding,
-                           why->text);
-        return NULL;
-    }
-    if (key_allows(key, question->use, name_of(question->crypto, algorithm), why))
-        return key;
-    remora_reply_error(question->call, REMORA_FAILED_PRECONDITION, "%s", why->text);
-    key_unref(key);
-    return NULL;
+    struct question *question = remora_call_alloc(call, sizeof *question);
+    *question = (struct question){ .call = call, .method = method, .crypto = crypto };
+    provider->find(provider, call, crypto->key, on_key, question);
 }
+
+/* --- what they do ------------------------------------------------------------------------------*/
 
 static struct input
 input_of(const struct remora_crypto *crypto)
@@ -62,38 +82,51 @@ answer(remora_call *call, bool ok, struct output *output, const char *doing, con
 }
 
 static void
-encrypt_with(remora_call *call, void *self, const struct remora_crypto *crypto, enum key_use use,
-             const char *finding)
+encrypt(remora_call *call, const struct remora_crypto *crypto, const struct key *key,
+        const char *algorithm)
 {
-    const struct question question = { call, crypto, use, finding };
     struct why why = { "" };
-    struct key *key = ask(&question, self, &why);
     struct output output = { 0 };
-    char algorithm[ALGORITHM_BYTES];
-    if (key == NULL)
-        return;
     const struct input input = input_of(crypto);
-    const bool ok = operate_encrypt(key, name_of(crypto, algorithm), &input, &output, &why);
-    key_unref(key);
+    const bool ok = operate_encrypt(key, algorithm, &input, &output, &why);
     answer(call, ok, &output, "failed to encrypt data", &why);
 }
 
 static void
-decrypt_with(remora_call *call, void *self, const struct remora_crypto *crypto, enum key_use use,
-             const char *finding)
+decrypt(remora_call *call, const struct remora_crypto *crypto, const struct key *key,
+        const char *algorithm)
 {
-    const struct question question = { call, crypto, use, finding };
     struct why why = { "" };
-    struct key *key = ask(&question, self, &why);
     struct output output = { 0 };
-    char algorithm[ALGORITHM_BYTES];
-    if (key == NULL)
-        return;
     const struct input input = input_of(crypto);
-    const bool ok = operate_decrypt(key, name_of(crypto, algorithm), &input, &output, &why);
-    key_unref(key);
+    const bool ok = operate_decrypt(key, algorithm, &input, &output, &why);
     answer(call, ok, &output, "failed to decrypt data", &why);
 }
+
+static void
+sign(remora_call *call, const struct remora_crypto *crypto, const struct key *key,
+     const char *algorithm)
+{
+    struct why why = { "" };
+    struct output output = { 0 };
+    const bool ok = operate_sign(key, algorithm, crypto->data, &output, &why);
+    answer(call, ok, &output, "failed to sign message", &why);
+}
+
+static void
+verify(remora_call *call, const struct remora_crypto *crypto, const struct key *key,
+       const char *algorithm)
+{
+    struct why why = { "" };
+    bool is_valid = false;
+    if (operate_verify(key, algorithm, crypto->data, crypto->signature, &is_valid, &why))
+        remora_crypto_reply_valid(call, is_valid);
+    else
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "failed to validate the signature: %s",
+                           why.text);
+}
+
+/* --- the methods -------------------------------------------------------------------------------*/
 
 #define NO_KEY "failed to retrieve the key"
 #define NO_WRAPPING_KEY "failed to retrieve the key encryption key"
@@ -101,82 +134,72 @@ decrypt_with(remora_call *call, void *self, const struct remora_crypto *crypto, 
 static void
 provider_encrypt(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    encrypt_with(call, self, crypto, KEY_ENCRYPT, NO_KEY);
+    static const struct method method = { KEY_ENCRYPT, NO_KEY, encrypt };
+    ask(call, self, crypto, &method);
 }
 
 static void
 provider_decrypt(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    decrypt_with(call, self, crypto, KEY_DECRYPT, NO_KEY);
+    static const struct method method = { KEY_DECRYPT, NO_KEY, decrypt };
+    ask(call, self, crypto, &method);
 }
 
 static void
 provider_wrap(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    encrypt_with(call, self, crypto, KEY_WRAP, NO_WRAPPING_KEY);
+    static const struct method method = { KEY_WRAP, NO_WRAPPING_KEY, encrypt };
+    ask(call, self, crypto, &method);
 }
 
 static void
 provider_unwrap(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    decrypt_with(call, self, crypto, KEY_UNWRAP, NO_WRAPPING_KEY);
+    static const struct method method = { KEY_UNWRAP, NO_WRAPPING_KEY, decrypt };
+    ask(call, self, crypto, &method);
 }
 
 static void
 provider_sign(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    const struct question question = { call, crypto, KEY_SIGN, NO_KEY };
-    struct why why = { "" };
-    struct key *key = ask(&question, self, &why);
-    struct output output = { 0 };
-    char algorithm[ALGORITHM_BYTES];
-    if (key == NULL)
-        return;
-    const bool ok = operate_sign(key, name_of(crypto, algorithm), crypto->data, &output, &why);
-    key_unref(key);
-    answer(call, ok, &output, "failed to sign message", &why);
+    static const struct method method = { KEY_SIGN, NO_KEY, sign };
+    ask(call, self, crypto, &method);
 }
 
 static void
 provider_verify(remora_call *call, void *self, const struct remora_crypto *crypto)
 {
-    const struct question question = { call, crypto, KEY_VERIFY, NO_KEY };
-    struct why why = { "" };
-    struct key *key = ask(&question, self, &why);
-    char algorithm[ALGORITHM_BYTES];
-    bool is_valid = false;
-    if (key == NULL)
+    static const struct method method = { KEY_VERIFY, NO_KEY, verify };
+    ask(call, self, crypto, &method);
+}
+
+static void
+on_public_key(struct key *key, const struct why *why, void *arg)
+{
+    const struct question *question = arg;
+    size_t len = 0;
+    if (key == NULL) {
+        remora_reply_error(question->call, REMORA_NOT_FOUND, "%s", why->text);
         return;
-    const bool ok = operate_verify(key, name_of(crypto, algorithm), crypto->data, crypto->signature,
-                                   &is_valid, &why);
-    key_unref(key);
-    if (ok)
-        remora_crypto_reply_valid(call, is_valid);
+    }
+    /* A symmetric key has nothing to show. */
+    char *text = question->as_jwk ? key_public_jwk(key, &len) : key_public_pem(key, &len);
+    if (text == NULL)
+        remora_reply_error(question->call, REMORA_NOT_FOUND, "key not found");
     else
-        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "failed to validate the signature: %s",
-                           why.text);
+        remora_crypto_reply(question->call, (struct remora_slice){ text, len },
+                            (struct remora_slice){ "", 0 });
+    free(text);
+    key_unref(key);
 }
 
 static void
 provider_get_key(remora_call *call, void *self, struct remora_slice name, bool as_jwk)
 {
     struct provider *provider = self;
-    struct why why = { "" };
-    size_t len = 0;
-    struct key *key = provider->find(provider, name, &why);
-    if (key == NULL) {
-        remora_reply_error(call, REMORA_NOT_FOUND, "%s", why.text);
-        return;
-    }
-    /* A symmetric key has nothing to show. */
-    char *text = as_jwk ? key_public_jwk(key, &len) : key_public_pem(key, &len);
-    if (text == NULL)
-        remora_reply_error(call, REMORA_NOT_FOUND, "key not found");
-    else
-        remora_crypto_reply(call, (struct remora_slice){ text, len },
-                            (struct remora_slice){ "", 0 });
-    free(text);
-    key_unref(key);
+    struct question *question = remora_call_alloc(call, sizeof *question);
+    *question = (struct question){ .call = call, .as_jwk = as_jwk };
+    provider->find(provider, call, name, on_public_key, question);
 }
 
 const struct remora_crypto_ops provider_ops = {

@@ -7,10 +7,16 @@
 
 #include <remora_plugin.h>
 
+/* A reference to the key, or NULL and why. Once, now or later, unless the call has been answered.
+ */
+typedef void provider_found(struct key *key, const struct why *why, void *arg);
+
 /* First member of what a component is. */
 struct provider {
-    /* A reference to the key of that name; NULL: why. */
-    struct key *(*find)(struct provider *provider, struct remora_slice name, struct why *why);
+    /* The key of that name, for the call, which may be answered by it instead: nothing is found
+     * then. */
+    void (*find)(struct provider *provider, remora_call *call, struct remora_slice name,
+                 provider_found *found, void *arg);
 };
 
 extern const struct remora_crypto_ops provider_ops;

@@ -7,7 +7,7 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-#include "base64.h"
+#include "base64_any.h"
 #include "key.h"
 
 char *

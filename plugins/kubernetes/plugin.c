@@ -2,9 +2,8 @@
 /*
  * The `kubernetes` plugin: secrets of a cluster, as its API server has them.
  *
- * Reading order: cluster.h says where the server is and who we are (cluster.c in a pod,
- * kubeconfig.c elsewhere), store.c is a component's life and its questions, answer.c what the
- * server's JSON says; ../shared/fetch.c speaks HTTP.
+ * Reading order: store.c is a component's life and its questions; of ../shared, cluster.h says
+ * where the server is and who we are, cluster_ask.c asks it, cluster_answer.c reads its JSON.
  */
 #include "../shared/transfer.h"
 #include "store.h"

@@ -3,7 +3,7 @@
  * behind. */
 #include <assert.h>
 
-#include "plugins/kubernetes/kubeconfig.c"
+#include "plugins/shared/kubeconfig.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

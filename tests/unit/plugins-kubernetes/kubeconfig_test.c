@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a kubeconfig says of its current context. */
-#include "plugins/kubernetes/cluster.h"
+#include "plugins/shared/cluster.h"
 #include "test.h"
 
 #define HEAD "apiVersion: v1\nkind: Config\ncurrent-context: here\n"

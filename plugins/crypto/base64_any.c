@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Base64; see base64.h. */
-#include "base64.h"
+#include "base64_any.h"
 
 #include <stdint.h>
 
@@ -22,7 +22,7 @@ digit(char c, bool *is_plain, bool *is_url)
 }
 
 bool
-base64_decode(const char *text, size_t len, unsigned char *ret_bytes, size_t *ret_len)
+base64_any_decode(const char *text, size_t len, unsigned char *ret_bytes, size_t *ret_len)
 {
     uint32_t bits = 0;
     unsigned bit_count = 0;

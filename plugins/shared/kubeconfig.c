@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <yaml.h>
 
-#include "../shared/base64.h"
+#include "base64.h"
 
 struct reader {
     yaml_document_t document;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads what the API server answers; see answer.h. */
-#include "answer.h"
+/* Reads what the API server answers; see cluster_answer.h. */
+#include "cluster_answer.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>
 
-#include "../shared/base64.h"
+#include "base64.h"
 
 /* cJSON refuses documents deeper than its own limit, so this ends. */
 static void
@@ -77,11 +77,15 @@ read_data(remora_call *call, const cJSON *secret, struct remora_pair **ret_pairs
 }
 
 bool
-answer_read_secret(remora_call *call, const char *body, size_t len, struct remora_pair **ret_pairs,
-                   size_t *ret_count)
+cluster_answer_secret(remora_call *call, const char *body, size_t len,
+                      struct remora_pair **ret_pairs, size_t *ret_count,
+                      struct remora_slice *ret_type)
 {
     cJSON *tree = cJSON_ParseWithLength(body, len);
+    const cJSON *type = member(tree, "type");
     bool is_good = cJSON_IsObject(tree) && read_data(call, tree, ret_pairs, ret_count);
+    if (ret_type != NULL)
+        *ret_type = keep(call, cJSON_IsString(type) ? type->valuestring : "");
     delete_tree(tree);
     return is_good;
 }
@@ -99,8 +103,8 @@ read_item(remora_call *call, const cJSON *item, struct remora_secret *ret_secret
 }
 
 bool
-answer_read_list(remora_call *call, const char *body, size_t len, struct remora_secret *secrets,
-                 size_t *count, struct remora_slice *ret_token)
+cluster_answer_list(remora_call *call, const char *body, size_t len, struct remora_secret *secrets,
+                    size_t *count, struct remora_slice *ret_token)
 {
     cJSON *tree = cJSON_ParseWithLength(body, len);
     const cJSON *items = member(tree, "items"),
@@ -115,7 +119,7 @@ answer_read_list(remora_call *call, const char *body, size_t len, struct remora_
 }
 
 struct remora_slice
-answer_read_message(remora_call *call, const char *body, size_t len)
+cluster_answer_message(remora_call *call, const char *body, size_t len)
 {
     cJSON *tree = cJSON_ParseWithLength(body, len);
     const cJSON *message = member(tree, "message");

@@ -3,12 +3,12 @@
  * Where the API server is and who we are. In a pod the cluster says so in the environment and in
  * files; elsewhere a kubeconfig does, whose current context counts.
  */
-#ifndef KUBERNETES_PLUGIN_CLUSTER_H
-#define KUBERNETES_PLUGIN_CLUSTER_H
+#ifndef PLUGINS_SHARED_CLUSTER_H
+#define PLUGINS_SHARED_CLUSTER_H
 
 #include <remora_plugin.h>
 
-#include "../shared/fetch.h"
+#include "fetch.h"
 
 enum { CLUSTER_ERROR_BYTES = 512 };
 
