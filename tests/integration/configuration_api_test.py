@@ -54,7 +54,7 @@ class Watch:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}")
         stub = api_service_v1.DaprStub(self.channel)
         request = pb.SubscribeConfigurationRequest(store_name=store, keys=keys, metadata=metadata or {})
-        self.call = (stub.SubscribeConfigurationAlpha1 if alpha else stub.SubscribeConfiguration)(request)
+        self.call = stub.SubscribeConfigurationAlpha1(request) if alpha else stub.SubscribeConfiguration(request)
         self.got, self.lock, self.end = [], threading.Lock(), None
         first = next(self.call)
         equal(len(first.items), 0, "the first message has the id alone")
@@ -199,11 +199,16 @@ for kind in STORES:
             store.put(key, "1", "v1")
             eventually(lambda: watch.all() == [(key, "1", "v1")], "it is told")
             stub = stub_of(sidecar)
-            unsubscribe = stub.UnsubscribeConfigurationAlpha1 if alpha else stub.UnsubscribeConfiguration
             request = pb.UnsubscribeConfigurationRequest(store_name="conf", id=watch.id)
-            equal(unsubscribe(request).ok, True)
+
+            def unsubscribe():
+                if alpha:
+                    return stub.UnsubscribeConfigurationAlpha1(request)
+                return stub.UnsubscribeConfiguration(request)
+
+            equal(unsubscribe().ok, True)
             eventually(lambda: watch.end == grpc.StatusCode.OK, "the stream ends")
-            again = unsubscribe(request)
+            again = unsubscribe()
             words = f"failed to unsubscribe to configuration request {watch.id}: subscription does not exist"
             equal((again.ok, again.message), (False, words))
 
