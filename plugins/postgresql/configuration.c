@@ -6,6 +6,7 @@
  */
 #include "configuration.h"
 
+#include <ev.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,13 @@
 
 #include "session.h"
 
-enum { WATCHERS_MAX = 4096, UNTOLD_MAX = 4096, TOLD_ROWS_MAX = 128, TOLD_BYTES_MAX = 512 * 1024 };
+enum {
+    WATCHERS_MAX = 4096,
+    UNTOLD_MAX = 4096,
+    TOLD_ROWS_MAX = 128,
+    TOLD_BYTES_MAX = 512 * 1024,
+    RETRY_MS = 500,
+};
 
 struct configuration {
     struct session *session;
@@ -34,6 +41,7 @@ struct watcher {
     size_t key_count;
     void *untold; /* a tree of struct row *, by key */
     size_t untold_count;
+    ev_timer retry; /* set when the sidecar did not take what it was told */
     bool must_read; /* changes may have been missed */
     bool is_open;   /* the sidecar knows of it */
     bool is_busy;   /* it is being told something */
@@ -113,6 +121,7 @@ note(struct watcher *watcher, const struct row *row, bool is_news)
 static void
 watcher_free(struct watcher *watcher)
 {
+    ev_timer_stop(remora_loop(), &watcher->retry);
     forget_untold(watcher);
     for (size_t i = 0; i < watcher->key_count; i++)
         free((char *)(uintptr_t)watcher->keys[i].data);
@@ -148,15 +157,27 @@ on_told(bool is_taken, void *arg)
     struct watcher *watcher = arg;
     struct configuration *configuration = watcher->configuration;
     watcher->is_busy = false;
-    if (!is_taken) { /* with the next change */
+    if (!is_taken) {
         watcher->must_read = true;
         forget_untold(watcher);
     }
-    if (watcher->is_gone)
+    if (watcher->is_gone) {
         watcher_free(watcher);
-    else if (is_taken)
+    } else if (is_taken) {
         go_on(watcher);
+    } else {
+        ev_timer_stop(remora_loop(), &watcher->retry);
+        ev_timer_set(&watcher->retry, (double)RETRY_MS / 1000, 0);
+        ev_timer_start(remora_loop(), &watcher->retry);
+    }
     unhold(configuration);
+}
+
+static void
+on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    go_on(timer->data);
 }
 
 static void
@@ -320,6 +341,8 @@ watcher_new(struct configuration *configuration, const struct remora_configurati
                                  .id = query->subscription,
                                  .keys = keys,
                                  .key_count = query->key_count };
+    ev_timer_init(&watcher->retry, on_retry, 0, 0);
+    watcher->retry.data = watcher;
     configuration->watchers = watcher;
     configuration->watcher_count++;
     return watcher;
