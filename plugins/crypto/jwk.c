@@ -40,23 +40,6 @@ json_parse(const char *bytes, size_t len, struct why *why)
     return tree;
 }
 
-static void
-wipe_texts(cJSON *node)
-{
-    for (; node != NULL; node = node->next) {
-        if (node->valuestring != NULL)
-            OPENSSL_cleanse(node->valuestring, strlen(node->valuestring));
-        wipe_texts(node->child); /* as deep as json_parse() lets it be */
-    }
-}
-
-void
-json_wipe(cJSON *tree)
-{
-    wipe_texts(tree);
-    cJSON_Delete(tree);
-}
-
 static const char *
 text_of(const cJSON *jwk, const char *name)
 {

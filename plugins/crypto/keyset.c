@@ -47,7 +47,7 @@ parse_json(const char *bytes, size_t len, struct why *why)
             set = NULL;
         }
     }
-    json_wipe(tree);
+    json_secret_delete(tree);
     return set;
 }
 

@@ -50,7 +50,7 @@ parse_jwk(const char *bytes, size_t len, struct why *why)
 {
     cJSON *tree = json_parse(bytes, len, why);
     struct key *key = tree == NULL ? NULL : jwk_read(tree, why);
-    json_wipe(tree);
+    json_secret_delete(tree);
     return key;
 }
 

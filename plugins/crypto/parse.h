@@ -6,8 +6,7 @@
 #ifndef CRYPTO_PARSE_H
 #define CRYPTO_PARSE_H
 
-#include <cjson/cJSON.h>
-
+#include "../shared/json_secret.h"
 #include "key.h"
 
 /* What a file's name says of its form. */
@@ -18,9 +17,7 @@ struct key *key_parse(const char *bytes, size_t len, enum key_form form, struct 
 
 /* One of a set, or the whole of a text. */
 struct key *jwk_read(const cJSON *jwk, struct why *why);
-/* A tree of it that has been checked for depth; NULL: why. For json_wipe(). */
+/* A tree of it that has been checked for depth; NULL: why. For json_secret_delete(). */
 cJSON *json_parse(const char *bytes, size_t len, struct why *why);
-/* Deletes the tree, after wiping its texts. */
-void json_wipe(cJSON *tree);
 
 #endif

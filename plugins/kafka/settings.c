@@ -5,11 +5,12 @@
  */
 #include "settings.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "../shared/reader.h"
 
 enum {
     RETRY_MS = 100,
@@ -34,36 +35,7 @@ enum {
     TEXT_SHOWN = 64,
 };
 
-struct reader {
-    const struct remora_config *config;
-    char *why; /* the first complaint */
-    bool failed;
-};
-
-static void
-complain(struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-complain(struct reader *reader, const char *format, ...)
-{
-    if (reader->failed)
-        return;
-    reader->failed = true;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(reader->why, SETTINGS_WHY_BYTES, format, args);
-    va_end(args);
-}
-
 /* --- values ------------------------------------------------------------------------------------*/
-
-static bool
-find(const struct reader *reader, const char *name, struct remora_slice *ret)
-{
-    return remora_metadata_get(reader->config->metadata, reader->config->metadata_count, name,
-                               ret) &&
-           ret->len > 0;
-}
 
 static bool
 is_word(struct remora_slice text, const char *word)
@@ -87,7 +59,7 @@ copy(struct reader *reader, const char *name, struct remora_slice value)
 {
     char *text = remora_slice_dup(value);
     if (text == NULL)
-        complain(reader, "kafka error: '%s' attribute holds a zero byte", name);
+        reader_complain(reader, "kafka error: '%s' attribute holds a zero byte", name);
     return text;
 }
 
@@ -95,7 +67,7 @@ static char *
 take_text(struct reader *reader, const char *name, const char *otherwise)
 {
     struct remora_slice value;
-    if (!find(reader, name, &value)) {
+    if (!reader_find(reader, name, &value)) {
         if (otherwise == NULL)
             return NULL;
         value = (struct remora_slice){ otherwise, strlen(otherwise) };
@@ -108,8 +80,8 @@ take_bool(struct reader *reader, const char *name, bool otherwise)
 {
     struct remora_slice value;
     bool flag = otherwise;
-    if (find(reader, name, &value) && !remora_parse_bool(value, &flag))
-        complain(reader, "kafka error: invalid value for '%s' attribute", name);
+    if (reader_find(reader, name, &value) && !remora_parse_bool(value, &flag))
+        reader_complain(reader, "kafka error: invalid value for '%s' attribute", name);
     return flag;
 }
 
@@ -119,8 +91,9 @@ take_int(struct reader *reader, const char *name, int64_t otherwise)
     struct remora_slice value;
     char text[TEXT_SHOWN + 1];
     int64_t number = otherwise;
-    if (find(reader, name, &value) && !remora_parse_i64(value, &number)) {
-        complain(reader, "kafka error: cannot parse '%s' as int: \"%s\"", name, shown(value, text));
+    if (reader_find(reader, name, &value) && !remora_parse_i64(value, &number)) {
+        reader_complain(reader, "kafka error: cannot parse '%s' as int: \"%s\"", name,
+                        shown(value, text));
         return otherwise;
     }
     return number;
@@ -139,17 +112,17 @@ take_duration_ms(struct reader *reader, const char *name, int64_t otherwise, int
     struct remora_slice value;
     char text[TEXT_SHOWN + 1];
     int64_t ms = otherwise;
-    if (!find(reader, name, &value))
+    if (!reader_find(reader, name, &value))
         return otherwise;
     if (unit_ms == 1 && remora_parse_i64(value, &ms)) {
         if (ms < 0 || ms > UINT32_MAX)
-            complain(reader, "kafka error: invalid value for '%s' attribute: \"%s\"", name,
-                     shown(value, text));
+            reader_complain(reader, "kafka error: invalid value for '%s' attribute: \"%s\"", name,
+                            shown(value, text));
         return ms;
     }
     if (!remora_parse_duration_ms(value, &ms)) {
-        complain(reader, "kafka error: error decoding '%s': time: invalid duration \"%s\"", name,
-                 shown(value, text));
+        reader_complain(reader, "kafka error: error decoding '%s': time: invalid duration \"%s\"",
+                        name, shown(value, text));
         return otherwise;
     }
     return ms;
@@ -163,10 +136,10 @@ take_names(struct reader *reader, struct settings *ret)
     const struct remora_config *config = reader->config;
     struct remora_slice value;
     char *id = NULL;
-    if (!find(reader, "consumerGroup", &value) && !find(reader, "consumerID", &value))
+    if (!reader_find(reader, "consumerGroup", &value) && !reader_find(reader, "consumerID", &value))
         value = config->app_id;
     ret->group = copy(reader, "consumerGroup", value);
-    if (find(reader, "clientID", &value))
+    if (reader_find(reader, "clientID", &value))
         id = copy(reader, "clientID", value);
     else if (config->namespace_.len == 0)
         id = copy(reader, "clientID", config->app_id);
@@ -174,10 +147,10 @@ take_names(struct reader *reader, struct settings *ret)
                       (int)config->app_id.len, config->app_id.data) < 0)
         abort();
     ret->client_id = id;
-    if (find(reader, "brokers", &value))
+    if (reader_find(reader, "brokers", &value))
         ret->brokers = copy(reader, "brokers", value);
     else
-        complain(reader, "kafka error: missing 'brokers' attribute");
+        reader_complain(reader, "kafka error: missing 'brokers' attribute");
 }
 
 /* As Go's pem.Decode looks for a block. */
@@ -193,7 +166,7 @@ take_pem(struct reader *reader, const char *name, const char *what)
 {
     char *text = take_text(reader, name, NULL);
     if (text != NULL && !is_pem(text))
-        complain(reader, "kafka error: invalid %s", what);
+        reader_complain(reader, "kafka error: invalid %s", what);
     return text;
 }
 
@@ -201,16 +174,17 @@ static void
 take_password(struct reader *reader, struct settings *ret)
 {
     struct remora_slice value = { "", 0 };
-    (void)find(reader, "saslMechanism", &value); /* anything else is PLAIN, as in the reference */
+    (void)reader_find(reader, "saslMechanism",
+                      &value); /* anything else is PLAIN, as in the reference */
     ret->sasl_mechanism = strdup(is_word(value, "SHA-256")   ? "SCRAM-SHA-256"
                                  : is_word(value, "SHA-512") ? "SCRAM-SHA-512"
                                                              : "PLAIN");
     ret->sasl_username = take_text(reader, "saslUsername", NULL);
     ret->sasl_password = take_text(reader, "saslPassword", NULL);
     if (ret->sasl_username == NULL)
-        complain(reader, "kafka error: missing SASL Username for authType 'password'");
+        reader_complain(reader, "kafka error: missing SASL Username for authType 'password'");
     if (ret->sasl_password == NULL)
-        complain(reader, "kafka error: missing SASL Password for authType 'password'");
+        reader_complain(reader, "kafka error: missing SASL Password for authType 'password'");
 }
 
 static void
@@ -219,11 +193,13 @@ take_client_certificate(struct reader *reader, struct settings *ret)
     ret->client_cert = take_pem(reader, "clientCert", "client certificate");
     ret->client_key = take_pem(reader, "clientKey", "client key");
     if ((ret->client_cert == NULL) != (ret->client_key == NULL))
-        complain(reader, "kafka error: clientKey or clientCert is missing");
+        reader_complain(reader, "kafka error: clientKey or clientCert is missing");
     if (ret->client_cert == NULL)
-        complain(reader, "unable to load client certificate and key pair. Err: there are none");
+        reader_complain(reader,
+                        "unable to load client certificate and key pair. Err: there are none");
     if (ret->disable_tls)
-        complain(reader, "kafka: cannot configure mTLS authentication when TLSDisable is 'true'");
+        reader_complain(reader,
+                        "kafka: cannot configure mTLS authentication when TLSDisable is 'true'");
 }
 
 /* The older `authRequired` counts where there is no authType. */
@@ -232,16 +208,16 @@ auth_type(struct reader *reader)
 {
     struct remora_slice value, legacy, password;
     bool is_required = false;
-    if (find(reader, "authType", &value) || !find(reader, "authRequired", &legacy)) {
-        if (!find(reader, "authType", &value))
-            complain(reader, "kafka error: 'authType' attribute was missing or empty");
+    if (reader_find(reader, "authType", &value) || !reader_find(reader, "authRequired", &legacy)) {
+        if (!reader_find(reader, "authType", &value))
+            reader_complain(reader, "kafka error: 'authType' attribute was missing or empty");
         return value;
     }
     if (!remora_parse_bool(legacy, &is_required))
-        complain(reader, "kafka error: invalid value for 'authRequired' attribute");
-    const char *type = !is_required                              ? "none"
-                       : find(reader, "saslPassword", &password) ? "password"
-                                                                 : "mtls";
+        reader_complain(reader, "kafka error: invalid value for 'authRequired' attribute");
+    const char *type = !is_required                                     ? "none"
+                       : reader_find(reader, "saslPassword", &password) ? "password"
+                                                                        : "mtls";
     return (struct remora_slice){ type, strlen(type) };
 }
 
@@ -265,13 +241,14 @@ take_auth(struct reader *reader, struct settings *ret)
     } else if (is_word(type, "certificate")) {
         ret->auth = AUTH_CERTIFICATE;
         if (ret->ca_cert == NULL)
-            complain(reader, "missing CA certificate property 'caCert' for authType 'certificate'");
+            reader_complain(reader,
+                            "missing CA certificate property 'caCert' for authType 'certificate'");
     } else if (is_word(type, "oidc") || is_word(type, "oidc_private_key_jwt") ||
                is_word(type, "awsiam")) {
-        complain(reader, "kafka error: authType '%.*s' is not supported yet", (int)type.len,
-                 type.data);
+        reader_complain(reader, "kafka error: authType '%.*s' is not supported yet", (int)type.len,
+                        type.data);
     } else {
-        complain(reader, "kafka error: invalid value for 'authType' attribute");
+        reader_complain(reader, "kafka error: invalid value for 'authType' attribute");
     }
 }
 
@@ -282,11 +259,11 @@ take_offset(struct reader *reader, struct settings *ret)
 {
     struct remora_slice value;
     char text[TEXT_SHOWN + 1];
-    if (!find(reader, "initialOffset", &value))
+    if (!reader_find(reader, "initialOffset", &value))
         return;
     ret->from_oldest = is_word(value, "oldest");
     if (!ret->from_oldest && !is_word(value, "newest"))
-        complain(reader, "kafka error: invalid initialOffset: %s", shown(value, text));
+        reader_complain(reader, "kafka error: invalid initialOffset: %s", shown(value, text));
 }
 
 static void
@@ -295,13 +272,13 @@ take_compression(struct reader *reader, struct settings *ret)
     static const char *const known[] = { "none", "gzip", "snappy", "lz4", "zstd" };
     struct remora_slice value = { "none", 4 };
     char text[TEXT_SHOWN + 1];
-    (void)find(reader, "compression", &value);
+    (void)reader_find(reader, "compression", &value);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (is_word(value, known[i])) {
             ret->compression = strdup(known[i]);
             return;
         }
-    complain(reader, "kafka error: invalid compression codec '%s'", shown(value, text));
+    reader_complain(reader, "kafka error: invalid compression codec '%s'", shown(value, text));
 }
 
 /* Go's \d, and (?i) in front of everything, put into the words of the C library. */
@@ -312,10 +289,11 @@ take_excluded(struct reader *reader, struct settings *ret)
     char pattern[PATTERN_BYTES_MAX * 5 + 1];
     size_t len = 0, at = 0;
     int flags = REG_EXTENDED | REG_NOSUB;
-    if (!find(reader, "excludeHeaderMetaRegex", &value))
+    if (!reader_find(reader, "excludeHeaderMetaRegex", &value))
         return;
     if (value.len > PATTERN_BYTES_MAX || memchr(value.data, '\0', value.len) != NULL) {
-        complain(reader, "kafka error: invalid value for 'excludeHeaderMetaRegex' attribute");
+        reader_complain(reader,
+                        "kafka error: invalid value for 'excludeHeaderMetaRegex' attribute");
         return;
     }
     if (value.len >= 4 && memcmp(value.data, "(?i)", 4) == 0) {
@@ -337,7 +315,8 @@ take_excluded(struct reader *reader, struct settings *ret)
     pattern[len] = '\0';
     ret->has_excluded = regcomp(&ret->excluded, pattern, flags) == 0;
     if (!ret->has_excluded)
-        complain(reader, "kafka error: invalid value for 'excludeHeaderMetaRegex' attribute");
+        reader_complain(reader,
+                        "kafka error: invalid value for 'excludeHeaderMetaRegex' attribute");
 }
 
 /* `consumeRetryInterval` unless the longer names of the reference's back-off are there. */
@@ -348,12 +327,12 @@ take_retries(struct reader *reader, struct settings *ret)
     ret->is_retried = take_bool(reader, "consumeRetryEnabled", true);
     ret->retry_ms = take_duration_ms(reader, "consumeRetryInterval", RETRY_MS, 1);
     ret->retries_max = take_int(reader, "backOffMaxRetries", RETRY_FOR_EVER);
-    if (find(reader, "backOffDuration", &value))
+    if (reader_find(reader, "backOffDuration", &value))
         ret->retry_ms = take_duration_ms(reader, "backOffDuration", BACKOFF_MS, 1000);
-    if (find(reader, "backOffPolicy", &value)) {
+    if (reader_find(reader, "backOffPolicy", &value)) {
         ret->retry_grows = is_word(value, "exponential");
         if (!ret->retry_grows && !is_word(value, "constant"))
-            complain(reader, "kafka error: invalid value for 'backOffPolicy' attribute");
+            reader_complain(reader, "kafka error: invalid value for 'backOffPolicy' attribute");
     }
     if (ret->retry_grows)
         ret->retry_ms = take_duration_ms(reader, "backOffInitialInterval", BACKOFF_INITIAL_MS,
@@ -399,7 +378,7 @@ static void
 check_version(struct reader *reader)
 {
     struct remora_slice value;
-    if (!find(reader, "version", &value))
+    if (!reader_find(reader, "version", &value))
         return;
     size_t dots = 0;
     bool is_sound = value.data[0] != '.' && value.data[value.len - 1] != '.';
@@ -410,15 +389,15 @@ check_version(struct reader *reader)
     }
     if (!is_sound ||
         dots != (value.len > 1 && value.data[0] == '0' && value.data[1] == '.' ? 3 : 2))
-        complain(reader, "kafka error: invalid kafka version");
+        reader_complain(reader, "kafka error: invalid kafka version");
 }
 
 static void
 refuse_unsupported(struct reader *reader)
 {
     struct remora_slice value;
-    if (find(reader, "schemaRegistryURL", &value) || take_bool(reader, "useAvroJSON", false))
-        complain(reader, "kafka error: a schema registry (Avro) is not supported yet");
+    if (reader_find(reader, "schemaRegistryURL", &value) || take_bool(reader, "useAvroJSON", false))
+        reader_complain(reader, "kafka error: a schema registry (Avro) is not supported yet");
 }
 
 bool
@@ -431,7 +410,7 @@ bool
 settings_parse(const struct remora_config *config, struct settings *ret,
                char why[SETTINGS_WHY_BYTES])
 {
-    struct reader reader = { .config = config, .why = why };
+    struct reader reader = { .config = config, .why = why, .why_bytes = SETTINGS_WHY_BYTES };
     struct settings settings = { 0 };
     take_offset(&reader, &settings);
     take_names(&reader, &settings);

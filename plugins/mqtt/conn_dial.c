@@ -28,7 +28,7 @@ dial_failed(struct conn *conn, const char *what, int code)
     char words[64];
     if (conn->dial_why[0] == '\0') /* the first address' trouble is told, as the reference does */
         snprintf(conn->dial_why, sizeof conn->dial_why, "network Error : dial tcp %s: %s: %s",
-                 conn->address, what, conn_error_words(code, words));
+                 conn->address, what, socket_error_words(code, words));
     if (conn->next_address == NULL) {
         conn_give_up(conn, false, "%s", conn->dial_why);
         return;
@@ -43,12 +43,13 @@ dial_failed(struct conn *conn, const char *what, int code)
 void
 conn_secure(struct conn *conn)
 {
-    char lost[CONN_WHY_BYTES];
+    char lost[SOCKET_WHY_BYTES];
     ev_io_stop(conn->loop, &conn->writable);
-    enum io_result result = conn_tls_outcome(conn, tls_handshake(conn->tls), lost);
-    if (result == IO_LOST)
+    const struct socket_io io = conn_socket(conn);
+    enum socket_result result = socket_handshake(&io, lost);
+    if (result == SOCKET_LOST)
         conn_give_up(conn, false, "network Error : %s", lost);
-    else if (result == IO_DONE)
+    else if (result == SOCKET_DONE)
         greet(conn);
 }
 

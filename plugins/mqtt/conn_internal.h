@@ -9,6 +9,7 @@
 #include <ev.h>
 
 #include "../shared/resolve.h"
+#include "../shared/socket.h"
 #include "conn.h"
 
 enum conn_state {
@@ -73,11 +74,11 @@ void conn_on_readable(struct ev_loop *loop, ev_io *watcher, int events);
 void conn_on_writable(struct ev_loop *loop, ev_io *watcher, int events);
 /* Writes what the socket takes; false: the connection is given up. */
 bool conn_flush(struct conn *conn);
-/* An errno in the words of the reference: "connection refused". */
-const char *conn_error_words(int code, char words[64]);
 
-enum io_result { IO_DONE, IO_AGAIN, IO_LOST };
-enum io_result
-conn_tls_outcome(struct conn *conn, enum tls_result result, char lost[CONN_WHY_BYTES]);
+static inline struct socket_io
+conn_socket(struct conn *conn)
+{
+    return (struct socket_io){ conn->loop, conn->fd, conn->tls, &conn->writable };
+}
 
 #endif

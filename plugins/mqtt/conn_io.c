@@ -14,103 +14,25 @@ enum {
     KEEP_BYTES = 128 * 1024, /* an idle buffer larger than this is given back */
 };
 
-/* --- the socket --------------------------------------------------------------------------------*/
-
-const char *
-conn_error_words(int code, char words[64])
-{
-    const char *text = strerrordesc_np(code);
-    snprintf(words, 64, "%s", text == NULL ? "unknown error" : text);
-    if (words[0] >= 'A' && words[0] <= 'Z' && words[1] >= 'a' && words[1] <= 'z')
-        words[0] = (char)(words[0] - 'A' + 'a');
-    return words;
-}
-
-static void
-await_writable(struct conn *conn)
-{
-    if (ev_is_active(&conn->writable))
-        return;
-    ev_io_set(&conn->writable, conn->fd, EV_WRITE);
-    ev_io_start(conn->loop, &conn->writable);
-}
-
-enum io_result
-conn_tls_outcome(struct conn *conn, enum tls_result result, char lost[CONN_WHY_BYTES])
-{
-    switch (result) {
-    case TLS_DONE:
-        return IO_DONE;
-    case TLS_WANT_WRITE:
-        await_writable(conn);
-        return IO_AGAIN;
-    case TLS_WANT_READ:
-        return IO_AGAIN;
-    case TLS_CLOSED:
-        snprintf(lost, CONN_WHY_BYTES, "EOF");
-        return IO_LOST;
-    case TLS_FAILED:
-    default:
-        snprintf(lost, CONN_WHY_BYTES, "%s", tls_error(conn->tls));
-        return IO_LOST;
-    }
-}
-
-static enum io_result
-errno_outcome(char lost[CONN_WHY_BYTES])
-{
-    char words[64];
-    if (errno == EAGAIN || errno == EINTR)
-        return IO_AGAIN;
-    snprintf(lost, CONN_WHY_BYTES, "%s", conn_error_words(errno, words));
-    return IO_LOST;
-}
-
-static enum io_result
-socket_read(struct conn *conn, void *data, size_t len, size_t *ret_len, char lost[CONN_WHY_BYTES])
-{
-    if (conn->tls != NULL)
-        return conn_tls_outcome(conn, tls_read(conn->tls, data, len, ret_len), lost);
-    ssize_t got = recv(conn->fd, data, len, 0);
-    if (got < 0)
-        return errno_outcome(lost);
-    *ret_len = (size_t)got;
-    if (got == 0)
-        snprintf(lost, CONN_WHY_BYTES, "EOF");
-    return got == 0 ? IO_LOST : IO_DONE;
-}
-
-static enum io_result
-socket_write(struct conn *conn, const void *data, size_t len, size_t *ret_len,
-             char lost[CONN_WHY_BYTES])
-{
-    if (conn->tls != NULL)
-        return conn_tls_outcome(conn, tls_write(conn->tls, data, len, ret_len), lost);
-    ssize_t put = send(conn->fd, data, len, MSG_NOSIGNAL);
-    if (put < 0)
-        return errno_outcome(lost);
-    *ret_len = (size_t)put;
-    return IO_DONE;
-}
-
 /* --- out ---------------------------------------------------------------------------------------*/
 
 bool
 conn_flush(struct conn *conn)
 {
-    char lost[CONN_WHY_BYTES];
+    char lost[SOCKET_WHY_BYTES];
+    const struct socket_io io = conn_socket(conn);
     while (conn->out_pos < conn->out.len) {
         size_t put = 0;
-        enum io_result result = socket_write(conn, conn->out.data + conn->out_pos,
-                                             conn->out.len - conn->out_pos, &put, lost);
-        if (result == IO_LOST) {
+        enum socket_result result = socket_write(&io, conn->out.data + conn->out_pos,
+                                                 conn->out.len - conn->out_pos, &put, lost);
+        if (result == SOCKET_LOST) {
             if (conn->events->down != NULL)
                 conn_give_up(conn, false, "%s", lost);
             return false;
         }
-        if (result == IO_AGAIN) {
+        if (result == SOCKET_AGAIN) {
             if (conn->tls == NULL) /* TLS knows what it waits for */
-                await_writable(conn);
+                socket_await_writable(&io);
             return true;
         }
         conn->out_pos += put;
@@ -226,14 +148,15 @@ read_room(const struct conn *conn)
 static void
 read_packets(struct conn *conn)
 {
-    char lost[CONN_WHY_BYTES];
+    char lost[SOCKET_WHY_BYTES];
+    const struct socket_io io = conn_socket(conn);
     for (unsigned i = 0; i < READS_A_TURN; i++) {
         size_t room = read_room(conn), got = 0;
         char *to = bytes_reserve(&conn->in, room);
-        enum io_result result = socket_read(conn, to, room, &got, lost);
-        if (result == IO_AGAIN)
+        enum socket_result result = socket_read(&io, to, room, &got, lost);
+        if (result == SOCKET_AGAIN)
             return;
-        if (result == IO_LOST) {
+        if (result == SOCKET_LOST) {
             conn_give_up(conn, false, "%s", lost);
             return;
         }

@@ -2,33 +2,13 @@
 /* Component metadata. */
 #include "settings.h"
 
-#include <stdarg.h>
 #include <stdio.h>
+
+#include "../shared/reader.h"
 
 #define MS_MAX (INT64_C(100) * 365 * 24 * 3600 * 1000)
 
 enum { SHOWN_BYTES = 64 };
-
-struct reader {
-    const struct remora_config *config;
-    char *why; /* the first complaint */
-    bool failed;
-};
-
-static void
-complain(struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-complain(struct reader *reader, const char *format, ...)
-{
-    if (reader->failed)
-        return;
-    reader->failed = true;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(reader->why, WHY_BYTES, format, args);
-    va_end(args);
-}
 
 static int
 shown(struct remora_slice text)
@@ -36,20 +16,12 @@ shown(struct remora_slice text)
     return text.len > SHOWN_BYTES ? SHOWN_BYTES : (int)text.len;
 }
 
-/* Empty is as good as absent. */
-static bool
-find(const struct reader *reader, const char *name, struct remora_slice *ret)
-{
-    return remora_metadata_get(reader->config->metadata, reader->config->metadata_count, name,
-                               ret) &&
-           ret->len > 0;
-}
-
 static struct remora_slice
 text_or(const struct reader *reader, const char *name, const char *otherwise)
 {
     struct remora_slice text;
-    return find(reader, name, &text) ? text : (struct remora_slice){ otherwise, strlen(otherwise) };
+    return reader_find(reader, name, &text) ? text
+                                            : (struct remora_slice){ otherwise, strlen(otherwise) };
 }
 
 static char *
@@ -57,7 +29,7 @@ take_text(struct reader *reader, const char *name, const char *otherwise)
 {
     struct remora_slice text = text_or(reader, name, otherwise);
     if (text.len > NAME_BYTES_MAX || memchr(text.data, '\0', text.len) != NULL) {
-        complain(reader, ERROR_PREFIX "%s is too long or holds a zero byte", name);
+        reader_complain(reader, ERROR_PREFIX "%s is too long or holds a zero byte", name);
         return NULL;
     }
     return memory_slice(text);
@@ -68,9 +40,9 @@ take_bool(struct reader *reader, const char *name, bool otherwise)
 {
     struct remora_slice text;
     bool flag = otherwise;
-    if (find(reader, name, &text) && !remora_parse_bool(text, &flag))
-        complain(reader, ERROR_PREFIX "'%s' is not a boolean: \"%.*s\"", name, shown(text),
-                 text.data);
+    if (reader_find(reader, name, &text) && !remora_parse_bool(text, &flag))
+        reader_complain(reader, ERROR_PREFIX "'%s' is not a boolean: \"%.*s\"", name, shown(text),
+                        text.data);
     return flag;
 }
 
@@ -79,10 +51,10 @@ take_number(struct reader *reader, const char *name, int64_t otherwise, int64_t 
 {
     struct remora_slice text;
     int64_t number = otherwise;
-    if (find(reader, name, &text) &&
+    if (reader_find(reader, name, &text) &&
         (!remora_parse_i64(text, &number) || number < 0 || number > max)) {
-        complain(reader, ERROR_PREFIX "'%s' is not a number from 0 to %lld: \"%.*s\"", name,
-                 (long long)max, shown(text), text.data);
+        reader_complain(reader, ERROR_PREFIX "'%s' is not a number from 0 to %lld: \"%.*s\"", name,
+                        (long long)max, shown(text), text.data);
         return otherwise;
     }
     return number;
@@ -93,10 +65,10 @@ take_duration_ms(struct reader *reader, const char *name, int64_t otherwise)
 {
     struct remora_slice text;
     int64_t ms = otherwise;
-    if (find(reader, name, &text) &&
+    if (reader_find(reader, name, &text) &&
         (!remora_parse_duration_ms(text, &ms) || ms < 0 || ms > MS_MAX)) {
-        complain(reader, ERROR_PREFIX "'%s' is not a duration: \"%.*s\"", name, shown(text),
-                 text.data);
+        reader_complain(reader, ERROR_PREFIX "'%s' is not a duration: \"%.*s\"", name, shown(text),
+                        text.data);
         return otherwise;
     }
     return ms;
@@ -110,15 +82,15 @@ take_connection_string(struct reader *reader, struct remora_slice uri, struct se
     char why[WHY_BYTES];
     struct remora_slice protocol;
     if (!address_parse(uri, &ret->address, why)) {
-        complain(reader, ERROR_PREFIX "invalid connection string, err: %s", why);
+        reader_complain(reader, ERROR_PREFIX "invalid connection string, err: %s", why);
         return;
     }
     const char *scheme = ret->address.is_tls ? "amqps" : "amqp";
-    if (find(reader, "protocol", &protocol) && !remora_slice_eq(protocol, scheme))
-        complain(reader,
-                 ERROR_PREFIX "protocol does not match connection string, protocol: %.*s, "
-                              "connection string: %s",
-                 shown(protocol), protocol.data, ret->address.shown);
+    if (reader_find(reader, "protocol", &protocol) && !remora_slice_eq(protocol, scheme))
+        reader_complain(reader,
+                        ERROR_PREFIX "protocol does not match connection string, protocol: %.*s, "
+                                     "connection string: %s",
+                        shown(protocol), protocol.data, ret->address.shown);
 }
 
 static void
@@ -126,30 +98,30 @@ take_address(struct reader *reader, struct settings *ret)
 {
     struct remora_slice uri;
     char why[WHY_BYTES];
-    if (find(reader, "connectionString", &uri)) {
+    if (reader_find(reader, "connectionString", &uri)) {
         take_connection_string(reader, uri, ret);
         return;
     }
-    if (find(reader, "host", &uri)) { /* as it was called once */
+    if (reader_find(reader, "host", &uri)) { /* as it was called once */
         take_connection_string(reader, uri, ret);
         return;
     }
     if (!address_from_parts(
             text_or(reader, "protocol", "amqp"), text_or(reader, "hostname", "localhost"),
             text_or(reader, "username", ""), text_or(reader, "password", ""), &ret->address, why))
-        complain(reader, ERROR_PREFIX "%s", why);
+        reader_complain(reader, ERROR_PREFIX "%s", why);
 }
 
 static char *
 take_pem(struct reader *reader, const char *name)
 {
     struct remora_slice text;
-    if (!find(reader, name, &text))
+    if (!reader_find(reader, name, &text))
         return NULL;
     if (text.len > PEM_BYTES_MAX || memchr(text.data, '\0', text.len) != NULL ||
         memmem(text.data, text.len, "-----BEGIN ", 11) == NULL ||
         memmem(text.data, text.len, "-----END ", 9) == NULL) {
-        complain(reader, ERROR_PREFIX "invalid TLS configuration: invalid %s", name);
+        reader_complain(reader, ERROR_PREFIX "invalid TLS configuration: invalid %s", name);
         return NULL;
     }
     return memory_slice(text);
@@ -164,8 +136,9 @@ take_tls(struct reader *reader, struct settings *ret)
     ret->sasl_external = take_bool(reader, "saslExternal", false);
     if (ret->sasl_external &&
         (ret->ca_cert == NULL || ret->client_cert == NULL || ret->client_key == NULL))
-        complain(reader, "saslExternal can only be set to true, when all these properties are set: "
-                         "caCert, clientCert, clientKey");
+        reader_complain(reader,
+                        "saslExternal can only be set to true, when all these properties are set: "
+                        "caCert, clientCert, clientKey");
 }
 
 /* --- topology ----------------------------------------------------------------------------------*/
@@ -178,10 +151,10 @@ take_declare_mode(struct reader *reader, const char *name, const char *what)
         return false;
     if (mode.len == 7 && strncasecmp(mode.data, "passive", 7) == 0)
         return true;
-    complain(reader,
-             ERROR_PREFIX "invalid RabbitMQ %s declare mode \"%.*s\", accepted values are "
-                          "\"declare\" and \"passive\"",
-             what, shown(mode), mode.data);
+    reader_complain(reader,
+                    ERROR_PREFIX "invalid RabbitMQ %s declare mode \"%.*s\", accepted values are "
+                                 "\"declare\" and \"passive\"",
+                    what, shown(mode), mode.data);
     return false;
 }
 
@@ -198,12 +171,13 @@ take_exchange_kind(struct reader *reader, struct settings *ret)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(ret->exchange_kind, kinds[i]) == 0)
             return;
-    complain(reader,
-             ERROR_PREFIX "invalid RabbitMQ exchange kind \"%.64s\"; the component can declare "
-                          "fanout, topic, direct, headers and x-consistent-hash. To use an "
-                          "exchange of any other kind, create it out-of-band and set "
-                          "exchangeDeclareMode to \"passive\"",
-             ret->exchange_kind);
+    reader_complain(reader,
+                    ERROR_PREFIX
+                    "invalid RabbitMQ exchange kind \"%.64s\"; the component can declare "
+                    "fanout, topic, direct, headers and x-consistent-hash. To use an "
+                    "exchange of any other kind, create it out-of-band and set "
+                    "exchangeDeclareMode to \"passive\"",
+                    ret->exchange_kind);
 }
 
 /* Both spellings are in the reference's documents. */
@@ -212,13 +186,13 @@ take_concurrency(struct reader *reader)
 {
     struct remora_slice mode;
     const char *name = "concurrency";
-    if (!find(reader, name, &mode)) {
+    if (!reader_find(reader, name, &mode)) {
         name = "concurrencyMode";
         mode = text_or(reader, name, "parallel");
     }
     bool is_single = remora_slice_eq(mode, "single");
     if (!is_single && !remora_slice_eq(mode, "parallel"))
-        complain(reader, ERROR_PREFIX "invalid %s %.*s", name, shown(mode), mode.data);
+        reader_complain(reader, ERROR_PREFIX "invalid %s %.*s", name, shown(mode), mode.data);
     return is_single;
 }
 
@@ -228,13 +202,14 @@ take_publishing(struct reader *reader, struct settings *ret)
     char why[WHY_BYTES];
     struct remora_slice mode;
     int64_t number = 0;
-    if (find(reader, "deliveryMode", &mode) &&
+    if (reader_find(reader, "deliveryMode", &mode) &&
         (!remora_parse_i64(mode, &number) || number < 0 || number > 2))
-        complain(reader, ERROR_PREFIX "invalid RabbitMQ delivery mode, accepted values are between "
-                                      "0 and 2");
+        reader_complain(reader,
+                        ERROR_PREFIX "invalid RabbitMQ delivery mode, accepted values are between "
+                                     "0 and 2");
     ret->delivery_mode = (uint8_t)number;
     if (!ttl_of(reader->config->metadata, reader->config->metadata_count, &ret->ttl_ms, why))
-        complain(reader, ERROR_PREFIX "parse RabbitMQ ttl metadata with error: %s", why);
+        reader_complain(reader, ERROR_PREFIX "parse RabbitMQ ttl metadata with error: %s", why);
     ret->publisher_confirm = take_bool(reader, "publisherConfirm", true);
 }
 
@@ -279,8 +254,8 @@ take_consuming(struct reader *reader, struct settings *ret)
     ret->max_len = take_number(reader, "maxLen", 0, INT64_MAX);
     ret->max_len_bytes = take_number(reader, "maxLenBytes", 0, INT64_MAX);
     ret->is_single = take_concurrency(reader);
-    const char *name = find(reader, "reconnectWaitSeconds", &wait) ? "reconnectWaitSeconds"
-                                                                   : "reconnectWait";
+    const char *name = reader_find(reader, "reconnectWaitSeconds", &wait) ? "reconnectWaitSeconds"
+                                                                          : "reconnectWait";
     ret->reconnect_wait_ms = take_duration_ms(reader, name, RECONNECT_WAIT_MS);
     ret->heartbeat_ms = take_duration_ms(reader, "heartBeat", HEARTBEAT_DEFAULT_MS);
 }
@@ -288,7 +263,7 @@ take_consuming(struct reader *reader, struct settings *ret)
 bool
 settings_init(struct settings *settings, const struct remora_config *config, char why[WHY_BYTES])
 {
-    struct reader reader = { .config = config, .why = why };
+    struct reader reader = { .config = config, .why = why, .why_bytes = WHY_BYTES };
     *settings = (struct settings){ .ttl_ms = -1 };
     take_address(&reader, settings);
     take_publishing(&reader, settings);

@@ -111,12 +111,13 @@ dial_failed(struct conn *conn, const char *reason)
 void
 conn_secure(struct conn *conn)
 {
-    char lost[CONN_WHY_BYTES];
+    char lost[SOCKET_WHY_BYTES];
     ev_io_stop(conn->loop, &conn->writable);
-    enum io_result result = conn_tls_outcome(conn, tls_handshake(conn->tls), lost);
-    if (result == IO_LOST)
+    const struct socket_io io = conn_socket(conn);
+    enum socket_result result = socket_handshake(&io, lost);
+    if (result == SOCKET_LOST)
         conn_give_up(conn, false, "%s", lost);
-    else if (result == IO_DONE)
+    else if (result == SOCKET_DONE)
         greet(conn);
 }
 
@@ -129,7 +130,7 @@ conn_on_connected(struct conn *conn)
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0)
         code = errno;
     if (code != 0) {
-        conn_error_words(code, words + strlen(words));
+        socket_error_words(code, words + strlen(words));
         dial_failed(conn, words);
         return;
     }
@@ -155,7 +156,7 @@ dial_next(struct conn *conn)
     conn_set_state(conn, STATE_CONNECTING);
     conn->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (conn->fd < 0) {
-        conn_error_words(errno, words + strlen(words));
+        socket_error_words(errno, words + strlen(words));
         dial_failed(conn, words);
         return;
     }
@@ -165,7 +166,7 @@ dial_next(struct conn *conn)
     (void)setsockopt(conn->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     if (connect(conn->fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS) {
         snprintf(words, sizeof words, "connect: ");
-        conn_error_words(errno, words + strlen(words));
+        socket_error_words(errno, words + strlen(words));
         dial_failed(conn, words);
         return;
     }

@@ -8,10 +8,11 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../shared/reader.h"
 
 enum {
     DIAL_TIMEOUT_MS = 5000,
@@ -26,36 +27,7 @@ enum {
     CONCURRENCY = 10,
 };
 
-struct reader {
-    const struct remora_config *config;
-    char *why; /* the first complaint */
-    bool failed;
-};
-
-static void
-complain(struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-complain(struct reader *reader, const char *format, ...)
-{
-    if (reader->failed)
-        return;
-    reader->failed = true;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(reader->why, SETTINGS_WHY_BYTES, format, args);
-    va_end(args);
-}
-
 /* --- values ------------------------------------------------------------------------------------*/
-
-static bool
-find(const struct reader *reader, const char *name, struct remora_slice *ret)
-{
-    return remora_metadata_get(reader->config->metadata, reader->config->metadata_count, name,
-                               ret) &&
-           ret->len > 0;
-}
 
 /* As Go's %q shows it, cut to a sensible length. */
 static const char *
@@ -113,13 +85,13 @@ static char *
 take_text(struct reader *reader, const char *name, const char *otherwise)
 {
     struct remora_slice value;
-    if (!find(reader, name, &value))
+    if (!reader_find(reader, name, &value))
         value = (struct remora_slice){ otherwise, otherwise == NULL ? 0 : strlen(otherwise) };
     if (value.data == NULL)
         return NULL;
     char *copy = remora_slice_dup(value);
     if (copy == NULL)
-        complain(reader, "redis client configuration error: %s holds a zero byte", name);
+        reader_complain(reader, "redis client configuration error: %s holds a zero byte", name);
     return copy;
 }
 
@@ -128,8 +100,8 @@ take_bool(struct reader *reader, const char *name, bool otherwise)
 {
     struct remora_slice value;
     bool flag = otherwise;
-    if (find(reader, name, &value) && !remora_parse_bool(value, &flag))
-        complain(reader, "redis client configuration error: %s is not a boolean", name);
+    if (reader_find(reader, name, &value) && !remora_parse_bool(value, &flag))
+        reader_complain(reader, "redis client configuration error: %s is not a boolean", name);
     return flag;
 }
 
@@ -139,8 +111,9 @@ take_int(struct reader *reader, const char *name, int64_t otherwise)
     struct remora_slice value;
     char why[SETTINGS_WHY_BYTES];
     int64_t number = otherwise;
-    if (find(reader, name, &value) && !parse_int(value, "ParseInt", &number, why))
-        complain(reader, "redis client configuration error: decode failed. %s: %s", name, why);
+    if (reader_find(reader, name, &value) && !parse_int(value, "ParseInt", &number, why))
+        reader_complain(reader, "redis client configuration error: decode failed. %s: %s", name,
+                        why);
     return number;
 }
 
@@ -151,12 +124,13 @@ take_timeout_ms(struct reader *reader, const char *name, int64_t otherwise)
     struct remora_slice value;
     char why[SETTINGS_WHY_BYTES], shown[TEXT_SHOWN * 4 + 3];
     int64_t ms;
-    if (!find(reader, name, &value))
+    if (!reader_find(reader, name, &value))
         return otherwise;
     if (!parse_int(value, "ParseInt", &ms, why) && !remora_parse_duration_ms(value, &ms)) {
-        complain(reader,
-                 "redis client configuration error: decode failed. %s: time: invalid duration %s",
-                 name, quoted(value, shown));
+        reader_complain(
+            reader,
+            "redis client configuration error: decode failed. %s: time: invalid duration %s", name,
+            quoted(value, shown));
         return otherwise;
     }
     return ms < 0 ? -1 : ms == 0 ? otherwise : ms;
@@ -197,30 +171,32 @@ take_address(struct reader *reader, struct remora_slice text, struct settings *r
     char why[SETTINGS_WHY_BYTES];
     int64_t number = 0;
     if (text.len == 0 || !split_address(text, &host, &port)) {
-        complain(reader, "redis store error: redisHost is not host:port");
+        reader_complain(reader, "redis store error: redisHost is not host:port");
         return;
     }
-    bool has_port = find(reader, "redisPort", &configured);
+    bool has_port = reader_find(reader, "redisPort", &configured);
     if (has_port && port.len > 0 &&
         (port.len != configured.len || memcmp(port.data, configured.data, port.len) != 0)) {
-        complain(reader,
-                 "redis host \"%.*s\" already contains port %.*s, but redisPort is set to %.*s; "
-                 "either remove the port from redisHost or remove the redisPort setting",
-                 (int)text.len, text.data, (int)port.len, port.data,
-                 (int)(configured.len > 20 ? 20 : configured.len), configured.data);
+        reader_complain(
+            reader,
+            "redis host \"%.*s\" already contains port %.*s, but redisPort is set to %.*s; "
+            "either remove the port from redisHost or remove the redisPort setting",
+            (int)text.len, text.data, (int)port.len, port.data,
+            (int)(configured.len > 20 ? 20 : configured.len), configured.data);
         return;
     }
     if (port.len == 0)
         port = has_port ? configured : (struct remora_slice){ "6379", 4 };
     if (!parse_int(port, "ParseInt", &number, why) || number < 1 || number > 65535) {
-        complain(reader, "redis store error: the port of redisHost is not between 1 and 65535");
+        reader_complain(reader,
+                        "redis store error: the port of redisHost is not between 1 and 65535");
         return;
     }
     char decimal[8];
     snprintf(decimal, sizeof decimal, "%d", (int)number);
     char *copy = remora_slice_dup(host);
     if (copy == NULL) {
-        complain(reader, "redis store error: redisHost holds a zero byte");
+        reader_complain(reader, "redis store error: redisHost holds a zero byte");
         return;
     }
     ret->hosts[ret->host_count].host = copy;
@@ -257,8 +233,8 @@ static void
 take_addresses(struct reader *reader, struct settings *ret)
 {
     struct remora_slice rest;
-    if (!find(reader, "redisHost", &rest)) {
-        complain(reader, "redis store error: missing redisHost");
+    if (!reader_find(reader, "redisHost", &rest)) {
+        reader_complain(reader, "redis store error: missing redisHost");
         return;
     }
     for (bool more = true; more && !reader->failed;) {
@@ -267,8 +243,8 @@ take_addresses(struct reader *reader, struct settings *ret)
                                     comma == NULL ? rest.len : (size_t)(comma - rest.data) };
         more = comma != NULL;
         if (ret->host_count == SETTINGS_HOSTS_MAX) {
-            complain(reader, "redis store error: redisHost names more than %d hosts",
-                     SETTINGS_HOSTS_MAX);
+            reader_complain(reader, "redis store error: redisHost names more than %d hosts",
+                            SETTINGS_HOSTS_MAX);
             return;
         }
         take_address(reader, trim(one), ret);
@@ -276,8 +252,9 @@ take_addresses(struct reader *reader, struct settings *ret)
             rest = (struct remora_slice){ comma + 1, rest.len - one.len - 1 };
     }
     if (ret->host_count > 1 && !ret->failover)
-        complain(reader, "redis store error: redisHost names several hosts, which needs failover "
-                         "(redisType cluster is not supported yet)");
+        reader_complain(reader,
+                        "redis store error: redisHost names several hosts, which needs failover "
+                        "(redisType cluster is not supported yet)");
     show_hosts(ret);
 }
 
@@ -289,7 +266,7 @@ take_failover(struct reader *reader, struct settings *ret)
     ret->sentinel_username = take_text(reader, "sentinelUsername", "");
     ret->sentinel_password = take_text(reader, "sentinelPassword", "");
     if (ret->failover && ret->master_name != NULL && ret->master_name[0] == '\0')
-        complain(reader, "redis store error: failover needs sentinelMasterName");
+        reader_complain(reader, "redis store error: failover needs sentinelMasterName");
 }
 
 /* --- what we do not do -------------------------------------------------------------------------*/
@@ -301,13 +278,13 @@ refuse_unsupported(struct reader *reader)
     struct remora_slice value;
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
         if (take_bool(reader, switches[i], false))
-            complain(reader, "redis store error: %s is not supported yet", switches[i]);
-    if (find(reader, "redisType", &value) && !remora_slice_eq(value, "node"))
-        complain(reader, remora_slice_eq(value, "cluster")
-                             ? "redis store error: redisType cluster is not supported yet"
-                             : "redis store error: redisType must be node or cluster");
-    if (find(reader, "queryIndexes", &value))
-        complain(reader, "redis store error: queryIndexes is not supported yet");
+            reader_complain(reader, "redis store error: %s is not supported yet", switches[i]);
+    if (reader_find(reader, "redisType", &value) && !remora_slice_eq(value, "node"))
+        reader_complain(reader, remora_slice_eq(value, "cluster")
+                                    ? "redis store error: redisType cluster is not supported yet"
+                                    : "redis store error: redisType must be node or cluster");
+    if (reader_find(reader, "queryIndexes", &value))
+        reader_complain(reader, "redis store error: queryIndexes is not supported yet");
 }
 
 /* Read for their form only: one pipelined connection has no pool to size. */
@@ -328,13 +305,14 @@ take_retries(struct reader *reader, struct settings *ret)
 {
     struct remora_slice value;
     ret->max_retries = take_int(
-        reader, find(reader, "redisMaxRetries", &value) ? "redisMaxRetries" : "maxRetries",
+        reader, reader_find(reader, "redisMaxRetries", &value) ? "redisMaxRetries" : "maxRetries",
         MAX_RETRIES);
     if (ret->max_retries == 0)
         ret->max_retries = MAX_RETRIES; /* zero is "default" in the reference's client */
     ret->min_retry_interval_ms = take_timeout_ms(reader, "redisMinRetryInterval",
                                                  RETRY_INTERVAL_MAX_MS);
-    if (find(reader, "maxRetryBackoff", &value) && !find(reader, "redisMinRetryInterval", &value))
+    if (reader_find(reader, "maxRetryBackoff", &value) &&
+        !reader_find(reader, "redisMinRetryInterval", &value))
         ret->min_retry_interval_ms = take_int(reader, "maxRetryBackoff", 0) / 1000000; /* ns */
     if (ret->min_retry_interval_ms > RETRY_INTERVAL_MAX_MS)
         ret->min_retry_interval_ms = RETRY_INTERVAL_MAX_MS;
@@ -346,7 +324,7 @@ static void
 take_ttl(struct reader *reader, struct settings *ret)
 {
     struct remora_slice value;
-    ret->has_ttl = find(reader, "ttlInSeconds", &value);
+    ret->has_ttl = reader_find(reader, "ttlInSeconds", &value);
     ret->ttl_seconds = take_int(reader, "ttlInSeconds", 0);
 }
 
@@ -354,7 +332,7 @@ bool
 settings_parse(const struct remora_config *config, struct settings *ret,
                char why[SETTINGS_WHY_BYTES])
 {
-    struct reader reader = { .config = config, .why = why };
+    struct reader reader = { .config = config, .why = why, .why_bytes = SETTINGS_WHY_BYTES };
     struct settings settings = { 0 };
     refuse_unsupported(&reader);
     take_failover(&reader, &settings);
@@ -416,7 +394,7 @@ take_interval_ms(struct reader *reader, const char *name, int64_t otherwise)
 {
     struct remora_slice value;
     int64_t ms = otherwise;
-    if (find(reader, name, &value) && remora_slice_eq(value, "0"))
+    if (reader_find(reader, name, &value) && remora_slice_eq(value, "0"))
         return 0;
     ms = take_timeout_ms(reader, name, otherwise);
     return ms < 0 ? 0 : ms;
@@ -427,7 +405,7 @@ take_count(struct reader *reader, const char *name, int64_t otherwise, int64_t l
 {
     int64_t count = take_int(reader, name, otherwise);
     if (count < 0)
-        complain(reader, "redis client configuration error: %s is negative", name);
+        reader_complain(reader, "redis client configuration error: %s is negative", name);
     return count < least ? least : count > most ? most : count;
 }
 
@@ -435,11 +413,12 @@ bool
 broker_settings_parse(const struct remora_config *config, struct broker_settings *ret,
                       char why[SETTINGS_WHY_BYTES])
 {
-    struct reader reader = { .config = config, .why = why };
+    struct reader reader = { .config = config, .why = why, .why_bytes = SETTINGS_WHY_BYTES };
     struct broker_settings settings = { 0 };
     struct remora_slice value;
-    settings.consumer = find(&reader, "consumerID", &value) ? take_text(&reader, "consumerID", "")
-                                                            : remora_slice_dup(config->app_id);
+    settings.consumer = reader_find(&reader, "consumerID", &value)
+                            ? take_text(&reader, "consumerID", "")
+                            : remora_slice_dup(config->app_id);
     settings.redeliver_interval_ms = take_interval_ms(&reader, "redeliverInterval",
                                                       REDELIVER_INTERVAL_MS);
     settings.processing_timeout_ms = take_interval_ms(&reader, "processingTimeout",
@@ -449,7 +428,7 @@ broker_settings_parse(const struct remora_config *config, struct broker_settings
     settings.max_len = take_count(&reader, "maxLenApprox", 0, 0, INT64_MAX);
     settings.stream_ttl_ms = take_interval_ms(&reader, "streamTTL", 0);
     if (settings.consumer == NULL || settings.consumer[0] == '\0')
-        complain(&reader, "redis streams error: missing consumerID");
+        reader_complain(&reader, "redis streams error: missing consumerID");
     if (reader.failed) {
         broker_settings_fini(&settings);
         return false;

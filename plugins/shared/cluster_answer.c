@@ -2,29 +2,10 @@
 /* Reads what the API server answers; see cluster_answer.h. */
 #include "cluster_answer.h"
 
-#include <cjson/cJSON.h>
 #include <string.h>
 
 #include "base64.h"
-
-/* cJSON refuses documents deeper than its own limit, so this ends. */
-static void
-wipe(cJSON *item)
-{
-    if (item == NULL)
-        return;
-    if (item->valuestring != NULL)
-        explicit_bzero(item->valuestring, strlen(item->valuestring));
-    for (cJSON *child = item->child; child != NULL; child = child->next)
-        wipe(child);
-}
-
-static void
-delete_tree(cJSON *tree)
-{
-    wipe(tree);
-    cJSON_Delete(tree);
-}
+#include "json_secret.h"
 
 static const cJSON *
 member(const cJSON *from, const char *name)
@@ -86,7 +67,7 @@ cluster_answer_secret(remora_call *call, const char *body, size_t len,
     bool is_good = cJSON_IsObject(tree) && read_data(call, tree, ret_pairs, ret_count);
     if (ret_type != NULL)
         *ret_type = keep(call, cJSON_IsString(type) ? type->valuestring : "");
-    delete_tree(tree);
+    json_secret_delete(tree);
     return is_good;
 }
 
@@ -114,7 +95,7 @@ cluster_answer_list(remora_call *call, const char *body, size_t len, struct remo
          item = item->next)
         is_good = *count < ANSWER_SECRETS_MAX && read_item(call, item, &secrets[(*count)++]);
     *ret_token = keep(call, cJSON_IsString(token) ? token->valuestring : "");
-    delete_tree(tree);
+    json_secret_delete(tree);
     return is_good;
 }
 

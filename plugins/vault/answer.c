@@ -2,28 +2,10 @@
 /* Reads the answers of the key/value engine; see answer.h. */
 #include "answer.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* cJSON refuses documents deeper than its own limit, so this ends. */
-static void
-wipe(cJSON *item)
-{
-    if (item == NULL)
-        return;
-    if (item->valuestring != NULL)
-        explicit_bzero(item->valuestring, strlen(item->valuestring));
-    for (cJSON *child = item->child; child != NULL; child = child->next)
-        wipe(child);
-}
-
-static void
-delete_tree(cJSON *tree)
-{
-    wipe(tree);
-    cJSON_Delete(tree);
-}
+#include "../shared/json_secret.h"
 
 static struct remora_slice
 keep(remora_call *call, const char *text)
@@ -73,7 +55,7 @@ answer_read_secret(remora_call *call, const char *body, size_t len, struct remor
             read_map(call, data, pairs, ret_count);
         *ret_pairs = pairs;
     }
-    delete_tree(tree);
+    json_secret_delete(tree);
     return is_good;
 }
 
@@ -94,6 +76,6 @@ answer_read_names(remora_call *call, const char *body, size_t len, struct remora
                 names[(*ret_count)++] = keep(call, item->valuestring);
         *ret_names = names;
     }
-    delete_tree(tree);
+    json_secret_delete(tree);
     return is_good;
 }
