@@ -69,6 +69,7 @@ publish_bytes(struct request *rq, const struct publish_message *message)
     out.content_type = pb_string(rq->arena, message->content_type);
     out.metadata = operation_pack_pairs(rq->arena, message->metadata, message->metadata_count);
     out.n_metadata = message->metadata_count;
+    out.has_metadata = message->has_metadata;
     int64_t ttl_s;
     if ((broker->facts->capabilities & CAN_MESSAGE_TTL) != 0 &&
         publish_read_ttl(message->metadata, message->metadata_count, &ttl_s)) {
@@ -242,6 +243,7 @@ publish_event(struct request *rq, const struct publish_request *publish)
                                        .topic = publish->topic,
                                        .content_type = publish->content_type,
                                        .data = publish->data,
+                                       .has_metadata = publish->has_metadata,
                                        .metadata = publish->metadata,
                                        .metadata_count = publish->metadata_count };
     struct component *broker;

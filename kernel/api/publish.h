@@ -13,6 +13,7 @@ struct publish_message {
     struct slice topic;
     struct slice content_type; /* of the bytes as the broker gets them */
     struct slice data;
+    bool has_metadata; /* if only an empty set */
     const struct pair *metadata;
     size_t metadata_count;
 };
@@ -23,6 +24,7 @@ struct publish_request {
     struct slice topic;
     struct slice content_type; /* of the data; empty: text/plain */
     struct slice data;
+    bool has_metadata; /* if only an empty set: over HTTP always */
     const struct pair *metadata;
     size_t metadata_count;
 };

@@ -27,7 +27,8 @@ void
 http_publish(struct http_call *call)
 {
     struct publish_request publish = { .pubsub = call->params[0],
-                                       .topic = topic_of(call, SEGMENTS_BEFORE_TOPIC) };
+                                       .topic = topic_of(call, SEGMENTS_BEFORE_TOPIC),
+                                       .has_metadata = true };
     struct slice type = http_header_get(call->x, SLICE("Content-Type"));
     if (publish.topic.len == 0) { /* such a path is none of this API's */
         http_no_target(call);

@@ -115,7 +115,8 @@ publish(remora_call *call, void *self, const struct remora_publish *message)
     struct resp_buf metadata = { 0 };
     *publishing = (struct publishing){ .broker = broker, .call = call };
     entry_put_metadata(&metadata, message->metadata, message->metadata_count);
-    if (!append(broker, call, message, &metadata, on_appended, publishing))
+    if (!append(broker, call, message, message->has_metadata ? &metadata : NULL, on_appended,
+                publishing))
         remora_reply_failure(call, failure_busy(call));
     resp_buf_fini(&metadata);
 }

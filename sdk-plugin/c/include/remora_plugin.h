@@ -420,6 +420,7 @@ struct remora_publish {
     bool has_ttl;                 /* only with REMORA_CAP_MESSAGE_TTL */
     int64_t ttl_seconds;          /* > 0 */
     struct remora_slice entry_id; /* of publish_many; else empty */
+    bool has_metadata;            /* if only an empty set: kept as that, by those who keep it */
     const struct remora_pair *metadata;
     size_t metadata_count;
 };

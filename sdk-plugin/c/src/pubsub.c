@@ -24,6 +24,7 @@ publish(struct remora_call *call, const struct remora_pubsub_ops *ops)
         .has_ttl = in->_ttl_seconds_case ==
                    REMORA__PLUGIN__V1__PUBSUB_PUBLISH___TTL_SECONDS_TTL_SECONDS,
         .ttl_seconds = in->ttl_seconds,
+        .has_metadata = in->has_metadata || in->n_metadata > 0,
         .metadata = call_pairs(call, in->metadata, in->n_metadata),
         .metadata_count = in->n_metadata,
     };
@@ -44,6 +45,7 @@ take_entry(struct remora_call *call, const Remora__Plugin__V1__PubsubPublishBulk
                    REMORA__PLUGIN__V1__PUBSUB_PUBLISH_BULK__ENTRY___TTL_SECONDS_TTL_SECONDS,
         .ttl_seconds = entry->ttl_seconds,
         .entry_id = to_remora(slice_str(entry->entry_id)),
+        .has_metadata = entry->n_metadata > 0,
         .metadata = call_pairs(call, entry->metadata, entry->n_metadata),
         .metadata_count = entry->n_metadata,
     };
