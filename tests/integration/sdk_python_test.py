@@ -148,9 +148,9 @@ def _():
 @test("what does not exist yet says so by name", "SDK-PYTHON")
 def _():
     with DaprClient() as d:
-        error = refused(lambda: d.invoke_binding("bin", "create", b"x"))
+        error = refused(lambda: d.get_job_alpha1("nightly"))
         equal(error.code(), grpc.StatusCode.UNIMPLEMENTED)
-        need("InvokeBinding" in error.details(), error.details())
+        need("GetJobAlpha1" in error.details(), error.details())
 
 
 @test("a thousand calls run at a time on one connection", "SDK-PYTHON")
