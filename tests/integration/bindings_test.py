@@ -7,13 +7,15 @@ import sdk  # noqa: F401  isort: skip
 
 import json
 import os
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
-from dapr.proto.runtime.v1 import dapr_pb2_grpc, binding_pb2
+from certificates import Certificates
+from dapr.proto.runtime.v1 import binding_pb2, dapr_pb2_grpc
 from recordings import answer_problems, with_trace
-from remora import Folder, Sidecar, component, equal, main, need, shared, test
+from remora import Folder, Sidecar, call, component, equal, free_port, main, need, shared, test
 
 EXACT = "values keep their exact bytes"
 # name: (what of the answer is ours, reason)
@@ -214,6 +216,65 @@ def _():
     invoke("token", "get", **{"Host": "evil", "Content-Length": "7", "Transfer-Encoding": "chunked"})
     have = {name.lower(): value for name, value in Target.seen[0][2]}
     equal((have["host"], have["x-token"], "transfer-encoding" in have), (f"127.0.0.1:{port}", "t0p", False))
+
+
+@test("TLS is verified, and we show who we are, from texts and from files", "BIND-20")
+def _():
+    keys = Certificates(Folder())
+    secure = Server(("127.0.0.1", 0), Target)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys.path("server.pem"), keys.path("server.key"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(keys.path("ca.pem"))
+    secure.socket = context.wrap_socket(secure.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=secure.serve_forever, daemon=True).start()
+    url = ("url", f"https://127.0.0.1:{secure.server_port}/base")
+    ours = [("MTLSClientCert", keys.path("server.pem")), ("MTLSClientKey", keys.path("server.key"))]
+    texts = [("MTLSClientCert", keys.text("server.pem")), ("MTLSClientKey", keys.text("server.key"))]
+    side = Sidecar(
+        component("files", "bindings.http", [url, ("MTLSRootCA", keys.path("ca.pem")), *ours]),
+        component("texts", "bindings.http", [url, ("MTLSRootCA", keys.text("ca.pem")), *texts]),
+        component("nobody", "bindings.http", [url, ("MTLSRootCA", keys.text("ca.pem"))]),
+        component("other", "bindings.http", [url, ("MTLSRootCA", keys.text("other.pem")), *ours]),
+        component("system", "bindings.http", [url, *ours]),
+    )
+    for name in ("files", "texts"):
+        reply = side.call("POST", f"/v1.0/bindings/{name}", '{"operation":"get"}')
+        equal((reply.status, reply.body), (200, b"out:"), name)
+    for name in ("nobody", "other", "system"):
+        reply = side.call("POST", f"/v1.0/bindings/{name}", '{"operation":"get"}')
+        equal((reply.status, header(reply, "metadata.statuscode")), (500, None), (name, reply.body))
+    need("PRIVATE KEY" not in side.log(), "no key in the log")
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            try:
+                with open(f"/proc/{pid}/cmdline") as f:
+                    need("PRIVATE KEY" not in f.read(), "no key in a command line")
+            except OSError:
+                pass  # it has ended
+    secure.shutdown()
+
+
+@test("operations are counted by their names", "BIND-21")
+def _():
+    metrics_port = free_port()
+    side = Sidecar(
+        component("files", "bindings.localstorage", [("rootPath", Folder() / "f")]),
+        app_id="counted",
+        flags=("--metrics-port", str(metrics_port)),
+    )
+    for operation in ("list", "list", "get", "zap"):
+        side.call("POST", "/v1.0/bindings/files", json.dumps({"operation": operation}))
+    text = call(("127.0.0.1", metrics_port), "GET", "/metrics").body.decode()
+    counted = [line for line in text.splitlines() if line.startswith("dapr_component_output_binding_count")]
+    labels = 'app_id="counted",component="files",namespace=""'
+    equal(
+        sorted(counted),
+        [
+            f'dapr_component_output_binding_count{{{labels},operation="get",success="false"}} 1',
+            f'dapr_component_output_binding_count{{{labels},operation="list",success="true"}} 2',
+        ],
+    )
 
 
 @test("redirects are followed", "BIND-20")
