@@ -33,9 +33,11 @@ memory_text(const char *text)
 static inline char *
 memory_slice(struct remora_slice text)
 {
-    char *copy = strndup(text.len == 0 ? "" : text.data, text.len);
-    if (copy == NULL)
-        abort();
+    const char *nul = text.len == 0 ? NULL : memchr(text.data, '\0', text.len);
+    size_t len = nul == NULL ? text.len : (size_t)(nul - text.data);
+    char *copy = memory_new(len + 1);
+    if (len > 0)
+        memcpy(copy, text.data, len);
     return copy;
 }
 
