@@ -28,7 +28,6 @@
 #include "histogram.h"
 
 enum {
-    PUBLISHERS_MAX = 1024,
     EVENTS_MAX = 256,
     TOKENS_MAX = 1024,
     NUMBER_DIGITS = 4,
@@ -36,12 +35,6 @@ enum {
     TICK_MS = 20,
 };
 
-static struct {
-    uint64_t port, app_port, messages, grpc;
-    const char *path, *message_file;
-} options = { .messages = 1, .path = "/" };
-
-static struct publisher publishers[PUBLISHERS_MAX];
 static size_t publisher_count; /* in this run */
 static size_t token_at[TOKENS_MAX];
 static size_t token_count;

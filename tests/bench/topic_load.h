@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What topic_load.c and its two protocols share: publishers, each with a request of its own in
- * which tokens say whose messages these are and of which turn.
+ * What topic_load.c and its two protocols, which are parts of it, share: publishers, each with a
+ * request of its own in which tokens say whose messages these are and of which turn.
  */
 #ifndef BENCH_TOPIC_LOAD_H
 #define BENCH_TOPIC_LOAD_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/slice.h"
@@ -15,7 +21,13 @@
 enum {
     IN_BYTES = 256 * 1024,
     OUT_BYTES_MAX = 64 * 1024 * 1024,
+    PUBLISHERS_MAX = 1024,
 };
+
+static struct {
+    uint64_t port, app_port, messages, grpc;
+    const char *path, *message_file;
+} options = { .messages = 1, .path = "/" };
 
 struct publisher {
     struct buf request; /* what goes over the wire; over gRPC the message behind its prefix */
@@ -26,6 +38,8 @@ struct publisher {
     int fd;           /* over HTTP */
     bool is_answered, was_refused;
 };
+
+static struct publisher publishers[PUBLISHERS_MAX];
 
 /* One end of a connection that epoll watches. */
 struct end {
