@@ -92,8 +92,8 @@ class Bed:
         self.store = Store(self.side, "box")
 
     def write(self, number, text):
-        """Another text for a resource, which takes effect."""
-        self.folder.write(f"resources/{number}.yaml", text)
+        """Another text for a resource, which takes effect; whole at once, so that nobody reads half of it."""
+        os.replace(self.folder.write(f"resources/{number}.part", text), self.folder / f"resources/{number}.yaml")
         self.side.signal(signal.SIGHUP)
 
     def rows(self):

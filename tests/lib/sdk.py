@@ -15,5 +15,7 @@ if os.path.realpath(sys.prefix) != os.path.realpath(_VENV):
         sys.exit(0)
     _python = os.path.join(_VENV, "bin", "python")
     # Generated modules of this tree would stand in front of the SDK's.
-    _env = dict(os.environ, PYTHONPATH=os.path.join(TOP, "tests", "lib"), GRPC_VERBOSITY="ERROR")
+    # Forks here only execute: gRPC's handlers would close descriptors in them that are somebody else's by now.
+    _env = dict(os.environ, PYTHONPATH=os.path.join(TOP, "tests", "lib"), GRPC_VERBOSITY="ERROR",
+                GRPC_ENABLE_FORK_SUPPORT="false")
     os.execve(_python, [_python, *sys.argv], _env)
