@@ -149,7 +149,8 @@ def competing(broker):
     name = broker.name
     claims.holds(f"{name}: {INSTANCES} instances have all of {MESSAGES} together", set().union(*(one.got() for one in shop)) == wanted)
     claims.at_most(f"{name}: messages that two of them had, or one twice", sum(len(one.got()) for one in shop) - MESSAGES, 0, digits=0)
-    claims.at_least(f"{name}: the least that one of them had, of {MESSAGES}", min(shares), MESSAGES / 50, digits=0)
+    if not _prove.SHORT:  # a few messages may all be gone before the last of them has looked
+        claims.at_least(f"{name}: the least that one of them had, of {MESSAGES}", min(shares), MESSAGES / 50, digits=0)
     claims.holds(f"{name}: another application has all of them too", sorted(other.got()) == sorted(wanted),
                  f"{len(other.got())} of {MESSAGES}")  # fmt: skip
     remora.end_all()
