@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../shared/transfer.h"
-#include "memory.h"
+#include "../shared/memory.h"
 
 #include <remora_plugin.h>
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "../shared/memory.h"
 
 static const char *
 text_of(const cJSON *from, const char *name)

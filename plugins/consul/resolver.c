@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "../shared/memory.h"
 #include "watch.h"
 
 struct resolver {

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "memory.h"
+#include "../shared/memory.h"
 
 struct reading {
     struct settings *settings;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "../shared/memory.h"
 
 struct watch {
     struct watch *next;

@@ -412,7 +412,7 @@ void
 exchange_start(remora_call *call, const struct settings *settings,
                const struct remora_binding_request *request)
 {
-    struct remora_slice path = { "", 0 }, fails;
+    struct remora_slice path = { "", 0 };
     struct exchange *x = calloc(1, sizeof *x);
     const struct method *method = method_of(request->operation);
     if (x == NULL)
@@ -426,9 +426,8 @@ exchange_start(remora_call *call, const struct settings *settings,
         const struct remora_pair *pair = &request->metadata[i];
         if (remora_slice_eq(pair->name, "path"))
             path = pair->value;
-        fails = pair->value;
-        if (remora_slice_eq(pair->name, "errorIfNot2XX") && fails.len > 0)
-            x->fails_if_not_2xx = settings_is_truthy(fails);
+        if (remora_slice_eq(pair->name, "errorIfNot2XX") && pair->value.len > 0)
+            x->fails_if_not_2xx = settings_is_truthy(pair->value);
     }
     x->target = target_make(settings->url == NULL ? "" : settings->url, path);
     if (x->target == NULL) {

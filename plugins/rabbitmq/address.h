@@ -6,7 +6,7 @@
 #define RABBITMQ_PLUGIN_ADDRESS_H
 
 #include "bounds.h"
-#include "memory.h"
+#include "../shared/memory.h"
 
 /* All texts are owned and never NULL. */
 struct address {

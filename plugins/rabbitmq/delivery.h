@@ -9,7 +9,7 @@
 #include <amqp_framing.h>
 #include <stdint.h>
 
-#include "memory.h"
+#include "../shared/memory.h"
 
 struct intake;
 

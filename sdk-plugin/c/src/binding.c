@@ -20,7 +20,7 @@ invoke(struct remora_call *call, const struct remora_binding_ops *ops)
     *request = (struct remora_binding_request){
         .operation = to_remora(slice_str(in->operation)),
         .data = to_remora(call->body),
-        .metadata = call_pairs(call, in->metadata, in->n_metadata),
+        .metadata = unpack_pairs(&call->arena, in->metadata, in->n_metadata),
         .metadata_count = in->n_metadata,
     };
     ops->invoke(call, call->component->self, request);
@@ -110,12 +110,7 @@ binding_take_answer(struct arena *arena, struct slice message,
         LIMIT_frame_depth_max, LIMIT_message_bytes_max);
     if (in == NULL)
         return false;
-    struct remora_pair *pairs = ARENA_ARRAY(arena, struct remora_pair, in->n_metadata);
-    for (size_t i = 0; i < in->n_metadata; i++) {
-        pairs[i].name = to_remora(slice_str(in->metadata[i]->name));
-        pairs[i].value = to_remora(slice_str(in->metadata[i]->value));
-    }
-    *ret_metadata = pairs;
+    *ret_metadata = unpack_pairs(arena, in->metadata, in->n_metadata);
     *ret_count = in->n_metadata;
     return true;
 }

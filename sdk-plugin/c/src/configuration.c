@@ -20,7 +20,7 @@ query_of(struct remora_call *call, char *const *keys, size_t key_count,
         .keys = slices,
         .key_count = key_count,
         .subscription = subscription,
-        .metadata = call_pairs(call, metadata, metadata_count),
+        .metadata = unpack_pairs(&call->arena, metadata, metadata_count),
         .metadata_count = metadata_count,
     };
     return query;

@@ -10,16 +10,11 @@ static const struct remora_name_query *
 query_of(struct remora_call *call, const Remora__Plugin__V1__NameResolve *message)
 {
     struct remora_name_query *query = arena_alloc(&call->arena, sizeof *query);
-    struct remora_pair *pairs = ARENA_ARRAY(&call->arena, struct remora_pair, message->n_metadata);
-    for (size_t i = 0; i < message->n_metadata; i++) {
-        pairs[i].name = to_remora(slice_str(message->metadata[i]->name));
-        pairs[i].value = to_remora(slice_str(message->metadata[i]->value));
-    }
     *query = (struct remora_name_query){
         .id = to_remora(slice_str(message->id)),
         .namespace_ = to_remora(slice_str(message->namespace_)),
         .port = message->port <= UINT16_MAX ? (uint16_t)message->port : 0,
-        .metadata = pairs,
+        .metadata = unpack_pairs(&call->arena, message->metadata, message->n_metadata),
         .metadata_count = message->n_metadata,
     };
     return query;

@@ -25,7 +25,7 @@ publish(struct remora_call *call, const struct remora_pubsub_ops *ops)
                    REMORA__PLUGIN__V1__PUBSUB_PUBLISH___TTL_SECONDS_TTL_SECONDS,
         .ttl_seconds = in->ttl_seconds,
         .has_metadata = in->has_metadata || in->n_metadata > 0,
-        .metadata = call_pairs(call, in->metadata, in->n_metadata),
+        .metadata = unpack_pairs(&call->arena, in->metadata, in->n_metadata),
         .metadata_count = in->n_metadata,
     };
     ops->publish(call, call->component->self, message);
@@ -46,7 +46,7 @@ take_entry(struct remora_call *call, const Remora__Plugin__V1__PubsubPublishBulk
         .ttl_seconds = entry->ttl_seconds,
         .entry_id = to_remora(slice_str(entry->entry_id)),
         .has_metadata = entry->n_metadata > 0,
-        .metadata = call_pairs(call, entry->metadata, entry->n_metadata),
+        .metadata = unpack_pairs(&call->arena, entry->metadata, entry->n_metadata),
         .metadata_count = entry->n_metadata,
     };
     *at += (size_t)entry->data_bytes;
@@ -67,7 +67,7 @@ publish_many(struct remora_call *call, const struct remora_pubsub_ops *ops)
         call_refuse_malformed(call, "PubsubPublishBulk");
     else
         ops->publish_many(call, call->component->self, messages, count,
-                          call_pairs(call, in->metadata, in->n_metadata), in->n_metadata);
+                          unpack_pairs(&call->arena, in->metadata, in->n_metadata), in->n_metadata);
 }
 
 static void
@@ -83,7 +83,7 @@ subscribe(struct remora_call *call, const struct remora_pubsub_ops *ops)
     *subscription = (struct remora_subscription){
         .id = in->subscription,
         .topic = to_remora(slice_str(in->topic)),
-        .metadata = call_pairs(call, in->metadata, in->n_metadata),
+        .metadata = unpack_pairs(&call->arena, in->metadata, in->n_metadata),
         .metadata_count = in->n_metadata,
         .window = in->window,
         .batch_messages_max = in->batch_messages_max,

@@ -333,7 +333,7 @@ bool binding_take_answer(struct arena *arena, struct slice message,
 /* NULL if the bytes are malformed or beyond a limit. */
 const void *call_unpack(struct remora_call *call, const ProtobufCMessageDescriptor *descriptor);
 const struct remora_pair *
-call_pairs(struct remora_call *call, Remora__Plugin__V1__Pair *const *from, size_t count);
+unpack_pairs(struct arena *arena, Remora__Plugin__V1__Pair *const *from, size_t count);
 /* And the other way. */
 Remora__Plugin__V1__Pair **
 pack_pairs(struct arena *arena, const struct remora_pair *from, size_t count);

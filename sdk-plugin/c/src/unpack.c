@@ -6,9 +6,9 @@
 #include "base/pb.h"
 
 const struct remora_pair *
-call_pairs(struct remora_call *call, Remora__Plugin__V1__Pair *const *from, size_t count)
+unpack_pairs(struct arena *arena, Remora__Plugin__V1__Pair *const *from, size_t count)
 {
-    struct remora_pair *pairs = ARENA_ARRAY(&call->arena, struct remora_pair, count);
+    struct remora_pair *pairs = ARENA_ARRAY(arena, struct remora_pair, count);
     for (size_t i = 0; i < count; i++) {
         pairs[i].name = to_remora(slice_str(from[i]->name));
         pairs[i].value = to_remora(slice_str(from[i]->value));

@@ -54,7 +54,7 @@ open_root(char folder[32])
     char path[64], *error = NULL;
     (void)snprintf(folder, 32, "/tmp/root-test-XXXXXX");
     REQUIRE(mkdtemp(folder) != NULL);
-    (void)snprintf(path, sizeof path, "%s/new/root/", folder);
+    (void)snprintf(path, sizeof path, "%s/new/place/", folder);
     REQUIRE(root_open(path, &root, &error));
     return root;
 }

@@ -3,10 +3,12 @@
  * Memory whose size we choose ourselves: being out of it ends the process, which the sidecar starts
  * again.
  */
-#ifndef RABBITMQ_PLUGIN_MEMORY_H
-#define RABBITMQ_PLUGIN_MEMORY_H
+#ifndef PLUGINS_SHARED_MEMORY_H
+#define PLUGINS_SHARED_MEMORY_H
 
 #include <remora_plugin.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +29,18 @@ memory_text(const char *text)
     if (copy == NULL)
         abort();
     return copy;
+}
+
+__attribute__((format(printf, 1, 2))) static inline char *
+memory_printf(const char *format, ...)
+{
+    char *text;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        abort();
+    va_end(arguments);
+    return text;
 }
 
 /* A NUL-terminated copy; what follows a NUL inside is not seen by others. */
