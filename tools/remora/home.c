@@ -118,10 +118,17 @@ put_connection(struct buf *out, const struct home *home, const char *name)
     return ok;
 }
 
-/* A component of the SQLite plugin with a database of its own. */
+/* A file that is written once, for a component of the SQLite plugin with a database of its own
+ * (what one waits for, the others do not), or by a function. */
+struct default_file {
+    unsigned part;
+    const char *path;
+    const char *comment, *name, *type, *database;
+    bool (*put)(struct buf *out, const struct home *home); /* NULL: it is a component */
+};
+
 static bool
-put_component(struct buf *out, const struct home *home, const char *comment, const char *name,
-              const char *type, const char *database)
+put_component(struct buf *out, const struct home *home, const struct default_file *file)
 {
     return buf_printf(out,
                       "# %s\n"
@@ -135,47 +142,8 @@ put_component(struct buf *out, const struct home *home, const char *comment, con
                       "  metadata:\n"
                       "    - name: connectionString\n"
                       "      value: ",
-                      comment, name, type) &&
-           put_connection(out, home, database) && buf_append_byte(out, '\n');
-}
-
-static bool
-put_state_store(struct buf *out, const struct home *home)
-{
-    return put_component(out, home,
-                         "Durable state without a server: one SQLite file. Every acknowledged "
-                         "write has reached the disk.",
-                         "statestore", "state.sqlite", "state.db");
-}
-
-/* Messages and saves do not wait for each other. */
-static bool
-put_pubsub(struct buf *out, const struct home *home)
-{
-    return put_component(out, home,
-                         "Durable topics without a server: one SQLite file, which the sidecars "
-                         "share.",
-                         "pubsub", "pubsub.sqlite", "pubsub.db");
-}
-
-/* Whoever maintains it writes there: see plugins/sqlite/README.md. */
-static bool
-put_configuration_store(struct buf *out, const struct home *home)
-{
-    return put_component(out, home,
-                         "Configuration without a server: one table in an SQLite file, which the "
-                         "sidecars share.",
-                         "configstore", "configuration.sqlite", "configuration.db");
-}
-
-/* Locks are given when they are on the disk: that waits for nothing else here. */
-static bool
-put_lock(struct buf *out, const struct home *home)
-{
-    return put_component(out, home,
-                         "Locks between the applications of this machine: one SQLite file, which "
-                         "the sidecars share.",
-                         "lockstore", "lock.sqlite", "locks.db");
+                      file->comment, file->name, file->type) &&
+           put_connection(out, home, file->database) && buf_append_byte(out, '\n');
 }
 
 /* A file of its own: heartbeats and saves do not wait for each other's locks, and it may be deleted
@@ -199,16 +167,36 @@ put_config(struct buf *out, const struct home *home)
 }
 
 /* More kinds join as plugins come to serve them. */
-static const struct default_file {
-    unsigned part;
-    const char *name;
-    bool (*put)(struct buf *out, const struct home *home);
-} default_files[] = {
-    { HOME_COMPONENTS, "components/statestore.yaml", put_state_store },
-    { HOME_COMPONENTS, "components/pubsub.yaml", put_pubsub },
-    { HOME_COMPONENTS, "components/lockstore.yaml", put_lock },
-    { HOME_COMPONENTS, "components/configstore.yaml", put_configuration_store },
-    { HOME_CONFIG, "config.yaml", put_config },
+static const struct default_file default_files[] = {
+    { .part = HOME_COMPONENTS,
+      .path = "components/statestore.yaml",
+      .comment = "Durable state without a server: one SQLite file. Every acknowledged write has "
+                 "reached the disk.",
+      .name = "statestore",
+      .type = "state.sqlite",
+      .database = "state.db" },
+    { .part = HOME_COMPONENTS,
+      .path = "components/pubsub.yaml",
+      .comment = "Durable topics without a server: one SQLite file, which the sidecars share.",
+      .name = "pubsub",
+      .type = "pubsub.sqlite",
+      .database = "pubsub.db" },
+    { .part = HOME_COMPONENTS,
+      .path = "components/lockstore.yaml",
+      .comment = "Locks between the applications of this machine: one SQLite file, which the "
+                 "sidecars share.",
+      .name = "lockstore",
+      .type = "lock.sqlite",
+      .database = "locks.db" },
+    /* Whoever maintains it writes there: see plugins/sqlite/README.md. */
+    { .part = HOME_COMPONENTS,
+      .path = "components/configstore.yaml",
+      .comment = "Configuration without a server: one table in an SQLite file, which the sidecars "
+                 "share.",
+      .name = "configstore",
+      .type = "configuration.sqlite",
+      .database = "configuration.db" },
+    { .part = HOME_CONFIG, .path = "config.yaml", .put = put_config },
 };
 
 /* Whole or not at all, and never in place of what is there. */
@@ -236,13 +224,13 @@ static bool
 write_default(struct arena *arena, const struct home *home, const struct default_file *file,
               bool *ret_is_new, const char **ret_path)
 {
-    const char *path = arena_printf(arena, "%s/%s", home->path, file->name).data;
+    const char *path = arena_printf(arena, "%s/%s", home->path, file->path).data;
     struct buf content;
     *ret_path = path;
     if (access(path, F_OK) == 0)
         return true;
     buf_init(&content, FILE_BYTES_MAX);
-    bool ok = file->put(&content, home);
+    bool ok = file->put != NULL ? file->put(&content, home) : put_component(&content, home, file);
     if (!ok)
         complain("%s: its path is too long", path);
     ok = ok && write_new(path, buf_slice(&content), ret_is_new);
