@@ -52,7 +52,8 @@ ifeq ($(SAN),)
 OPT  := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection
 WARN += -Wframe-larger-than=4096
 else
-# Sanitizers pad every frame and bring their own checks of the C library.
+# Sanitizers pad every frame, bring their own checks of the C library, and hide from gcc what has been written.
+WARN += -Wno-maybe-uninitialized
 OPT := -O1 -g -fsanitize=$(SAN) -fno-sanitize-recover=all -DREMORA_SANITIZE=1
 ifneq ($(FUZZ),)
 OPT += -fsanitize=fuzzer-no-link

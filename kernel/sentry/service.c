@@ -146,7 +146,7 @@ check_token(struct signing *s)
 static bool
 validate(struct signing *s)
 {
-    enum validator validator;
+    enum validator validator = VALIDATOR_JWKS;
     if (!choose_validator(s, &validator))
         return false;
     if (validator == VALIDATOR_JWKS && s->request->token[0] == '\0')

@@ -102,7 +102,8 @@ class Kafka:
     def format(self):
         """Gives the data folder its identity, and the node its users."""
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = JAVA + ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", self.configuration]
+        # One word: an identity may begin with a dash.
+        command = JAVA + ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", self.configuration]
         for scram in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
             command += ["--add-scram", f"{scram}=[name={USER},password={PASSWORD}]"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder.path, timeout=START_S)
