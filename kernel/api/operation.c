@@ -198,6 +198,7 @@ sort_of(enum component_kind kind)
         [COMPONENT_CONFIGURATION] = "Configuration",
         [COMPONENT_CRYPTO] = "Crypto",
         [COMPONENT_BINDING] = "Binding",
+        [COMPONENT_CONVERSATION] = "Conversation",
     };
     return sorts[kind];
 }

@@ -20,6 +20,7 @@ static const struct {
     { "lock", COMPONENT_LOCK },
     { "crypto", COMPONENT_CRYPTO },
     { "bindings", COMPONENT_BINDING },
+    { "conversation", COMPONENT_CONVERSATION },
     { "test", COMPONENT_TEST },
 };
 

@@ -34,6 +34,7 @@ enum component_kind {
     COMPONENT_LOCK,
     COMPONENT_CRYPTO,
     COMPONENT_BINDING,
+    COMPONENT_CONVERSATION,
     COMPONENT_NAMES, /* the resolver of other sidecars' addresses: one, made of the Configuration */
     COMPONENT_TEST,  /* the conformance kit's `test.*` */
     COMPONENT_KINDS,

@@ -169,6 +169,7 @@ kind_words(enum component_kind kind)
         [COMPONENT_LOCK] = "lock store",
         [COMPONENT_CRYPTO] = "crypto provider",
         [COMPONENT_BINDING] = "binding",
+        [COMPONENT_CONVERSATION] = "conversation",
         [COMPONENT_TEST] = "component",
     };
     return words[kind];

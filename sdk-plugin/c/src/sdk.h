@@ -329,6 +329,9 @@ binding_pack_event(struct arena *arena, uint64_t reading, const struct remora_ev
 bool binding_take_answer(struct arena *arena, struct slice message,
                          const struct remora_pair **ret_metadata, size_t *ret_count);
 
+/* conversation.c */
+void conversation_run(struct remora_call *call);
+
 /* unpack.c: typed messages of calls, in their memory. */
 /* NULL if the bytes are malformed or beyond a limit. */
 const void *call_unpack(struct remora_call *call, const ProtobufCMessageDescriptor *descriptor);
