@@ -5,8 +5,7 @@
 #include <stdio.h>
 
 #include "../shared/reader.h"
-
-#define MS_MAX (INT64_C(100) * 365 * 24 * 3600 * 1000)
+#include "../shared/ttl.h"
 
 enum { SHOWN_BYTES = 64 };
 
@@ -66,7 +65,7 @@ take_duration_ms(struct reader *reader, const char *name, int64_t otherwise)
     struct remora_slice text;
     int64_t ms = otherwise;
     if (reader_find(reader, name, &text) &&
-        (!remora_parse_duration_ms(text, &ms) || ms < 0 || ms > MS_MAX)) {
+        (!remora_parse_duration_ms(text, &ms) || ms < 0 || ms > TTL_MS_MAX)) {
         reader_complain(reader, ERROR_PREFIX "'%s' is not a duration: \"%.*s\"", name, shown(text),
                         text.data);
         return otherwise;
@@ -208,36 +207,10 @@ take_publishing(struct reader *reader, struct settings *ret)
                         ERROR_PREFIX "invalid RabbitMQ delivery mode, accepted values are between "
                                      "0 and 2");
     ret->delivery_mode = (uint8_t)number;
-    if (!ttl_of(reader->config->metadata, reader->config->metadata_count, &ret->ttl_ms, why))
+    if (!ttl_of(reader->config->metadata, reader->config->metadata_count, &ret->ttl_ms, why,
+                sizeof why))
         reader_complain(reader, ERROR_PREFIX "parse RabbitMQ ttl metadata with error: %s", why);
     ret->publisher_confirm = take_bool(reader, "publisherConfirm", true);
-}
-
-bool
-ttl_of(const struct remora_pair *pairs, size_t count, int64_t *ret_ms, char why[WHY_BYTES])
-{
-    struct remora_slice text;
-    int64_t number;
-    *ret_ms = -1;
-    if ((!remora_metadata_get(pairs, count, "ttl", &text) || text.len == 0) &&
-        (!remora_metadata_get(pairs, count, "ttlInSeconds", &text) || text.len == 0))
-        return true;
-    if (remora_parse_i64(text, &number)) {
-        if (number <= 0) {
-            snprintf(why, WHY_BYTES, "ttl value must be higher than zero: actual is '%lld'",
-                     (long long)number);
-            return false;
-        }
-        *ret_ms = number > MS_MAX / 1000 ? MS_MAX : number * 1000;
-        return true;
-    }
-    if (!remora_parse_duration_ms(text, &number)) {
-        snprintf(why, WHY_BYTES, "ttl value must be a valid integer: actual is '%.*s'", shown(text),
-                 text.data);
-        return false;
-    }
-    *ret_ms = number < 0 ? 0 : number > MS_MAX ? MS_MAX : number;
-    return true;
 }
 
 static void

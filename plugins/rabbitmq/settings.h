@@ -32,8 +32,4 @@ bool
 settings_init(struct settings *settings, const struct remora_config *config, char why[WHY_BYTES]);
 void settings_fini(struct settings *settings);
 
-/* A time to live in the reference's forms: a duration or seconds. False: `why`, as the reference
- * says it. Without one in `pairs`, *ret_ms is -1. */
-bool ttl_of(const struct remora_pair *pairs, size_t count, int64_t *ret_ms, char why[WHY_BYTES]);
-
 #endif

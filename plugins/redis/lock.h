@@ -11,6 +11,5 @@
 extern const struct remora_lock_ops redis_lock_ops;
 
 void redis_lock_init(remora_call *call, const struct remora_config *config);
-void redis_lock_close(void *self);
 
 #endif

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The `redis` plugin: building blocks on a Redis server. Read on in store.h for the state store, in
- * broker.h for the broker, in lock.h for locks, in configuration.h for configuration, in conn.h for
- * the connection, in resp.h for the protocol.
+ * broker.h for the broker, in lock.h for locks, in configuration.h for configuration, in binding.h
+ * for the binding, in conn.h for the connection, in resp.h for the protocol.
  */
 #include <signal.h>
 
+#include "binding.h"
 #include "broker.h"
+#include "client.h"
 #include "configuration.h"
 #include "lock.h"
 #include "store.h"
@@ -38,8 +40,13 @@ static const struct remora_component_type types[] = {
     { .type = "lock.redis",
       .versions = "v1",
       .init = redis_lock_init,
-      .close = redis_lock_close,
+      .close = client_close,
       .lock = &redis_lock_ops },
+    { .type = "bindings.redis",
+      .versions = "v1",
+      .init = redis_binding_init,
+      .close = client_close,
+      .binding = &redis_binding_ops },
 };
 
 int
