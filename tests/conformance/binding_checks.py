@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The requirements every output binding must meet; see checks.py. What an operation does is the binding's affair, so
+"""The requirements every binding must meet; see checks.py. What an operation does is the binding's affair, so
 that whether one succeeds is not judged, only that it is answered as the contract wants it."""
 from checks import HANDLE, MIB, check
-from kernel import need
+from kernel import SECONDS, need
 import plugin_pb2 as pb
 
 ZEROS = "00-" + 32 * "0" + "-" + 16 * "0" + "-00"
@@ -77,3 +77,97 @@ def binding_malformed(bench):
     link = bench.component()
     answer = link.call(pb.METHOD_BINDING_INVOKE, HANDLE, request(""))
     need(answer.status.code == pb.CODE_INVALID_ARGUMENT, f"code {answer.status.code}")
+
+
+# --- input -----------------------------------------------------------------------------------------------------------
+
+# Those whose component of components/ has an event every moment.
+SOURCES = ("bindings.cron",)
+READING = 7
+
+
+def read(link, reading=READING, window=3):
+    wanted = pb.BindingRead(reading=reading, window=window)
+    answer = link.call(pb.METHOD_BINDING_READ, HANDLE, wanted)
+    need(answer.status.code == 0, f"read failed: {answer.status.message}")
+
+
+def event_of(frame):
+    need(frame.method == pb.METHOD_HOST_BINDING_EVENT, f"it calls method {frame.method}")
+    said = pb.HostBindingEvent()
+    said.ParseFromString(frame.payload[: frame.message_bytes])
+    return said
+
+
+def events(link, count):
+    """The next ones, which are forgotten here."""
+    link.wait(lambda: len(link.host_requests) >= count, f"{count} events", SECONDS)
+    frames, link.host_requests = link.host_requests[:count], link.host_requests[count:]
+    return frames
+
+
+def handled(link, call):
+    """The call's end, all events answered until then."""
+    def is_over():
+        for frame in link.host_requests:
+            link.answer(frame, pb.HostBindingEventReply())
+        link.host_requests = []
+        return call.is_complete
+    link.wait(is_over, "an end", SECONDS)
+    return call
+
+
+@check(needs="INPUT_BINDING")
+def binding_read_malformed(bench):
+    """refuses to read without a name or a window, and to stop without a name"""
+    link = bench.component()
+    for method, message in ((pb.METHOD_BINDING_READ, pb.BindingRead(reading=READING)),
+                            (pb.METHOD_BINDING_READ, pb.BindingRead(window=1)),
+                            (pb.METHOD_BINDING_STOP, pb.BindingStop())):
+        code = link.call(method, HANDLE, message).status.code
+        need(code == pb.CODE_INVALID_ARGUMENT, f"code {code}")
+
+
+@check(needs="INPUT_BINDING")
+def binding_stop(bench):
+    """stops reading, also what nobody reads, and begins again"""
+    link = bench.component()
+    need(link.call(pb.METHOD_BINDING_STOP, HANDLE, pb.BindingStop(reading=99)).status.code == 0, "stop failed")
+    for reading in (READING, READING + 1):
+        read(link, reading)
+        call = link.open(pb.METHOD_BINDING_STOP, HANDLE, pb.BindingStop(reading=reading))
+        need(handled(link, call).status.code == 0, "stop failed")
+
+
+@check(needs="INPUT_BINDING")
+def binding_quiesce(bench):
+    """quiesces while it reads"""
+    link = bench.component()
+    read(link)
+    call = link.open(pb.METHOD_QUIESCE, HANDLE)
+    need(handled(link, call).status.code == 0, "quiesce failed")
+
+
+@check(needs="INPUT_BINDING")
+def binding_events(bench):
+    """hands over no more events than the window holds, and nothing once it has been stopped"""
+    if bench.type not in SOURCES:
+        return
+    link = bench.component()
+    read(link, window=2)
+    held = events(link, 2)
+    for frame in held:
+        need(event_of(frame).reading == READING, "not its reading")
+        need(all(pair.name for pair in event_of(frame).metadata), "metadata without a name")
+    link.pump(0.3)
+    need(link.host_requests == [], "more than the window")
+    link.answer(held[0], pb.HostBindingEventReply())
+    held = [held[1]] + events(link, 1)
+    stopped = link.open(pb.METHOD_BINDING_STOP, HANDLE, pb.BindingStop(reading=READING))
+    link.pump(0.3)
+    need(not stopped.is_complete, "stopped before its events were answered")
+    for frame in held:
+        link.answer(frame, pb.HostBindingEventReply())
+    need(link.finish(stopped).status.code == 0, "stop failed")
+    link.pump(0.3)
+    need(link.host_requests == [], "an event after the end")
