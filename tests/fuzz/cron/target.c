@@ -23,7 +23,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char error[SCHEDULE_ERROR_BYTES] = "";
-    struct schedule schedule;
+    struct schedule schedule = { 0 };
     int64_t after, next = 0, again = 0;
     if (size < sizeof after)
         return 0;
