@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/escape.h"
+
 enum {
     HEADERS_MAX = 256, /* of a record that become metadata */
     HEADERS_BYTES_MAX = 64 * 1024,
@@ -87,28 +89,6 @@ headers_make(const struct settings *settings, const struct header_source *from)
 
 /* --- in ----------------------------------------------------------------------------------------*/
 
-/* As Go's url.QueryEscape. */
-static size_t
-escape(struct remora_slice text, char *ret)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    size_t len = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        bool is_plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-                        (byte >= '0' && byte <= '9') || byte == '-' || byte == '_' || byte == '.' ||
-                        byte == '~';
-        if (is_plain || byte == ' ') {
-            ret[len++] = byte == ' ' ? '+' : (char)byte;
-        } else {
-            ret[len++] = '%';
-            ret[len++] = hex[byte >> 4];
-            ret[len++] = hex[byte & 15];
-        }
-    }
-    return len;
-}
-
 struct filling {
     struct header_pairs *to;
     const struct settings *settings;
@@ -130,7 +110,7 @@ static void
 put_foreign(struct filling *filling, struct remora_slice name, struct remora_slice value)
 {
     if (filling->settings->escape_headers) {
-        size_t len = escape(value, filling->at);
+        size_t len = escape_query(value, filling->at);
         value = (struct remora_slice){ filling->at, len };
         filling->at += len;
     }
@@ -177,7 +157,8 @@ header_pairs_init(struct header_pairs *ret, const struct settings *settings,
     size_t key_bytes = message->key == NULL ? 0 : message->key_len;
     *ret = (struct header_pairs){ 0 };
     ret->pairs = calloc(count + OWN_PAIRS, sizeof *ret->pairs);
-    ret->made = malloc(OWN_TEXT_BYTES + (settings->escape_headers ? 3 * (bytes + key_bytes) : 0));
+    ret->made = malloc(OWN_TEXT_BYTES +
+                       (settings->escape_headers ? ESCAPE_FACTOR * (bytes + key_bytes) : 0));
     if (ret->pairs == NULL || ret->made == NULL)
         abort();
     struct filling filling = { .to = ret, .settings = settings, .at = ret->made };

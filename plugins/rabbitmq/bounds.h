@@ -19,6 +19,9 @@ enum {
     PUBLISH_TRIES_MAX = 3,                /* as the reference */
     PUBLISH_WAITS_MS = 30 * 1000,         /* if the caller knows no deadline */
     EXCHANGES_MAX = 1024,                 /* remembered as declared */
+    /* Of metadata that become headers: all of them have to fit into a frame. */
+    LETTER_HEADERS_MAX = 256,
+    LETTER_HEADER_BYTES_MAX = 64 * 1024,
 
     /* Subscribing. */
     SUBSCRIPTIONS_MAX = 1000,
@@ -39,6 +42,7 @@ enum {
     RETRY_MIN_MS = 100,
     HEARTBEAT_DEFAULT_MS = 10 * 1000,
     RECONNECT_WAIT_MS = 3 * 1000,
+    BINDING_RECONNECT_WAIT_MS = 5 * 1000,
 };
 
 #endif

@@ -38,7 +38,7 @@ init_failed(struct broker *broker, enum remora_code code, const char *why)
 {
     remora_call *call = broker->init;
     broker->init = NULL;
-    remora_reply_error(call, code, ERROR_PREFIX "%s", why);
+    remora_reply_error(call, code, ERROR_PREFIX "%s", broker->settings.shown, why);
     broker_close(broker);
 }
 
@@ -47,14 +47,14 @@ on_publisher_ready(void *self)
 {
     struct broker *broker = self;
     if (broker->is_publisher_down)
-        remora_log(REMORA_INFO, "rabbitmq pub/sub: connected again for publishing server=%s",
-                   broker->settings.address.shown);
+        remora_log(REMORA_INFO, "%s: connected again for publishing server=%s",
+                   broker->settings.shown, broker->settings.address.shown);
     broker->is_publisher_down = false;
     if (broker->init == NULL)
         return;
     remora_call *call = broker->init;
     broker->init = NULL;
-    remora_reply_init(call, broker, REMORA_CAP_MESSAGE_TTL | REMORA_CAP_BULK_PUBLISH, 0);
+    remora_reply_init(call, broker, broker->capabilities, 0);
 }
 
 static void
@@ -67,9 +67,9 @@ on_publisher_lost(void *self, const char *why)
     }
     if (!broker->is_publisher_down && !broker->is_closed)
         remora_log(REMORA_WARN,
-                   "rabbitmq pub/sub: no connection for publishing, trying on server=%s "
+                   "%s: no connection for publishing, trying on server=%s "
                    "reason=\"%s\"",
-                   broker->settings.address.shown, why);
+                   broker->settings.shown, broker->settings.address.shown, why);
     broker->is_publisher_down = true;
 }
 
@@ -86,8 +86,8 @@ on_consumer_ready(void *self)
 {
     struct broker *broker = self;
     if (broker->is_consumer_down)
-        remora_log(REMORA_INFO, "rabbitmq pub/sub: connected again for subscriptions server=%s",
-                   broker->settings.address.shown);
+        remora_log(REMORA_INFO, "%s: connected again for subscriptions server=%s",
+                   broker->settings.shown, broker->settings.address.shown);
     broker->is_consumer_down = false;
     broker->consumer_trouble[0] = '\0';
 }
@@ -98,9 +98,9 @@ on_consumer_lost(void *self, const char *why)
     struct broker *broker = self;
     if (!broker->is_consumer_down && !broker->is_closed)
         remora_log(REMORA_WARN,
-                   "rabbitmq pub/sub: no connection for subscriptions, trying on server=%s "
+                   "%s: no connection for subscriptions, trying on server=%s "
                    "reason=\"%s\"",
-                   broker->settings.address.shown, why);
+                   broker->settings.shown, broker->settings.address.shown, why);
     broker->is_consumer_down = true;
     snprintf(broker->consumer_trouble, sizeof broker->consumer_trouble, "%s", why);
 }
@@ -146,30 +146,38 @@ on_init_cancelled(remora_call *call, void *arg)
 }
 
 void
-broker_init(remora_call *call, const struct remora_config *config)
+broker_open(remora_call *call, struct settings settings, uint32_t capabilities)
 {
     static const struct publisher_events events = { .ready = on_publisher_ready,
                                                     .lost = on_publisher_lost,
                                                     .done = broker_on_letter,
                                                     .stopped = on_publisher_stopped };
-    char why[WHY_BYTES];
     struct broker *broker = memory_new(sizeof *broker);
-    if (!settings_init(&broker->settings, config, why)) {
-        free(broker);
-        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
-        return;
-    }
+    broker->settings = settings;
+    broker->capabilities = capabilities;
     ev_timer_init(&broker->watch, on_watch, WATCH_S, WATCH_S);
     broker->watch.data = broker;
     broker->init = call;
     broker->publisher = publisher_start(&broker->settings, &events, broker);
     if (broker->publisher == NULL) {
-        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, ERROR_PREFIX "no thread can be had");
+        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED, ERROR_PREFIX "no thread can be had",
+                           broker->settings.shown);
         broker_free(broker);
         return;
     }
     ev_timer_start(remora_loop(), &broker->watch);
     remora_call_on_cancel(call, on_init_cancelled, broker); /* perhaps at once */
+}
+
+void
+broker_init(remora_call *call, const struct remora_config *config)
+{
+    char why[WHY_BYTES];
+    struct settings settings;
+    if (settings_init(&settings, config, why))
+        broker_open(call, settings, REMORA_CAP_MESSAGE_TTL | REMORA_CAP_BULK_PUBLISH);
+    else
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
 }
 
 void

@@ -321,10 +321,9 @@ complete(struct consumer *consumer, struct intake *intake)
 static void
 skip(struct consumer *consumer, struct intake *intake, uint64_t size)
 {
-    log_from_thread(
-        REMORA_WARN,
-        "rabbitmq pub/sub: a message of queue %s is too large and is rejected bytes=%llu",
-        intake->feed.queue, (unsigned long long)size);
+    log_from_thread(REMORA_WARN,
+                    "%s: a message of queue %s is too large and is rejected bytes=%llu",
+                    consumer->settings->shown, intake->feed.queue, (unsigned long long)size);
     struct order order = { .verb = CONSUMER_REJECT,
                            .intake = intake,
                            .envelope = intake->envelope };
@@ -345,8 +344,11 @@ on_header(struct consumer *consumer, struct intake *intake, const amqp_frame_t *
         skip(consumer, intake, size);
         return;
     }
+    enum delivery_view view = consumer->settings->queue != NULL    ? DELIVERY_HEADERS
+                              : consumer->settings->has_properties ? DELIVERY_PROPERTIES
+                                                                   : DELIVERY_BARE;
     intake->arriving = delivery_new(intake, intake->envelope, frame->payload.properties.decoded,
-                                    size, consumer->settings->has_properties);
+                                    size, view);
     if (size == 0)
         complete(consumer, intake);
 }
@@ -369,8 +371,8 @@ static void
 on_cancelled(struct consumer *consumer, struct intake *intake)
 {
     struct session *session = consumer->session;
-    log_from_thread(REMORA_WARN, "rabbitmq pub/sub: the server cancelled the consumer of queue %s",
-                    intake->feed.queue);
+    log_from_thread(REMORA_WARN, "%s: the server cancelled the consumer of queue %s",
+                    consumer->settings->shown, intake->feed.queue);
     session_enter(session);
     amqp_rpc_reply_t reply = amqp_channel_close(session_amqp(session), intake->channel,
                                                 AMQP_REPLY_SUCCESS);
@@ -386,9 +388,8 @@ on_closed(struct consumer *consumer, struct intake *intake, const amqp_channel_c
 {
     char why[WHY_BYTES];
     session_channel_closed(consumer->session, intake->channel, close, why);
-    log_from_thread(REMORA_WARN,
-                    "rabbitmq pub/sub: the server closed the channel of queue %s reason=\"%s\"",
-                    intake->feed.queue, why);
+    log_from_thread(REMORA_WARN, "%s: the server closed the channel of queue %s reason=\"%s\"",
+                    consumer->settings->shown, intake->feed.queue, why);
     channel_lost(intake);
     open_later(consumer, intake);
 }

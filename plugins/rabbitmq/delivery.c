@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "../shared/escape.h"
 #include "bounds.h"
 
 #define NAME_PREFIX "metadata."
@@ -103,20 +104,48 @@ show_header(struct shown *shown, const amqp_table_entry_t *entry)
     show(shown, entry->key.bytes, entry->key.len, number, strlen(number));
 }
 
+/* As the reference shows what a queue of a binding holds: texts alone, fit for a URL's query. */
 static void
-take_properties(struct delivery *delivery, const amqp_basic_properties_t *from)
+show_escaped(struct shown *shown, const amqp_table_entry_t *entry)
+{
+    struct remora_slice name = { entry->key.bytes, entry->key.len };
+    struct remora_slice value = { entry->value.value.bytes.bytes, entry->value.value.bytes.len };
+    struct remora_pair *pair = &shown->pairs[shown->count];
+    size_t room = (size_t)(shown->end - shown->at) / ESCAPE_FACTOR;
+    if (entry->value.kind != AMQP_FIELD_KIND_UTF8 || name.len > room || value.len > room - name.len)
+        return;
+    pair->name = (struct remora_slice){ shown->at, escape_query(name, shown->at) };
+    shown->at += pair->name.len;
+    pair->value = (struct remora_slice){ shown->at, escape_query(value, shown->at) };
+    shown->at += pair->value.len;
+    shown->count++;
+}
+
+static void
+show_properties(struct shown *shown, const amqp_basic_properties_t *from)
+{
+    show_property(shown, "messageid", from->_flags & AMQP_BASIC_MESSAGE_ID_FLAG, from->message_id);
+    show_property(shown, "correlationid", from->_flags & AMQP_BASIC_CORRELATION_ID_FLAG,
+                  from->correlation_id);
+    show_property(shown, "type", from->_flags & AMQP_BASIC_TYPE_FLAG, from->type);
+    show_property(shown, "contenttype", from->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG,
+                  from->content_type);
+}
+
+static void
+take_properties(struct delivery *delivery, const amqp_basic_properties_t *from,
+                enum delivery_view view)
 {
     delivery->texts = memory_new(HEADER_BYTES_MAX);
     struct shown shown = { .at = delivery->texts, .end = delivery->texts + HEADER_BYTES_MAX };
-    show_property(&shown, "messageid", from->_flags & AMQP_BASIC_MESSAGE_ID_FLAG, from->message_id);
-    show_property(&shown, "correlationid", from->_flags & AMQP_BASIC_CORRELATION_ID_FLAG,
-                  from->correlation_id);
-    show_property(&shown, "type", from->_flags & AMQP_BASIC_TYPE_FLAG, from->type);
-    show_property(&shown, "contenttype", from->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG,
-                  from->content_type);
-    if (from->_flags & AMQP_BASIC_HEADERS_FLAG)
-        for (int i = 0; i < from->headers.num_entries && i < HEADERS_MAX; i++)
+    int count = from->_flags & AMQP_BASIC_HEADERS_FLAG ? from->headers.num_entries : 0;
+    if (view == DELIVERY_PROPERTIES)
+        show_properties(&shown, from);
+    for (int i = 0; i < count && i < HEADERS_MAX; i++)
+        if (view == DELIVERY_PROPERTIES)
             show_header(&shown, &from->headers.entries[i]);
+        else
+            show_escaped(&shown, &from->headers.entries[i]);
     delivery->pairs = memory_new(shown.count * sizeof shown.pairs[0] + 1);
     memcpy(delivery->pairs, shown.pairs, shown.count * sizeof shown.pairs[0]);
     delivery->message.metadata = delivery->pairs;
@@ -127,7 +156,7 @@ take_properties(struct delivery *delivery, const amqp_basic_properties_t *from)
 
 struct delivery *
 delivery_new(struct intake *intake, struct envelope envelope,
-             const amqp_basic_properties_t *properties, uint64_t size, bool has_properties)
+             const amqp_basic_properties_t *properties, uint64_t size, enum delivery_view view)
 {
     struct delivery *delivery = memory_new(sizeof *delivery);
     delivery->intake = intake;
@@ -135,8 +164,8 @@ delivery_new(struct intake *intake, struct envelope envelope,
     delivery->size = (size_t)size;
     /* What is only announced is not paid for at once. */
     delivery->body = memory_new(size < BODY_FIRST_BYTES ? (size_t)size + 1 : BODY_FIRST_BYTES);
-    if (has_properties)
-        take_properties(delivery, properties);
+    if (view != DELIVERY_BARE)
+        take_properties(delivery, properties, view);
     return delivery;
 }
 

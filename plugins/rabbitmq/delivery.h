@@ -32,10 +32,17 @@ struct delivery {
     char *body;                /* owned */
 };
 
-/* With its properties as metadata if asked for, as the reference shows them. The body follows. */
+/* What of it becomes metadata, as the reference does it. */
+enum delivery_view {
+    DELIVERY_BARE,
+    DELIVERY_PROPERTIES, /* and headers, as `metadata.NAME` */
+    DELIVERY_HEADERS,    /* that are texts: of a binding */
+};
+
+/* The body follows. */
 struct delivery *
 delivery_new(struct intake *intake, struct envelope envelope,
-             const amqp_basic_properties_t *properties, uint64_t size, bool has_properties);
+             const amqp_basic_properties_t *properties, uint64_t size, enum delivery_view view);
 /* False: it is more than there was to come. True with len == size: it is whole. */
 bool delivery_append(struct delivery *delivery, amqp_bytes_t piece);
 /* NULL is fine. */

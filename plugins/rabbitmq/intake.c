@@ -133,20 +133,48 @@ settle(struct intake *intake, struct delivery *delivery, enum remora_verdict ver
 }
 
 static void
-on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
+delivered(struct delivery *delivery, enum remora_verdict verdict)
 {
-    struct delivery *delivery = arg;
     struct intake *intake = delivery->intake;
     if (intake == NULL) {
         delivery_free(delivery);
         return;
     }
     deliveries_remove(&intake->out, delivery);
-    settle(intake, delivery, count > 0 ? verdicts[0] : REMORA_RETRY);
+    settle(intake, delivery, verdict);
     if (intake->is_stopping)
         go_on_stopping(intake);
     else
         hand_out(intake);
+}
+
+static void
+on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
+{
+    delivered(arg, count > 0 ? verdicts[0] : REMORA_RETRY);
+}
+
+/* What the application answered beyond that is nothing to a queue. */
+static void
+on_event_done(bool is_handled, struct remora_slice data, const struct remora_pair *metadata,
+              size_t metadata_count, void *arg)
+{
+    (void)data, (void)metadata, (void)metadata_count;
+    delivered(arg, is_handled ? REMORA_DONE : REMORA_RETRY);
+}
+
+static void
+hand_over(struct intake *intake, struct delivery *delivery)
+{
+    const struct remora_message *message = &delivery->message;
+    if (intake->broker->settings.queue == NULL) {
+        remora_deliver(intake->id, message, 1, on_delivered, delivery);
+        return;
+    }
+    const struct remora_event event = { .data = message->data,
+                                        .metadata = message->metadata,
+                                        .metadata_count = message->metadata_count };
+    remora_binding_event(intake->id, &event, on_event_done, delivery);
 }
 
 static void
@@ -159,7 +187,7 @@ hand_out(struct intake *intake)
         deliveries_add(&intake->out, delivery);
         if (intake->broker->settings.auto_ack)
             say(intake, CONSUMER_ACK, delivery);
-        remora_deliver(intake->id, &delivery->message, 1, on_delivered, delivery);
+        hand_over(intake, delivery);
     }
 }
 
@@ -260,21 +288,23 @@ open_failed(struct intake *intake, enum remora_code code, const char *why)
     intake->opening = NULL;
     intake->is_forgotten = true;
     intake_stop(intake);
-    remora_reply_error(call, code, ERROR_PREFIX "failed to subscribe to %s: %s", intake->feed.queue,
-                       why);
+    remora_reply_error(call, code, ERROR_PREFIX "failed to subscribe to %s: %s",
+                       intake->broker->settings.shown, intake->feed.queue, why);
 }
 
 void
 intake_on_opened(struct intake *intake)
 {
+    intake->is_open = true;
     if (intake->opening != NULL) {
         remora_call *call = intake->opening;
         intake->opening = NULL;
-        remora_log(REMORA_INFO, "rabbitmq pub/sub: subscribe to topic/queue '%s/%s'",
-                   intake->feed.topic, intake->feed.queue);
+        remora_log(REMORA_INFO, "%s: subscribe to topic/queue '%s/%s'",
+                   intake->broker->settings.shown, intake->feed.topic, intake->feed.queue);
         remora_reply_ok(call);
     } else if (!intake->is_stopping) {
-        remora_log(REMORA_INFO, "rabbitmq pub/sub: queue %s is consumed again", intake->feed.queue);
+        remora_log(REMORA_INFO, "%s: queue %s is consumed again", intake->broker->settings.shown,
+                   intake->feed.queue);
     }
     intake->is_refused = false;
 }
@@ -282,14 +312,14 @@ intake_on_opened(struct intake *intake)
 void
 intake_on_refused(struct intake *intake, const char *why)
 {
-    if (intake->opening != NULL) {
+    /* A queue for one connection alone is free once the generation before has let go of it. */
+    if (intake->opening != NULL && !intake->broker->settings.is_exclusive) {
         open_failed(intake, REMORA_FAILED_PRECONDITION, why);
         return;
     }
     if (!intake->is_refused && !intake->is_stopping)
-        remora_log(REMORA_WARN,
-                   "rabbitmq pub/sub: queue %s cannot be consumed, trying on reason=\"%s\"",
-                   intake->feed.queue, why);
+        remora_log(REMORA_WARN, "%s: queue %s cannot be consumed, trying on reason=\"%s\"",
+                   intake->broker->settings.shown, intake->feed.queue, why);
     intake->is_refused = true;
 }
 
@@ -308,6 +338,7 @@ drop_old(struct deliveries *list, uint32_t epoch)
 void
 intake_on_lost(struct intake *intake, uint32_t epoch)
 {
+    intake->is_open = false;
     drop_old(&intake->queued, epoch);
     drop_old(&intake->delayed, epoch);
     drop_old(&intake->refused, epoch);
@@ -345,25 +376,13 @@ count_intakes(const struct broker *broker)
     return count;
 }
 
-void
-broker_subscribe(remora_call *call, void *self, const struct remora_subscription *wanted)
+/* Moved: the feed. */
+static void
+open_intake(struct broker *broker, remora_call *call, uint64_t id, struct feed feed)
 {
-    struct broker *broker = self;
-    char why[WHY_BYTES];
-    struct feed feed;
-    if (broker->is_quiet || count_intakes(broker) >= SUBSCRIPTIONS_MAX ||
-        !broker_has_consumer(broker)) {
-        remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED,
-                           ERROR_PREFIX "no more subscriptions can be had");
-        return;
-    }
-    if (!feed_init(&feed, &broker->settings, wanted, why)) {
-        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
-        return;
-    }
     struct intake *intake = memory_new(sizeof *intake);
     *intake = (struct intake){
-        .next = broker->intakes, .feed = feed, .broker = broker, .id = wanted->id, .opening = call
+        .next = broker->intakes, .feed = feed, .broker = broker, .id = id, .opening = call
     };
     intake->out_max = broker->settings.is_single ? 1 : feed.prefetch;
     deliveries_init(&intake->queued);
@@ -377,17 +396,55 @@ broker_subscribe(remora_call *call, void *self, const struct remora_subscription
     remora_call_on_cancel(call, on_open_cancelled, intake); /* perhaps at once */
 }
 
+/* False: the call has been answered. */
+static bool
+may_open(struct broker *broker, remora_call *call)
+{
+    if (!broker->is_quiet && count_intakes(broker) < SUBSCRIPTIONS_MAX &&
+        broker_has_consumer(broker))
+        return true;
+    remora_reply_error(call, REMORA_RESOURCE_EXHAUSTED,
+                       ERROR_PREFIX "no more subscriptions can be had", broker->settings.shown);
+    return false;
+}
+
 void
-broker_unsubscribe(remora_call *call, void *self, uint64_t id)
+broker_subscribe(remora_call *call, void *self, const struct remora_subscription *wanted)
 {
     struct broker *broker = self;
-    struct intake *intake = broker->intakes;
-    while (intake != NULL && (intake->id != id || intake->is_forgotten))
-        intake = intake->next;
-    if (intake == NULL || intake->closing != NULL) {
-        remora_reply_error(call, REMORA_NOT_FOUND, "there is no such subscription");
+    char why[WHY_BYTES];
+    struct feed feed;
+    if (!may_open(broker, call))
         return;
-    }
+    if (feed_init(&feed, &broker->settings, wanted, why))
+        open_intake(broker, call, wanted->id, feed);
+    else
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
+}
+
+void
+broker_read(remora_call *call, void *self, uint64_t reading, uint32_t window)
+{
+    struct broker *broker = self;
+    struct feed feed;
+    if (!may_open(broker, call))
+        return;
+    feed_init_binding(&feed, &broker->settings, window);
+    open_intake(broker, call, reading, feed);
+}
+
+static struct intake *
+find_open(const struct broker *broker, uint64_t id)
+{
+    struct intake *intake = broker->intakes;
+    while (intake != NULL && (intake->id != id || intake->is_forgotten || intake->closing != NULL))
+        intake = intake->next;
+    return intake;
+}
+
+static void
+close_intake(remora_call *call, struct intake *intake)
+{
     if (intake->opening != NULL) {
         remora_call *opening = intake->opening;
         intake->opening = NULL;
@@ -400,4 +457,24 @@ broker_unsubscribe(remora_call *call, void *self, uint64_t id)
     }
     intake->closing = call;
     intake_stop(intake);
+}
+
+void
+broker_unsubscribe(remora_call *call, void *self, uint64_t id)
+{
+    struct intake *intake = find_open(self, id);
+    if (intake != NULL)
+        close_intake(call, intake);
+    else
+        remora_reply_error(call, REMORA_NOT_FOUND, "there is no such subscription");
+}
+
+void
+broker_stop(remora_call *call, void *self, uint64_t reading)
+{
+    struct intake *intake = find_open(self, reading);
+    if (intake != NULL)
+        close_intake(call, intake);
+    else
+        remora_reply_ok(call); /* nothing of it is handed over */
 }

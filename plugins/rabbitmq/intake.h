@@ -43,6 +43,7 @@ struct intake {
     bool is_cancelled;              /* nothing arrives any more */
     bool is_releasing, is_released; /* its channel is being closed, is closed: the last steps */
     bool is_forgotten;              /* nobody asks for it: freed with the last step */
+    bool is_open;                   /* its queue is there and consumed */
     bool is_refused;                /* that it cannot be opened again has been logged */
     struct deliveries queued, out;
     struct deliveries delayed, refused; /* to be given back, to be rejected, when they are due */
@@ -64,6 +65,9 @@ struct intake {
 
 /* All on the plugin's thread. */
 void broker_subscribe(remora_call *call, void *self, const struct remora_subscription *wanted);
+/* A subscription to the queue of a binding. */
+void broker_read(remora_call *call, void *self, uint64_t reading, uint32_t window);
+void broker_stop(remora_call *call, void *self, uint64_t reading);
 void broker_unsubscribe(remora_call *call, void *self, uint64_t id);
 
 /* Takes nothing new, gives back what it has; is_released when what is out has been answered. */

@@ -26,6 +26,7 @@ struct letter {
     _Atomic enum letter_state state;
     amqp_basic_properties_t properties; /* their texts are in `texts` */
     amqp_bytes_t topic, key;            /* too */
+    amqp_table_entry_t *headers;        /* owned, their texts too; NULL: none */
     struct remora_bytes data;
     uint64_t deadline_ms; /* monotonic */
     size_t bytes;         /* what it holds, for the bounds */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `rabbitmq` plugin: a broker on RabbitMQ, AMQP 0-9-1. Read on in broker.h for the component,
- * in publisher.h and consumer.h for its two connections, in session.h for their threads.
+ * The `rabbitmq` plugin: a broker and a binding on RabbitMQ, AMQP 0-9-1. Read on in broker.h for
+ * the component, in publisher.h and consumer.h for its two connections, in session.h for their
+ * threads.
  */
 #include <openssl/crypto.h>
 #include <signal.h>
@@ -24,6 +25,12 @@ static const struct remora_component_type types[] = {
       .quiesce = broker_quiesce,
       .close = broker_close,
       .pubsub = &broker_ops },
+    { .type = "bindings.rabbitmq",
+      .versions = "v1",
+      .init = binding_init,
+      .quiesce = broker_quiesce,
+      .close = broker_close,
+      .binding = &binding_ops },
 };
 
 int

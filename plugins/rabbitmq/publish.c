@@ -52,16 +52,18 @@ abandon(const struct broker *broker, remora_call *call, struct letter *letter)
         (void)atomic_compare_exchange_strong(&letter->state, &state, LETTER_ABANDONED);
     const char *trouble = publisher_trouble(broker->publisher);
     snprintf(why, sizeof why, ERROR_PREFIX "did not receive confirmation of publishing%s%s",
-             *trouble == '\0' ? "" : ": ", trouble);
+             broker->settings.shown, *trouble == '\0' ? "" : ": ", trouble);
     return failure_new(call, REMORA_DEADLINE_EXCEEDED,
                        is_unsent ? REMORA_EFFECT_NOT_SENT : REMORA_EFFECT_UNKNOWN, why);
 }
 
 static const struct remora_failure *
-failure_busy(remora_call *call)
+failure_busy(const struct broker *broker, remora_call *call)
 {
-    return failure_new(call, REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_NOT_SENT,
-                       ERROR_PREFIX "too many messages wait to be published");
+    char why[WHY_BYTES];
+    snprintf(why, sizeof why, ERROR_PREFIX "too many messages wait to be published",
+             broker->settings.shown);
+    return failure_new(call, REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_NOT_SENT, why);
 }
 
 /* --- one ---------------------------------------------------------------------------------------*/
@@ -75,22 +77,28 @@ on_cancelled(remora_call *call, void *arg)
 }
 
 void
-broker_publish(remora_call *call, void *self, const struct remora_publish *message)
+broker_send(struct broker *broker, remora_call *call, struct letter *letter, const char *why)
 {
-    struct broker *broker = self;
-    char why[WHY_BYTES];
-    struct letter *letter = letter_new(&broker->settings, call, message, NULL, 0, why);
     if (letter == NULL) {
         remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
         return;
     }
     if (broker->is_closed || !has_room(broker, letter)) {
-        remora_reply_failure(call, failure_busy(call));
+        remora_reply_failure(call, failure_busy(broker, call));
         letter_free(letter);
         return;
     }
     send_letter(broker, letter);
     remora_call_on_cancel(call, on_cancelled, letter); /* perhaps at once */
+}
+
+void
+broker_publish(remora_call *call, void *self, const struct remora_publish *message)
+{
+    struct broker *broker = self;
+    char why[WHY_BYTES];
+    struct letter *letter = letter_new(&broker->settings, call, message, NULL, 0, why);
+    broker_send(broker, call, letter, why);
 }
 
 /* --- many --------------------------------------------------------------------------------------*/
@@ -124,7 +132,7 @@ add_to_bulk(struct bulk *bulk, size_t i, struct letter *letter, const char *why)
         return;
     }
     if (bulk->broker->is_closed || !has_room(bulk->broker, letter)) {
-        bulk->failures[i] = failure_busy(bulk->call);
+        bulk->failures[i] = failure_busy(bulk->broker, bulk->call);
         letter_free(letter);
         return;
     }

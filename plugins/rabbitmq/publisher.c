@@ -32,6 +32,7 @@ struct publisher {
     char blocked_why[NAME_BYTES_MAX + 1];
     amqp_bytes_t exchanges[EXCHANGES_MAX]; /* owned; declared on this connection */
     size_t exchange_count;
+    bool has_queue; /* a binding's is declared on this connection */
 };
 
 /* --- lists -------------------------------------------------------------------------------------*/
@@ -152,6 +153,7 @@ forget_exchanges(struct publisher *publisher)
     for (size_t i = 0; i < publisher->exchange_count; i++)
         free(publisher->exchanges[i].bytes);
     publisher->exchange_count = 0;
+    publisher->has_queue = false;
 }
 
 /* What was sent on the channel that is gone and not confirmed goes to the front again. */
@@ -165,7 +167,8 @@ channel_lost(struct publisher *publisher, const char *why)
     while (publisher->sent.first != NULL) {
         struct letter *letter = letters_take(&publisher->sent, &publisher->sent.first);
         if (letter->tries >= PUBLISH_TRIES_MAX) {
-            letter_fail(letter, REMORA_UNAVAILABLE, REMORA_EFFECT_UNKNOWN, ERROR_PREFIX "%s", why);
+            letter_fail(letter, REMORA_UNAVAILABLE, REMORA_EFFECT_UNKNOWN, ERROR_PREFIX "%s",
+                        publisher->settings->shown, why);
             give_back(publisher, letter);
             continue;
         }
@@ -206,23 +209,51 @@ is_declared(const struct publisher *publisher, amqp_bytes_t topic)
     return false;
 }
 
-/* On a channel of its own: a refusal closes it, and would take with it what is not confirmed. */
+/* A channel of its own: a refusal closes it, and would take with it what is not confirmed. */
+static bool
+open_to_declare(struct publisher *publisher, char why[WHY_BYTES])
+{
+    return publisher->may_declare || session_open_channel(publisher->session, CHANNEL_DECLARE, why);
+}
+
 static bool
 ensure_exchange(struct publisher *publisher, amqp_bytes_t topic, char why[WHY_BYTES])
 {
-    struct session *session = publisher->session;
     if (is_declared(publisher, topic))
         return true;
-    if (!publisher->may_declare && !session_open_channel(session, CHANNEL_DECLARE, why))
+    if (!open_to_declare(publisher, why))
         return false;
-    publisher->may_declare = declare_exchange(session, publisher->settings, CHANNEL_DECLARE, topic,
-                                              why);
+    publisher->may_declare = declare_exchange(publisher->session, publisher->settings,
+                                              CHANNEL_DECLARE, topic, why);
     if (!publisher->may_declare)
         return false;
     if (publisher->exchange_count == EXCHANGES_MAX)
         forget_exchanges(publisher);
     publisher->exchanges[publisher->exchange_count++] = amqp_bytes_malloc_dup(topic);
     return true;
+}
+
+/* One that is for a single connection is declared by the one that reads. */
+static bool
+ensure_queue(struct publisher *publisher, char why[WHY_BYTES])
+{
+    const struct settings *settings = publisher->settings;
+    if (publisher->has_queue || settings->queue == NULL || settings->is_exclusive)
+        return true;
+    if (!open_to_declare(publisher, why))
+        return false;
+    publisher->may_declare = declare_binding_queue(publisher->session, settings, CHANNEL_DECLARE,
+                                                   why);
+    publisher->has_queue = publisher->may_declare;
+    return publisher->has_queue;
+}
+
+static bool
+ensure_destination(struct publisher *publisher, const struct letter *letter, char why[WHY_BYTES])
+{
+    if (publisher->settings->queue != NULL)
+        return ensure_queue(publisher, why);
+    return ensure_exchange(publisher, letter->topic, why);
 }
 
 /* --- sending -----------------------------------------------------------------------------------*/
@@ -243,10 +274,10 @@ send_one(struct publisher *publisher, struct letter *letter)
 {
     struct session *session = publisher->session;
     char why[WHY_BYTES];
-    if (!ensure_exchange(publisher, letter->topic, why)) {
+    if (!ensure_destination(publisher, letter, why)) {
         if (session_amqp(session) != NULL) {
             letter_fail(letter, REMORA_FAILED_PRECONDITION, REMORA_EFFECT_FAILED, ERROR_PREFIX "%s",
-                        why);
+                        publisher->settings->shown, why);
             give_back(publisher, letter);
         } else { /* it was not the letter's fault */
             struct letters front;
@@ -262,7 +293,8 @@ send_one(struct publisher *publisher, struct letter *letter)
     amqp_bytes_t body = { letter->data.len, (void *)(uintptr_t)letter->data.data };
     session_enter(session);
     bool ok = session_wrote(session, amqp_basic_publish(session_amqp(session), CHANNEL_PUBLISH,
-                                                        letter->topic, letter->key, 0, 0,
+                                                        letter->topic, letter->key,
+                                                        publisher->settings->queue != NULL, 0,
                                                         &letter->properties, body));
     if (ok && !publisher->settings->publisher_confirm)
         give_back_taken(publisher, letter);
@@ -285,7 +317,7 @@ give_up_waiting(struct publisher *publisher, struct letter *letter)
     bool is_again = letter->tries > 0;
     letter_fail(letter, REMORA_UNAVAILABLE,
                 is_again ? REMORA_EFFECT_UNKNOWN : REMORA_EFFECT_NOT_SENT, ERROR_PREFIX "%s",
-                why_it_waits(publisher));
+                publisher->settings->shown, why_it_waits(publisher));
     give_back(publisher, letter);
 }
 
@@ -308,7 +340,8 @@ sort_out(struct publisher *publisher)
         }
         struct letter *letter = letters_take(&publisher->sent, at);
         letter_fail(letter, REMORA_DEADLINE_EXCEEDED, REMORA_EFFECT_UNKNOWN,
-                    ERROR_PREFIX "did not receive confirmation of publishing");
+                    ERROR_PREFIX "did not receive confirmation of publishing",
+                    publisher->settings->shown);
         give_back(publisher, letter);
     }
 }
@@ -372,7 +405,8 @@ confirm(struct publisher *publisher, uint64_t tag, bool is_multiple, bool is_tak
         }
         letter_fail(letter, REMORA_UNAVAILABLE, REMORA_EFFECT_FAILED,
                     ERROR_PREFIX "did not receive confirmation of publishing: the server could "
-                                 "not take the message");
+                                 "not take the message",
+                    publisher->settings->shown);
         give_back(publisher, letter);
     }
 }
@@ -394,10 +428,15 @@ on_frame(void *owner, const amqp_frame_t *frame)
     case AMQP_BASIC_NACK_METHOD:
         confirm(publisher, nack->delivery_tag, nack->multiple, false);
         break;
+    case AMQP_BASIC_RETURN_METHOD: /* its confirmation follows as if nothing had happened */
+        publisher->has_queue = false;
+        log_from_thread(REMORA_WARN, "%s: queue %s was not there: a message is lost",
+                        publisher->settings->shown, publisher->settings->queue);
+        break;
     case AMQP_CHANNEL_CLOSE_METHOD:
         session_channel_closed(publisher->session, frame->channel, method, why);
-        log_from_thread(REMORA_WARN, "rabbitmq pub/sub: the server closed a channel reason=\"%s\"",
-                        why);
+        log_from_thread(REMORA_WARN, "%s: the server closed a channel reason=\"%s\"",
+                        publisher->settings->shown, why);
         if (frame->channel == CHANNEL_DECLARE)
             publisher->may_declare = false;
         else
@@ -413,7 +452,12 @@ on_frame(void *owner, const amqp_frame_t *frame)
 static void
 on_ready(void *owner)
 {
-    tell(owner, NEWS_READY, "");
+    char why[WHY_BYTES];
+    struct publisher *publisher = owner;
+    if (ensure_queue(publisher, why))
+        tell(publisher, NEWS_READY, "");
+    else
+        tell(publisher, NEWS_LOST, why);
 }
 
 static void
@@ -432,13 +476,15 @@ on_blocked(void *owner, const char *why)
     struct publisher *publisher = owner;
     publisher->is_blocked = why != NULL;
     if (why == NULL) {
-        log_from_thread(REMORA_INFO, "rabbitmq pub/sub: the server takes messages again");
+        log_from_thread(REMORA_INFO, "%s: the server takes messages again",
+                        publisher->settings->shown);
         tell(publisher, NEWS_TROUBLE, "");
         return;
     }
     snprintf(publisher->blocked_why, sizeof publisher->blocked_why,
              "the server has blocked publishing: %.200s", why);
-    log_from_thread(REMORA_WARN, "rabbitmq pub/sub: %s; messages wait", publisher->blocked_why);
+    log_from_thread(REMORA_WARN, "%s: %s; messages wait", publisher->settings->shown,
+                    publisher->blocked_why);
     tell(publisher, NEWS_TROUBLE, publisher->blocked_why);
 }
 
@@ -453,7 +499,7 @@ on_stopped(void *owner)
         struct letter *letter = letters_take(&publisher->sent, &publisher->sent.first);
         letter_fail(letter, REMORA_UNAVAILABLE,
                     letter->tries > 0 ? REMORA_EFFECT_UNKNOWN : REMORA_EFFECT_NOT_SENT,
-                    ERROR_PREFIX "component is closed");
+                    ERROR_PREFIX "component is closed", publisher->settings->shown);
         publisher->events->done(publisher->owner, letter);
     }
     publisher->events->stopped(publisher->owner);

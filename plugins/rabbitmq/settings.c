@@ -28,7 +28,7 @@ take_text(struct reader *reader, const char *name, const char *otherwise)
 {
     struct remora_slice text = text_or(reader, name, otherwise);
     if (text.len > NAME_BYTES_MAX || memchr(text.data, '\0', text.len) != NULL) {
-        reader_complain(reader, ERROR_PREFIX "%s is too long or holds a zero byte", name);
+        reader_complain(reader, "%s is too long or holds a zero byte", name);
         return NULL;
     }
     return memory_slice(text);
@@ -40,8 +40,7 @@ take_bool(struct reader *reader, const char *name, bool otherwise)
     struct remora_slice text;
     bool flag = otherwise;
     if (reader_find(reader, name, &text) && !remora_parse_bool(text, &flag))
-        reader_complain(reader, ERROR_PREFIX "'%s' is not a boolean: \"%.*s\"", name, shown(text),
-                        text.data);
+        reader_complain(reader, "'%s' is not a boolean: \"%.*s\"", name, shown(text), text.data);
     return flag;
 }
 
@@ -52,7 +51,7 @@ take_number(struct reader *reader, const char *name, int64_t otherwise, int64_t 
     int64_t number = otherwise;
     if (reader_find(reader, name, &text) &&
         (!remora_parse_i64(text, &number) || number < 0 || number > max)) {
-        reader_complain(reader, ERROR_PREFIX "'%s' is not a number from 0 to %lld: \"%.*s\"", name,
+        reader_complain(reader, "'%s' is not a number from 0 to %lld: \"%.*s\"", name,
                         (long long)max, shown(text), text.data);
         return otherwise;
     }
@@ -66,8 +65,7 @@ take_duration_ms(struct reader *reader, const char *name, int64_t otherwise)
     int64_t ms = otherwise;
     if (reader_find(reader, name, &text) &&
         (!remora_parse_duration_ms(text, &ms) || ms < 0 || ms > TTL_MS_MAX)) {
-        reader_complain(reader, ERROR_PREFIX "'%s' is not a duration: \"%.*s\"", name, shown(text),
-                        text.data);
+        reader_complain(reader, "'%s' is not a duration: \"%.*s\"", name, shown(text), text.data);
         return otherwise;
     }
     return ms;
@@ -81,14 +79,14 @@ take_connection_string(struct reader *reader, struct remora_slice uri, struct se
     char why[WHY_BYTES];
     struct remora_slice protocol;
     if (!address_parse(uri, &ret->address, why)) {
-        reader_complain(reader, ERROR_PREFIX "invalid connection string, err: %s", why);
+        reader_complain(reader, "invalid connection string, err: %s", why);
         return;
     }
     const char *scheme = ret->address.is_tls ? "amqps" : "amqp";
     if (reader_find(reader, "protocol", &protocol) && !remora_slice_eq(protocol, scheme))
         reader_complain(reader,
-                        ERROR_PREFIX "protocol does not match connection string, protocol: %.*s, "
-                                     "connection string: %s",
+                        "protocol does not match connection string, protocol: %.*s, "
+                        "connection string: %s",
                         shown(protocol), protocol.data, ret->address.shown);
 }
 
@@ -108,7 +106,7 @@ take_address(struct reader *reader, struct settings *ret)
     if (!address_from_parts(
             text_or(reader, "protocol", "amqp"), text_or(reader, "hostname", "localhost"),
             text_or(reader, "username", ""), text_or(reader, "password", ""), &ret->address, why))
-        reader_complain(reader, ERROR_PREFIX "%s", why);
+        reader_complain(reader, "%s", why);
 }
 
 static char *
@@ -120,7 +118,7 @@ take_pem(struct reader *reader, const char *name)
     if (text.len > PEM_BYTES_MAX || memchr(text.data, '\0', text.len) != NULL ||
         memmem(text.data, text.len, "-----BEGIN ", 11) == NULL ||
         memmem(text.data, text.len, "-----END ", 9) == NULL) {
-        reader_complain(reader, ERROR_PREFIX "invalid TLS configuration: invalid %s", name);
+        reader_complain(reader, "invalid TLS configuration: invalid %s", name);
         return NULL;
     }
     return memory_slice(text);
@@ -132,12 +130,13 @@ take_tls(struct reader *reader, struct settings *ret)
     ret->ca_cert = take_pem(reader, "caCert");
     ret->client_cert = take_pem(reader, "clientCert");
     ret->client_key = take_pem(reader, "clientKey");
-    ret->sasl_external = take_bool(reader, "saslExternal", false);
-    if (ret->sasl_external &&
-        (ret->ca_cert == NULL || ret->client_cert == NULL || ret->client_key == NULL))
-        reader_complain(reader,
-                        "saslExternal can only be set to true, when all these properties are set: "
-                        "caCert, clientCert, clientKey");
+    if (!ret->sasl_external ||
+        (ret->ca_cert != NULL && ret->client_cert != NULL && ret->client_key != NULL))
+        return;
+    reader->prefix = NULL; /* of this only, and if it is the first complaint, the last one too */
+    reader_complain(reader,
+                    "saslExternal can only be set to true, when all these properties are set: "
+                    "caCert, clientCert, clientKey");
 }
 
 /* --- topology ----------------------------------------------------------------------------------*/
@@ -151,8 +150,8 @@ take_declare_mode(struct reader *reader, const char *name, const char *what)
     if (mode.len == 7 && strncasecmp(mode.data, "passive", 7) == 0)
         return true;
     reader_complain(reader,
-                    ERROR_PREFIX "invalid RabbitMQ %s declare mode \"%.*s\", accepted values are "
-                                 "\"declare\" and \"passive\"",
+                    "invalid RabbitMQ %s declare mode \"%.*s\", accepted values are "
+                    "\"declare\" and \"passive\"",
                     what, shown(mode), mode.data);
     return false;
 }
@@ -171,7 +170,6 @@ take_exchange_kind(struct reader *reader, struct settings *ret)
         if (strcmp(ret->exchange_kind, kinds[i]) == 0)
             return;
     reader_complain(reader,
-                    ERROR_PREFIX
                     "invalid RabbitMQ exchange kind \"%.64s\"; the component can declare "
                     "fanout, topic, direct, headers and x-consistent-hash. To use an "
                     "exchange of any other kind, create it out-of-band and set "
@@ -191,7 +189,7 @@ take_concurrency(struct reader *reader)
     }
     bool is_single = remora_slice_eq(mode, "single");
     if (!is_single && !remora_slice_eq(mode, "parallel"))
-        reader_complain(reader, ERROR_PREFIX "invalid %s %.*s", name, shown(mode), mode.data);
+        reader_complain(reader, "invalid %s %.*s", name, shown(mode), mode.data);
     return is_single;
 }
 
@@ -203,13 +201,12 @@ take_publishing(struct reader *reader, struct settings *ret)
     int64_t number = 0;
     if (reader_find(reader, "deliveryMode", &mode) &&
         (!remora_parse_i64(mode, &number) || number < 0 || number > 2))
-        reader_complain(reader,
-                        ERROR_PREFIX "invalid RabbitMQ delivery mode, accepted values are between "
-                                     "0 and 2");
+        reader_complain(reader, "invalid RabbitMQ delivery mode, accepted values are between "
+                                "0 and 2");
     ret->delivery_mode = (uint8_t)number;
     if (!ttl_of(reader->config->metadata, reader->config->metadata_count, &ret->ttl_ms, why,
                 sizeof why))
-        reader_complain(reader, ERROR_PREFIX "parse RabbitMQ ttl metadata with error: %s", why);
+        reader_complain(reader, "parse RabbitMQ ttl metadata with error: %s", why);
     ret->publisher_confirm = take_bool(reader, "publisherConfirm", true);
 }
 
@@ -236,11 +233,14 @@ take_consuming(struct reader *reader, struct settings *ret)
 bool
 settings_init(struct settings *settings, const struct remora_config *config, char why[WHY_BYTES])
 {
-    struct reader reader = { .config = config, .why = why, .why_bytes = WHY_BYTES };
-    *settings = (struct settings){ .ttl_ms = -1 };
+    struct reader reader = {
+        .config = config, .why = why, .why_bytes = WHY_BYTES, .prefix = "rabbitmq pub/sub error: "
+    };
+    *settings = (struct settings){ .shown = "rabbitmq pub/sub", .ttl_ms = -1 };
     take_address(&reader, settings);
     take_publishing(&reader, settings);
     take_exchange_kind(&reader, settings);
+    settings->sasl_external = take_bool(&reader, "saslExternal", false);
     take_tls(&reader, settings);
     take_consuming(&reader, settings);
     settings->client_name = take_text(&reader, "clientName", "");
@@ -254,9 +254,71 @@ settings_init(struct settings *settings, const struct remora_config *config, cha
     return !reader.failed;
 }
 
+/* --- a binding ---------------------------------------------------------------------------------*/
+
+/* As the server takes them: 32 bits of milliseconds, 8 of priority. What is more is the most. */
+static void
+take_queue(struct reader *reader, struct settings *ret)
+{
+    char why[WHY_BYTES];
+    struct remora_slice text;
+    int64_t number;
+    ret->queue = take_text(reader, "queueName", "");
+    if (ret->queue != NULL && *ret->queue == '\0')
+        reader_complain(reader, "missing queue Name");
+    if (!ttl_of(reader->config->metadata, reader->config->metadata_count, &ret->queue_ttl_ms, why,
+                sizeof why))
+        reader_complain(reader, "failed to parse TTL: %s", why);
+    ret->queue_ttl_ms = ret->queue_ttl_ms > UINT32_MAX ? UINT32_MAX : ret->queue_ttl_ms;
+    ret->max_priority = -1;
+    if (!reader_find(reader, "maxPriority", &text))
+        return;
+    if (!remora_parse_i64(text, &number) || number < 0)
+        reader_complain(reader, "can't parse maxPriority field: \"%.*s\"", shown(text), text.data);
+    ret->max_priority = number > 255 ? 255 : number;
+}
+
+bool
+settings_init_binding(struct settings *settings, const struct remora_config *config,
+                      char why[WHY_BYTES])
+{
+    struct remora_slice uri;
+    struct reader reader = {
+        .config = config, .why = why, .why_bytes = WHY_BYTES, .prefix = "rabbitmq binding error: "
+    };
+    *settings = (struct settings){ .shown = "rabbitmq binding",
+                                   .ttl_ms = -1,
+                                   .delivery_mode = 2,
+                                   .publisher_confirm = true,
+                                   .requeue_in_failure = true,
+                                   .is_single = true };
+    if (reader_find(&reader, "host", &uri))
+        take_connection_string(&reader, uri, settings);
+    else
+        reader_complain(&reader, "missing host address");
+    take_queue(&reader, settings);
+    settings->is_exclusive = take_bool(&reader, "exclusive", false);
+    settings->durable = take_bool(&reader, "durable", false);
+    settings->delete_when_unused = take_bool(&reader, "deleteWhenUnused", false);
+    settings->prefetch_count = (uint32_t)take_number(&reader, "prefetchCount", 0, PREFETCH_MAX);
+    settings->reconnect_wait_ms = take_duration_ms(&reader, "reconnectWaitInSeconds",
+                                                   BINDING_RECONNECT_WAIT_MS);
+    settings->heartbeat_ms = HEARTBEAT_DEFAULT_MS;
+    settings->sasl_external = take_bool(&reader, "saslExternal", false) ||
+                              take_bool(&reader, "externalSasl", false);
+    take_tls(&reader, settings);
+    settings->exchange_kind = memory_text("");
+    settings->client_name = memory_text("");
+    settings->consumer_id = memory_text("");
+    if (reader.failed)
+        settings_fini(settings);
+    return !reader.failed;
+}
+
 void
 settings_fini(struct settings *settings)
 {
+    free(settings->queue);
     address_fini(&settings->address);
     free(settings->consumer_id);
     free(settings->exchange_kind);

@@ -15,15 +15,15 @@ get(const struct remora_subscription *wanted, const char *name, struct remora_sl
 }
 
 static bool
-take_number(const struct remora_subscription *wanted, const char *name, int64_t *ret,
-            char why[WHY_BYTES])
+take_number(const struct settings *settings, const struct remora_subscription *wanted,
+            const char *name, int64_t *ret, char why[WHY_BYTES])
 {
     struct remora_slice text;
     *ret = 0;
     if (!get(wanted, name, &text) || (remora_parse_i64(text, ret) && *ret >= 0))
         return true;
     snprintf(why, WHY_BYTES, ERROR_PREFIX "can't parse %s value on subscription metadata: \"%.*s\"",
-             name, text.len > 64 ? 64 : (int)text.len, text.data);
+             settings->shown, name, text.len > 64 ? 64 : (int)text.len, text.data);
     return false;
 }
 
@@ -66,7 +66,7 @@ take_queue(const struct settings *settings, const struct remora_subscription *wa
     if (len > NAME_BYTES_MAX ||
         (settings->enable_dead_letter && !dead_letter_name("dlx", queue, dead))) {
         snprintf(why, WHY_BYTES, ERROR_PREFIX "the queue's name is longer than %d bytes",
-                 NAME_BYTES_MAX);
+                 settings->shown, NAME_BYTES_MAX);
         return false;
     }
     feed->queue = memory_text(queue);
@@ -89,14 +89,15 @@ take_routing_keys(const struct settings *settings, const struct remora_subscript
         struct remora_slice key = { at, (size_t)(comma - at) };
         int64_t weight;
         if (key.len > NAME_BYTES_MAX || count == ROUTING_KEYS_MAX) {
-            snprintf(why, WHY_BYTES, ERROR_PREFIX "routingKey is too long, or there are too many");
+            snprintf(why, WHY_BYTES, ERROR_PREFIX "routingKey is too long, or there are too many",
+                     settings->shown);
             return false;
         }
         if (are_weights && (!remora_parse_i64(key, &weight) || weight < 1)) {
             snprintf(why, WHY_BYTES,
                      ERROR_PREFIX "routingKey of a subscription to an x-consistent-hash exchange "
                                   "must be a weight, a whole number from 1: \"%.*s\"",
-                     (int)key.len, key.data);
+                     settings->shown, (int)key.len, key.data);
             return false;
         }
         at = *comma == ',' ? comma + 1 : NULL;
@@ -104,27 +105,33 @@ take_routing_keys(const struct settings *settings, const struct remora_subscript
     return true;
 }
 
+static uint16_t
+choose_prefetch(const struct settings *settings, uint32_t window)
+{
+    uint32_t prefetch = window > PREFETCH_MAX ? PREFETCH_MAX : window;
+    if (settings->prefetch_count > 0 && settings->prefetch_count < prefetch)
+        prefetch = settings->prefetch_count;
+    return (uint16_t)prefetch;
+}
+
 bool
 feed_init(struct feed *feed, const struct settings *settings,
           const struct remora_subscription *wanted, char why[WHY_BYTES])
 {
     struct remora_slice text;
-    uint32_t prefetch = wanted->window > PREFETCH_MAX ? PREFETCH_MAX : wanted->window;
-    if (settings->prefetch_count > 0 && settings->prefetch_count < prefetch)
-        prefetch = settings->prefetch_count;
-    *feed = (struct feed){ .prefetch = (uint16_t)prefetch };
+    *feed = (struct feed){ .prefetch = choose_prefetch(settings, wanted->window) };
     if (wanted->topic.len > NAME_BYTES_MAX ||
         memchr(wanted->topic.data, '\0', wanted->topic.len) != NULL) {
         snprintf(why, WHY_BYTES, ERROR_PREFIX "the topic's name is longer than %d bytes",
-                 NAME_BYTES_MAX);
+                 settings->shown, NAME_BYTES_MAX);
         return false;
     }
     feed->topic = memory_slice(wanted->topic);
     bool ok = take_queue(settings, wanted, feed, why) && take_type(wanted, feed, why) &&
               take_routing_keys(settings, wanted, feed, why) &&
-              take_number(wanted, "maxPriority", &feed->max_priority, why) &&
-              take_number(wanted, "maxLen", &feed->max_len, why) &&
-              take_number(wanted, "maxLenBytes", &feed->max_len_bytes, why);
+              take_number(settings, wanted, "maxPriority", &feed->max_priority, why) &&
+              take_number(settings, wanted, "maxLen", &feed->max_len, why) &&
+              take_number(settings, wanted, "maxLenBytes", &feed->max_len_bytes, why);
     feed->max_priority = feed->max_priority > 255 ? 255 : feed->max_priority;
     bool flag;
     feed->is_single_active = get(wanted, "singleActiveConsumer", &text) &&
@@ -132,6 +139,15 @@ feed_init(struct feed *feed, const struct settings *settings,
     if (!ok)
         feed_fini(feed);
     return ok;
+}
+
+void
+feed_init_binding(struct feed *feed, const struct settings *settings, uint32_t window)
+{
+    *feed = (struct feed){ .topic = memory_text(""),
+                           .queue = memory_text(settings->queue),
+                           .routing_keys = memory_text(""),
+                           .prefetch = choose_prefetch(settings, window) };
 }
 
 void
@@ -220,8 +236,8 @@ declare_queue(struct session *session, const struct settings *settings, uint16_t
     amqp_table_t table = { arguments->count, arguments->entries };
     session_enter(session);
     (void)amqp_queue_declare(session_amqp(session), channel, amqp_cstring_bytes(name),
-                             settings->queue_passive, durable, 0, settings->delete_when_unused,
-                             table);
+                             settings->queue_passive, durable, settings->is_exclusive,
+                             settings->delete_when_unused, table);
     bool ok = session_answered(session, channel, "the queue cannot be declared", why);
     if (!ok)
         explain("queue", amqp_cstring_bytes(name), settings->queue_passive, why);
@@ -276,6 +292,22 @@ declare_own_queue(struct session *session, const struct settings *settings, cons
                          why);
 }
 
+/* Without a word of its kind, as the reference does: what differs would be refused. */
+bool
+declare_binding_queue(struct session *session, const struct settings *settings, uint16_t channel,
+                      char why[WHY_BYTES])
+{
+    struct arguments arguments = { .count = 0 };
+    if (settings->queue_ttl_ms >= 0)
+        add(&arguments, "x-message-ttl", AMQP_FIELD_KIND_I64)->value.value.i64 =
+            settings->queue_ttl_ms;
+    if (settings->max_priority >= 0)
+        add(&arguments, "x-max-priority", AMQP_FIELD_KIND_I64)->value.value.i64 =
+            settings->max_priority;
+    return declare_queue(session, settings, channel, settings->queue, settings->durable, &arguments,
+                         why);
+}
+
 static bool
 bind_keys(struct session *session, const struct feed *feed, uint16_t channel, char why[WHY_BYTES])
 {
@@ -307,6 +339,10 @@ bool
 feed_open(struct session *session, const struct settings *settings, const struct feed *feed,
           uint16_t channel, char why[WHY_BYTES])
 {
+    if (settings->queue != NULL)
+        return session_open_channel(session, channel, why) &&
+               declare_binding_queue(session, settings, channel, why) &&
+               consume(session, feed, channel, why);
     return session_open_channel(session, channel, why) &&
            declare_exchange(session, settings, channel, amqp_cstring_bytes(feed->topic), why) &&
            (!settings->enable_dead_letter ||

@@ -11,6 +11,7 @@ struct reader {
     const struct remora_config *config;
     char *why; /* the first complaint */
     size_t why_bytes;
+    const char *prefix; /* of what it says, or NULL */
     bool failed;
 };
 
@@ -20,9 +21,14 @@ reader_complain(struct reader *reader, const char *format, ...)
     if (reader->failed)
         return;
     reader->failed = true;
+    int used = reader->prefix == NULL
+                   ? 0
+                   : snprintf(reader->why, reader->why_bytes, "%s", reader->prefix);
+    if (used < 0 || (size_t)used >= reader->why_bytes)
+        return;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(reader->why, reader->why_bytes, format, args);
+    (void)vsnprintf(reader->why + used, reader->why_bytes - (size_t)used, format, args);
     va_end(args);
 }
 

@@ -81,8 +81,9 @@ def binding_malformed(bench):
 
 # --- input -----------------------------------------------------------------------------------------------------------
 
-# Those whose component of components/ has an event every moment.
-SOURCES = ("bindings.cron",)
+# Those whose component of components/ has an event every moment, and those that read what they were invoked with.
+KINDS = {"a source of events": ("bindings.cron",),
+         "a queue of events": ("bindings.rabbitmq", "bindings.kafka", "bindings.mqtt3")}
 READING = 7
 
 
@@ -148,11 +149,9 @@ def binding_quiesce(bench):
     need(handled(link, call).status.code == 0, "quiesce failed")
 
 
-@check(needs="INPUT_BINDING")
+@check(needs="a source of events")
 def binding_events(bench):
     """hands over no more events than the window holds, and nothing once it has been stopped"""
-    if bench.type not in SOURCES:
-        return
     link = bench.component()
     read(link, window=2)
     held = events(link, 2)
@@ -171,3 +170,91 @@ def binding_events(bench):
     need(link.finish(stopped).status.code == 0, "stop failed")
     link.pump(0.3)
     need(link.host_requests == [], "an event after the end")
+
+
+def create(link, data, **metadata):
+    answer = link.call(pb.METHOD_BINDING_INVOKE, HANDLE, request("create", **metadata), data)
+    need(answer.status.code == 0, f"create failed: {answer.status.message}")
+
+
+def refuse(link, frame):
+    """The application did not take it."""
+    link.send(pb.Frame(kind=pb.KIND_RESPONSE, call=frame.call,
+                       status=pb.Status(code=pb.CODE_UNAVAILABLE, message="the application answered 500")))
+
+
+def data_of(frame):
+    return frame.payload[frame.message_bytes:]
+
+
+def next_data(link, data, deaf=()):
+    """The next event, which has the data; others that are as `deaf` are handled on the way."""
+    while True:
+        (frame,) = events(link, 1)
+        if data_of(frame) == data:
+            return frame
+        need(data_of(frame) in deaf, f"{data_of(frame)[:50]} came, not {data[:50]}")
+        link.answer(frame, pb.HostBindingEventReply())
+
+
+@check(needs="a queue of events")
+def binding_queue(bench):
+    """hands over what it was invoked with, byte for byte, once if it is handled and again if it is not"""
+    link = bench.component()
+    read(link, window=10)
+    for data in (b"", b"\0\xff\r\n", b"x" * 30000):
+        create(link, data)
+        frame = next_data(link, data)
+        need(event_of(frame).reading == READING, "not its reading")
+        link.answer(frame, pb.HostBindingEventReply())
+    create(link, b"again")
+    for _ in range(2):
+        refuse(link, next_data(link, b"again"))
+    link.answer(next_data(link, b"again"), pb.HostBindingEventReply())
+    create(link, b"behind it")
+    link.answer(next_data(link, b"behind it"), pb.HostBindingEventReply())
+    while link.pump(1):
+        pass
+    need(link.host_requests == [], "one came again that was handled")
+
+
+@check(needs="a queue of events")
+def binding_queue_stop(bench):
+    """stops when what is on its way is answered, keeps what comes meanwhile, and hands over what was refused"""
+    link = bench.component()
+    read(link, window=1)
+    create(link, b"refused at the end")
+    frame = next_data(link, b"refused at the end")
+    stopped = link.open(pb.METHOD_BINDING_STOP, HANDLE, pb.BindingStop(reading=READING))
+    create(link, b"meanwhile")
+    while link.pump(0.5):
+        pass
+    need(not stopped.is_complete, "stopped before its event was answered")
+    need(link.host_requests == [], "more than the window")
+    refuse(link, frame)
+    need(link.finish(stopped).status.code == 0, "stop failed")
+    while link.pump(0.5):
+        pass
+    need(link.host_requests == [], "an event after the end")
+    read(link, READING + 1, window=10)
+    got = []
+    for _ in range(2):
+        (frame,) = events(link, 1)
+        link.answer(frame, pb.HostBindingEventReply())
+        got.append(data_of(frame))
+    need(sorted(got) == [b"meanwhile", b"refused at the end"], f"{got}")
+
+
+@check(needs="INPUT_BINDING")
+def binding_closed_in_flight(bench):
+    """survives a close while events are on their way"""
+    link = bench.component()
+    read(link, window=10)
+    if bench.type in KINDS["a queue of events"]:
+        create(link, b"on its way")
+    frame, = events(link, 1)
+    need(link.call(pb.METHOD_CLOSE, HANDLE).status.code == 0, "close failed")
+    link.answer(frame, pb.HostBindingEventReply())
+    while link.pump(0.3):
+        pass
+    need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer afterwards")

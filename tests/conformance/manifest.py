@@ -44,7 +44,7 @@ def nested(pairs):
 
 def component_metadata(manifest, type_, given, directory):
     """Pairs for InitRequest: what the command line gave, else components/<type>.yaml, for a resolver a Configuration.
-    ${DIR} is a fresh directory."""
+    ${DIR} is a fresh directory, ${NONCE} its name alone."""
     path = os.path.join(HERE, "components", type_ + ".yaml")
     pairs = []
     if os.path.isfile(path):
@@ -56,4 +56,5 @@ def component_metadata(manifest, type_, given, directory):
         else:
             pairs = [(m["name"], str(m["value"])) for m in document["spec"].get("metadata") or []]
     pairs = [p for p in pairs if p[0] not in dict(given)] + given
-    return [(name, string.Template(value).safe_substitute(DIR=directory, **os.environ)) for name, value in pairs]
+    words = dict(os.environ, DIR=directory, NONCE=os.path.basename(directory))
+    return [(name, string.Template(value).safe_substitute(words)) for name, value in pairs]

@@ -37,6 +37,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["postgresql", "configuration_", "life", "many_components"],
         ["-t", "lock.redis", "redis", "lock_", "life", "many_components"],
         ["-t", "bindings.redis", "redis", "binding_", "life", "many_components"],
+        ["-t", "bindings.rabbitmq", "rabbitmq", "binding_", "life", "many_components"],
         ["http"], ["localstorage"], ["cron"], ["conversation-echo"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]

@@ -31,7 +31,7 @@ TEST(a_body_comes_in_pieces_and_no_more_of_it_than_announced)
     enum { SIZE = 3 * 1024 * 1024 };
     static char body[SIZE + 1];
     amqp_basic_properties_t none = { 0 };
-    struct delivery *delivery = delivery_new(NULL, envelope, &none, SIZE, false);
+    struct delivery *delivery = delivery_new(NULL, envelope, &none, SIZE, DELIVERY_BARE);
     for (size_t i = 0; i < SIZE; i++)
         body[i] = (char)(i * 31);
     for (size_t at = 0; at < SIZE; at += 1024 * 256)
@@ -41,7 +41,7 @@ TEST(a_body_comes_in_pieces_and_no_more_of_it_than_announced)
     CHECK(memcmp(delivery->message.data.data, body, SIZE) == 0);
     CHECK_EQ_INT(delivery->message.metadata_count, 0);
     delivery_free(delivery);
-    delivery = delivery_new(NULL, envelope, &none, 3, false);
+    delivery = delivery_new(NULL, envelope, &none, 3, DELIVERY_BARE);
     CHECK(delivery_append(delivery, bytes("ab")));
     CHECK(!delivery_append(delivery, bytes("cd")));
     CHECK(delivery_append(delivery, bytes("c")));
@@ -71,7 +71,7 @@ TEST(properties_and_headers_become_metadata)
         .content_type = bytes("text/plain"),
         .headers = { sizeof headers / sizeof headers[0], headers },
     };
-    struct delivery *delivery = delivery_new(NULL, envelope, &properties, 0, true);
+    struct delivery *delivery = delivery_new(NULL, envelope, &properties, 0, DELIVERY_PROPERTIES);
     CHECK_EQ_STR(shown(delivery, "metadata.messageid"), "m-1");
     CHECK_EQ_STR(shown(delivery, "metadata.contenttype"), "text/plain");
     CHECK_EQ_STR(shown(delivery, "metadata.correlationid"), "(none)");
@@ -98,7 +98,30 @@ TEST(headers_are_bounded_in_number_and_bytes)
     headers[0].value.value.bytes.len = sizeof huge; /* does not fit, and the others do */
     amqp_basic_properties_t properties = { ._flags = AMQP_BASIC_HEADERS_FLAG,
                                            .headers = { HEADERS_MAX + 20, headers } };
-    struct delivery *delivery = delivery_new(NULL, envelope, &properties, 0, true);
+    struct delivery *delivery = delivery_new(NULL, envelope, &properties, 0, DELIVERY_PROPERTIES);
     CHECK_EQ_INT(delivery->message.metadata_count, HEADERS_MAX - 1);
+    delivery_free(delivery);
+}
+
+TEST(headers_of_a_binding_are_texts_fit_for_a_query)
+{
+    static char huge[HEADER_BYTES_MAX];
+    memset(huge, '&', sizeof huge);
+    amqp_table_entry_t headers[] = {
+        { bytes("a b"), { .kind = AMQP_FIELD_KIND_UTF8, .value.bytes = bytes("c=d\r\n\xff~") } },
+        { bytes("number"), { .kind = AMQP_FIELD_KIND_I8, .value.i8 = 1 } },
+        { bytes("raw"), { .kind = AMQP_FIELD_KIND_BYTES, .value.bytes = bytes("x") } },
+        { bytes("huge"),
+          { .kind = AMQP_FIELD_KIND_UTF8, .value.bytes = { HEADER_BYTES_MAX / 3, huge } } },
+        { bytes(""), { .kind = AMQP_FIELD_KIND_UTF8, .value.bytes = bytes("") } },
+    };
+    amqp_basic_properties_t properties = {
+        ._flags = AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG,
+        .message_id = bytes("m-1"),
+        .headers = { sizeof headers / sizeof headers[0], headers },
+    };
+    struct delivery *delivery = delivery_new(NULL, envelope, &properties, 0, DELIVERY_HEADERS);
+    CHECK_EQ_STR(shown(delivery, "a+b"), "c%3Dd%0D%0A%FF~");
+    CHECK_EQ_INT(delivery->message.metadata_count, 2);
     delivery_free(delivery);
 }

@@ -145,6 +145,16 @@ declare_exchange(struct session *session, const struct settings *settings, uint1
     return !world.refuses_exchange;
 }
 
+bool
+declare_binding_queue(struct session *session, const struct settings *its_settings,
+                      uint16_t channel, char why[WHY_BYTES])
+{
+    (void)session, (void)its_settings, (void)channel;
+    snprintf(why, WHY_BYTES, "refused");
+    world.declared++;
+    return !world.refuses_exchange;
+}
+
 amqp_confirm_select_ok_t *
 amqp_confirm_select(amqp_connection_state_t state, amqp_channel_t channel)
 {
@@ -194,7 +204,7 @@ begin(void)
     };
     memset(&world, 0, sizeof world);
     world.is_connected = true;
-    settings.publisher_confirm = true;
+    settings = (struct settings){ .shown = "rabbitmq pub/sub", .publisher_confirm = true };
     return publisher_start(&settings, &events, NULL);
 }
 
@@ -397,5 +407,34 @@ TEST(no_more_are_on_their_way_than_the_bound_says)
     CHECK_EQ_STR(world.sent, "a");
     while (publisher->sent.first != NULL && publisher->sent.first->topic.len == 0)
         letter_free(letters_take(&publisher->sent, &publisher->sent.first));
+    end(publisher);
+}
+
+TEST(the_queue_of_a_binding_is_declared_at_once_and_again_when_a_message_did_not_find_it)
+{
+    struct publisher *publisher = begin();
+    amqp_frame_t frame = { .frame_type = AMQP_FRAME_METHOD, .channel = CHANNEL_PUBLISH };
+    settings.queue = (char[]){ "jobs" };
+    on_ready(publisher);
+    CHECK_EQ_INT(world.declared, 1);
+    (void)post(publisher, "a");
+    on_work(publisher);
+    CHECK_EQ_INT(world.declared, 1);
+    frame.payload.method.id = AMQP_BASIC_RETURN_METHOD;
+    on_frame(publisher, &frame);
+    answer(publisher, AMQP_BASIC_ACK_METHOD, 1, false);
+    (void)post(publisher, "b");
+    on_work(publisher);
+    CHECK_EQ_INT(world.declared, 2);
+    CHECK_EQ_STR(world.sent, "ab");
+    settings.is_exclusive = true; /* then it is the reading connection's */
+    on_lost(publisher, "gone");
+    on_ready(publisher);
+    CHECK_EQ_INT(world.declared, 2);
+    settings.is_exclusive = false;
+    world.refuses_exchange = true;
+    on_work(publisher);
+    CHECK_EQ_STR(back(), "Ab");
+    CHECK_EQ_STR(world.done[1]->why, "rabbitmq pub/sub error: refused");
     end(publisher);
 }

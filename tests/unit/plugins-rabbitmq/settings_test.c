@@ -209,3 +209,77 @@ TEST(keys_of_a_consistent_hash_are_weights)
     CHECK(*read_feed(&settings, "t", (const char *const[]){ NULL }, &feed) != '\0');
     settings_fini(&settings);
 }
+
+/* The complaint, or "". */
+static const char *
+read_binding(const char *const *words, struct settings *settings)
+{
+    static char why[WHY_BYTES];
+    struct remora_pair pairs[PAIRS_MAX];
+    struct remora_config config = { .app_id = slice("shop"), .metadata = pairs };
+    config.metadata_count = pairs_of(words, pairs);
+    why[0] = '\0';
+    (void)settings_init_binding(settings, &config, why);
+    return why;
+}
+
+TEST(a_binding_is_a_queue_with_defaults_of_its_own)
+{
+    struct settings settings;
+    struct feed feed;
+    CHECK_EQ_STR(read_binding(WORDS("host", "amqp://mq", "queueName", "jobs"), &settings), "");
+    CHECK_EQ_STR(settings.queue, "jobs");
+    CHECK(!settings.durable && !settings.delete_when_unused && !settings.is_exclusive);
+    CHECK(settings.requeue_in_failure && settings.publisher_confirm && settings.is_single);
+    CHECK_EQ_INT(settings.delivery_mode, 2);
+    CHECK_EQ_INT(settings.queue_ttl_ms, -1);
+    CHECK_EQ_INT(settings.max_priority, -1);
+    CHECK_EQ_INT(settings.ttl_ms, -1);
+    CHECK_EQ_INT(settings.reconnect_wait_ms, 5000);
+    feed_init_binding(&feed, &settings, 256);
+    CHECK_EQ_STR(feed.queue, "jobs");
+    CHECK_EQ_INT(feed.prefetch, 256);
+    feed_fini(&feed);
+    settings_fini(&settings);
+    CHECK_EQ_STR(read_binding(WORDS("host", "amqps://mq", "queueName", "jobs", "durable", "true",
+                                    "deleteWhenUnused", "1", "exclusive", "true", "prefetchCount",
+                                    "3", "maxPriority", "1000", "ttlInSeconds", "99999999999"),
+                              &settings),
+                 "");
+    CHECK(settings.durable && settings.delete_when_unused && settings.is_exclusive);
+    CHECK_EQ_INT(settings.max_priority, 255);
+    CHECK_EQ_INT(settings.queue_ttl_ms, UINT32_MAX);
+    feed_init_binding(&feed, &settings, 256);
+    CHECK_EQ_INT(feed.prefetch, 3);
+    feed_fini(&feed);
+    settings_fini(&settings);
+}
+
+TEST(a_binding_that_makes_no_sense_is_refused)
+{
+    static const struct {
+        const char *name, *value, *why;
+    } cases[] = {
+        { "host", "", "rabbitmq binding error: missing host address" },
+        { "host", "amqp://a:hidden@mq:x",
+          "rabbitmq binding error: invalid connection string, err: invalid port after host" },
+        { "queueName", "", "rabbitmq binding error: missing queue Name" },
+        { "durable", "perhaps", "rabbitmq binding error: 'durable' is not a boolean: \"perhaps\"" },
+        { "maxPriority", "-1", "rabbitmq binding error: can't parse maxPriority field: \"-1\"" },
+        { "ttlInSeconds", "0",
+          "rabbitmq binding error: failed to parse TTL: ttl value must be higher than zero: actual "
+          "is '0'" },
+        { "prefetchCount", "x",
+          "rabbitmq binding error: 'prefetchCount' is not a number from 0 to 65535: \"x\"" },
+        { "caCert", "hidden", "rabbitmq binding error: invalid TLS configuration: invalid caCert" },
+        { "externalSasl", "true",
+          "saslExternal can only be set to true, when all these properties are set: caCert, "
+          "clientCert, clientKey" },
+    };
+    struct settings settings;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        CHECK_EQ_STR(read_binding(WORDS("host", "amqp://mq", "queueName", "jobs", cases[i].name,
+                                        cases[i].value),
+                                  &settings),
+                     cases[i].why);
+}
