@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 localstorage_LIBS := -lcjson -lev
-localstorage_SHARED := base64.c
+localstorage_SHARED := base64.c text.c

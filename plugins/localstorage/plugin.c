@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../shared/text.h"
 #include "root.h"
-#include "text.h"
 
 enum {
     FILE_BYTES_MAX = 64 * 1024 * 1024, /* of one that is read */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../shared/base64.h"
+#include "base64.h"
 
 /* --- in ----------------------------------------------------------------------------------------*/
 
@@ -102,16 +102,21 @@ unquote(struct remora_slice text, char *out, size_t *ret_len)
 }
 
 struct remora_slice
+text_unquote(remora_call *call, struct remora_slice data)
+{
+    size_t len;
+    if (data.len < 2 || data.data[0] != '"' || data.data[data.len - 1] != '"')
+        return data;
+    char *out = remora_call_alloc(call, data.len);
+    const struct remora_slice inner = { data.data + 1, data.len - 2 };
+    return unquote(inner, out, &len) ? (struct remora_slice){ out, len } : data;
+}
+
+struct remora_slice
 text_to_bytes(remora_call *call, struct remora_slice data)
 {
-    struct remora_slice text = data;
+    const struct remora_slice text = text_unquote(call, data);
     size_t len;
-    if (text.len >= 2 && text.data[0] == '"' && text.data[text.len - 1] == '"') {
-        char *out = remora_call_alloc(call, text.len);
-        const struct remora_slice inner = { text.data + 1, text.len - 2 };
-        if (unquote(inner, out, &len))
-            text = (struct remora_slice){ out, len };
-    }
     if (text.len == 0)
         return text;
     char *decoded = remora_call_alloc(call, text.len);
