@@ -4,6 +4,7 @@
  * before the first byte of an answer, so messages are written around them in pieces.
  */
 #include "api/state.h"
+#include "api/state_message.h"
 #include "base/clock.h"
 #include "base/wire.h"
 #include "dapr/proto/runtime/v1/state.pb-c.h"
@@ -13,61 +14,12 @@ enum { ENTRY_BYTES = 64, TAIL_BYTES = 64 };
 
 /* --- requests ----------------------------------------------------------------------------------*/
 
-/* Words of the API for the numbers of the protocol; what is unknown means nothing. */
-static struct slice
-concurrency_word(const Dapr__Proto__Common__V1__StateOptions *options)
-{
-    int value = options == NULL ? 0 : (int)options->concurrency;
-    return value == 1 ? SLICE("first-write") : value == 2 ? SLICE("last-write") : SLICE_EMPTY;
-}
-
-static struct slice
-consistency_word(const Dapr__Proto__Common__V1__StateOptions *options)
-{
-    int value = options == NULL ? 0 : (int)options->consistency;
-    return value == 1 ? SLICE("eventual") : value == 2 ? SLICE("strong") : SLICE_EMPTY;
-}
-
 static enum state_consistency
 consistency_of(int value)
 {
     return value == 1   ? CONSISTENCY_EVENTUAL
            : value == 2 ? CONSISTENCY_STRONG
                         : CONSISTENCY_DEFAULT;
-}
-
-static bool
-says_json(const struct state_item *item)
-{
-    for (size_t i = 0; i < item->metadata_count; i++)
-        if (slice_eq_nocase(item->metadata[i].name, SLICE("contentType")))
-            return slice_eq_nocase(item->metadata[i].value, SLICE("application/json"));
-    return false;
-}
-
-static struct state_item
-item_of(struct rpc *rpc, const Dapr__Proto__Common__V1__StateItem *from)
-{
-    struct state_item item = { .key = slice_str(from->key),
-                               .value = pb_slice(from->value),
-                               .has_etag = from->etag != NULL && from->etag->value[0] != '\0',
-                               .etag = from->etag == NULL ? SLICE_EMPTY
-                                                          : slice_str(from->etag->value),
-                               .concurrency = concurrency_word(from->options),
-                               .consistency = consistency_word(from->options),
-                               .metadata_count = from->n_metadata };
-    RPC_PAIRS(rpc->rq.arena, from->metadata, from->n_metadata, &item.metadata);
-    item.is_json = says_json(&item);
-    return item;
-}
-
-static struct state_item *
-items_of(struct rpc *rpc, Dapr__Proto__Common__V1__StateItem **from, size_t count)
-{
-    struct state_item *items = ARENA_ARRAY(rpc->rq.arena, struct state_item, count + 1);
-    for (size_t i = 0; i < count; i++)
-        items[i] = item_of(rpc, from[i]);
-    return items;
 }
 
 /* The store of that name; false: the call has been ended. */
@@ -232,7 +184,7 @@ grpc_state_save(struct rpc *rpc)
     struct component *store;
     if (in == NULL || !find_store(rpc, in->store_name, &store))
         return;
-    struct state_item *items = items_of(rpc, in->states, in->n_states);
+    struct state_item *items = state_items_of(rpc->rq.arena, in->states, in->n_states);
     if (have_keys(rpc, items, in->n_states))
         end_write(rpc, state_save(&rpc->rq, store, items, in->n_states));
 }
@@ -248,8 +200,8 @@ grpc_state_delete(struct rpc *rpc)
     struct state_item item = { .key = slice_str(in->key),
                                .has_etag = in->etag != NULL && in->etag->value[0] != '\0',
                                .etag = in->etag == NULL ? SLICE_EMPTY : slice_str(in->etag->value),
-                               .concurrency = concurrency_word(in->options),
-                               .consistency = consistency_word(in->options),
+                               .concurrency = state_concurrency_word(in->options),
+                               .consistency = state_consistency_word(in->options),
                                .metadata_count = in->n_metadata };
     RPC_PAIRS(rpc->rq.arena, in->metadata, in->n_metadata, &item.metadata);
     end_write(rpc, state_delete(&rpc->rq, store, &item));
@@ -263,7 +215,8 @@ grpc_state_bulk_delete(struct rpc *rpc)
     struct component *store;
     if (in == NULL || !find_store(rpc, in->store_name, &store))
         return;
-    end_write(rpc, state_bulk_delete(&rpc->rq, store, items_of(rpc, in->states, in->n_states),
+    end_write(rpc, state_bulk_delete(&rpc->rq, store,
+                                     state_items_of(rpc->rq.arena, in->states, in->n_states),
                                      in->n_states));
 }
 
@@ -398,7 +351,7 @@ operations_of(struct rpc *rpc, const Dapr__Proto__Runtime__V1__ExecuteStateTrans
             return false;
         }
         if (in->operations[i]->request != NULL)
-            operations[i].item = item_of(rpc, in->operations[i]->request);
+            operations[i].item = state_item_of(rpc->rq.arena, in->operations[i]->request);
         if (!have_keys(rpc, &operations[i].item, 1))
             return false;
     }
