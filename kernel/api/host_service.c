@@ -5,6 +5,7 @@
  */
 #include "api/host_service.h"
 
+#include "api/binding_event.h"
 #include "api/configuration_watch.h"
 #include "api/deliver.h"
 #include "api/state.h"
@@ -144,6 +145,7 @@ static const struct service {
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_STATE_DELETE, "state", delete_state },
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_DELIVER, NULL, deliver_messages },
     { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_CONFIGURATION_CHANGED, NULL, configuration_changed },
+    { REMORA__PLUGIN__V1__METHOD__METHOD_HOST_BINDING_EVENT, NULL, binding_event },
 };
 
 /* A plugin works for somebody, whose trace goes on in what it asks for. */

@@ -23,9 +23,11 @@
 #include "peer/peers.h"
 #include "telemetry/exposition.h"
 
+struct binding_reader;
 struct control;
 struct identity;
 struct request;
+struct state_item;
 struct subscriber;
 
 /* The application behind this sidecar, as metadata shows it. */
@@ -58,12 +60,16 @@ struct kernel {
     pthread_mutex_t extended_lock;
     struct map extended; /* name → struct extended_value * of api/metadata.c */
 
-    struct subscriber *subscriber; /* subscriptions of all kinds; see api/subscriber.h */
+    struct subscriber *subscriber;         /* subscriptions of all kinds; see api/subscriber.h */
+    struct binding_reader *binding_reader; /* input bindings; see api/binding_reader.h */
 
     /* Upward calls, registered by main at start. */
     void (*shutdown)(struct kernel *kernel, bool force); /* any thread */
     /* Appends the members behind `"components":` and `"remora":` as JSON. Suspends. */
     err_t (*describe)(struct request *rq, struct buf *components, struct buf *details);
+    /* Items of state as the HTTP API takes them, in the request's arena; records an error. */
+    err_t (*read_state_items)(struct request *rq, struct slice json, struct state_item **ret_items,
+                              size_t *ret_count);
     /* Takes samples of all workers. Suspends. */
     void (*sample)(struct request *rq, struct metric_samples *samples);
 };

@@ -43,6 +43,8 @@ struct app_settings {
     size_t head_bytes_max;
     const struct path_rules *(*path_rules)(void); /* of metrics, on this worker now */
 
+    uint64_t binding_options_ms; /* to say whether it wants an input binding */
+
     bool checks_health;
     struct slice health_path;
     uint64_t health_interval_ms;

@@ -135,6 +135,15 @@ app_grpc_topic_event(struct task *t, struct app_channel *channel, struct slice e
                       ret_answer);
 }
 
+err_t
+app_grpc_binding_event(struct task *t, struct app_channel *channel, struct slice event,
+                       const struct http_header *metadata, size_t metadata_count,
+                       struct grpc_answer *ret_answer)
+{
+    return send_event(t, channel, SLICE(CALLBACK "OnBindingEvent"), event, metadata, metadata_count,
+                      ret_answer);
+}
+
 /* The name that today's SDKs serve comes first. */
 err_t
 app_grpc_bulk_event(struct task *t, struct app_channel *channel, struct slice events,

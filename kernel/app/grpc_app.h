@@ -34,6 +34,10 @@ err_t app_grpc_bindings(struct task *t, struct app_channel *channel,
 err_t app_grpc_topic_event(struct task *t, struct app_channel *channel, struct slice event,
                            const struct http_header *metadata, size_t metadata_count,
                            struct grpc_answer *ret_answer);
+/* OnBindingEvent with a packed BindingEventRequest; likewise. */
+err_t app_grpc_binding_event(struct task *t, struct app_channel *channel, struct slice event,
+                             const struct http_header *metadata, size_t metadata_count,
+                             struct grpc_answer *ret_answer) WARN_UNUSED;
 /* AppCallbackAlpha/OnBulkTopicEventAlpha1, else AppCallback/OnBulkTopicEvent; likewise. */
 err_t app_grpc_bulk_event(struct task *t, struct app_channel *channel, struct slice events,
                           const struct http_header *metadata, size_t metadata_count,

@@ -50,7 +50,8 @@ struct options {
     uint64_t app_health_interval_ms;
     uint64_t app_health_timeout_ms;
     unsigned app_health_failures; /* in a row that make it unhealthy */
-    bool skips_app_config;        /* named by --disable-init-endpoints */
+    uint64_t app_binding_options_ms;
+    bool skips_app_config; /* named by --disable-init-endpoints */
     bool skips_app_subscribe;
     struct text_list listen_addresses; /* at least one; "" means all; no brackets around IPv6 */
     struct text_list resources;        /* folders, --components-path included */

@@ -232,6 +232,7 @@ static enum cli_verdict
 check_app(struct arena *arena, struct options *options, struct slice *ret_message)
 {
     enum { INTERVAL_S = 5, TIMEOUT_MS = 500, THRESHOLD = 3, MOST = 1000000000 };
+    enum { MS_NS = 1000000, OPTIONS_MS = 3000 };
     int64_t interval_s = options->app_health_probe_interval_s;
     int64_t timeout_ms = options->app_health_probe_timeout_ms;
     int64_t threshold = options->app_health_threshold;
@@ -244,6 +245,10 @@ check_app(struct arena *arena, struct options *options, struct slice *ret_messag
     options->app_health_interval_ms = (uint64_t)interval_s * 1000u;
     options->app_health_timeout_ms = (uint64_t)timeout_ms;
     options->app_health_failures = (unsigned)threshold;
+    options->app_binding_options_ms = options->app_binding_options_timeout_ns < MS_NS
+                                          ? OPTIONS_MS
+                                          : (uint64_t)options->app_binding_options_timeout_ns /
+                                                MS_NS;
     for (size_t i = 0; i < options->disable_init_endpoints.count; i++) {
         struct slice name = slice_trim(options->disable_init_endpoints.items[i]);
         options->skips_app_config |= slice_eq(name, SLICE("config"));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/binding_reader.h"
 #include "api/subscriber.h"
 #include "api/topic_answer.h"
 #include "app/app_init.h"
@@ -56,6 +57,7 @@ on_health(struct app_health_listener *listener, bool is_healthy)
 {
     struct runtime *runtime = container_of(listener, struct runtime, app_port.listener);
     subscriber_allow_app(runtime->kernel.subscriber, is_healthy);
+    binding_reader_allow(runtime->kernel.binding_reader, is_healthy);
     if (is_healthy)
         return;
     struct health_mail *news = malloc(sizeof *news);
@@ -89,6 +91,7 @@ app_port_init(struct runtime *runtime)
         .concurrency_max = options->app_max_concurrency,
         .body_bytes_max = options->max_body_bytes,
         .path_rules = path_rules_here,
+        .binding_options_ms = options->app_binding_options_ms,
         .checks_health = options->enable_app_health_check && options->app_port != 0,
         .health_path = has_slash ? path
                                  : arena_printf(&runtime->arena, "/" SLICE_FMT, SLICE_ARG(path)),
@@ -187,6 +190,9 @@ subscribe(struct task *t, struct runtime *runtime)
     subscriber_allow_app(subscriber, true);
     if (subscriber_settle(t, subscriber) != OK) /* suspends */
         log_warn(SCOPE, "the start ended before the subscriptions were open");
+    binding_reader_allow(runtime->kernel.binding_reader, true);
+    if (binding_reader_settle(t, runtime->kernel.binding_reader) != OK) /* suspends */
+        log_warn(SCOPE, "the start ended before the input bindings were read");
 }
 
 static void

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "api/binding_reader.h"
 #include "api/host_service.h"
 #include "api/metadata.h"
 #include "api/outbox_relay.h"
@@ -29,6 +30,7 @@
 #include "main/runtime.h"
 #include "main/subscriptions.h"
 #include "peer/identity.h"
+#include "surface/http_state_json.h"
 
 #define SCOPE "dapr.runtime"
 
@@ -342,6 +344,17 @@ set_origins(struct runtime *runtime)
     runtime->kernel.allowed_origin_count = origins.count;
 }
 
+static err_t
+read_state_items(struct request *rq, struct slice json, struct state_item **ret_items,
+                 size_t *ret_count)
+{
+    struct save_request save = { 0 };
+    err_t err = parse_state_items(rq, json, &save);
+    *ret_items = save.items;
+    *ret_count = save.count;
+    return err;
+}
+
 static void
 init_kernel(struct runtime *runtime)
 {
@@ -357,6 +370,7 @@ init_kernel(struct runtime *runtime)
                                                            ? options->app_protocol
                                                            : SLICE("http"),
                                            .channel_address = options->app_channel_address };
+    kernel->read_state_items = read_state_items;
     kernel->shutdown = shutdown_request;
     kernel->describe = describe;
     kernel->sample = observe_sample;
@@ -371,6 +385,7 @@ on_component_change(struct component_watcher *watcher)
     struct runtime *runtime = container_of(watcher, struct runtime, component_watcher);
     outbox_relay_follow(&runtime->workers[0].kernel_worker);
     subscriber_look_again(runtime->kernel.subscriber);
+    binding_reader_look_again(runtime->kernel.binding_reader);
 }
 
 static bool
@@ -381,6 +396,7 @@ init_workers(struct runtime *runtime)
     if (runtime->workers == NULL)
         abort();
     runtime->kernel.subscriber = subscriber_new(&runtime->workers[0].kernel_worker);
+    runtime->kernel.binding_reader = binding_reader_new(&runtime->workers[0].kernel_worker);
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct runtime_worker *worker = &runtime->workers[i];
         worker->runtime = runtime;
@@ -601,6 +617,7 @@ end(struct runtime *runtime)
     for (unsigned i = 0; i < runtime->worker_count; i++)
         worker_join(&runtime->workers[i].kernel_worker.worker);
     subscriber_close(runtime->kernel.subscriber);
+    binding_reader_close(runtime->kernel.binding_reader);
     offload_fini();                       /* its threads may be waking a worker still */
     (void)mailbox_run(&runtime->control); /* what workers said last */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
@@ -616,6 +633,7 @@ end(struct runtime *runtime)
         identity_unref(TAKE(runtime->workers[i].kernel_worker.identity));
     }
     subscriber_free(TAKE(runtime->kernel.subscriber));
+    binding_reader_free(TAKE(runtime->kernel.binding_reader));
     topic_list_fini(&runtime->topics);
     admin_close(TAKE(runtime->admin));
     if (runtime->host != NULL)

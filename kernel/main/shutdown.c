@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/binding_reader.h"
 #include "api/configuration_watch.h"
 #include "api/subscriber.h"
 #include "api/topic_stream.h"
@@ -69,8 +70,10 @@ check_drained(struct timer *timer)
     size_t open = 0;
     for (size_t i = 0; i < worker->server_count; i++)
         open += h1_server_connections(worker->servers[i]);
+    const struct kernel *kernel = worker->kernel_worker.kernel;
     bool is_first = worker == worker->runtime->workers;
-    if (open == 0 && (!is_first || subscriber_is_at_rest(worker->kernel_worker.kernel->subscriber)))
+    if (open == 0 && (!is_first || (subscriber_is_at_rest(kernel->subscriber) &&
+                                    binding_reader_is_at_rest(kernel->binding_reader))))
         mailbox_post(&worker->runtime->control, &worker->drained_mail, on_drained);
     else
         timer_set(&worker->kernel_worker.worker.timers, timer, clock_now_ms() + DRAIN_POLL_MS);
@@ -100,6 +103,7 @@ drain(struct runtime *runtime)
         log_info("dapr.runtime.http", "Closing HTTP server " SLICE_FMT "…",
                  SLICE_ARG(runtime->server_names.items[i]));
     subscriber_stop(kernel->subscriber);
+    binding_reader_stop(kernel->binding_reader);
     topic_streams_nudge();
     configuration_watches_nudge();
     runtime->workers_draining = runtime->worker_count;
@@ -158,6 +162,7 @@ tell(struct runtime *runtime, enum ending_event event)
     case ACT_BLOCK:
         log_blocking(runtime);
         subscriber_stop(runtime->kernel.subscriber);
+        binding_reader_stop(runtime->kernel.binding_reader);
         if (!app_is_healthy(runtime->app))
             shutdown_app_unhealthy(runtime);
         break;
