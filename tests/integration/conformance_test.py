@@ -15,6 +15,7 @@ import held  # noqa: E402
 import kafka_node  # noqa: E402
 import kubernetes  # noqa: E402
 import mosquitto  # noqa: E402
+import providers  # noqa: E402
 import rabbitmq  # noqa: E402
 import redis_fixture  # noqa: E402
 import remora  # noqa: E402
@@ -40,7 +41,9 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "bindings.rabbitmq", "rabbitmq", "binding_", "life", "many_components"],
         ["http"], ["localstorage"], ["cron"], ["conversation-echo"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
-        ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], [PYTHON], ["-t", "test.python-example", PYTHON]]
+        ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], ["llm"],
+        ["-t", "conversation.anthropic", "llm", "conversation_"], ["-t", "conversation.googleai", "llm", "conversation_"],
+        [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
 redis = redis_fixture.Redis()
@@ -51,6 +54,9 @@ os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
 os.environ["KAFKA_BROKERS"] = kafka_node.Kafka().address()
 os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
 os.environ["CONSUL_ADDRESS"] = consul.Agent().address
+for kind, name in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("googleai", "GOOGLEAI")):
+    provider = providers.KINDS[kind]()
+    os.environ[f"{name}_ENDPOINT"], os.environ[f"{name}_KEY"] = provider.endpoint, provider.key
 secrets = vault.Vault()
 cluster = kubernetes.ApiServer()
 for name, value in held.SECRETS.items():

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a provider's refusal means, and which words of it may be told: neither the key nor what was
+ * said in the conversation. Providers like to repeat both.
+ */
+#ifndef LLM_PLUGIN_REFUSAL_H
+#define LLM_PLUGIN_REFUSAL_H
+
+#include <remora_plugin.h>
+
+#include "settings.h"
+
+enum { REFUSAL_WORDS_BYTES = 640, REFUSAL_HEADER_BYTES = 64 };
+
+struct refusal {
+    long status;
+    const char *body; /* whatever it is */
+    size_t len;
+    const char *retry_after; /* the header; empty: there was none */
+};
+
+/* The text of the failure is put into `words`. */
+struct remora_failure
+refusal_read(const struct refusal *refusal, const struct settings *settings,
+             const struct remora_conversation *conversation, char words[REFUSAL_WORDS_BYTES]);
+
+#endif

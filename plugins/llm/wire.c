@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the wires have in common; see wire.h. */
+#include "wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../shared/memory.h"
+#include "json.h"
+
+struct curl_slist *
+wire_add_header(struct curl_slist *headers, const char *name, const char *value)
+{
+    char *line = memory_printf("%s%s", name, value);
+    struct curl_slist *longer = curl_slist_append(headers, line);
+    memory_wipe(line);
+    if (longer == NULL)
+        abort();
+    return longer;
+}
+
+int64_t
+wire_max_tokens(const struct settings *settings, const struct remora_conversation *conversation)
+{
+    int64_t asked = conversation->has_max_tokens ? conversation->max_tokens : 0;
+    return asked <= 0 ? settings->max_tokens : asked < INT32_MAX ? asked : INT32_MAX;
+}
+
+void
+wire_add_temperature(cJSON *to, const struct settings *settings,
+                     const struct remora_conversation *conversation)
+{
+    if (conversation->has_temperature)
+        json_add(to, "temperature", cJSON_CreateNumber(conversation->temperature));
+    else if (settings->has_temperature)
+        json_add(to, "temperature", cJSON_CreateNumber(settings->temperature));
+}
+
+bool
+wire_read_json(struct remora_slice text, const char *what, cJSON **ret_tree,
+               char error[WIRE_ERROR_BYTES])
+{
+    *ret_tree = NULL;
+    if (text.len == 0)
+        return true;
+    *ret_tree = json_parse(text.data, text.len);
+    if (*ret_tree == NULL)
+        (void)snprintf(error, WIRE_ERROR_BYTES, "%s must be a JSON object of at most %d levels",
+                       what, JSON_DEPTH_MAX);
+    return *ret_tree != NULL;
+}
+
+bool
+wire_read_format(const struct remora_conversation *conversation, struct wire_format *ret,
+                 char error[WIRE_ERROR_BYTES])
+{
+    cJSON *schema;
+    *ret = (struct wire_format){ .schema = NULL };
+    if (!wire_read_json(conversation->response_format, "the response format", &schema, error))
+        return false;
+    ret->schema = schema;
+    if (cJSON_IsString(json_get(schema, "name")))
+        ret->name = cJSON_DetachItemFromObjectCaseSensitive(schema, "name");
+    if (cJSON_IsBool(json_get(schema, "strict")))
+        ret->strict = cJSON_DetachItemFromObjectCaseSensitive(schema, "strict");
+    return true;
+}
+
+bool
+wire_add_parameters(cJSON *to, const struct remora_conversation *conversation,
+                    char error[WIRE_ERROR_BYTES])
+{
+    static const char *const ours[] = { "stream", "stream_options", NULL };
+    cJSON *more;
+    if (!wire_read_json(conversation->parameters, "parameters", &more, error))
+        return false;
+    if (more != NULL)
+        json_merge(to, more, ours);
+    return true;
+}
+
+struct remora_slice
+wire_tool_name(const struct remora_conversation *conversation, size_t turn)
+{
+    const struct remora_turn *answering = &conversation->turns[turn];
+    if (answering->name.len > 0 || answering->tool_id.len == 0)
+        return answering->name;
+    for (size_t i = turn; i-- > 0;)
+        for (size_t j = 0; j < conversation->turns[i].tool_call_count; j++) {
+            const struct remora_tool_call *call = &conversation->turns[i].tool_calls[j];
+            if (call->id.len == answering->tool_id.len &&
+                memcmp(call->id.data, answering->tool_id.data, call->id.len) == 0)
+                return call->name;
+        }
+    return answering->name;
+}
