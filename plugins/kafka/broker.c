@@ -98,7 +98,7 @@ on_probed(struct chore *chore)
     broker->init = NULL;
     ev_timer_stop(remora_loop(), &broker->init_end);
     client_is_well(&broker->producer);
-    remora_reply_init(call, broker, REMORA_CAP_BULK_PUBLISH | REMORA_CAP_BULK_SUBSCRIBE, 0);
+    remora_reply_init(call, broker, broker->capabilities, 0);
 }
 
 static void
@@ -141,9 +141,9 @@ on_init_cancelled(remora_call *call, void *arg)
 }
 
 void
-kafka_broker_init(remora_call *call, const struct remora_config *config)
+broker_open(remora_call *call, struct settings settings, uint32_t capabilities)
 {
-    char why[SETTINGS_WHY_BYTES];
+    char why[CLIENT_WHY_BYTES];
     struct broker *broker = calloc(1, sizeof *broker);
     struct probing *probing = calloc(1, sizeof *probing);
     if (broker == NULL || probing == NULL)
@@ -153,11 +153,12 @@ kafka_broker_init(remora_call *call, const struct remora_config *config)
     broker->producer = (struct client){ .owner = broker,
                                         .on_event = on_producer_event,
                                         .on_trouble = on_producer_trouble };
-    bool is_sound = settings_parse(config, &broker->settings, why);
-    if (!is_sound || !client_open(&broker->producer, RD_KAFKA_PRODUCER, &broker->settings, why)) {
+    broker->settings = settings;
+    broker->capabilities = capabilities;
+    broker->is_binding = (capabilities & REMORA_CAP_INPUT_BINDING) != 0;
+    if (!client_open(&broker->producer, RD_KAFKA_PRODUCER, &broker->settings, why)) {
         remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
-        if (is_sound)
-            settings_fini(&broker->settings);
+        settings_fini(&broker->settings);
         free(probing);
         free(broker);
         return;
@@ -172,6 +173,17 @@ kafka_broker_init(remora_call *call, const struct remora_config *config)
     chore_start(&probing->chore);
     remora_call_on_cancel(call, on_init_cancelled,
                           broker); /* which may be at once: nothing follows */
+}
+
+void
+kafka_broker_init(remora_call *call, const struct remora_config *config)
+{
+    char why[SETTINGS_WHY_BYTES];
+    struct settings settings;
+    if (settings_parse(config, &settings, why))
+        broker_open(call, settings, REMORA_CAP_BULK_PUBLISH | REMORA_CAP_BULK_SUBSCRIBE);
+    else
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
 }
 
 /* --- the end -----------------------------------------------------------------------------------*/

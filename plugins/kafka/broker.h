@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A broker on Kafka: one configured component of type `pubsub.kafka`. Publishing is answered when
- * the servers have the record for good. All subscriptions are one member of one consumer group;
- * what the group has done with a partition is an offset in Kafka, and that is all the durability
- * there is: this plugin may be killed at any moment. broker.c has the component's life, publish.c
- * what goes out, group.c membership and partitions that come and go, partition.c a partition's
- * records on their way to the sidecar. All on the plugin's thread; librdkafka has its own.
+ * A broker on Kafka: one configured component of type `pubsub.kafka` or `bindings.kafka`.
+ * Publishing is answered when the servers have the record for good. All subscriptions are one
+ * member of one consumer group; what the group has done with a partition is an offset in Kafka, and
+ * that is all the durability there is: this plugin may be killed at any moment. broker.c has the
+ * component's life, publish.c what goes out, group.c membership and partitions that come and go,
+ * partition.c a partition's records on their way to the sidecar. A binding (binding.c) publishes to
+ * one topic, and what it reads are subscriptions to all of its topics. All on the plugin's thread;
+ * librdkafka has its own.
  *
  *   fetched by librdkafka → queued → out → DONE: gone, its offset stored when all before it are
  *                              ↑______| RETRY: after a while
@@ -19,14 +21,18 @@
 
 struct broker {
     struct broker *next;
+    uint32_t capabilities;
+    bool is_binding;           /* what it has are events, from subscriptions of one reading */
+    size_t events, events_max; /* with the sidecar */
     struct settings settings;
     struct client producer;
 
     remora_call *init; /* to be answered, or NULL */
     ev_timer init_end; /* no server was to be reached for a while */
 
-    struct client consumer;       /* from the first subscription on */
-    struct intake *intakes;       /* owned */
+    struct client consumer; /* from the first subscription on */
+    struct intake *intakes; /* owned */
+    uint64_t intakes_made;
     struct partition *partitions; /* ours */
     struct partition *gone;       /* that were ours, with something out */
     enum group_state {
@@ -44,21 +50,29 @@ struct broker {
     unsigned chores; /* whose `done` is still to come */
 };
 
+/* A call that is answered when the last of several subscriptions has come, or gone. In its own
+ * memory. */
+struct waiting {
+    remora_call *call;
+    size_t left;
+};
+
 /* A subscription. */
 struct intake {
     struct intake *next;
     struct broker *broker;
-    uint64_t id;
-    char *topic; /* owned */
+    uint64_t id;     /* what deliveries are told; several may have it, of one reading */
+    uint64_t serial; /* its own */
+    char *topic;     /* owned */
     size_t out, out_max;
     size_t batch_max; /* 1: none */
     uint32_t batch_await_ms;
 
-    remora_call *opening, *closing; /* to be answered, or NULL */
-    ev_timer opening_end;           /* it is answered without a partition */
-    bool is_known;                  /* the topic is there, or it need not be waited for */
-    bool is_missing;                /* it was not there; looked for again and again */
-    bool is_looking;                /* a chore asks */
+    struct waiting *opening, *closing; /* or NULL. Nothing is handed over before it is open */
+    bool is_open;                      /* others of its reading may still be opening */
+    ev_timer opening_end;              /* it is open although it has no partition */
+    bool is_known;                     /* the topic is there, or it need not be waited for */
+    bool is_looking;                   /* a chore asks */
     ev_timer look;
 };
 
@@ -97,13 +111,17 @@ struct partition {
 };
 
 extern const struct remora_pubsub_ops kafka_broker_ops;
+extern const struct remora_binding_ops kafka_binding_ops;
 
 void kafka_broker_init(remora_call *call, const struct remora_config *config);
+void kafka_binding_init(remora_call *call, const struct remora_config *config);
 void kafka_broker_quiesce(remora_call *call, void *self);
 void kafka_broker_close(void *self);
 /* At the end of the process. */
 void kafka_brokers_leave(void);
 
+/* Answers `init`. The settings are moved. */
+void broker_open(remora_call *call, struct settings settings, uint32_t capabilities);
 /* Something has come to rest. The caller returns at once. */
 void broker_settle(struct broker *broker);
 /* A chore of the broker has come back. True: the broker is gone. */
@@ -121,6 +139,10 @@ void broker_on_reports(struct broker *broker, rd_kafka_event_t *event);
 
 void broker_subscribe(remora_call *call, void *self, const struct remora_subscription *wanted);
 void broker_unsubscribe(remora_call *call, void *self, uint64_t id);
+/* One of the subscriptions that a call asks for. The topic is moved. */
+struct intake *group_add(struct broker *broker, uint64_t id, char *topic, struct waiting *opening);
+/* Ends those of an id; false: there are none. */
+bool group_end(struct broker *broker, uint64_t id, remora_call *call);
 /* What is out has become less. */
 void group_settle(struct broker *broker);
 /* Without a word to anybody; what is out comes back to nobody. */

@@ -44,17 +44,31 @@ intake_free(struct intake *intake)
     free(intake);
 }
 
+/* Whatever of it is open, and whatever is not yet. */
+static void
+finish_opening(struct broker *broker, const struct waiting *opening)
+{
+    remora_call *call = opening->call;
+    for (struct intake *at = broker->intakes; at != NULL; at = at->next)
+        if (at->opening == opening) {
+            ev_timer_stop(remora_loop(), &at->opening_end);
+            at->opening = NULL;
+        }
+    remora_reply_ok(call);
+    if (broker->consumer.rk != NULL) /* what has been fetched goes on its way */
+        ev_feed_event(remora_loop(), &broker->consumer.watcher, EV_READ);
+}
+
 static void
 opened(struct intake *intake)
 {
-    remora_call *call = intake->opening;
+    struct waiting *opening = intake->opening;
     ev_timer_stop(remora_loop(), &intake->opening_end);
-    intake->opening = NULL;
-    if (call == NULL)
+    if (opening == NULL || intake->is_open)
         return;
-    remora_reply_ok(call);
-    if (intake->broker->consumer.rk != NULL) /* what has been fetched goes on its way */
-        ev_feed_event(remora_loop(), &intake->broker->consumer.watcher, EV_READ);
+    intake->is_open = true;
+    if (--opening->left == 0)
+        finish_opening(intake->broker, opening);
 }
 
 static void
@@ -108,7 +122,7 @@ answer_openings(struct broker *broker)
 {
     for (struct intake *intake = broker->intakes; intake != NULL; intake = intake->next) {
         const struct partition *partition = broker->partitions;
-        if (intake->opening == NULL || !intake->is_known)
+        if (intake->opening == NULL || intake->is_open || !intake->is_known)
             continue;
         while (partition != NULL && strcmp(partition->topic, intake->topic) != 0)
             partition = partition->next;
@@ -324,9 +338,14 @@ fail_openings(struct broker *broker, const char *why)
             at = &intake->next;
             continue;
         }
+        struct waiting *opening = intake->opening;
         *at = intake->next;
-        remora_reply_error(intake->opening, REMORA_UNAVAILABLE, "kafka: %s", why);
         intake_free(intake);
+        const struct intake *other = broker->intakes;
+        while (other != NULL && other->opening != opening)
+            other = other->next;
+        if (other == NULL)
+            remora_reply_error(opening->call, REMORA_UNAVAILABLE, "kafka: %s", why);
     }
 }
 
@@ -361,8 +380,8 @@ struct looking {
     struct chore chore;
     struct broker *broker;
     rd_kafka_t *rk;
-    uint64_t id; /* of the intake, which may be gone */
-    char *topic; /* owned */
+    uint64_t serial; /* of the intake, which may be gone */
+    char *topic;     /* owned */
     bool is_there;
 };
 
@@ -403,7 +422,7 @@ static void
 looked(struct broker *broker, const struct looking *looking)
 {
     struct intake *intake = broker->intakes;
-    while (intake != NULL && intake->id != looking->id)
+    while (intake != NULL && intake->serial != looking->serial)
         intake = intake->next;
     if (intake == NULL)
         return;
@@ -443,7 +462,7 @@ start_look(struct intake *intake)
     *looking = (struct looking){ .chore = { .work = look, .done = on_looked },
                                  .broker = intake->broker,
                                  .rk = intake->broker->producer.rk,
-                                 .id = intake->id,
+                                 .serial = intake->serial,
                                  .topic = topic };
     intake->is_looking = true;
     intake->broker->chores++;
@@ -459,6 +478,49 @@ on_look(struct ev_loop *loop, ev_timer *watcher, int events)
 }
 
 /* --- subscriptions -----------------------------------------------------------------------------*/
+
+struct intake *
+group_add(struct broker *broker, uint64_t id, char *topic, struct waiting *opening)
+{
+    struct intake *intake = calloc(1, sizeof *intake);
+    if (intake == NULL)
+        abort();
+    *intake = (struct intake){ .next = broker->intakes,
+                               .broker = broker,
+                               .id = id,
+                               .serial = ++broker->intakes_made,
+                               .topic = topic,
+                               .out_max = 1,
+                               .batch_max = 1,
+                               .opening = opening };
+    broker->intakes = intake;
+    opening->left++;
+    ev_timer_init(&intake->opening_end, on_opening_end, OPENING_S, 0.0);
+    ev_init(&intake->look, on_look);
+    intake->opening_end.data = intake->look.data = intake;
+    ev_timer_start(remora_loop(), &intake->opening_end);
+    start_look(intake);
+    return intake;
+}
+
+bool
+group_end(struct broker *broker, uint64_t id, remora_call *call)
+{
+    struct waiting *closing = remora_call_alloc(call, sizeof *closing);
+    *closing = (struct waiting){ .call = call };
+    for (struct intake *intake = broker->intakes; intake != NULL; intake = intake->next) {
+        if (intake->id != id || intake->closing != NULL)
+            continue;
+        if (intake->opening != NULL)
+            finish_opening(broker, intake->opening);
+        intake->closing = closing;
+        closing->left++;
+    }
+    if (closing->left == 0)
+        return false;
+    group_settle(broker);
+    return true;
+}
 
 void
 broker_subscribe(remora_call *call, void *self, const struct remora_subscription *wanted)
@@ -476,41 +538,21 @@ broker_subscribe(remora_call *call, void *self, const struct remora_subscription
         free(topic);
         return;
     }
-    struct intake *intake = calloc(1, sizeof *intake);
-    if (intake == NULL)
-        abort();
     size_t batch = wanted->batch_messages_max > 1 ? wanted->batch_messages_max : 1;
     size_t window = wanted->window > 0 ? wanted->window : 1;
-    *intake = (struct intake){ .next = broker->intakes,
-                               .broker = broker,
-                               .id = wanted->id,
-                               .topic = topic,
-                               .out_max = window,
-                               .batch_max = batch > window ? window : batch,
-                               .batch_await_ms = wanted->batch_await_ms,
-                               .opening = call };
-    broker->intakes = intake;
-    ev_timer_init(&intake->opening_end, on_opening_end, OPENING_S, 0.0);
-    ev_init(&intake->look, on_look);
-    intake->opening_end.data = intake->look.data = intake;
-    ev_timer_start(remora_loop(), &intake->opening_end);
-    start_look(intake);
+    struct waiting *opening = remora_call_alloc(call, sizeof *opening);
+    *opening = (struct waiting){ .call = call };
+    struct intake *intake = group_add(broker, wanted->id, topic, opening);
+    intake->out_max = window;
+    intake->batch_max = batch > window ? window : batch;
+    intake->batch_await_ms = wanted->batch_await_ms;
 }
 
 void
 broker_unsubscribe(remora_call *call, void *self, uint64_t id)
 {
-    struct broker *broker = self;
-    struct intake *intake = broker->intakes;
-    while (intake != NULL && intake->id != id)
-        intake = intake->next;
-    if (intake == NULL || intake->closing != NULL) {
+    if (!group_end(self, id, call))
         remora_reply_error(call, REMORA_NOT_FOUND, "there is no such subscription");
-        return;
-    }
-    opened(intake);
-    intake->closing = call;
-    group_settle(broker);
 }
 
 /* Ends what has come to rest. */
@@ -524,9 +566,11 @@ group_settle(struct broker *broker)
             at = &intake->next;
             continue;
         }
+        struct waiting *closing = intake->closing;
         *at = intake->next;
-        remora_reply_ok(intake->closing);
         intake_free(intake);
+        if (--closing->left == 0)
+            remora_reply_ok(closing->call);
         is_less = true;
     }
     if (is_less)

@@ -117,6 +117,13 @@ fill(struct partition *partition, const struct intake *intake)
     nudge(partition);
 }
 
+/* For one more that is with the sidecar. */
+static bool
+has_room(const struct broker *broker, const struct intake *intake)
+{
+    return broker->is_binding ? broker->events < broker->events_max : intake->out < intake->out_max;
+}
+
 /* --- what comes back ---------------------------------------------------------------------------*/
 
 static void
@@ -224,8 +231,9 @@ on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
             partition_free(partition);
         return;
     }
-    bool was_full = parcel->intake->out >= parcel->intake->out_max;
+    bool was_full = !has_room(broker, parcel->intake);
     parcel->intake->out -= parcel->count;
+    broker->events -= broker->is_binding;
     for (size_t i = 0; i < parcel->count; i++)
         settle_record(partition, parcel->records[i], i < count ? verdicts[i] : REMORA_RETRY);
     free(parcel);
@@ -239,6 +247,16 @@ on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
     group_settle(broker);
 }
 
+/* What the application answered beyond that is nothing to a topic. */
+static void
+on_event_done(bool is_handled, struct remora_slice data, const struct remora_pair *metadata,
+              size_t metadata_count, void *arg)
+{
+    enum remora_verdict verdict = is_handled ? REMORA_DONE : REMORA_RETRY;
+    (void)data, (void)metadata, (void)metadata_count;
+    on_delivered(&verdict, 1, arg);
+}
+
 /* --- handing over ------------------------------------------------------------------------------*/
 
 /* `null` is what the reference gives for a record without a value. */
@@ -248,6 +266,17 @@ data_of(const rd_kafka_message_t *message)
     if (message->payload == NULL)
         return (struct remora_slice){ "null", 4 };
     return (struct remora_slice){ message->payload, message->len };
+}
+
+static void
+hand_over_event(struct broker *broker, const struct intake *intake,
+                const struct remora_message *message, struct parcel *parcel)
+{
+    const struct remora_event event = { .data = message->data,
+                                        .metadata = message->metadata,
+                                        .metadata_count = message->metadata_count };
+    broker->events++;
+    remora_binding_event(intake->id, &event, on_event_done, parcel);
 }
 
 static void
@@ -270,7 +299,10 @@ send_parcel(struct partition *partition, struct intake *intake, struct record *f
     }
     partition->out += count;
     intake->out += count;
-    remora_deliver(intake->id, messages, count, on_delivered, parcel);
+    if (partition->broker->is_binding)
+        hand_over_event(partition->broker, intake, messages, parcel);
+    else
+        remora_deliver(intake->id, messages, count, on_delivered, parcel);
     for (size_t i = 0; i < count; i++)
         header_pairs_fini(&pairs[i]);
     free(pairs);
@@ -299,7 +331,7 @@ static struct record *
 next_parcel(const struct partition *partition, const struct intake *intake, size_t *ret_count)
 {
     struct record *record = partition->first;
-    size_t room = intake->out_max - intake->out, count = 0;
+    size_t room = partition->broker->is_binding ? 1 : intake->out_max - intake->out, count = 0;
     while (record != NULL && record->state != RECORD_QUEUED)
         record = record->next;
     for (const struct record *at = record;
@@ -320,7 +352,7 @@ partition_pump(struct partition *partition)
         ev_is_active(&partition->retry))
         return;
     fill(partition, intake);
-    while (intake->out < intake->out_max) {
+    while (has_room(broker, intake)) {
         struct record *record = next_parcel(partition, intake, &count);
         if (record == NULL)
             return;

@@ -18,6 +18,12 @@ static const struct remora_component_type types[] = {
       .quiesce = kafka_broker_quiesce,
       .close = kafka_broker_close,
       .pubsub = &kafka_broker_ops },
+    { .type = "bindings.kafka",
+      .versions = "v1",
+      .init = kafka_binding_init,
+      .quiesce = kafka_broker_quiesce,
+      .close = kafka_broker_close,
+      .binding = &kafka_binding_ops },
 };
 
 int

@@ -430,6 +430,60 @@ settings_parse(const struct remora_config *config, struct settings *ret,
     return true;
 }
 
+/* --- a binding ---------------------------------------------------------------------------------*/
+
+static bool
+has_topic(const struct settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->topic_count; i++)
+        if (strcmp(settings->topics[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void
+add_topic(struct reader *reader, struct settings *ret, struct remora_slice name)
+{
+    while (name.len > 0 && name.data[0] == ' ')
+        name = (struct remora_slice){ name.data + 1, name.len - 1 };
+    while (name.len > 0 && name.data[name.len - 1] == ' ')
+        name.len--;
+    char *topic = name.len == 0 ? NULL : copy(reader, "topics", name);
+    if (topic == NULL || has_topic(ret, topic)) {
+        free(topic);
+        return;
+    }
+    if (ret->topic_count == SETTINGS_TOPICS_MAX) {
+        reader_complain(reader, "kafka error: 'topics' are more than %d", SETTINGS_TOPICS_MAX);
+        free(topic);
+        return;
+    }
+    ret->topics[ret->topic_count++] = topic;
+}
+
+bool
+settings_parse_binding(const struct remora_config *config, struct settings *ret,
+                       char why[SETTINGS_WHY_BYTES])
+{
+    struct reader reader = { .config = config, .why = why, .why_bytes = SETTINGS_WHY_BYTES };
+    struct remora_slice names;
+    if (!settings_parse(config, ret, why))
+        return false;
+    ret->publish_topic = take_text(&reader, "publishTopic", "");
+    if (!reader_find(&reader, "topics", &names))
+        names.len = 0;
+    while (names.len > 0) {
+        const char *comma = memchr(names.data, ',', names.len);
+        size_t len = comma == NULL ? names.len : (size_t)(comma - names.data);
+        add_topic(&reader, ret, (struct remora_slice){ names.data, len });
+        len += comma != NULL;
+        names = (struct remora_slice){ names.data + len, names.len - len };
+    }
+    if (reader.failed)
+        settings_fini(ret);
+    return !reader.failed;
+}
+
 static void
 wipe(char *secret)
 {
@@ -451,6 +505,9 @@ settings_fini(struct settings *settings)
     free(settings->client_cert);
     wipe(settings->client_key);
     free(settings->compression);
+    free(settings->publish_topic);
+    for (size_t i = 0; i < settings->topic_count; i++)
+        free(settings->topics[i]);
     if (settings->has_excluded)
         regfree(&settings->excluded);
     *settings = (struct settings){ 0 };

@@ -10,7 +10,7 @@
 
 #include "remora_plugin.h"
 
-enum { SETTINGS_WHY_BYTES = 512 };
+enum { SETTINGS_WHY_BYTES = 512, SETTINGS_TOPICS_MAX = 64 };
 
 enum settings_auth {
     AUTH_NONE,
@@ -45,6 +45,9 @@ struct settings {
     int64_t queued_messages;          /* read ahead, of a partition */
 
     bool escape_headers;
+    char *publish_topic;               /* of a binding: owned; empty: none */
+    char *topics[SETTINGS_TOPICS_MAX]; /* likewise: what is read, each once; owned */
+    size_t topic_count;
     bool has_excluded; /* names of headers that are not metadata, and the other way round */
     regex_t excluded;
 };
@@ -52,6 +55,9 @@ struct settings {
 /* False on failure, with the reason for the user in `why`; `ret` then needs no settings_fini(). */
 bool settings_parse(const struct remora_config *config, struct settings *ret,
                     char why[SETTINGS_WHY_BYTES]);
+/* The same for a binding. */
+bool settings_parse_binding(const struct remora_config *config, struct settings *ret,
+                            char why[SETTINGS_WHY_BYTES]);
 void settings_fini(struct settings *settings);
 
 bool settings_use_tls(const struct settings *settings);

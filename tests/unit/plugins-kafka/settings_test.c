@@ -190,3 +190,47 @@ TEST(numbers_beyond_reason_are_brought_to_it)
     CHECK_EQ_INT(settings.session_timeout_ms, 1);
     settings_fini(&settings);
 }
+
+static bool
+parse_binding(struct settings *ret, const char *topics, const char *publish_topic)
+{
+    const struct remora_pair pairs[] = { { slice("brokers"), slice("h:1") },
+                                         { slice("authType"), slice("none") },
+                                         { slice("topics"), slice(topics) },
+                                         { slice("publishTopic"), slice(publish_topic) } };
+    const struct remora_config config = { .app_id = slice("app"),
+                                          .metadata = pairs,
+                                          .metadata_count = sizeof pairs / sizeof pairs[0] };
+    return settings_parse_binding(&config, ret, why);
+}
+
+TEST(topics_of_a_binding_are_each_read_once)
+{
+    struct settings settings;
+    REQUIRE(parse_binding(&settings, "a, b,,a , c,", "d"));
+    CHECK_EQ_INT(settings.topic_count, 3);
+    CHECK_EQ_STR(settings.topics[0], "a");
+    CHECK_EQ_STR(settings.topics[1], "b");
+    CHECK_EQ_STR(settings.topics[2], "c");
+    CHECK_EQ_STR(settings.publish_topic, "d");
+    CHECK(settings.is_retried);
+    settings_fini(&settings);
+    REQUIRE(parse_binding(&settings, "", ""));
+    CHECK_EQ_INT(settings.topic_count, 0);
+    CHECK_EQ_STR(settings.publish_topic, "");
+    settings_fini(&settings);
+}
+
+TEST(topics_of_a_binding_are_bounded)
+{
+    struct settings settings;
+    char topics[4 * (SETTINGS_TOPICS_MAX + 1) + 1], *at = topics;
+    for (int i = 0; i <= SETTINGS_TOPICS_MAX; i++)
+        at += snprintf(at, 5, "t%02d,", i);
+    CHECK(!parse_binding(&settings, topics, ""));
+    CHECK_EQ_STR(why, "kafka error: 'topics' are more than 64");
+    topics[4 * SETTINGS_TOPICS_MAX] = '\0';
+    REQUIRE(parse_binding(&settings, topics, ""));
+    CHECK_EQ_INT(settings.topic_count, SETTINGS_TOPICS_MAX);
+    settings_fini(&settings);
+}
