@@ -22,18 +22,6 @@ text_block(struct remora_slice text)
     return block;
 }
 
-/* The content of the message to go on with: the last one if it is of the same role. */
-static cJSON *
-content_for(cJSON *messages, const char *role)
-{
-    cJSON *last = messages->child == NULL ? NULL : messages->child->prev;
-    const char *of = json_get_text(last, "role");
-    if (of != NULL && strcmp(of, role) == 0)
-        return cJSON_GetObjectItemCaseSensitive(last, "content");
-    cJSON *message = json_append(messages, json_object_of("role", json_slice(role)));
-    return json_add(message, "content", cJSON_CreateArray());
-}
-
 /* An empty text is refused. */
 static void
 add_texts(cJSON *content, const struct remora_turn *turn)
@@ -68,29 +56,20 @@ add_tool_result(cJSON *content, const struct remora_turn *turn)
 }
 
 static bool
-has_something(const struct remora_turn *turn)
-{
-    for (size_t i = 0; i < turn->content_count; i++)
-        if (turn->content[i].len > 0)
-            return true;
-    return turn->tool_call_count > 0 || turn->role == REMORA_ROLE_TOOL;
-}
-
-static bool
 add_turn(cJSON *system, cJSON *messages, const struct remora_turn *turn, char *error)
 {
-    if (!has_something(turn))
+    if (wire_is_empty(turn))
         return true;
     if (turn->role == REMORA_ROLE_SYSTEM || turn->role == REMORA_ROLE_DEVELOPER) {
         add_texts(system, turn);
     } else if (turn->role == REMORA_ROLE_TOOL) {
-        add_tool_result(content_for(messages, "user"), turn);
+        add_tool_result(wire_open_message(messages, "user", "content"), turn);
     } else if (turn->role == REMORA_ROLE_ASSISTANT) {
-        cJSON *content = content_for(messages, "assistant");
+        cJSON *content = wire_open_message(messages, "assistant", "content");
         add_texts(content, turn);
         return add_tool_uses(content, turn, error);
     } else {
-        add_texts(content_for(messages, "user"), turn);
+        add_texts(wire_open_message(messages, "user", "content"), turn);
     }
     return true;
 }
@@ -99,7 +78,7 @@ add_turn(cJSON *system, cJSON *messages, const struct remora_turn *turn, char *e
 static void
 add_cache_point(const cJSON *list, int64_t retention_ms)
 {
-    cJSON *last = list == NULL || list->child == NULL ? NULL : list->child->prev;
+    cJSON *last = wire_last(list);
     if (last == NULL)
         return;
     cJSON *control = json_add(last, "cache_control",
@@ -117,7 +96,7 @@ add_turns(cJSON *body, const struct remora_conversation *conversation, char *err
     for (size_t i = 0; i < conversation->turn_count && ok; i++)
         ok = add_turn(system, messages, &conversation->turns[i], error);
     if (conversation->has_prompt_cache_retention && conversation->prompt_cache_retention_ms > 0) {
-        const cJSON *last = messages->child == NULL ? NULL : messages->child->prev;
+        const cJSON *last = wire_last(messages);
         add_cache_point(system, conversation->prompt_cache_retention_ms);
         add_cache_point(json_get_array(last, "content"), conversation->prompt_cache_retention_ms);
     }

@@ -20,17 +20,6 @@ add_texts(cJSON *parts, const struct remora_turn *turn)
         json_append(parts, json_object_of("text", turn->content[i]));
 }
 
-static cJSON *
-parts_for(cJSON *contents, const char *role)
-{
-    cJSON *last = contents->child == NULL ? NULL : contents->child->prev;
-    const char *of = json_get_text(last, "role");
-    if (of != NULL && strcmp(of, role) == 0)
-        return cJSON_GetObjectItemCaseSensitive(last, "parts");
-    cJSON *content = json_append(contents, json_object_of("role", json_slice(role)));
-    return json_add(content, "parts", cJSON_CreateArray());
-}
-
 static bool
 add_calls(cJSON *parts, const struct remora_turn *turn, char *error)
 {
@@ -82,7 +71,8 @@ add_turn(cJSON *system, cJSON *contents, const struct remora_conversation *conve
 {
     const struct remora_turn *turn = &conversation->turns[index];
     if (turn->role == REMORA_ROLE_TOOL)
-        return add_response(parts_for(contents, "user"), conversation, index, error);
+        return add_response(wire_open_message(contents, "user", "parts"), conversation, index,
+                            error);
     if (turn->content_count + turn->tool_call_count == 0)
         return true;
     if (turn->role == REMORA_ROLE_SYSTEM || turn->role == REMORA_ROLE_DEVELOPER) {
@@ -90,7 +80,7 @@ add_turn(cJSON *system, cJSON *contents, const struct remora_conversation *conve
         return true;
     }
     bool is_model = turn->role == REMORA_ROLE_ASSISTANT;
-    cJSON *parts = parts_for(contents, is_model ? "model" : "user");
+    cJSON *parts = wire_open_message(contents, is_model ? "model" : "user", "parts");
     add_texts(parts, turn);
     return !is_model || add_calls(parts, turn, error);
 }

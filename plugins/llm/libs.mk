@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-llm_LIBS := -lcurl -lcjson -lev -lm
-llm_SHARED := transfer.c
+llm_LIBS := -lcurl -lcjson -lcrypto -lev -lm
+llm_SHARED := transfer.c sigv4.c

@@ -164,8 +164,10 @@ redact(const char *message, const struct settings *settings,
     s->message = message;
     s->len = whole_characters(message, strnlen(message, MESSAGE_BYTES_MAX));
     index_message(s);
-    if (settings->key != NULL)
-        hide_said(s, (struct remora_slice){ settings->key, strlen(settings->key) });
+    const char *const keys[] = { settings->key, settings->secret_key, settings->session_token };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (keys[i] != NULL)
+            hide_said(s, (struct remora_slice){ keys[i], strlen(keys[i]) });
     for (size_t i = 0; i < conversation->turn_count; i++) {
         const struct remora_turn *turn = &conversation->turns[i];
         for (size_t j = 0; j < turn->content_count; j++)

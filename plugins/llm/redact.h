@@ -9,7 +9,7 @@
 
 enum { REDACT_BYTES_MAX = 400 };
 
-/* `message`, cut, on one line, of whole characters, into `out`: without the key, without any 16
+/* `message`, cut, on one line, of whole characters, into `out`: without the keys, without any 16
  * bytes that stand in what was said as well, and without any shorter thing that was said as a
  * whole. What is left out is "...". Takes time linear in the conversation. */
 void redact(const char *message, const struct settings *settings,

@@ -66,6 +66,11 @@ static const struct provider providers[] = {
       .endpoint = "https://generativelanguage.googleapis.com/v1beta",
       .model = "gemini-2.5-flash-lite",
       .environment = "GOOGLEAI_MODEL" },
+    { .type = "conversation.aws.bedrock",
+      .label = "aws.bedrock",
+      .wire = &wire_bedrock,
+      .model = "amazon.titan-text-lite-v1",
+      .is_aws = true },
 };
 
 static const struct provider *
@@ -197,6 +202,52 @@ take_model(struct reader *reader, struct settings *settings)
                                                                               : provider->model);
 }
 
+/* From the metadata, or where AWS's own programs look as well. */
+static char *
+take_or_environment(struct reader *reader, const char *name, const char *variable)
+{
+    char *text = take_text(reader, name);
+    const char *otherwise = getenv(variable);
+    return text != NULL || otherwise == NULL || *otherwise == '\0' ? text : memory_text(otherwise);
+}
+
+/* The keys belong together: those of the environment are not mixed with those of the component. */
+static void
+take_account(struct reader *reader, struct settings *settings)
+{
+    struct remora_slice value;
+    settings->region = take_or_environment(reader, "region", "AWS_REGION");
+    if (settings->region == NULL)
+        settings->region = take_or_environment(reader, "region", "AWS_DEFAULT_REGION");
+    if (reader_find(reader, "accessKey", &value) || reader_find(reader, "secretKey", &value)) {
+        settings->key = take_text(reader, "accessKey");
+        settings->secret_key = take_text(reader, "secretKey");
+        settings->session_token = take_text(reader, "sessionToken");
+    } else {
+        settings->key = take_or_environment(reader, "accessKey", "AWS_ACCESS_KEY_ID");
+        settings->secret_key = take_or_environment(reader, "secretKey", "AWS_SECRET_ACCESS_KEY");
+        settings->session_token = take_or_environment(reader, "sessionToken", "AWS_SESSION_TOKEN");
+    }
+    if (settings->region == NULL ||
+        strspn(settings->region, "abcdefghijklmnopqrstuvwxyz"
+                                 "0123456789-") != strlen(settings->region))
+        reader_complain(reader, "region is missing, or no region's name");
+    else if (settings->key == NULL || settings->secret_key == NULL)
+        reader_complain(reader, "accessKey and secretKey are needed, here or as AWS_ACCESS_KEY_ID "
+                                "and AWS_SECRET_ACCESS_KEY");
+    else if (settings->endpoint == NULL)
+        settings->endpoint = memory_printf("https://bedrock-runtime.%s.amazonaws.com",
+                                           settings->region);
+}
+
+static void
+take_key(struct reader *reader, struct settings *settings)
+{
+    settings->key = take_text(reader, "key");
+    if (settings->key == NULL && (settings->provider->dialect & DIALECT_KEY_OPTIONAL) == 0)
+        reader_complain(reader, "key is missing: the API key of the provider");
+}
+
 bool
 settings_read(const struct remora_config *config, struct settings *ret_settings,
               char ret_error[SETTINGS_ERROR_BYTES])
@@ -211,9 +262,10 @@ settings_read(const struct remora_config *config, struct settings *ret_settings,
     take_temperature(&reader, &settings);
     take_max_tokens(&reader, &settings);
     settings.has_legacy_max_tokens = take_bool(&reader, "useLegacyMaxTokensField");
-    settings.key = take_text(&reader, "key");
-    if (settings.key == NULL && (settings.provider->dialect & DIALECT_KEY_OPTIONAL) == 0)
-        reader_complain(&reader, "key is missing: the API key of the provider");
+    if (settings.provider->is_aws)
+        take_account(&reader, &settings);
+    else
+        take_key(&reader, &settings);
     if (reader.failed)
         settings_fini(&settings);
     *ret_settings = settings;
@@ -224,6 +276,9 @@ void
 settings_fini(struct settings *settings)
 {
     memory_wipe(settings->key);
+    memory_wipe(settings->secret_key);
+    memory_wipe(settings->session_token);
+    free(settings->region);
     free(settings->model);
     free(settings->endpoint);
     free(settings->api_version);

@@ -26,14 +26,16 @@ struct provider {
     const char *model;       /* by default */
     const char *environment; /* names another default */
     unsigned dialect;
-    bool is_azure;
+    bool is_azure, is_aws;
 };
 
 /* Texts are owned; NULL: not given. */
 struct settings {
     const struct provider *provider;
-    char *key, *model, *endpoint, *api_version;
-    int64_t max_tokens; /* 0: not given */
+    char *key; /* of AWS, the access key's name, which is no secret */
+    char *model, *endpoint, *api_version;
+    char *region, *secret_key, *session_token; /* AWS */
+    int64_t max_tokens;                        /* 0: not given */
     bool has_temperature;
     double temperature;
     bool has_legacy_max_tokens;

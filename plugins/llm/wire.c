@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../shared/memory.h"
 #include "json.h"
@@ -77,6 +78,32 @@ wire_add_parameters(cJSON *to, const struct remora_conversation *conversation,
     if (more != NULL)
         json_merge(to, more, ours);
     return true;
+}
+
+cJSON *
+wire_last(const cJSON *list)
+{
+    return list == NULL || list->child == NULL ? NULL : list->child->prev;
+}
+
+cJSON *
+wire_open_message(cJSON *messages, const char *role, const char *list)
+{
+    cJSON *last = wire_last(messages);
+    const char *of = json_get_text(last, "role");
+    if (of != NULL && strcmp(of, role) == 0)
+        return cJSON_GetObjectItemCaseSensitive(last, list);
+    cJSON *message = json_append(messages, json_object_of("role", json_slice(role)));
+    return json_add(message, list, cJSON_CreateArray());
+}
+
+bool
+wire_is_empty(const struct remora_turn *turn)
+{
+    for (size_t i = 0; i < turn->content_count; i++)
+        if (turn->content[i].len > 0)
+            return false;
+    return turn->tool_call_count == 0 && turn->role != REMORA_ROLE_TOOL;
 }
 
 struct remora_slice

@@ -26,7 +26,7 @@ struct wire {
     bool (*read)(const cJSON *tree, struct answer *answer);
 };
 
-extern const struct wire wire_openai, wire_anthropic, wire_googleai;
+extern const struct wire wire_openai, wire_anthropic, wire_googleai, wire_bedrock;
 
 /* --- for wires ---------------------------------------------------------------------------------*/
 
@@ -53,6 +53,12 @@ bool wire_read_format(const struct remora_conversation *conversation, struct wir
 /* The request's parameters where `to` has nothing of the name; none makes the provider stream. */
 bool wire_add_parameters(cJSON *to, const struct remora_conversation *conversation,
                          char error[WIRE_ERROR_BYTES]);
+/* The list to put into what `role` says: the one of the last message if it is of that role, since
+ * several providers want roles to take turns, else one of a new message. `list` is its name. */
+cJSON *wire_open_message(cJSON *messages, const char *role, const char *list);
+cJSON *wire_last(const cJSON *list); /* NULL if there is none */
+/* Several providers refuse an empty text, and with it messages that hold nothing else. */
+bool wire_is_empty(const struct remora_turn *turn);
 /* Which tool answers in this turn, if only the call is named; may be empty. */
 struct remora_slice wire_tool_name(const struct remora_conversation *conversation, size_t turn);
 
