@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "config/api_rules.h"
 #include "config/observing.h"
+#include "config/pipeline.h"
 #include "config/secret_scope.h"
 #include "config/text_list.h"
 #include "telemetry/metrics.h"
@@ -34,6 +35,8 @@ struct settings {
     /* What settings_derive() copies begins here. */
     struct secret_scopes secret_scopes; /* what the application may read */
     struct api_rules api_rules;         /* which APIs it may use */
+    struct pipeline http_pipeline;      /* middleware before the API */
+    struct pipeline app_http_pipeline;  /* and before the application */
     const struct access_policy *access; /* of calls to the application; NULL: all are allowed */
     struct text_list enabled_features;
     struct slice trust_domain; /* of this application, as the Configuration has it */

@@ -60,6 +60,8 @@ struct app_channel {
     struct worker *worker;
     struct client *client;      /* made when first needed: app_client() */
     struct client *grpc_client; /* likewise, if `client` does not speak HTTP/2: app_grpc_client() */
+    const struct app_filter
+        *filter; /* app_filter.h, registered by main; NULL: nothing stands before */
 };
 
 /* Main thread, before the workers run; freed after they have ended. */

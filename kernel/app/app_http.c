@@ -2,14 +2,16 @@
 /* Calls of an application over HTTP; see app_http.h. */
 #include "app/app_http.h"
 
+#include "app/app_filter.h"
+#include "app/app_internal.h"
 #include "async/worker.h"
 #include "base/clock.h"
 #include "telemetry/http_client_metrics.h"
 #include "telemetry/metrics.h"
 
-/* The request's headers and the token the application asks for; no other token ever gets there. */
-static struct client_head
-with_token(struct arena *arena, const struct app_settings *settings, const struct client_head *head)
+struct client_head
+app_head_with_token(struct arena *arena, const struct app_settings *settings,
+                    const struct client_head *head)
 {
     struct client_head with = *head;
     struct http_header *headers = arena_alloc(arena, sizeof *headers * (head->header_count + 1));
@@ -39,8 +41,13 @@ app_http_start(struct task *t, struct app_channel *channel, const struct client_
     if (err != OK)
         return err;
     ret_http->channel = channel;
-    const struct client_head with = with_token(arena, app_settings(channel->app), head);
-    err = client_start(t, app_client(channel), &with, &ret_http->call); /* suspends */
+    if (channel->filter != NULL && channel->filter->is_there(t)) {
+        err = app_filter_start(t, channel, head, &ret_http->call); /* suspends */
+    } else {
+        const struct client_head with = app_head_with_token(arena, app_settings(channel->app),
+                                                            head);
+        err = client_start(t, app_client(channel), &with, &ret_http->call); /* suspends */
+    }
     if (err != OK)
         app_http_finish(ret_http);
     return err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the application's side: what app.c and app_health.c share. Nobody else includes this.
+/* Inside of the application's side: what its files share. Nobody else includes this.
  */
 #ifndef APP_APP_INTERNAL_H
 #define APP_APP_INTERNAL_H
@@ -34,5 +34,9 @@ struct app {
     atomic_bool is_asked_to_stop;
     struct mail stop_mail;
 };
+
+/* The request's headers and the token the application asks for; no other token ever gets there. */
+struct client_head app_head_with_token(struct arena *arena, const struct app_settings *settings,
+                                       const struct client_head *head);
 
 #endif

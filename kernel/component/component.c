@@ -21,6 +21,7 @@ static const struct {
     { "crypto", COMPONENT_CRYPTO },
     { "bindings", COMPONENT_BINDING },
     { "conversation", COMPONENT_CONVERSATION },
+    { "middleware", COMPONENT_MIDDLEWARE },
     { "test", COMPONENT_TEST },
 };
 

@@ -35,6 +35,7 @@ enum component_kind {
     COMPONENT_CRYPTO,
     COMPONENT_BINDING,
     COMPONENT_CONVERSATION,
+    COMPONENT_MIDDLEWARE,
     COMPONENT_NAMES, /* the resolver of other sidecars' addresses: one, made of the Configuration */
     COMPONENT_TEST,  /* the conformance kit's `test.*` */
     COMPONENT_KINDS,
@@ -58,6 +59,7 @@ enum component_capability {
     CAN_BULK_SUBSCRIBE = 1u << 11,
     IS_INPUT_BINDING = 1u << 12,
     IS_OUTPUT_BINDING = 1u << 13,
+    READS_REQUEST_BODY = 1u << 14, /* middleware: it sees more of a request than its head */
 };
 
 /* As the metadata API names them, in the reference's order. Returns how many. */

@@ -170,6 +170,7 @@ kind_words(enum component_kind kind)
         [COMPONENT_CRYPTO] = "crypto provider",
         [COMPONENT_BINDING] = "binding",
         [COMPONENT_CONVERSATION] = "conversation",
+        [COMPONENT_MIDDLEWARE] = "HTTP middleware",
         [COMPONENT_TEST] = "component",
     };
     return words[kind];

@@ -11,8 +11,6 @@
 /* Settings that protect, by path under spec. They count if they hold anything. */
 static const char *const protections[][2] = {
     { "components", "deny" },
-    { "httpPipeline", "handlers" },
-    { "appHttpPipeline", "handlers" },
 };
 
 static bool
@@ -58,6 +56,12 @@ read_access(struct arena *arena, const struct node *spec, const char *file,
     if (err == OK)
         err = api_rules_read(arena, node_get(spec, SLICE("api")), &configuration->api_rules,
                              ret_ignored, &inner);
+    if (err == OK)
+        err = pipeline_read(arena, node_get(spec, SLICE("httpPipeline")), "httpPipeline",
+                            &configuration->http_pipeline, &inner);
+    if (err == OK)
+        err = pipeline_read(arena, node_get(spec, SLICE("appHttpPipeline")), "appHttpPipeline",
+                            &configuration->app_http_pipeline, &inner);
     access_spec_merge(&configuration->access_spec, access);
     if (err == OK)
         return OK;
@@ -82,9 +86,11 @@ read_mtls(const struct node *spec, const char *file, struct configuration *confi
 static bool
 is_read(struct slice key)
 {
-    static const char *const keys[] = { "mtls",    "secrets",       "accessControl", "api",
-                                        "metric",  "metrics",       "logging",       "features",
-                                        "tracing", "nameResolution" };
+    static const char *const keys[] = {
+        "mtls",    "secrets",        "accessControl", "api",
+        "metric",  "metrics",        "logging",       "features",
+        "tracing", "nameResolution", "httpPipeline",  "appHttpPipeline",
+    };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (slice_eq_nocase(key, slice_str(keys[i])))
             return true;

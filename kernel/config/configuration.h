@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Configuration files (--config), merged in their order: what a later one sets replaces what an
- * earlier one set. Settings that protect something and are not there yet (mutual TLS,
- * middleware) are refused instead of running without them; the others are named for a warning.
+ * earlier one set. Settings that protect something and are not there yet (components.deny) are
+ * refused instead of running without them; the others are named for a warning.
  */
 #ifndef CONFIG_CONFIGURATION_H
 #define CONFIG_CONFIGURATION_H
@@ -13,6 +13,7 @@
 #include "config/api_rules.h"
 #include "config/name_resolution.h"
 #include "config/observing.h"
+#include "config/pipeline.h"
 #include "config/secret_scope.h"
 #include "config/text_list.h"
 #include "config/tracing.h"
@@ -25,6 +26,8 @@ struct configuration {
     struct access_spec access_spec;       /* while files are read */
     struct access_control access_control; /* what follows from it */
     struct api_rules api_rules;
+    struct pipeline http_pipeline;     /* before the API */
+    struct pipeline app_http_pipeline; /* before the application */
     struct metrics_settings metrics;
     struct api_log_settings api_log;
     struct feature_settings features;

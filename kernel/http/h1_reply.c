@@ -274,7 +274,15 @@ reply_end(struct http_exchange *x)
     return x->client_gone ? ERR_CLOSED : OK;
 }
 
+static int
+socket_of(const struct http_exchange *x)
+{
+    const struct h1_exchange *e = (const struct h1_exchange *)x;
+    return stream_is_open(&e->conn->stream) ? e->conn->stream.fd : -1;
+}
+
 const struct http_transport h1_transport = {
+    .socket = socket_of,
     .body_read = h1_body_read,
     .body_is_here = h1_body_is_here,
     .reply_start = reply_start,

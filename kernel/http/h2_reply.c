@@ -326,7 +326,16 @@ reply_end(struct http_exchange *x)
     return reply_end_with(x, NULL, 0);
 }
 
+static int
+socket_of(const struct http_exchange *x)
+{
+    const struct h2_exchange *e = (const struct h2_exchange *)x;
+    const struct h2_conn *conn = e->stream->conn;
+    return conn != NULL && stream_is_open(&conn->stream) ? conn->stream.fd : -1;
+}
+
 const struct http_transport h2_transport = {
+    .socket = socket_of,
     .body_read = h2_body_read,
     .body_move = h2_body_move,
     .reply_move = reply_move,

@@ -2,7 +2,9 @@
 /* What all versions of HTTP share; see http.h. */
 #include "http/http.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/arena.h"
@@ -18,19 +20,53 @@ http_header_get(const struct http_exchange *x, struct slice name)
     return (struct slice){ 0 };
 }
 
+struct slice
+http_peer_address(const struct http_exchange *x)
+{
+    struct sockaddr_storage address = { 0 };
+    socklen_t len = sizeof address;
+    char text[INET6_ADDRSTRLEN];
+    int fd = x->transport->socket(x);
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&address, &len) != 0)
+        return SLICE_EMPTY;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)&address)->sin6_addr;
+    const char *got = NULL;
+    if (address.ss_family == AF_INET)
+        got = inet_ntop(AF_INET, &((const struct sockaddr_in *)&address)->sin_addr, text,
+                        sizeof text);
+    else if (address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6))
+        got = inet_ntop(AF_INET, &v6->s6_addr[12], text, sizeof text);
+    else if (address.ss_family == AF_INET6)
+        got = inet_ntop(AF_INET6, v6, text, sizeof text);
+    return got == NULL ? SLICE_EMPTY : arena_dup(task_arena(x->task), slice_str(text));
+}
+
 /* --- bodies ------------------------------------------------------------------------------------*/
 
 err_t
 http_body_read(struct http_exchange *x, struct slice *ret_chunk)
 {
-    return x->transport->body_read(x, ret_chunk);
+    if (!x->has_other_body)
+        return x->transport->body_read(x, ret_chunk);
+    /* In pieces that fit wherever a client's would. */
+    *ret_chunk = slice_first(x->other_body, LIMIT_h2_frame_bytes);
+    x->other_body = slice_from(x->other_body, ret_chunk->len);
+    return OK;
+}
+
+void
+http_body_replace(struct http_exchange *x, struct slice body)
+{
+    x->has_other_body = true;
+    x->other_body = body;
+    x->content_length = (int64_t)body.len;
 }
 
 err_t
 http_body_move(struct http_exchange *x, struct buf *to)
 {
     struct slice piece;
-    if (x->transport->body_move != NULL)
+    if (x->transport->body_move != NULL && !x->has_other_body)
         return x->transport->body_move(x, to);
     err_t err = http_body_read(x, &piece); /* suspends */
     return err != OK || buf_append(to, piece) ? err : ERR_TOO_LARGE;
@@ -39,7 +75,8 @@ http_body_move(struct http_exchange *x, struct buf *to)
 bool
 http_body_is_here(const struct http_exchange *x)
 {
-    return x->transport->body_is_here != NULL && x->transport->body_is_here(x);
+    return x->has_other_body ||
+           (x->transport->body_is_here != NULL && x->transport->body_is_here(x));
 }
 
 err_t

@@ -39,6 +39,8 @@ struct http_transport {
     /* Bytes change hands instead of being copied; NULL: they are copied. */
     err_t (*body_move)(struct http_exchange *x, struct buf *to);
     err_t (*reply_move)(struct http_exchange *x, struct buf *from);
+    /* The connection's socket; -1: closed. */
+    int (*socket)(const struct http_exchange *x);
     /* NULL: never known. */
     bool (*body_is_here)(const struct http_exchange *x);
     /* NULL: there is no need. */
@@ -74,6 +76,9 @@ struct http_exchange {
     bool is_passed_on; /* set by a handler: neither date nor length are added to the answer, and
                           the body may pause as long as the client likes */
 
+    bool has_other_body; /* http_body_replace(): what is left of it */
+    struct slice other_body;
+
     int reply_status;     /* of what was answered; 0: nothing yet */
     uint64_t reply_bytes; /* of its body, so far */
     bool reply_started;
@@ -85,6 +90,10 @@ struct http_exchange {
 typedef void http_handler(struct http_exchange *x);
 
 /* --- reading -----------------------------------------------------------------------------------*/
+
+/* The client's IP address as text ("192.0.2.1", "2001:db8::1", IPv4 as such whatever the socket's
+ * family), in the task's arena; empty over a Unix socket, or if the client is gone. */
+struct slice http_peer_address(const struct http_exchange *x);
 
 /* First header of that name (ASCII case ignored), or an empty slice with data NULL. */
 struct slice http_header_get(const struct http_exchange *x, struct slice name);
@@ -105,6 +114,10 @@ bool http_body_is_here(const struct http_exchange *x);
  * Suspends. */
 err_t
 http_body_read_all(struct http_exchange *x, size_t bytes_max, struct slice *ret_body) WARN_UNUSED;
+
+/* From here on reads give this body instead of the client's, of which nothing is read any more;
+ * kept by the caller. */
+void http_body_replace(struct http_exchange *x, struct slice body);
 
 /* Before a handler takes memory for an answer: waits while the client has many answers on the way
  * that it does not take. A connection that does take them is soon allowed any number. Suspends. An

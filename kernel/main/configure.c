@@ -39,6 +39,8 @@ put_in_force(struct runtime *runtime, struct settings *settings,
     settings->secret_scopes = configuration->secret_scopes;
     settings->access = configuration->access_control.policy;
     settings->api_rules = configuration->api_rules;
+    settings->http_pipeline = configuration->http_pipeline;
+    settings->app_http_pipeline = configuration->app_http_pipeline;
     settings->trust_domain = configuration->access_control.trust_domain;
     tracing_setup(runtime, &configuration->tracing, settings);
     if (runtime->settings != NULL)
@@ -77,10 +79,38 @@ has_secret_store(const struct host *host, struct slice name)
     return false;
 }
 
-/* A scope is easily meant for a store of another name. */
-void
-warn_of_idle_scopes(const struct runtime *runtime)
+static bool
+has_component(const struct host *host, const struct pipeline_handler *handler)
 {
+    size_t cursor = 0;
+    struct host_component component;
+    while (host_next_component(host, &cursor, &component))
+        if (slice_eq(component.name, handler->name) &&
+            slice_eq_nocase(component.type, handler->type))
+            return true;
+    return false;
+}
+
+/* What is named and not there is passed by, as in the reference: nobody should rely on it. */
+static void
+warn_of_missing_middleware(const struct runtime *runtime, const struct pipeline *pipeline,
+                           const char *name)
+{
+    for (size_t i = 0; i < pipeline->count; i++)
+        if (!has_component(runtime->host, &pipeline->handlers[i]))
+            log_warn(
+                SCOPE,
+                "spec.%s of the Configuration names the middleware '" SLICE_FMT
+                "' of type " SLICE_FMT ", but there is no such component: requests pass without it",
+                name, SLICE_ARG(pipeline->handlers[i].name), SLICE_ARG(pipeline->handlers[i].type));
+}
+
+void
+warn_of_idle_settings(const struct runtime *runtime)
+{
+    warn_of_missing_middleware(runtime, &runtime->settings->http_pipeline, "httpPipeline");
+    warn_of_missing_middleware(runtime, &runtime->settings->app_http_pipeline, "appHttpPipeline");
+    /* A scope is easily meant for a store of another name. */
     const struct secret_scopes *scopes = &runtime->settings->secret_scopes;
     for (size_t i = 0; i < scopes->count; i++)
         if (!has_secret_store(runtime->host, scopes->items[i].store))
@@ -179,7 +209,7 @@ configure_again(struct runtime *runtime, bool is_asked)
         publish(runtime);
         if (!is_same_resolver)
             names_renew(runtime);
-        warn_of_idle_scopes(runtime);
+        warn_of_idle_settings(runtime);
         metrics_record(metrics_series(METRICS_configuration_change, &SLICE("true")), 0);
         admin_on_configuration(runtime->admin, configuration.name,
                                runtime->configuration_generation, NULL);

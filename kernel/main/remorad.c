@@ -14,6 +14,7 @@
 #include "api/binding_reader.h"
 #include "api/host_service.h"
 #include "api/metadata.h"
+#include "api/middleware_app.h"
 #include "api/outbox_relay.h"
 #include "api/subscriber.h"
 #include "async/offload.h"
@@ -410,6 +411,7 @@ init_workers(struct runtime *runtime)
         }
         name_cache_init(&worker->kernel_worker.names);
         app_channel_init(&worker->kernel_worker.app, runtime->app, &worker->kernel_worker.worker);
+        worker->kernel_worker.app.filter = &middleware_app_filter;
         worker->kernel_worker.peers = peers_new(&worker->kernel_worker.worker,
                                                 &(struct peers_config){ 0 });
         endpoint_desk_init(&worker->kernel_worker.outside, &worker->kernel_worker);
@@ -577,7 +579,7 @@ serve(struct runtime *runtime, struct host_load *load)
     log_info(SCOPE, "Loading components…");
     host_start(runtime->host, load);
     subscriptions_hand_over(runtime);
-    warn_of_idle_scopes(runtime);
+    warn_of_idle_settings(runtime);
     if (!start_workers(runtime))
         return false;
     log_info(SCOPE, "Waiting for all outstanding components to be processed…");

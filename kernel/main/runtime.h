@@ -109,7 +109,7 @@ void endpoints_rotated(struct runtime *runtime, struct slice store, bool is_rout
 void settings_replace(struct runtime *runtime, struct settings *settings);
 bool hot_reload_is_on(const struct configuration *configuration);
 /* Warns of secret scopes for stores that are not configured. */
-void warn_of_idle_scopes(const struct runtime *runtime);
+void warn_of_idle_settings(const struct runtime *runtime);
 
 /* Binds the port for other sidecars: first of all, so that nobody else can have it. False: a fatal
  * line was logged, or the end has begun. */

@@ -41,6 +41,8 @@ answer(struct http_call *call)
     if (!http_guard(call, false))
         return;
     call->is_past_guard = true;
+    if (!http_middleware(call)) /* suspends */
+        return;
     handler_of(call)(call); /* suspends */
 }
 
@@ -74,18 +76,24 @@ http_public_handle(struct http_exchange *x)
     http_observe(&call, true);
 }
 
-bool
-http_read_body(struct http_call *call, struct slice *ret_body)
+err_t
+http_take_body(struct http_call *call, struct slice *ret_body)
 {
     uint64_t outer = task_deadline_push(call->rq.task, LIMIT_http_body_total_ms);
     err_t err = http_body_read_all(call->x, call->rq.kernel->body_bytes_max, ret_body);
     task_deadline_pop(call->rq.task, outer);
-    if (err == OK)
-        return true;
     if (err == ERR_TOO_LARGE)
         (void)fail(&call->rq, ERR_MALFORMED_REQUEST, "stream too large");
-    else
+    else if (err != OK)
         (void)fail(&call->rq, ERR_MALFORMED_REQUEST, "failed to read the request body");
+    return err;
+}
+
+bool
+http_read_body(struct http_call *call, struct slice *ret_body)
+{
+    if (http_take_body(call, ret_body) == OK)
+        return true;
     http_fail(call);
     return false;
 }

@@ -11,6 +11,7 @@
 #include "api/request.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "http/http.h"
 
 enum http_verb {
@@ -22,7 +23,12 @@ enum http_verb {
     HTTP_ANY = (1u << 5) - 1,
 };
 
-enum { HTTP_PARAMS_MAX = 4, HTTP_COMMON_HEADERS_MAX = 8, HTTP_OWN_HEADERS_MAX = 8 };
+/* Eight of our own and what middleware adds. */
+enum {
+    HTTP_PARAMS_MAX = 4,
+    HTTP_COMMON_HEADERS_MAX = 8 + LIMIT_middleware_headers_max,
+    HTTP_OWN_HEADERS_MAX = 8,
+};
 
 struct http_call {
     struct http_exchange *x;
@@ -71,7 +77,9 @@ void http_fail(struct http_call *call);
 /* Text as the reference's router and middleware answer it: text/plain with nosniff. */
 void http_plain(struct http_call *call, int status, struct slice text);
 
-/* The request body, up to the limit. On failure the answer has been given. */
+/* The request body, up to the limit. On failure the error is recorded. */
+err_t http_take_body(struct http_call *call, struct slice *ret_body) WARN_UNUSED;
+/* Likewise; on failure the answer has been given. */
 bool http_read_body(struct http_call *call, struct slice *ret_body) WARN_UNUSED;
 
 /* Reads the body and runs `parse` over it; both failures have been answered when it is false. A
@@ -115,6 +123,9 @@ void http_no_target(struct http_call *call);
 
 /* http_observe.c: counts and logs the request that has been answered. */
 void http_observe(struct http_call *call, bool is_public);
+
+/* http_middleware.c: the pipeline of the Configuration. False: the request has been answered. */
+bool http_middleware(struct http_call *call) WARN_UNUSED;
 
 /* http_guard.c: tokens, CORS, trace context and baggage. False: the request has been answered. */
 bool http_guard(struct http_call *call, bool is_public) WARN_UNUSED;

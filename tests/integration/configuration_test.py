@@ -135,7 +135,8 @@ def broken():
     for what, text, words in (
         ("YAML", "a: [", "error converting YAML"),
         ("a scope", HEAD + "  secrets: {scopes: 7}\n", "secrets"),
-        ("a protection that is not there", HEAD + "  httpPipeline: {handlers: [{name: x}]}\n", "httpPipeline"),
+        ("a protection that is not there", HEAD + "  components: {deny: [state.redis]}\n", "components.deny"),
+        ("a pipeline", HEAD + "  httpPipeline: {handlers: [{name: x}]}\n", "httpPipeline"),
         ("access control", HEAD + "  accessControl: {policies: [{appId: a}]}\n", "invalid access control spec"),
         ("a setting", HEAD + "  metrics: {enabled: what}\n", "must be a bool"),
     ):

@@ -49,6 +49,7 @@ need_of(uint32_t method)
     case METHOD(BINDING_READ):
     case METHOD(BINDING_STOP):
     case METHOD(CONVERSE):
+    case METHOD(MIDDLEWARE_HANDLE):
     case METHOD(ECHO):
     case METHOD(ECHO_STREAM):
         return NEED_COMPONENT;
@@ -116,6 +117,7 @@ run_block(struct remora_call *call)
         { METHOD(CRYPTO_GET_KEY), METHOD(CRYPTO_VERIFY), crypto_run },
         { METHOD(BINDING_INVOKE), METHOD(BINDING_STOP), binding_run },
         { METHOD(CONVERSE), METHOD(CONVERSE), conversation_run },
+        { METHOD(MIDDLEWARE_HANDLE), METHOD(MIDDLEWARE_HANDLE), middleware_run },
     };
     for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
         if (call->method >= (uint32_t)blocks[i].first && call->method <= (uint32_t)blocks[i].last) {

@@ -332,6 +332,9 @@ bool binding_take_answer(struct arena *arena, struct slice message,
 /* conversation.c */
 void conversation_run(struct remora_call *call);
 
+/* middleware.c */
+void middleware_run(struct remora_call *call);
+
 /* unpack.c: typed messages of calls, in their memory. */
 /* NULL if the bytes are malformed or beyond a limit. */
 const void *call_unpack(struct remora_call *call, const ProtobufCMessageDescriptor *descriptor);
