@@ -745,8 +745,7 @@ struct remora_http_verdict { /* zeroed: the request goes on as it is */
 
 struct remora_middleware_ops {
     void (*handle)(remora_call *call, void *self, const struct remora_http_request *request);
-    /* remora_middleware_reply(), or remora_reply_ok(): it goes on as it is. A failure is answered
-     * with 500. */
+    /* remora_middleware_reply(), or remora_reply_ok(): it goes on as it is. Failed: 500 */
 };
 
 void remora_middleware_reply(remora_call *call, const struct remora_http_verdict *verdict);
