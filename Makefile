@@ -53,7 +53,7 @@ OPT  := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protec
 WARN += -Wframe-larger-than=4096
 else
 # Sanitizers pad every frame, bring their own checks of the C library, and hide from gcc what has been written.
-WARN += -Wno-maybe-uninitialized
+WARN += $(if $(findstring clang,$(CC)),,-Wno-maybe-uninitialized)
 OPT := -O1 -g -fsanitize=$(SAN) -fno-sanitize-recover=all -DREMORA_SANITIZE=1
 ifneq ($(FUZZ),)
 OPT += -fsanitize=fuzzer-no-link
