@@ -355,7 +355,6 @@ static void
 set_options(struct exchange *x)
 {
     CURL *easy = x->transfer.easy;
-    const char *ca_file = getenv("SSL_CERT_FILE"), *ca_path = getenv("SSL_CERT_DIR");
     uint64_t left = remora_call_time_left_ms(x->call);
     if (x->settings->timeout_ms > 0 && (uint64_t)x->settings->timeout_ms < left)
         left = (uint64_t)x->settings->timeout_ms;
@@ -371,11 +370,7 @@ set_options(struct exchange *x)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     if (left < INT32_MAX)
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left > 0 ? (long)left : 1L);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (ca_file != NULL)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
-    if (ca_path != NULL)
-        curl_easy_setopt(easy, CURLOPT_CAPATH, ca_path);
+    transfer_trust(&x->transfer, false);
     set_blob(easy, CURLOPT_CAINFO_BLOB, x->settings->root_ca);
     set_blob(easy, CURLOPT_SSLCERT_BLOB, x->settings->client_cert);
     set_blob(easy, CURLOPT_SSLKEY_BLOB, x->settings->client_key);

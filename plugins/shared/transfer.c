@@ -109,6 +109,21 @@ transfer_init(struct transfer *transfer, void (*on_done)(struct transfer *transf
 }
 
 void
+transfer_trust(struct transfer *transfer, bool skips_verification)
+{
+    const char *file = getenv("SSL_CERT_FILE"), *path = getenv("SSL_CERT_DIR");
+    curl_easy_setopt(transfer->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (file != NULL)
+        curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file);
+    if (path != NULL)
+        curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, path);
+    if (skips_verification) {
+        curl_easy_setopt(transfer->easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(transfer->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+}
+
+void
 transfer_start(struct transfer *transfer)
 {
     curl_multi_add_handle(multi, transfer->easy);

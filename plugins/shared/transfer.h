@@ -26,6 +26,9 @@ bool transfer_setup(long connections_per_host);
  * out. */
 void
 transfer_init(struct transfer *transfer, void (*on_done)(struct transfer *transfer, CURLcode code));
+/* Whom to believe: what SSL_CERT_FILE and SSL_CERT_DIR name, or else the system's authorities; TLS
+ * 1.2 at least. */
+void transfer_trust(struct transfer *transfer, bool skips_verification);
 /* `on_done` follows, later. */
 void transfer_start(struct transfer *transfer);
 /* Gives up what is under way; nothing is told then. Twice is once. */
