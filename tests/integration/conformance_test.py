@@ -44,7 +44,6 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], ["llm"],
         ["-t", "conversation.anthropic", "llm", "conversation_"], ["-t", "conversation.googleai", "llm", "conversation_"],
-        ["-t", "conversation.aws.bedrock", "llm", "conversation_"],
         [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
@@ -56,8 +55,7 @@ os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
 os.environ["KAFKA_BROKERS"] = kafka_node.Kafka().address()
 os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
 os.environ["CONSUL_ADDRESS"] = consul.Agent().address
-for kind, name in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("googleai", "GOOGLEAI"),
-                   ("aws.bedrock", "BEDROCK")):
+for kind, name in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("googleai", "GOOGLEAI")):
     provider = providers.KINDS[kind]()
     os.environ[f"{name}_ENDPOINT"], os.environ[f"{name}_KEY"] = provider.endpoint, provider.key
 secrets = vault.Vault()
