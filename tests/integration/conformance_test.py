@@ -40,10 +40,11 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "bindings.redis", "redis", "binding_", "life", "many_components"],
         ["-t", "bindings.rabbitmq", "rabbitmq", "binding_", "life", "many_components"],
         ["-t", "bindings.kafka", "kafka", "binding_", "life", "many_components"],
-        ["http"], ["localstorage"], ["cron"], ["conversation-echo"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
+        ["http"], ["localstorage"], ["cron"], ["smtp"], ["conversation-echo"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], ["llm"],
         ["-t", "conversation.anthropic", "llm", "conversation_"], ["-t", "conversation.googleai", "llm", "conversation_"],
+        ["-t", "conversation.aws.bedrock", "llm", "conversation_"],
         [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
@@ -55,7 +56,8 @@ os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
 os.environ["KAFKA_BROKERS"] = kafka_node.Kafka().address()
 os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
 os.environ["CONSUL_ADDRESS"] = consul.Agent().address
-for kind, name in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("googleai", "GOOGLEAI")):
+for kind, name in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("googleai", "GOOGLEAI"),
+                   ("aws.bedrock", "BEDROCK")):
     provider = providers.KINDS[kind]()
     os.environ[f"{name}_ENDPOINT"], os.environ[f"{name}_KEY"] = provider.endpoint, provider.key
 secrets = vault.Vault()
