@@ -42,7 +42,8 @@ void
 routeralias_handle(remora_call *call, void *self, const struct remora_http_request *request)
 {
     struct remora_http_verdict verdict = { .sets_query = true };
-    if (routes_apply(self, call, request->path, request->query, &verdict.path, &verdict.query))
+    if (routes_apply(self, remora_call_alloc, call, request->path, request->query, &verdict.path,
+                     &verdict.query))
         remora_middleware_reply(call, &verdict);
     else
         remora_reply_ok(call);

@@ -253,11 +253,11 @@ hex_of(char c)
 }
 
 static struct remora_slice
-decode(remora_call *call, struct remora_slice path)
+decode(routes_alloc *alloc, remora_call *call, struct remora_slice path)
 {
     if (memchr(path.data, '%', path.len) == NULL)
         return path;
-    char *out = remora_call_alloc(call, path.len);
+    char *out = alloc(call, path.len);
     size_t len = 0;
     for (size_t i = 0; i < path.len; i++) {
         int high = i + 2 < path.len && path.data[i] == '%' ? hex_of(path.data[i + 1]) : -1;
@@ -307,13 +307,13 @@ put_text(char *out, size_t at, const char *text, size_t len)
 
 /* The request's own parameters, the alias's, and those of the path. */
 static struct remora_slice
-make_query(const struct route *route, remora_call *call, struct remora_slice query,
-           const struct pattern_match *match)
+make_query(const struct route *route, routes_alloc *alloc, remora_call *call,
+           struct remora_slice query, const struct pattern_match *match)
 {
     size_t room = query.len + 1 + strlen(route->query) + 1, len = 0;
     for (size_t i = 0; i < route->name_count; i++)
         room += 3 * strlen(route->names[i]) + 3 * match->groups[i].len + 2;
-    char *out = remora_call_alloc(call, room);
+    char *out = alloc(call, room);
     len = put_text(out, len, query.data, query.len);
     len = put_text(out, len, route->query, strlen(route->query));
     for (size_t i = 0; i < route->name_count; i++) {
@@ -327,18 +327,18 @@ make_query(const struct route *route, remora_call *call, struct remora_slice que
 }
 
 bool
-routes_apply(const struct routes *routes, remora_call *call, struct remora_slice path,
-             struct remora_slice query, struct remora_slice *ret_path,
+routes_apply(const struct routes *routes, routes_alloc *alloc, remora_call *call,
+             struct remora_slice path, struct remora_slice query, struct remora_slice *ret_path,
              struct remora_slice *ret_query)
 {
     struct pattern_match match = { 0 };
-    struct remora_slice text = decode(call, path);
+    struct remora_slice text = decode(alloc, call, path);
     for (size_t i = 0; i < routes->count; i++) {
         const struct route *route = &routes->items[i];
         if (!pattern_matches(route->pattern, text, &match) || match.count != route->name_count)
             continue;
         *ret_path = (struct remora_slice){ route->path, strlen(route->path) };
-        *ret_query = make_query(route, call, query, &match);
+        *ret_query = make_query(route, alloc, call, query, &match);
         return true;
     }
     return false;

@@ -24,10 +24,13 @@ bool routes_add(struct routes *routes, struct remora_slice from, struct remora_s
 /* A dictionary of them in JSON or YAML. */
 bool routes_read(struct routes *routes, struct remora_slice text, char ret_why[ROUTES_WORDS_BYTES]);
 
+/* Memory for a result, from whoever asks for it: remora_call_alloc(). */
+typedef void *routes_alloc(remora_call *call, size_t bytes);
+
 /* What becomes of a path (encoded, as it came) and its query, in the call's memory. False: no route
  * matches. */
-bool routes_apply(const struct routes *routes, remora_call *call, struct remora_slice path,
-                  struct remora_slice query, struct remora_slice *ret_path,
-                  struct remora_slice *ret_query);
+bool routes_apply(const struct routes *routes, routes_alloc *alloc, remora_call *call,
+                  struct remora_slice path, struct remora_slice query,
+                  struct remora_slice *ret_path, struct remora_slice *ret_query);
 
 #endif
