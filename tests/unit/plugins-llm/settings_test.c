@@ -28,7 +28,7 @@ read_settings(struct settings *settings, const char *type, const char *const *te
 }
 
 #define READ(settings, type, ...)                                                                  \
-    read_settings(settings, type, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+    read_settings(settings, type, (const char *const[]){ __VA_ARGS__, NULL })
 
 static void
 check_url(const char *type, const char *const *texts, const char *wanted)
@@ -72,7 +72,8 @@ TEST(each_provider_has_its_place)
 TEST(what_is_missing_or_no_good_is_said_without_the_key)
 {
     struct settings s;
-    CHECK_EQ_STR(READ(&s, "conversation.openai"), "key is missing: the API key of the provider");
+    CHECK_EQ_STR(READ(&s, "conversation.openai", "key", ""),
+                 "key is missing: the API key of the provider");
     CHECK_EQ_STR(READ(&s, "conversation.openai", "key", "sk-1\r\nX: y"),
                  "key is too long, or has a blank or a character that is not ASCII");
     CHECK_EQ_STR(READ(&s, "conversation.openai", "key", "k", "endpoint", "file:///etc/passwd"),
