@@ -504,7 +504,8 @@ class GoogleAI(Provider):
         return f"{self.base}/v1beta"
 
     def error(self, code, words):
-        return {"error": {"code": code, "message": words, "status": "INVALID_ARGUMENT"}}
+        reason = [{"@type": "ErrorInfo", "reason": "API_KEY_INVALID"}] if "API key" in words else []
+        return {"error": {"code": code, "message": words, "status": "INVALID_ARGUMENT", "details": reason}}
 
     def check_head(self, request):
         found = re.fullmatch(r"/v1beta/models/([^/?:]+):generateContent", request.target)
