@@ -32,7 +32,7 @@ endif
 
 # Lowest first; a layer uses only what stands to its left (tools/check-layers has the finer rules). The programs of
 # tests/unit/<layer> are linked with that layer and the ones below it, so that a unit is tested without what is above.
-LAYERS := base async cel crypto config telemetry http export bus app peer sentry resiliency control supervisor component actors api surface admin
+LAYERS := base async cel crypto pii config telemetry http export bus app peer sentry resiliency control supervisor component actors api surface admin
 below = $(if $(filter $(1),$(LAYERS)),$(call upto,$(1),$(LAYERS)))
 upto  = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call upto,$(1),$(wordlist 2,99,$(2))))
 
@@ -85,7 +85,7 @@ plugin_flags = -Iplugins/$(1) $($(1)_CFLAGS)
 
 PROTO     := $(shell find proto -name '*.proto' 2>/dev/null)
 # Messages of Google's that the API uses; libprotobuf-dev brings the files.
-PROTO_GOOGLE := $(patsubst %,google/protobuf/%.proto,any duration empty struct timestamp)
+PROTO_GOOGLE := $(patsubst %,google/protobuf/%.proto,any duration empty struct timestamp wrappers)
 PROTO_NAMES  := $(PROTO:proto/%=%) $(PROTO_GOOGLE)
 PROTO_C   := $(PROTO_NAMES:%.proto=$(BUILD)/gen/%.pb-c.c)
 PROTO_H   := $(PROTO_C:.c=.h) $(BUILD)/gen/descriptors.inc

@@ -12,6 +12,7 @@
 
 #include "api/endpoint.h"
 #include "api/name_cache.h"
+#include "api/prompt_cache.h"
 #include "api/settings.h"
 #include "app/app.h"
 #include "async/worker.h"
@@ -62,6 +63,7 @@ struct kernel {
 
     struct subscriber *subscriber;         /* subscriptions of all kinds; see api/subscriber.h */
     struct binding_reader *binding_reader; /* input bindings; see api/binding_reader.h */
+    struct prompt_cache prompts;           /* answers of language models; has its own lock */
 
     /* Upward calls, registered by main at start. */
     void (*shutdown)(struct kernel *kernel, bool force); /* any thread */

@@ -86,6 +86,7 @@ struct component_facts {
     struct binding_facts binding;  /* bindings */
     struct encryption *encryption; /* state: counted; NULL: values are stored as they are */
     struct outbox_route outbox;    /* state */
+    uint64_t prompt_ttl_ms;        /* conversation: answers may be given again for so long */
 };
 
 /* Copies the texts, counts `encryption`; takes over the reference to `gone`. */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "component/host_internal.h"
 #include "component/key_prefix.h"
+#include "component/prompt_ttl.h"
 
 #define SCOPE "dapr.runtime.processor.loops.root"
 
@@ -303,6 +304,7 @@ fill_item(struct exchange_item *item, struct member *member, struct ward *to)
                                                      host->config.namespace_)
                                  : (struct outbox_route){ .pubsub = SLICE_EMPTY },
                    .binding = binding_facts_read(&load->arena, spec),
+                   .prompt_ttl_ms = kind == COMPONENT_CONVERSATION ? prompt_ttl_read(spec) : 0,
                    .generation = member->init_count,
                    .handle = ++host->last_handle },
         .to = link_ref(to->link),

@@ -376,6 +376,7 @@ init_kernel(struct runtime *runtime)
     kernel->describe = describe;
     kernel->sample = observe_sample;
     metadata_init(kernel);
+    prompt_cache_init(&kernel->prompts);
     set_origins(runtime);
 }
 
@@ -649,6 +650,7 @@ end(struct runtime *runtime)
     free(runtime->workers);
     app_free(runtime->app);
     metadata_fini(&runtime->kernel);
+    prompt_cache_fini(&runtime->kernel.prompts);
     metrics_attach(NULL, 0);
     settings_unref(TAKE(runtime->settings));
     free(TAKE(runtime->configuration_error));

@@ -4,10 +4,10 @@
 
 #include <assert.h>
 
-#include "base/base64.h"
+#include "api/protojson.h"
 #include "base/json.h"
 
-enum { FIELDS_MAX = 32, SHOWN_BYTES_MAX = 64 };
+enum { FIELDS_MAX = 32 };
 
 struct reader {
     struct request *rq;
@@ -21,29 +21,11 @@ struct reader {
 
 /* --- complaints --------------------------------------------------------------------------------*/
 
-/* Lines and columns from 1, as editors have them. */
-static struct slice
-complaint(struct reader *r, size_t at, const char *words, struct slice shown)
-{
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < at && i < r->json.text.len; i++) {
-        column++;
-        if (r->json.text.data[i] == '\n') {
-            line++;
-            column = 1;
-        }
-    }
-    if (shown.len > SHOWN_BYTES_MAX)
-        shown.len = SHOWN_BYTES_MAX;
-    return arena_printf(r->rq->arena, "(line %zu:%zu): %s" SLICE_FMT, line, column, words,
-                        SLICE_ARG(shown));
-}
-
 static void
 complain(struct reader *r, size_t at, const char *words, struct slice shown)
 {
     if (r->wrong.len == 0)
-        r->wrong = complaint(r, at, words, shown);
+        r->wrong = protojson_complaint(r->rq->arena, &r->json, at, words, shown);
 }
 
 static void
@@ -69,51 +51,6 @@ begin_of(const struct reader *r, struct slice raw)
 
 /* --- values ------------------------------------------------------------------------------------*/
 
-/* A whole number, however it is written: 5, 5.0, 0.5e1, 50e-1. */
-static bool
-read_whole(struct slice text, int32_t *ret)
-{
-    enum { DIGITS_MAX = 20, EXPONENT_MAX = 20 };
-    bool is_negative = slice_has_prefix(text, SLICE("-"));
-    int64_t value = 0, exponent = 0;
-    size_t digits = 0, i = is_negative ? 1 : 0;
-    bool has_point = false;
-    for (; i < text.len && text.data[i] != 'e' && text.data[i] != 'E'; i++) {
-        if (text.data[i] == '.') {
-            has_point = true;
-            continue;
-        }
-        if (text.data[i] < '0' || text.data[i] > '9' || ++digits > DIGITS_MAX ||
-            value > INT64_MAX / 10 - 1)
-            return false;
-        value = value * 10 + (text.data[i] - '0');
-        exponent -= has_point ? 1 : 0;
-    }
-    int64_t written = 0;
-    struct slice rest = slice_from(text, i);
-    if (rest.len > 0) {
-        rest = slice_from(rest, 1);
-        rest = slice_has_prefix(rest, SLICE("+")) ? slice_from(rest, 1) : rest;
-        if (!slice_to_i64(rest, &written) || written > EXPONENT_MAX || written < -EXPONENT_MAX)
-            return false;
-    }
-    for (exponent += written; exponent > 0; exponent--) {
-        if (value > INT32_MAX)
-            return false;
-        value *= 10;
-    }
-    for (; exponent < 0; exponent++) {
-        if (value % 10 != 0)
-            return false;
-        value /= 10;
-    }
-    value = is_negative ? -value : value;
-    if (digits == 0 || value > INT32_MAX || value < INT32_MIN)
-        return false;
-    *ret = (int32_t)value;
-    return true;
-}
-
 static void
 read_text(struct reader *r, const struct body_proto_field *field, struct slice *ret)
 {
@@ -132,29 +69,20 @@ static void
 read_number(struct reader *r, const struct body_proto_field *field, int32_t *ret)
 {
     struct slice raw, text;
+    bool is_negative;
+    uint64_t magnitude;
     enum json_type type = json_peek(&r->json);
     if (!json_skip(&r->json, &raw))
         return;
     text = raw;
     if (type == JSON_STRING && raw.len >= 2) /* digits need no decoding */
         text = slice_of(raw.data + 1, raw.len - 2);
-    if ((type != JSON_STRING && type != JSON_NUMBER) || !read_whole(text, ret))
+    if ((type != JSON_STRING && type != JSON_NUMBER) ||
+        !protojson_whole(text, &is_negative, &magnitude) ||
+        magnitude > (uint64_t)INT32_MAX + (is_negative ? 1 : 0))
         wrong_value(r, field, begin_of(r, raw), raw);
-}
-
-/* Either alphabet, the padding may be left out. */
-static bool
-decode_base64(struct arena *arena, struct slice text, struct slice *ret_bytes)
-{
-    char *plain = arena_alloc(arena, text.len + 4);
-    size_t len = text.len;
-    for (size_t i = 0; i < len; i++) {
-        char c = text.data[i];
-        plain[i] = c == '-' ? '+' : c == '_' ? '/' : c;
-    }
-    while (text.len % 4 != 0 && len % 4 != 0)
-        plain[len++] = '=';
-    return base64_decode_arena(arena, slice_of(plain, len), ret_bytes);
+    else
+        *ret = (int32_t)(is_negative ? -(int64_t)magnitude : (int64_t)magnitude);
 }
 
 static void
@@ -165,7 +93,7 @@ read_bytes(struct reader *r, const struct body_proto_field *field, struct slice 
     if (!json_skip(&r->json, &raw))
         return;
     bool is_good = json_peek(&before) == JSON_STRING && json_string(&before, r->rq->arena, &text) &&
-                   decode_base64(r->rq->arena, text, ret);
+                   protojson_base64(r->rq->arena, text, ret);
     if (!is_good)
         wrong_value(r, field, begin_of(r, raw), raw);
 }
@@ -217,20 +145,6 @@ read_member(struct reader *r, struct slice name)
 
 /* --- the whole ---------------------------------------------------------------------------------*/
 
-static struct slice
-verdict(struct reader *r)
-{
-    if (!r->json.failed && json_end(&r->json))
-        return r->wrong;
-    if (r->json.at >= r->json.text.len)
-        return SLICE("unexpected EOF");
-    struct slice rest = slice_from(r->json.text, r->json.at);
-    if (rest.len > 1)
-        rest.len = 1;
-    return arena_printf(r->rq->arena, "syntax error " SLICE_FMT,
-                        SLICE_ARG(complaint(r, r->json.at, "invalid value ", rest)));
-}
-
 err_t
 body_proto_read(struct request *rq, struct slice body, const struct body_proto_field *fields,
                 size_t count, void *ret)
@@ -248,7 +162,9 @@ body_proto_read(struct request *rq, struct slice body, const struct body_proto_f
     } else if (json_skip(&r.json, &raw)) {
         complain(&r, begin_of(&r, raw), "unexpected token ", raw);
     }
-    struct slice words = verdict(&r);
+    struct slice words = protojson_syntax(rq->arena, &r.json);
+    if (words.len == 0)
+        words = r.wrong;
     return words.len == 0
                ? OK
                : fail(rq, ERR_MALFORMED_REQUEST,

@@ -20,6 +20,7 @@ error_category(err_t err)
         { "ERR_ACTOR", "actor" },
         { "ERR_CRYPTO", "crypto" },
         { "ERR_CONFIGURATION", "configuration" },
+        { "ERR_CONVERSATION", "conversation" },
         { "ERR_LOCK", "lock" },
         { "ERR_TRY_LOCK", "lock" },
         { "ERR_UNLOCK", "lock" },

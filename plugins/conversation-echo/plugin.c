@@ -2,36 +2,19 @@
 /* conversation.echo: a model that says what it was told and calls every tool it is given. */
 #include <cjson/cJSON.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "remora_plugin.h"
 
-struct echo {
-    char *model; /* NULL: it has no name */
-};
-
 /* --- life --------------------------------------------------------------------------------------*/
 
+/* It remembers nothing. `model` is read by nobody: the reference's tells none either. */
 static void
 init(remora_call *call, const struct remora_config *config)
 {
-    struct remora_slice model;
-    struct echo *echo = calloc(1, sizeof *echo);
-    if (echo == NULL)
-        abort();
-    if (remora_metadata_get(config->metadata, config->metadata_count, "model", &model) &&
-        model.len > 0)
-        echo->model = remora_slice_dup(model);
-    remora_reply_init(call, echo, 0, 0);
-}
-
-static void
-close_echo(void *self)
-{
-    struct echo *echo = self;
-    free(echo->model);
-    free(echo);
+    static char self;
+    (void)config;
+    remora_reply_init(call, &self, 0, 0);
 }
 
 /* --- what it says ------------------------------------------------------------------------------*/
@@ -156,18 +139,16 @@ tool_calls(remora_call *call, const struct remora_conversation *conversation, si
 static void
 converse(remora_call *call, void *self, const struct remora_conversation *conversation)
 {
-    const struct echo *echo = self;
+    (void)self;
     struct remora_choice choice = { .content = answer_text(call, conversation) };
     choice.tool_calls = tool_calls(call, conversation, &choice.tool_call_count);
     const char *reason = choice.tool_call_count > 0 ? "tool_calls" : "stop";
-    const char *model = echo->model == NULL ? "" : echo->model;
     choice.finish_reason = (struct remora_slice){ reason, strlen(reason) };
     uint64_t words = word_count(choice.content);
     const struct remora_usage usage = { .completion = words, .prompt = words, .total = 2 * words };
     const struct remora_answer answer = {
         .choices = &choice,
         .choice_count = 1,
-        .model = { model, strlen(model) },
         .usage = &usage,
         .context_id = conversation->context_id,
     };
@@ -180,11 +161,7 @@ int
 main(int argc, char **argv)
 {
     static const struct remora_component_type types[] = {
-        { .type = "conversation.echo",
-          .versions = "v1",
-          .init = init,
-          .close = close_echo,
-          .conversation = &ops },
+        { .type = "conversation.echo", .versions = "v1", .init = init, .conversation = &ops },
     };
     static const struct remora_plugin plugin = {
         .name = "conversation-echo",

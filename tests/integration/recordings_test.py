@@ -121,7 +121,7 @@ DIFFERENCES = [
         ),
     ),
     (
-        r"(bare: )?(conversation|actor|workflow|job)\b.*|bare: conversation2",
+        r"(bare: )?(actor|workflow|job)\b.*",
         "this building block does not exist yet, so its routes do not",
         unbuilt,
     ),

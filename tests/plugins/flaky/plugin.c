@@ -9,6 +9,11 @@
  *   hang     is never answered
  *   calls    answers how many operations there have been, this one left out
  *
+ * A language model does so by the first text that it is told, and says how often it was told that:
+ *
+ *   bytes    what it says is not UTF-8
+ *   nothing  it has no choices
+ *
  * A get that succeeds answers how many there have been of its key, message or not.
  */
 #include <remora_plugin.h>
@@ -161,6 +166,38 @@ flaky_publish_many(remora_call *call, void *self, const struct remora_publish *m
     free(failures);
 }
 
+/* --- language model ----------------------------------------------------------------------------*/
+
+static void
+flaky_converse(remora_call *call, void *self, const struct remora_conversation *conversation)
+{
+    char text[KEY_BYTES], said[TEXT_BYTES];
+    const struct remora_slice none = { "", 0 };
+    unsigned so_far;
+    const struct remora_turn *turn = conversation->turns;
+    (void)self;
+    const char *name = own_part(
+        conversation->turn_count > 0 && turn->content_count > 0 ? turn->content[0] : none, text);
+    if (!succeeds(call, name, &so_far))
+        return;
+    int len = strcmp(name, "bytes") == 0 ? snprintf(said, sizeof said, "\xff\xfe")
+                                         : snprintf(said, sizeof said, "%u", so_far);
+    const struct remora_choice choice = { .finish_reason = { "stop", strlen("stop") },
+                                          .content = { said, (size_t)len } };
+    const struct remora_usage usage = { .completion = 1,
+                                        .prompt = 2,
+                                        .total = UINT64_MAX,
+                                        .has_completion_parts = true,
+                                        .has_prompt_parts = true,
+                                        .reasoning = 4,
+                                        .cached = 5 };
+    const struct remora_answer answer = { .choices = &choice,
+                                          .choice_count = strcmp(name, "nothing") == 0 ? 0 : 1,
+                                          .model = { "flaky-1", strlen("flaky-1") },
+                                          .usage = &usage };
+    remora_conversation_reply(call, &answer);
+}
+
 static void
 broker_init(remora_call *call, const struct remora_config *config)
 {
@@ -179,6 +216,8 @@ static const struct remora_pubsub_ops single_ops = { .publish = flaky_publish };
 static const struct remora_pubsub_ops bulk_ops = { .publish = flaky_publish,
                                                    .publish_many = flaky_publish_many };
 
+static const struct remora_conversation_ops conversation_ops = { .converse = flaky_converse };
+
 int
 main(int argc, char **argv)
 {
@@ -186,6 +225,10 @@ main(int argc, char **argv)
         { .type = "state.flaky", .versions = "v1", .init = flaky_init, .state = &state_ops },
         { .type = "pubsub.flaky", .versions = "v1", .init = broker_init, .pubsub = &single_ops },
         { .type = "pubsub.flaky-bulk", .versions = "v1", .init = bulk_init, .pubsub = &bulk_ops },
+        { .type = "conversation.flaky",
+          .versions = "v1",
+          .init = broker_init,
+          .conversation = &conversation_ops },
     };
     static const struct remora_plugin plugin = { .name = "flaky",
                                                  .version = "1.0.0",
