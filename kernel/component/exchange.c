@@ -92,7 +92,10 @@ read_operations(struct task *t, struct exchange_item *item,
             arena_append(task_arena(t), &words, SLICE(" "));
         arena_append(task_arena(t), &words, slice_str(reply->operations[i]));
     }
-    facts->binding.operations = arena_bytes_slice(&words);
+    struct slice operations = arena_bytes_slice(&words); /* of a task that may end before us */
+    free(item->operations);
+    item->operations = slice_copy(operations);
+    facts->binding.operations = slice_of(item->operations, operations.len);
 }
 
 static err_t
@@ -621,6 +624,7 @@ exchange_free(struct exchange *exchange)
             explicit_bzero(item->request.bytes, item->request.len); /* it may hold secrets */
         free(item->request.bytes);
         secret_refs_free(item->secrets);
+        free(item->operations);
         encryption_unref(item->facts.encryption);
         free(item->name);
         free(item->error);

@@ -34,7 +34,8 @@ struct exchange_item {
     struct init_request request; /* packed, without secrets */
     struct secret_refs *secrets; /* what is added to it; NULL without */
     struct component_facts
-        facts; /* of the new generation; texts borrowed; what Init tells is filled in */
+        facts;        /* of the new generation; texts borrowed; what Init tells is filled in */
+    char *operations; /* of a binding, as the facts have them */
 
     struct link *from; /* counted; NULL: nothing serves it now */
     uint32_t from_handle;
