@@ -10,7 +10,8 @@
  *   stale   an event of a reading nobody has asked for (metadata `reading`), as emit
  *   late    an event of the reading that was stopped last, as emit
  *   state   JSON: what was asked of it so far
- *   create  does nothing, and counts
+ *   create  keeps the data; with `x`: fails
+ *   last    answers the data of the last create
  *   exit    ends the process
  *
  * Metadata of the component: `failReads`, how many attempts to read fail at first; `deaf: "true"`,
@@ -24,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SOURCES_MAX = 32, NAME_BYTES = 64, TEXT_BYTES = 256, PAIRS_MAX = 512, QUEUE_MAX = 256 };
+enum { SOURCES_MAX = 32, NAME_BYTES = 64, TEXT_BYTES = 256, DATA_BYTES = 4096, PAIRS_MAX = 512 };
 
 struct source {
     char name[NAME_BYTES];
@@ -33,7 +34,9 @@ struct source {
     uint32_t window;
     unsigned reads, stops, created, open, fail_reads, queued;
     bool is_deaf;
-    remora_call *leaving; /* a stop or quiesce, until nothing is open */
+    size_t last_len;
+    char last[DATA_BYTES]; /* of the last create */
+    remora_call *leaving;  /* a stop or quiesce, until nothing is open */
 };
 
 /* In order of init; the latest of a name is meant. */
@@ -253,11 +256,24 @@ tell_state(remora_call *call, const struct source *source)
     char text[TEXT_BYTES];
     int len = snprintf(text, sizeof text,
                        "{\"reading\":%llu,\"window\":%u,\"reads\":%u,\"stops\":%u,\"created\":%u,"
-                       "\"open\":%u,\"queued\":%u,\"pid\":%d}",
+                       "\"open\":%u,\"queued\":%u}",
                        (unsigned long long)source->reading, source->window, source->reads,
-                       source->stops, source->created, source->open, source->queued, getpid());
+                       source->stops, source->created, source->open, source->queued);
     remora_binding_reply(call, (struct remora_bytes){ .data = text, .len = (size_t)len }, NULL, 0,
                          NULL);
+}
+
+static void
+create(remora_call *call, struct source *source, struct remora_slice data)
+{
+    source->created++;
+    if (is_text(data, "\"x\"") || data.len > sizeof source->last) {
+        remora_reply_error(call, REMORA_INTERNAL, "told to fail");
+        return;
+    }
+    memcpy(source->last, data.data, data.len);
+    source->last_len = data.len;
+    remora_reply_ok(call);
 }
 
 static void
@@ -270,8 +286,11 @@ source_invoke(remora_call *call, void *self, const struct remora_binding_request
     } else if (is_text(request->operation, "state")) {
         tell_state(call, source);
     } else if (is_text(request->operation, "create")) {
-        source->created++;
-        remora_reply_ok(call);
+        create(call, source, request->data);
+    } else if (is_text(request->operation, "last")) {
+        remora_binding_reply(call,
+                             (struct remora_bytes){ .data = source->last, .len = source->last_len },
+                             NULL, 0, NULL);
     } else if (is_text(request->operation, "exit")) {
         _exit(EXIT_FAILURE);
     } else if (is_text(request->operation, "stale")) {
@@ -318,7 +337,7 @@ int
 main(int argc, char **argv)
 {
     static const struct remora_binding_ops ops = {
-        .operations = "emit,queue,flood,stale,late,state,create,exit",
+        .operations = "emit,queue,flood,stale,late,state,create,last,exit",
         .invoke = source_invoke,
         .read = source_read,
         .stop = source_stop,
