@@ -41,8 +41,8 @@ static void
 set_tls(MYSQL *db, const struct server *server)
 {
     my_bool verify = server->dsn.tls == DSN_TLS || server->dsn.tls == DSN_CUSTOM;
-    my_bool enforce = server->dsn.tls != DSN_PLAIN && server->dsn.tls != DSN_PREFERRED;
-    if (server->dsn.tls != DSN_PLAIN) {
+    my_bool enforce = server->dsn.tls != DSN_PLAIN;
+    if (enforce) {
         mysql_ssl_set(db, NULL, NULL, verify ? server->pem_path : NULL, NULL, NULL);
         mysql_optionsv(db, MARIADB_OPT_TLS_VERSION, "TLSv1.2,TLSv1.3");
     }
@@ -92,17 +92,33 @@ new_handle(const struct server *server)
     return db;
 }
 
+static struct failure *
+take_bytes_max(char **columns, const unsigned long *lengths, void *arg)
+{
+    struct session *session = arg;
+    int64_t bytes = 0;
+    if (columns[0] != NULL &&
+        remora_parse_i64((struct remora_slice){ columns[0], lengths[0] }, &bytes) && bytes > 0)
+        session->statement_bytes_max = (uint64_t)bytes;
+    return NULL;
+}
+
 /* Statements must not depend on what the server's administrator has chosen: which errors are errors
  * and what a backslash means are modes of the connection, and so is the time zone. */
 static struct failure *
 settle(struct session *session)
 {
+    session->statement_bytes_max = PACKET_BYTES_MAX;
     text_clear(&session->text);
     text_add(&session->text,
              "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
              ", time_zone = '+00:00', autocommit = 1, innodb_lock_wait_timeout = %lld",
              (long long)(session->server->timeout_ms / 1000));
-    return session_run(session, NULL);
+    struct failure *failure = session_run(session, NULL);
+    if (failure != NULL)
+        return failure;
+    text_put(&session->text, "SELECT @@max_allowed_packet");
+    return session_read(session, take_bytes_max, session);
 }
 
 /* Bytes or an end that nobody has asked for: the server is gone, or about to close. */
@@ -113,42 +129,53 @@ is_dead(const struct session *session)
     return poll(&poll_fd, 1, 0) != 0;
 }
 
-static struct failure *
-connect_failure(struct session *session)
+static bool
+dial(struct session *session)
 {
-    struct failure *failure = failure_from_server(session->db);
-    failure->kind = FAILURE_LOST;
-    /* Nothing of the request has left. */
-    if (failure->base.effect == REMORA_EFFECT_UNKNOWN)
-        failure->base.effect = REMORA_EFFECT_NOT_SENT;
+    const struct dsn *dsn = &session->server->dsn;
+    unsigned long flags = 0; /* above all no CLIENT_MULTI_STATEMENTS */
     session_close(session);
+    session->db = new_handle(session->server);
+    if (mysql_real_connect(session->db, dsn->host, dsn->user, dsn->password, NULL, dsn->port,
+                           dsn->path, flags) == NULL)
+        return false;
+    atomic_store(&session->fd, (int)mysql_get_socket(session->db));
+    session->is_mariadb = mariadb_connection(session->db) != 0;
+    return true;
+}
+
+static struct failure *
+start(struct session *session, bool with_schema)
+{
+    enum dsn_tls tls = session->server->dsn.tls;
+    bool is_connected = dial(session);
+    struct failure *failure = is_connected ? NULL : failure_from_server(session->db);
+    /* The library goes on without TLS where a server does not offer it. */
+    if (failure == NULL && tls != DSN_PLAIN && tls != DSN_PREFERRED &&
+        mysql_get_ssl_cipher(session->db) == NULL)
+        failure = failure_new(REMORA_UNAVAILABLE, REMORA_EFFECT_NOT_SENT,
+                              "the server at %s does not offer TLS", session->server->address);
+    if (failure == NULL)
+        failure = settle(session);
+    if (failure == NULL && with_schema &&
+        mysql_select_db(session->db, session->server->schema) != 0)
+        failure = failure_from_server(session->db);
     return failure;
 }
 
 struct failure *
 session_open(struct session *session, bool with_schema)
 {
-    const struct server *server = session->server;
-    const struct dsn *dsn = &server->dsn;
     if (session->db != NULL && !is_dead(session))
         return NULL;
-    session_close(session);
-    session->db = new_handle(server);
-    unsigned long flags = 0; /* above all no CLIENT_MULTI_STATEMENTS */
-    if (mysql_real_connect(session->db, dsn->host, dsn->user, dsn->password, NULL, dsn->port,
-                           dsn->path, flags) == NULL)
-        return connect_failure(session);
-    atomic_store(&session->fd, (int)mysql_get_socket(session->db));
-    session->is_mariadb = mariadb_connection(session->db) != 0;
-    struct failure *failure = settle(session);
-    if (failure == NULL && with_schema && mysql_select_db(session->db, server->schema) != 0)
-        failure = failure_from_server(session->db);
+    struct failure *failure = start(session, with_schema);
     if (failure == NULL)
         return NULL;
+    session_close(session);
+    failure->kind = FAILURE_LOST;
+    /* Nothing of a request has left. */
     if (failure->base.effect == REMORA_EFFECT_UNKNOWN)
         failure->base.effect = REMORA_EFFECT_NOT_SENT;
-    failure->kind = FAILURE_LOST;
-    session_close(session);
     return failure;
 }
 
@@ -167,6 +194,14 @@ static struct failure *
 send_text(struct session *session)
 {
     struct text *text = &session->text;
+    size_t len = text->len;
+    if (len >= session->statement_bytes_max) { /* the server would hang up */
+        text_clear(text);
+        return failure_new(REMORA_INVALID_ARGUMENT, REMORA_EFFECT_FAILED,
+                           "a statement of %zu bytes is larger than the server's "
+                           "max_allowed_packet (%llu)",
+                           len, (unsigned long long)session->statement_bytes_max);
+    }
     bool is_sent = mysql_real_query(session->db, text->data, (unsigned long)text->len) == 0;
     text_clear(text);
     return is_sent ? NULL : last_failure(session);

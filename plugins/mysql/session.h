@@ -15,8 +15,9 @@ struct session {
     const struct server *server;
     MYSQL *db; /* NULL: there is no connection */
     bool is_mariadb;
-    struct text text; /* the statement that session_run() or session_read() sends */
-    atomic_int fd;    /* or -1; for who wants to wake the thread */
+    uint64_t statement_bytes_max; /* what the server takes */
+    struct text text;             /* the statement that session_run() or session_read() sends */
+    atomic_int fd;                /* or -1; for who wants to wake the thread */
 };
 
 void session_init(struct session *session, const struct server *server);
