@@ -25,12 +25,6 @@ enum {
     IDENTIFIER_BYTES_MAX = 128,
     CONNECTION_STRING_BYTES_MAX = 4096,
 
-    QUERY_BYTES_MAX = 64 * 1024,
-    QUERY_DEPTH_MAX = 24,
-    QUERY_PARAMETERS_MAX = 4096,
-    QUERY_FILTERS_MAX = 800, /* a chain of them is that deep, and SQLite's own limit is 1000 */
-    QUERY_SORT_KEYS_MAX = 16,
-    QUERY_KEY_BYTES_MAX = 1024,
     PATTERN_BYTES_MAX = 4096,
 
     /* What one query or key listing may hold in memory at a time. */

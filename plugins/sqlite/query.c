@@ -20,7 +20,7 @@ struct compiler {
     struct query *query;
     sqlite3_str *sql;
     int filters;
-    char error[FAILURE_BYTES_MAX]; /* empty: fine so far */
+    char error[QUERY_WHY_BYTES]; /* empty: fine so far */
 };
 
 static bool compile_filter(struct compiler *compiler, const cJSON *filter);
@@ -121,14 +121,6 @@ add_path(struct compiler *compiler, const char *key, int *ret)
 
 /* --- conditions --------------------------------------------------------------------------------*/
 
-/* The one member of an object such as {"key": value}. */
-static const cJSON *
-only_member(const cJSON *object)
-{
-    const cJSON *member = cJSON_IsObject(object) ? object->child : NULL;
-    return member != NULL && member->next == NULL ? member : NULL;
-}
-
 static bool
 compile_comparison(struct compiler *compiler, int path, const char *operator, const cJSON * value)
 {
@@ -164,7 +156,7 @@ static bool
 compile_unary(struct compiler *compiler, const char *name, const char *operator,
               const cJSON * argument)
 {
-    const cJSON *pair = only_member(argument);
+    const cJSON *pair = query_document_only_member(argument);
     int path = 0;
     if (pair == NULL)
         return refuse(compiler, "%s in the query needs one key and value", name);
@@ -208,7 +200,7 @@ compile_in_kind(struct compiler *compiler, int path, const cJSON *values, bool s
 static bool
 compile_in(struct compiler *compiler, const cJSON *argument)
 {
-    const cJSON *pair = only_member(argument);
+    const cJSON *pair = query_document_only_member(argument);
     int path = 0;
     if (pair == NULL || !cJSON_IsArray(pair) || pair->child == NULL)
         return refuse(compiler, "IN in the query needs one key and a list of values");
@@ -261,7 +253,7 @@ compile_filter(struct compiler *compiler, const cJSON *filter)
     static const char *const comparisons[][2] = {
         { "EQ", "=" }, { "GT", ">" }, { "GTE", ">=" }, { "LT", "<" }, { "LTE", "<=" }
     };
-    const cJSON *member = only_member(filter);
+    const cJSON *member = query_document_only_member(filter);
     if (member == NULL || member->string == NULL)
         return refuse(compiler, "a filter must be an object with one operation");
     if (++compiler->filters > QUERY_FILTERS_MAX)
@@ -282,29 +274,21 @@ compile_filter(struct compiler *compiler, const cJSON *filter)
 /* --- the rest of the document ------------------------------------------------------------------*/
 
 static bool
-compile_sort(struct compiler *compiler, const cJSON *sort)
+compile_sort(struct compiler *compiler)
 {
-    if (sort != NULL && !cJSON_IsArray(sort) && !cJSON_IsNull(sort))
-        return refuse(compiler, "sort in the query must be a list");
-    int keys = 0;
+    const cJSON *one;
+    if (!query_document_sort(&compiler->query->document, &one, compiler->error))
+        return false;
     sqlite3_str_appendall(compiler->sql, " ORDER BY ");
-    for (const cJSON *one = sort != NULL ? sort->child : NULL; one != NULL; one = one->next) {
-        const cJSON *key = cJSON_GetObjectItemCaseSensitive(one, "key");
-        const cJSON *order = cJSON_GetObjectItemCaseSensitive(one, "order");
-        const char *word = cJSON_IsString(order) ? order->valuestring : order == NULL ? "ASC" : "?";
+    for (; one != NULL; one = one->next) {
+        const char *key;
+        bool descends;
         int path = 0;
-        if (!cJSON_IsString(key))
-            return refuse(compiler, "a sort entry of the query needs a key");
-        if (*word == '\0')
-            word = "ASC";
-        if (sqlite3_stricmp(word, "ASC") != 0 && sqlite3_stricmp(word, "DESC") != 0)
-            return refuse(compiler, "a sort order must be ASC or DESC");
-        if (++keys > QUERY_SORT_KEYS_MAX)
-            return refuse(compiler, "the query sorts by more than %d keys", QUERY_SORT_KEYS_MAX);
-        if (!add_path(compiler, key->valuestring, &path))
+        if (!query_document_sort_entry(one, &key, &descends, compiler->error) ||
+            !add_path(compiler, key, &path))
             return false;
         sqlite3_str_appendf(compiler->sql, "json_extract(doc, ?%d) %s, ", path,
-                            sqlite3_stricmp(word, "DESC") == 0 ? "DESC" : "ASC");
+                            descends ? "DESC" : "ASC");
     }
     /* Pages need an order that is complete. */
     sqlite3_str_appendall(compiler->sql, "key");
@@ -312,41 +296,15 @@ compile_sort(struct compiler *compiler, const cJSON *sort)
 }
 
 static bool
-read_token(struct compiler *compiler, const cJSON *token)
+compile_page(struct compiler *compiler)
 {
-    if (token == NULL || cJSON_IsNull(token))
-        return true;
-    const char *text = cJSON_IsString(token) ? token->valuestring : "?";
-    int64_t offset = 0;
-    for (; *text >= '0' && *text <= '9' && offset <= INT32_MAX; text++)
-        offset = offset * 10 + (*text - '0');
-    if (*text != '\0' || offset > INT32_MAX)
-        return refuse(compiler, "invalid page token in the query");
-    compiler->query->offset = offset;
-    return true;
-}
-
-static bool
-compile_page(struct compiler *compiler, const cJSON *page)
-{
-    struct query *query = compiler->query;
-    if (page != NULL && !cJSON_IsObject(page) && !cJSON_IsNull(page))
-        return refuse(compiler, "page in the query must be an object");
-    const cJSON *limit = cJSON_GetObjectItemCaseSensitive(page, "limit");
-    if (limit != NULL && !cJSON_IsNull(limit)) {
-        double value = cJSON_IsNumber(limit) ? limit->valuedouble : -1;
-        if (!(value >= 0 && value <= INT32_MAX && floor(value) == value))
-            return refuse(compiler, "page.limit in the query must be a whole number");
-        if (value > 0)
-            query->limit = (int64_t)value;
-    }
-    if (!read_token(compiler, cJSON_GetObjectItemCaseSensitive(page, "token")))
-        return false;
+    const struct query_document *document = &compiler->query->document;
     int64_t rows = RESULT_ROWS_MAX + 1;
     int limit_param = 0, offset_param = 0;
-    if (!add_integer(compiler, query->limit > 0 && query->limit < rows ? query->limit : rows,
+    if (!add_integer(compiler,
+                     document->limit > 0 && document->limit < rows ? document->limit : rows,
                      &limit_param) ||
-        !add_integer(compiler, query->offset, &offset_param))
+        !add_integer(compiler, document->offset, &offset_param))
         return false;
     sqlite3_str_appendf(compiler->sql, " LIMIT ?%d OFFSET ?%d", limit_param, offset_param);
     return true;
@@ -400,75 +358,17 @@ compile_rows(struct compiler *compiler, struct remora_slice prefix, const char *
 static bool
 compile(struct compiler *compiler, struct remora_slice prefix, const char *table)
 {
-    const cJSON *document = compiler->query->document;
-    const cJSON *filter = cJSON_GetObjectItemCaseSensitive(document, "filter");
+    const cJSON *filter = query_document_filter(&compiler->query->document);
     if (!compile_rows(compiler, prefix, table))
         return false;
-    bool is_empty = filter == NULL || cJSON_IsNull(filter) ||
-                    (cJSON_IsObject(filter) && filter->child == NULL);
-    if (!is_empty) {
+    if (filter != NULL) {
         sqlite3_str_appendall(compiler->sql, " WHERE ");
         if (!compile_filter(compiler, filter))
             return false;
     }
-    if (!compile_sort(compiler, cJSON_GetObjectItemCaseSensitive(document, "sort")) ||
-        !compile_page(compiler, cJSON_GetObjectItemCaseSensitive(document, "page")))
+    if (!compile_sort(compiler) || !compile_page(compiler))
         return false;
     sqlite3_str_appendf(compiler->sql, ") AS page CROSS JOIN %s AS s ON s.rowid = page.id", table);
-    return true;
-}
-
-/* Nesting of braces and brackets outside of strings, without understanding the rest. */
-static bool
-is_shallow(struct remora_slice text)
-{
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (in_string && c == '\\')
-            i++;
-        else if (c == '"')
-            in_string = !in_string;
-        else if (!in_string && (c == '{' || c == '['))
-            depth++;
-        else if (!in_string && (c == '}' || c == ']'))
-            depth--;
-        if (depth > QUERY_DEPTH_MAX)
-            return false;
-    }
-    return true;
-}
-
-/* The document's parser would end a text there, and the condition would be another one. */
-static bool
-has_nul(struct remora_slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] == '\0' || (text.len - i >= 6 && memcmp(text.data + i, "\\u0000", 6) == 0))
-            return true;
-        if (text.data[i] == '\\')
-            i++;
-    }
-    return false;
-}
-
-static bool
-parse(struct compiler *compiler, struct remora_slice text)
-{
-    if (text.len > QUERY_BYTES_MAX)
-        return refuse(compiler, "the query is longer than %d bytes", QUERY_BYTES_MAX);
-    if (!is_shallow(text))
-        return refuse(compiler, "the query is nested deeper than %d levels", QUERY_DEPTH_MAX);
-    if (has_nul(text))
-        return refuse(compiler, "the query cannot hold the NUL character");
-    const char *end = NULL;
-    cJSON *document = cJSON_ParseWithLengthOpts(text.len > 0 ? text.data : "", text.len, &end, 0);
-    compiler->query->document = document;
-    while (document != NULL && end < text.data + text.len && strchr(" \t\r\n", *end) != NULL)
-        end++;
-    if (!cJSON_IsObject(document) || end != text.data + text.len)
-        return refuse(compiler, "the query is not a JSON object");
     return true;
 }
 
@@ -476,9 +376,10 @@ struct failure *
 query_init(struct query *query, struct remora_slice document, struct remora_slice prefix,
            const char *table)
 {
-    *query = (struct query){ .limit = -1 };
+    *query = (struct query){ .count = 0 };
     struct compiler compiler = { .query = query, .sql = sqlite3_str_new(NULL) };
-    bool ok = parse(&compiler, document) && compile(&compiler, prefix, table);
+    bool ok = query_document_init(&query->document, document, compiler.error) &&
+              compile(&compiler, prefix, table);
     query->sql = sqlite3_str_finish(compiler.sql);
     if (ok && query->sql == NULL)
         abort();
@@ -519,6 +420,6 @@ query_fini(struct query *query)
         sqlite3_free(query->parameters[i].owned);
     free(query->parameters);
     sqlite3_free(query->sql);
-    cJSON_Delete(query->document);
+    query_document_fini(&query->document);
     *query = (struct query){ .sql = NULL };
 }

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The query document of the state API, compiled to one SELECT. Nothing of the document becomes SQL
- * text: names and values are parameters. What the document may hold is bounded before it is parsed.
- *
- *   {"filter": {"AND": [{"EQ": {"person.org": "Dev Ops"}}, {"IN": {"state": ["CA", "WA"]}}]},
- *    "sort": [{"key": "state", "order": "DESC"}], "page": {"limit": 3, "token": "3"}}
+ * The query document of the state API (plugins/shared/query_document.h), compiled to one SELECT.
+ * Nothing of the document becomes SQL text: names and values are parameters.
  *
  * A condition holds only where its key is present in the value; NEQ too. Values that are not JSON
- * have no keys. The token is the decimal number of entries already given.
+ * have no keys.
  */
 #ifndef SQLITE_PLUGIN_QUERY_H
 #define SQLITE_PLUGIN_QUERY_H
 
-#include <cjson/cJSON.h>
-
+#include "../shared/query_document.h"
 #include "failure.h"
 #include "bounds.h"
 #include "timestamp.h"
@@ -28,13 +24,11 @@ struct parameter {
 };
 
 struct query {
-    cJSON *document;
+    struct query_document document;
     char *sql; /* columns: key, value, is_binary, etag, expiration_time */
     struct parameter *parameters;
     size_t count, capacity;
     struct timestamp now;
-    int64_t limit; /* -1: none */
-    int64_t offset;
 };
 
 /* `table` and `prefix` are borrowed while the query lives. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../shared/base64.h"
+#include "../shared/state_ttl.h"
 #include "allocate.h"
 #include "timestamp.h"
 
@@ -172,35 +173,15 @@ wants_etag(bool has_etag, struct remora_slice etag)
     return has_etag && etag.len > 0;
 }
 
-/* NULL, or what is wrong with the time to live, in the reference's words. The kernel has read it if
- * it is a number; what is in the metadata only is none. */
-static struct failure *
-check_ttl(const struct remora_state_set *set)
-{
-    struct remora_slice text;
-    if (set->has_ttl && set->ttl_seconds < -1)
-        return failure_new(REMORA_INTERNAL, REMORA_EFFECT_FAILED,
-                           "error parsing TTL: incorrect value for metadata 'ttlInSeconds': must "
-                           "be -1 or greater");
-    if (set->has_ttl ||
-        !remora_metadata_get(set->metadata, set->metadata_count, "ttlInSeconds", &text) ||
-        text.len == 0)
-        return NULL;
-    return failure_new(REMORA_INTERNAL, REMORA_EFFECT_FAILED,
-                       "error parsing TTL: incorrect value for metadata 'ttlInSeconds': "
-                       "strconv.ParseInt: parsing \"%.*s\": invalid syntax",
-                       (int)(text.len < 64 ? text.len : 64), text.data);
-}
-
 struct failure *
 row_set(struct connection *connection, const char *table, const struct remora_state_set *set,
         const char *etag)
 {
     bool with_etag = wants_etag(set->has_etag, set->etag);
     bool if_absent = !with_etag && set->concurrency == REMORA_FIRST_WRITE;
-    struct failure *bad_ttl = check_ttl(set);
-    if (bad_ttl != NULL)
-        return bad_ttl;
+    char why[STATE_TTL_WHY_BYTES];
+    if (!state_ttl_check(set, why))
+        return failure_new(REMORA_INTERNAL, REMORA_EFFECT_FAILED, "%s", why);
     sqlite3_stmt *statement;
     int rc = connection_statement(connection, table,
                                   with_etag   ? STATEMENT_SET_IF_ETAG

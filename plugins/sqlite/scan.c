@@ -84,13 +84,13 @@ collect_rows(struct connection *connection, sqlite3_stmt *statement, struct rows
 static struct failure *
 finish_query(const struct query *query, struct rows *rows)
 {
-    if (query->limit < 0 && rows_are_full(rows))
+    if (query->document.limit < 0 && rows_are_full(rows))
         return failure_new(REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_FAILED,
                            "the query finds more than %d entries or %d bytes: use page.limit",
                            RESULT_ROWS_MAX, RESULT_BYTES_MAX);
-    if (query->limit > 0 && rows->count > 0) {
+    if (query->document.limit > 0 && rows->count > 0) {
         char token[24];
-        snprintf(token, sizeof(token), "%" PRId64, query->offset + (int64_t)rows->count);
+        snprintf(token, sizeof(token), "%" PRId64, query->document.offset + (int64_t)rows->count);
         rows->token = strdup(token);
         if (rows->token == NULL)
             abort();

@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 #include "plugins/sqlite/functions.h"
+#include "plugins/sqlite/query.h"
 #include "plugins/sqlite/scan.h"
 
 /* The data set of the state API's documentation, two rows of another application, and values that
