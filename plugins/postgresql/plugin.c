@@ -5,8 +5,16 @@
  * what comes from it.
  */
 #include "configuration.h"
+#include "store.h"
 
 static const struct remora_component_type types[] = {
+    {
+        .type = "state.postgresql",
+        .versions = "v1,v2",
+        .init = store_init,
+        .close = store_close,
+        .state = &store_ops,
+    },
     {
         .type = "configuration.postgresql",
         .versions = "v1",
