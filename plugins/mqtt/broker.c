@@ -73,18 +73,18 @@ start_failed(struct broker *broker, enum remora_code code, const char *why)
 static void
 let_go(struct broker *broker)
 {
-    remora_call *call = broker->quiescing;
-    broker->quiescing = NULL;
+    void (*rested)(void *arg) = broker->rested;
+    broker->rested = NULL;
     conn_free(broker->conn);
     broker->conn = NULL;
     broker->is_down = false;
-    remora_reply_ok(call);
+    rested(broker->rested_arg);
 }
 
 void
 broker_settle(struct broker *broker)
 {
-    if (broker->quiescing == NULL)
+    if (broker->rested == NULL)
         return;
     for (const struct intake *intake = broker->intakes; intake != NULL; intake = intake->next)
         if (intake->out.count > 0)
@@ -96,21 +96,46 @@ broker_settle(struct broker *broker)
 }
 
 void
-mqtt_broker_quiesce(remora_call *call, void *self)
+broker_rest(struct broker *broker, uint64_t left_ms, void (*rested)(void *arg), void *arg)
 {
-    struct broker *broker = self;
     broker->is_quiet = true;
-    uint64_t left_ms = remora_call_time_left_ms(call);
     if (broker->starting != NULL)
         start_failed(broker, REMORA_CANCELLED, "it is to let go already");
-    broker->quiescing = call;
-    broker->quiescing_until_ms = UINT64_MAX;
+    broker->rested = rested;
+    broker->rested_arg = arg;
+    broker->resting_until_ms = UINT64_MAX;
     if (left_ms != UINT64_MAX)
-        broker->quiescing_until_ms = broker_now_ms() + (left_ms > 2 * HANDOVER_SPARE_MS
-                                                            ? left_ms - HANDOVER_SPARE_MS
-                                                            : left_ms / 2);
+        broker->resting_until_ms = broker_now_ms() + (left_ms > 2 * HANDOVER_SPARE_MS
+                                                          ? left_ms - HANDOVER_SPARE_MS
+                                                          : left_ms / 2);
     broker_watch(broker);
     broker_settle(broker);
+}
+
+bool
+broker_is_at_rest(const struct broker *broker)
+{
+    return broker->conn == NULL && broker->rested == NULL;
+}
+
+static void
+reply_rested(void *arg)
+{
+    remora_reply_ok(arg);
+}
+
+void
+mqtt_broker_quiesce(remora_call *call, void *self)
+{
+    broker_rest(self, remora_call_time_left_ms(call), reply_rested, call);
+}
+
+void
+broker_forget(struct broker *broker)
+{
+    ev_timer_stop(remora_loop(), &broker->pause);
+    held_free_all(broker);
+    intakes_free(broker);
 }
 
 void
@@ -131,10 +156,10 @@ on_sweep(struct ev_loop *loop, ev_timer *watcher, int events)
     is_any = intakes_sweep(broker, now_ms) || is_any;
     if (broker->starting != NULL && now_ms >= broker->starting_until_ms)
         start_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
-    if (broker->quiescing != NULL && now_ms >= broker->quiescing_until_ms)
+    if (broker->rested != NULL && now_ms >= broker->resting_until_ms)
         let_go(broker); /* what an application is slow with comes to the next one again */
     broker_settle(broker);
-    if (!is_any && broker->starting == NULL && broker->quiescing == NULL)
+    if (!is_any && broker->starting == NULL && broker->rested == NULL)
         ev_timer_stop(loop, watcher);
 }
 
@@ -242,23 +267,29 @@ on_start_cancelled(remora_call *call, void *arg)
         start_failed(broker, REMORA_UNAVAILABLE, conn_why(broker->conn));
 }
 
+void
+broker_go_on(struct broker *broker)
+{
+    broker->rested = NULL;
+    broker->is_quiet = false;
+    if (broker->conn == NULL)
+        start_connecting(broker);
+    intakes_resume(broker);
+}
+
 /* Only one generation of a component may have the session, so that connecting is not for `init`. */
 void
 mqtt_broker_start(remora_call *call, void *self)
 {
     struct broker *broker = self;
-    remora_call *quiescing = broker->quiescing;
-    broker->quiescing = NULL;
-    if (quiescing != NULL)
-        remora_reply_error(quiescing, REMORA_CANCELLED, "it is to go on");
+    if (broker->rested == reply_rested)
+        remora_reply_error(broker->rested_arg, REMORA_CANCELLED, "it is to go on");
+    broker->rested = NULL;
     if (broker->starting != NULL) {
         remora_reply_error(call, REMORA_FAILED_PRECONDITION, "it is starting already");
         return;
     }
-    broker->is_quiet = false;
-    if (broker->conn == NULL)
-        start_connecting(broker);
-    intakes_resume(broker);
+    broker_go_on(broker);
     if (conn_is_ready(broker->conn)) {
         remora_reply_ok(call);
         return;
@@ -293,21 +324,33 @@ broker_new(void)
     return broker;
 }
 
+struct broker *
+broker_make(struct settings settings, char why[SETTINGS_WHY_BYTES])
+{
+    struct broker *broker = broker_new();
+    broker->settings = settings;
+    if (!prepare_tls(broker, why)) {
+        broker_free(broker);
+        return NULL;
+    }
+    snprintf(broker->address, sizeof broker->address,
+             strchr(settings.host, ':') != NULL ? "[%s]:%s" : "%s:%s", settings.host,
+             settings.port);
+    return broker;
+}
+
 void
 mqtt_broker_init(remora_call *call, const struct remora_config *config)
 {
     char why[SETTINGS_WHY_BYTES];
-    struct broker *broker = broker_new();
-    if (!settings_parse(config, &broker->settings, why) || !prepare_tls(broker, why)) {
+    struct settings settings;
+    struct broker *broker = NULL;
+    if (settings_parse(config, &settings, why))
+        broker = broker_make(settings, why);
+    if (broker != NULL)
+        remora_reply_init(call, broker, REMORA_CAP_SUBSCRIBE_WILDCARDS, 0);
+    else
         remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
-        broker_free(broker);
-        return;
-    }
-    const struct settings *settings = &broker->settings;
-    snprintf(broker->address, sizeof broker->address,
-             strchr(settings->host, ':') != NULL ? "[%s]:%s" : "%s:%s", settings->host,
-             settings->port);
-    remora_reply_init(call, broker, REMORA_CAP_SUBSCRIBE_WILDCARDS, 0);
 }
 
 const struct remora_pubsub_ops mqtt_broker_ops = { .publish = broker_publish,

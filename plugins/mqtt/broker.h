@@ -9,6 +9,9 @@
  * is resumed: the server sends again what it has no acknowledgement of, and what is held is
  * recognised by its identifier and bytes, so that it is neither handed over twice nor forgotten.
  *
+ * A binding (binding.c) is two such brokers: one publishes, one has the subscription whose messages
+ * are events.
+ *
  * broker.c has the component's life, publish.c what goes out, intake.c the subscriptions, held.c
  * what came in.
  */
@@ -29,6 +32,7 @@ enum {
     DONE_MAX = 256, /* handled, and not acknowledged yet for want of a connection */
     REFUSED_PAUSE_MIN_MS = 1000,
     REFUSED_PAUSE_MAX_MS = 60 * 1000,
+    EVENT_PAUSE_MAX_MS = 5 * 1000, /* of a binding, as the reference's */
     COMPLAINT_PAUSE_MS = 10 * 1000,
 };
 
@@ -94,9 +98,11 @@ struct broker {
     char address[300];
     remora_call *starting;
     uint64_t starting_until_ms;
-    remora_call *quiescing;
-    uint64_t quiescing_until_ms;
+    void (*rested)(void *arg); /* it is to let go of its session, and says so; or NULL */
+    void *rested_arg;
+    uint64_t resting_until_ms;
     bool is_quiet;
+    bool has_events;     /* what it has for the sidecar are events of a binding */
     bool is_down;        /* and it was told */
     uint64_t generation; /* of the connection; counts those that became ready */
     ev_timer sweep;      /* while something waits that has a limit */
@@ -123,10 +129,27 @@ void mqtt_broker_start(remora_call *call, void *self);
 void mqtt_broker_quiesce(remora_call *call, void *self);
 void mqtt_broker_close(void *self);
 extern const struct remora_pubsub_ops mqtt_broker_ops;
+/* The settings are moved. NULL: `why`. */
+struct broker *broker_make(struct settings settings, char why[SETTINGS_WHY_BYTES]);
+/* Connects, if it has let go, and hands over again. */
+void broker_go_on(struct broker *broker);
+/* Nothing new is handed over; when what is open has been answered, or that takes too long, the
+ * session is let go of and `rested` called, perhaps at once. */
+void broker_rest(struct broker *broker, uint64_t left_ms, void (*rested)(void *arg), void *arg);
+bool broker_is_at_rest(const struct broker *broker);
+/* Of a broker at rest: subscriptions, and what came for them, which the session brings again. */
+void broker_forget(struct broker *broker);
+
+/* binding.c */
+void mqtt_binding_init(remora_call *call, const struct remora_config *config);
+void mqtt_binding_start(remora_call *call, void *self);
+void mqtt_binding_quiesce(remora_call *call, void *self);
+void mqtt_binding_close(void *self);
+extern const struct remora_binding_ops mqtt_binding_ops;
 uint64_t broker_now_ms(void);
 /* Something waits that the sweep ends when its time is over. */
 void broker_watch(struct broker *broker);
-/* Answers `quiesce` if nothing is open. */
+/* Comes to rest if it is to, and nothing is open. */
 void broker_settle(struct broker *broker);
 /* An identifier that no message under way has. */
 uint16_t broker_new_id(struct broker *broker);

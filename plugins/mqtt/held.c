@@ -162,16 +162,28 @@ set_pause_timer(struct broker *broker)
     ev_timer_start(remora_loop(), &broker->pause);
 }
 
+/* It stays unacknowledged: the server keeps it, and sends it again over another connection. */
+static bool
+is_given_up(const struct held *held)
+{
+    const struct settings *settings = &held->broker->settings;
+    if (settings->retries_max < 0 || held->refusals < (uint64_t)settings->retries_max)
+        return false;
+    remora_log(REMORA_ERROR, "Failed processing MQTT message: %.*s/%u", (int)held->topic_len,
+               held->bytes, (unsigned)held->id);
+    return true;
+}
+
 static void
 pause_it(struct held *held)
 {
     struct broker *broker = held->broker;
+    uint64_t max_ms = broker->has_events ? EVENT_PAUSE_MAX_MS : REFUSED_PAUSE_MAX_MS;
     uint64_t pause_ms = REFUSED_PAUSE_MIN_MS;
-    for (unsigned i = 0; i < held->refusals && pause_ms < REFUSED_PAUSE_MAX_MS; i++)
+    for (unsigned i = 0; i < held->refusals && pause_ms < max_ms; i++)
         pause_ms *= 2;
     held->refusals++;
-    held->due_ms = broker_now_ms() +
-                   (pause_ms < REFUSED_PAUSE_MAX_MS ? pause_ms : REFUSED_PAUSE_MAX_MS);
+    held->due_ms = broker_now_ms() + (pause_ms < max_ms ? pause_ms : max_ms);
     held_move(held, &broker->paused, NULL);
     set_pause_timer(broker);
 }
@@ -192,9 +204,8 @@ held_on_pause_over(struct ev_loop *loop, ev_timer *watcher, int events)
 }
 
 static void
-on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
+delivered(struct held *held, bool is_done)
 {
-    struct held *held = arg;
     struct broker *broker = held->broker;
     struct intake *intake = held->intake;
     if (broker == NULL) {
@@ -202,15 +213,42 @@ on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
         return;
     }
     assert(intake != NULL && held->list == &intake->out);
-    if (count > 0 && verdicts[0] == REMORA_DONE)
+    if (is_done)
         acknowledge(held);
-    else if (held->qos == 0)
-        held_free(held); /* at most once */
-    else if (intake->closing != NULL || broker->is_quiet)
+    else if (held->qos > 0 && (intake->closing != NULL || broker->is_quiet))
         held_move(held, &broker->parked, NULL);
+    else if (held->qos == 0 || is_given_up(held)) /* at most once; or for the server to repeat */
+        held_free(held);
     else
         pause_it(held);
     intake_pump(intake);
+}
+
+static void
+on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
+{
+    delivered(arg, count > 0 && verdicts[0] == REMORA_DONE);
+}
+
+/* What the application answered beyond that is nothing to a topic. */
+static void
+on_event_done(bool is_handled, struct remora_slice data, const struct remora_pair *metadata,
+              size_t metadata_count, void *arg)
+{
+    (void)data, (void)metadata, (void)metadata_count;
+    delivered(arg, is_handled);
+}
+
+static void
+hand_over_event(struct held *held)
+{
+    struct intake *intake = held->intake;
+    struct remora_pair topic = { { "topic", strlen("topic") }, held_topic(held) };
+    const struct remora_event event = { .data = payload_of(held),
+                                        .metadata = &topic,
+                                        .metadata_count = 1 };
+    held_move(held, &intake->out, intake);
+    remora_binding_event(intake->id, &event, on_event_done, held);
 }
 
 static void
@@ -234,7 +272,10 @@ held_hand_out(struct intake *intake)
 {
     while (intake->queued.first != NULL && intake->is_open && intake->closing == NULL &&
            !intake->broker->is_quiet && intake->out.count < intake->window)
-        hand_over(intake->queued.first);
+        if (intake->broker->has_events)
+            hand_over_event(intake->queued.first);
+        else
+            hand_over(intake->queued.first);
 }
 
 void
@@ -398,6 +439,7 @@ free_list(struct helds *list)
 void
 held_free_all(struct broker *broker)
 {
+    broker->held_count = broker->held_bytes = 0;
     free_list(&broker->parked);
     free_list(&broker->paused);
     free_list(&broker->done);

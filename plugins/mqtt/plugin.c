@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `mqtt` plugin: pub/sub on an MQTT 3.1.1 server. Read on in broker.h for the broker, in conn.h
- * for the connection, in packet.h for the protocol.
+ * The `mqtt` plugin: pub/sub and a binding on an MQTT 3.1.1 server. Read on in broker.h for the
+ * broker, in conn.h for the connection, in packet.h for the protocol.
  */
 #include <signal.h>
 
@@ -14,7 +14,7 @@ setup(void)
     return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
 }
 
-/* The second is the name the reference had first, and still takes. */
+/* The second is the name the reference had first, and still takes for brokers. */
 static const struct remora_component_type types[] = {
     { .type = "pubsub.mqtt3",
       .versions = "v1",
@@ -30,6 +30,13 @@ static const struct remora_component_type types[] = {
       .quiesce = mqtt_broker_quiesce,
       .close = mqtt_broker_close,
       .pubsub = &mqtt_broker_ops },
+    { .type = "bindings.mqtt3",
+      .versions = "v1",
+      .init = mqtt_binding_init,
+      .start = mqtt_binding_start,
+      .quiesce = mqtt_binding_quiesce,
+      .close = mqtt_binding_close,
+      .binding = &mqtt_binding_ops },
 };
 
 int

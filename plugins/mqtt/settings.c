@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "packet.h"
+#include "topic.h"
 
 enum { QOS_DEFAULT = 1, HOST_BYTES_MAX = 253, TEXT_SHOWN = 64 };
 
@@ -205,14 +206,17 @@ read_bool(const struct reader *reader, const char *name, bool *ret)
 }
 
 static bool
-read_client_id(const struct reader *reader)
+read_client_id(const struct reader *reader, const char *suffix)
 {
     struct remora_slice text;
     if (!find(reader, "consumerID", &text))
         return fail(reader, "missing consumerID");
-    if (text.len > PACKET_TEXT_BYTES_MAX)
+    if (text.len + strlen(suffix) > PACKET_TEXT_BYTES_MAX)
         return fail(reader, "consumerID is longer than 65535 bytes");
-    reader->settings->client_id = remora_slice_dup(text);
+    char *id = remora_slice_dup(text);
+    if (id != NULL && asprintf(&reader->settings->client_id, "%s%s", id, suffix) < 0)
+        abort();
+    free(id);
     return reader->settings->client_id != NULL ? true : fail(reader, "consumerID holds a NUL");
 }
 
@@ -229,21 +233,73 @@ read_pem(const struct reader *reader, const char *name, char **ret)
     return false;
 }
 
+static bool
+read_certificates(const struct reader *reader)
+{
+    struct settings *settings = reader->settings;
+    return read_pem(reader, "caCert", &settings->ca_cert) &&
+           read_pem(reader, "clientCert", &settings->client_cert) &&
+           read_pem(reader, "clientKey", &settings->client_key);
+}
+
 bool
 settings_parse(const struct remora_config *config, struct settings *ret,
                char why[SETTINGS_WHY_BYTES])
 {
     const struct reader reader = { .config = config, .settings = ret, .why = why };
-    *ret = (struct settings){ 0 };
+    *ret = (struct settings){ .retries_max = -1 };
     read_bool(&reader, "retain", &ret->is_retained);
     read_bool(&reader, "cleanSession", &ret->clean_session);
-    if (read_qos(&reader) && read_url(&reader) && read_client_id(&reader) &&
-        read_pem(&reader, "caCert", &ret->ca_cert) &&
-        read_pem(&reader, "clientCert", &ret->client_cert) &&
-        read_pem(&reader, "clientKey", &ret->client_key))
+    if (read_qos(&reader) && read_url(&reader) && read_client_id(&reader, "") &&
+        read_certificates(&reader))
         return true;
     settings_fini(ret);
     return false;
+}
+
+/* --- a binding ---------------------------------------------------------------------------------*/
+
+static bool
+read_topic(const struct reader *reader)
+{
+    struct remora_slice text;
+    if (!find(reader, "topic", &text))
+        return fail(reader, "missing topic");
+    const char *fault = topic_filter_fault(text);
+    if (fault != NULL)
+        return fail(reader, fault);
+    reader->settings->topic = remora_slice_dup(text); /* has no NUL */
+    return true;
+}
+
+static bool
+read_retries(const struct reader *reader)
+{
+    struct remora_slice text;
+    return !find(reader, "backOffMaxRetries", &text) ||
+           remora_parse_i64(text, &reader->settings->retries_max) ||
+           fail(reader, "invalid backOffMaxRetries: it has to be a whole number");
+}
+
+bool
+settings_parse_binding(const struct remora_config *config, enum settings_side side,
+                       struct settings *ret, char why[SETTINGS_WHY_BYTES])
+{
+    const struct reader reader = { .config = config, .settings = ret, .why = why };
+    struct remora_slice text;
+    *ret = (struct settings){ .qos = QOS_DEFAULT, .retries_max = -1 };
+    read_bool(&reader, "retain", &ret->is_retained);
+    read_bool(&reader, "cleanSession", &ret->clean_session);
+    if (!read_url(&reader) || !read_topic(&reader) ||
+        !read_client_id(&reader, side == SETTINGS_PRODUCER ? "-producer" : "-consumer") ||
+        !read_retries(&reader) || !read_certificates(&reader)) {
+        settings_fini(ret);
+        return false;
+    }
+    if (side == SETTINGS_PRODUCER && find(&reader, "qos", &text))
+        remora_log(REMORA_WARN, "Metadata property 'qos' has been deprecated and is ignored; qos "
+                                "is set to 1");
+    return true;
 }
 
 static void
@@ -262,6 +318,7 @@ settings_fini(struct settings *settings)
     free(settings->username);
     wipe(settings->password);
     free(settings->client_id);
+    free(settings->topic);
     free(settings->ca_cert);
     free(settings->client_cert);
     wipe(settings->client_key);

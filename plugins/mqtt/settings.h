@@ -17,12 +17,21 @@ struct settings {
     uint8_t qos;
     bool is_retained;
     bool clean_session;
+
+    /* Of a binding. */
+    char *topic;         /* what is read, and published to if a message names none; or NULL */
+    int64_t retries_max; /* then the message is left with the server; < 0: never */
 };
+
+/* A binding has two sessions, since a server lets only one client have each. */
+enum settings_side { SETTINGS_PRODUCER, SETTINGS_CONSUMER };
 
 /* False on failure, with the reason for the user in `why`, in which there is no secret; `ret` then
  * needs no settings_fini(). */
 bool settings_parse(const struct remora_config *config, struct settings *ret,
                     char why[SETTINGS_WHY_BYTES]);
+bool settings_parse_binding(const struct remora_config *config, enum settings_side side,
+                            struct settings *ret, char why[SETTINGS_WHY_BYTES]);
 void settings_fini(struct settings *settings);
 
 /* Go's strconv.ParseBool. */

@@ -131,3 +131,50 @@ TEST(booleans_of_messages_are_gos)
     CHECK(!settings_parse_bool(slice("yes"), &value));
     CHECK(!settings_parse_bool(slice("tRUE"), &value));
 }
+
+/* The complaint, or "". */
+static const char *
+binding_why(const char *name, const char *value, enum settings_side side, struct settings *ret)
+{
+    const struct remora_pair pairs[] = { { slice("url"), slice("tcp://u:hidden@h") },
+                                         { slice("topic"), slice("a/b") },
+                                         { slice("consumerID"), slice("me") },
+                                         { slice(name), slice(value) } };
+    const struct remora_config config = { .metadata = pairs,
+                                          .metadata_count = sizeof pairs / sizeof pairs[0] };
+    why[0] = '\0';
+    (void)settings_parse_binding(&config, side, ret, why);
+    return why;
+}
+
+TEST(a_binding_has_two_sessions_and_what_makes_no_sense_is_refused)
+{
+    static const struct {
+        const char *name, *value, *why;
+    } cases[] = {
+        { "topic", "", "missing topic" },
+        { "consumerID", "", "missing consumerID" },
+        { "url", "", "missing url" },
+        { "backOffMaxRetries", "many", "invalid backOffMaxRetries: it has to be a whole number" },
+        { "caCert", "hidden", "invalid TLS configuration: invalid caCert" },
+    };
+    struct settings settings;
+    CHECK_EQ_STR(binding_why("retain", "true", SETTINGS_PRODUCER, &settings), "");
+    CHECK_EQ_STR(settings.client_id, "me-producer");
+    CHECK_EQ_STR(settings.topic, "a/b");
+    CHECK(settings.is_retained && !settings.clean_session);
+    CHECK_EQ_INT(settings.retries_max, -1);
+    settings_fini(&settings);
+    CHECK_EQ_STR(binding_why("backOffMaxRetries", "3", SETTINGS_CONSUMER, &settings), "");
+    CHECK_EQ_STR(settings.client_id, "me-consumer");
+    CHECK_EQ_INT(settings.qos, 1);
+    CHECK_EQ_INT(settings.retries_max, 3);
+    settings_fini(&settings);
+    CHECK_EQ_STR(binding_why("qos", "7", SETTINGS_CONSUMER, &settings), "");
+    CHECK_EQ_INT(settings.qos, 1);
+    settings_fini(&settings);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        CHECK_EQ_STR(binding_why(cases[i].name, cases[i].value, SETTINGS_PRODUCER, &settings),
+                     cases[i].why);
+    CHECK(*binding_why("topic", "a/#/b", SETTINGS_PRODUCER, &settings) != '\0');
+}
