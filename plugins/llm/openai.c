@@ -324,12 +324,11 @@ read_usage(struct answer *answer, const cJSON *usage)
     uint64_t hits = json_get_count(usage, "prompt_cache_hit_tokens"); /* DeepSeek */
     if (usage == NULL)
         return;
-    answer->usage = (struct remora_usage){
+    struct remora_usage *read = &answer->usage;
+    *read = (struct remora_usage){
         .completion = json_get_count(usage, "completion_tokens"),
         .prompt = json_get_count(usage, "prompt_tokens"),
         .total = json_get_count(usage, "total_tokens"),
-        .has_completion_parts = completion != NULL,
-        .has_prompt_parts = prompt != NULL || hits > 0,
         .accepted_prediction = json_get_count(completion, "accepted_prediction_tokens"),
         .completion_audio = json_get_count(completion, "audio_tokens"),
         .reasoning = json_get_count(completion, "reasoning_tokens"),
@@ -337,6 +336,9 @@ read_usage(struct answer *answer, const cJSON *usage)
         .prompt_audio = json_get_count(prompt, "audio_tokens"),
         .cached = prompt != NULL ? json_get_count(prompt, "cached_tokens") : hits,
     };
+    read->has_completion_parts = (read->accepted_prediction | read->completion_audio |
+                                  read->reasoning | read->rejected_prediction) != 0;
+    read->has_prompt_parts = (read->prompt_audio | read->cached) != 0;
     answer->reply.usage = &answer->usage;
 }
 
