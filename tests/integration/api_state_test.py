@@ -317,7 +317,7 @@ def expiry(store, key):
     return text and datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
 
 
-@on_stores("a read shows when an entry expires", "STATE-44 STATE-45", stores=("mem", "sqlt", "mys"))
+@on_stores("a read shows when an entry expires", "STATE-44 STATE-45", stores=("mem", "sqlt", "mys", "pg"))
 def ttl_shown(store):
     before = datetime.datetime.now(datetime.timezone.utc)
     equal(store.save("tt", 1, metadata={"ttlInSeconds": "100"}).status, 204)

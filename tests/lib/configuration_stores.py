@@ -93,6 +93,10 @@ class Server(Process):
     def stop(self):
         self.kill()
 
+    def metadata(self, database="postgres"):
+        """Of components that use it."""
+        return {"connectionString": f"host=127.0.0.1 port={self.port} user=postgres database={database}"}
+
     def ask(self, *statements, file=None):
         """Status and output of psql."""
         words = ["-f", file] if file else [word for statement in statements for word in ("-c", statement)]

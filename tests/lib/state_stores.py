@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state stores side by side: one sidecar with one worker, one with three, each over databases of its own."""
 
+import configuration_stores
 import mariadb
 from remora import Folder, Redis, Sidecar, Store, component, test
 
-NAMES = ("mem", "sqlt", "red", "mys")
+NAMES = ("mem", "sqlt", "red", "mys", "pg")
 WORKERS = (1, 3)
 _sidecars = {}
 _redis = []
 _mariadb = []
+_postgres = []
 
 
 def redis():
@@ -24,6 +26,12 @@ def mysql():
     return _mariadb[0]
 
 
+def postgres():
+    if not _postgres:
+        _postgres.append(configuration_stores.Server())
+    return _postgres[0]
+
+
 def sidecar(workers=1):
     if workers not in _sidecars:
         folder = Folder()
@@ -32,6 +40,7 @@ def sidecar(workers=1):
             component("sqlt", "state.sqlite", {"connectionString": folder / "state.db"}),
             component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": str(workers)}),
             mysql().component("mys", schemaName=f"workers_{workers}"),
+            component("pg", "state.postgresql", {**postgres().metadata(), "tablePrefix": f"workers_{workers}_"}, version="v2"),
             folder=folder,
             flags=["--workers", str(workers)],
         )
