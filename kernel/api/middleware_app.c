@@ -57,6 +57,7 @@ answer_failure(struct request *rq, struct app_passage *passage)
     bool ok = buf_append(&text, SLICE("{\"errorCode\":\"ERR_MIDDLEWARE\",\"message\":")) &&
               json_write_string(&text, rq->error.message, false) && buf_append(&text, SLICE("}"));
     passage->status = rq->error.http;
+    passage->has_body = true;
     passage->headers = json;
     passage->header_count = 1;
     passage->body = ok ? arena_dup(rq->arena, buf_slice(&text)) : SLICE_EMPTY;
@@ -107,6 +108,7 @@ pass(struct task *t, struct app_passage *passage)
     passage->status = outcome.status;
     passage->headers = outcome.headers;
     passage->header_count = outcome.header_count;
+    passage->has_body = outcome.status != 0 || request.has_body;
     passage->body = outcome.status != 0 ? outcome.body : request.body;
     head->method = request.method;
     head->target = join(rq.arena, request.path, request.query);

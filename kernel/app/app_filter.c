@@ -25,6 +25,14 @@ is_answered(const struct filtered *f)
     return f->passage.status != 0;
 }
 
+/* What the caller writes from now on goes nowhere: the application gets nothing, or another body.
+ */
+static bool
+is_deaf(const struct filtered *f)
+{
+    return is_answered(f) || f->passage.has_body;
+}
+
 /* --- the request -------------------------------------------------------------------------------*/
 
 static void
@@ -60,7 +68,7 @@ write_body(struct task *t, struct client_call *call, struct slice bytes)
     struct filtered *f = call->state;
     if (f->is_held)
         return hold(t, f, call, bytes);
-    return is_answered(f) ? OK : client_write(t, &f->inner, bytes);
+    return is_deaf(f) ? OK : client_write(t, &f->inner, bytes);
 }
 
 static err_t
@@ -69,7 +77,7 @@ end_body(struct task *t, struct client_call *call)
     struct filtered *f = call->state;
     f->has_ended = true;
     wake(f);
-    return f->is_held || is_answered(f) ? OK : client_end(t, &f->inner);
+    return f->is_held || is_deaf(f) ? OK : client_end(t, &f->inner);
 }
 
 static err_t
@@ -86,12 +94,22 @@ await_body(struct task *t, struct filtered *f)
     return err == OK && f->err != OK ? too_large(t) : err;
 }
 
+/* With the body, if it is known: from the caller, or from the middleware. */
 static err_t
 call_app(struct task *t, struct filtered *f)
 {
+    struct app_passage *passage = &f->passage;
+    if (passage->has_body)
+        passage->head.body_length = (int64_t)passage->body.len;
     const struct client_head head = app_head_with_token(
-        task_arena(t), app_settings(f->channel->app), &f->passage.head);
-    return client_start(t, app_client(f->channel), &head, &f->inner); /* suspends */
+        task_arena(t), app_settings(f->channel->app), &passage->head);
+    err_t err = client_start(t, app_client(f->channel), &head, &f->inner); /* suspends */
+    if (err != OK || !passage->has_body)
+        return err;
+    err = client_write(t, &f->inner, passage->body);
+    if (err == OK)
+        err = client_end(t, &f->inner);
+    return err == ERR_PEER_LOST ? OK : err; /* it may have answered */
 }
 
 /* The body is complete: now the middleware, and what comes behind it. */
@@ -105,15 +123,7 @@ let_pass(struct task *t, struct filtered *f)
     f->passage.body = arena_bytes_slice(&f->body);
     err = f->channel->filter->pass(t, &f->passage); /* suspends */
     f->is_held = false;
-    if (err != OK || is_answered(f))
-        return err;
-    f->passage.head.body_length = (int64_t)f->passage.body.len;
-    err = call_app(t, f);
-    if (err == OK)
-        err = client_write(t, &f->inner, f->passage.body);
-    if (err == OK)
-        err = client_end(t, &f->inner);
-    return err == ERR_PEER_LOST && f->inner.transport != NULL ? OK : err; /* it may have answered */
+    return err != OK || is_answered(f) ? err : call_app(t, f);
 }
 
 /* --- the answer --------------------------------------------------------------------------------*/
@@ -222,8 +232,10 @@ app_filter_start(struct task *t, struct app_channel *channel, const struct clien
         err = call_app(t, f); /* suspends */
         ret_call->was_sent = f->inner.was_sent;
     }
-    if (err != OK)
+    if (err != OK) {
+        client_finish(&f->inner);
         return err;
+    }
     ret_call->transport = &filtered_transport;
     ret_call->state = f;
     return OK;

@@ -12,7 +12,7 @@
 /* A request on its way. Slices are in the arena of the task that makes the call, or constant. */
 struct app_passage {
     struct client_head head; /* as far as it has come */
-    bool has_body;           /* `body` is the whole body: of the request, or of the answer */
+    bool has_body;           /* `body` is the request's whole body, or the answer's */
     struct slice body;
     int status; /* 0: it goes on to the application; else it has been answered */
     const struct http_header *headers; /* for the answer, whoever gives it */

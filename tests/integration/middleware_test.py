@@ -9,10 +9,11 @@ import signal
 import threading
 
 from http_app import App, answer
-from remora import Folder, Sidecar, call, component, equal, eventually, main, need, test
+from remora import BUILD, Folder, Sidecar, call, component, equal, eventually, main, need, test
 
 INVOKE = "/v1.0/invoke/back/method"
-KINDS = {"up": "uppercase", "alias": "routeralias", "check": "routerchecker", "limit": "ratelimit"}
+PLUGINS = ["--plugins-path", os.path.join(BUILD, "plugins"), "--plugins-path", os.path.join(BUILD, "tests", "plugins")]
+KINDS = {"verdicts": "verdicts", "up": "uppercase", "alias": "routeralias", "check": "routerchecker", "limit": "ratelimit"}
 
 
 def kind(name):
@@ -33,7 +34,7 @@ class Bed:
         config = folder.write("config.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\n"
                               f"spec:\n  httpPipeline: {pipeline(*api)}\n  appHttpPipeline: {pipeline(*app)}\n")
         self.sidecar = Sidecar(component("mem", "state.in-memory"), *self.resources.values(), app_id="back", folder=folder,
-                         flags=["--app-port", str(self.app.port), "--config", config, *flags], wait=False, public=public)
+                         flags=["--app-port", str(self.app.port), "--config", config, *PLUGINS, *flags], wait=False, public=public)
         # The health of the API is behind its middleware too.
         eventually(lambda: "dapr initialized" in self.sidecar.log(), "the sidecar is ready")
 
@@ -197,6 +198,32 @@ def reload():
     equal(bed.call("GET", INVOKE + "/a").status, 400, "and changes nothing")
     os.unlink(bed.resource("check-later.yaml"))
     eventually(lambda: bed.call("GET", INVOKE + "/a").status == 200, "the component is gone")
+
+
+SENSELESS = ("status 99", "status 100", "status 600", "status -1", "odd name", "split value", "empty name", "split set",
+             "odd method", "bare path", "path with a query", "path with a blank", "split query", "many headers",
+             "large body", "what it does not know", "crash")
+
+
+@test("a verdict that makes no sense, or none, is answered with 500 before the API and before the application", "INV-U09")
+def senseless():
+    for where in ("api", "app"):
+        bed = Bed(**{where: ["verdicts"]})
+        for name in SENSELESS:
+            reply = bed.call("POST", INVOKE + "/a", b"body", [("X-Verdict", name)])
+            equal((reply.status, reply.json["errorCode"]), (500, "ERR_MIDDLEWARE"), f"{where}: {name}")
+            need(reply.header("X-B") is None, "a header of a header")
+        equal(bed.app.requests, [])
+        eventually(lambda bed=bed: bed.call("POST", INVOKE + "/a", b"body").body == b"body", "it is back")
+        reply = bed.call("POST", INVOKE + "/a", b"body", [("X-Verdict", "good"), ("X-Good", "no")])
+        equal((reply.status, reply.body, reply.header("X-From")), (200, b"other", "app"), where)
+        need(reply.header("X-Good") is not None, where)
+        seen = bed.seen()
+        equal((seen.method, seen.target), ("PUT", "/a?q=1"), where)
+        names = [name.lower() for name, _ in seen.headers]
+        equal((names.count("x-good"), names.count("x-verdict")), (1, 0), where)
+        reply = bed.call("POST", INVOKE + "/a", b"body", [("X-Verdict", "teapot")])
+        equal((reply.status, reply.body), (418, b"short"), where)
 
 
 @test("nothing goes past middleware whose plugin is killed again and again", "INV-U09 ARCH-5")
