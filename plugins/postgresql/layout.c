@@ -37,6 +37,9 @@ static const struct words words_v2 = {
     .etag_type = "uuid",
 };
 
+/* That of tables that are not there is none: another component, with other names, has noted it. */
+#define LEVEL "CASE WHEN to_regclass('%s') IS NULL THEN '0' ELSE value END"
+
 static char *
 or_fail(const char *statement)
 {
@@ -150,11 +153,11 @@ char *
 layout_script(const struct layout *layout, const struct table_settings *tables, int level)
 {
     const char *metadata = tables->metadata, *key = tables->level_key;
-    char *script = memory_printf(
-        "SELECT value FROM %s WHERE key = 'lock' FOR UPDATE;"
-        " SELECT 1 / count(*) FROM (SELECT 1 WHERE"
-        " coalesce((SELECT value FROM %s WHERE key = '%s'), '0') = '%d') AS is_at_level;",
-        metadata, metadata, key, level);
+    char *script = memory_printf("SELECT value FROM %s WHERE key = 'lock' FOR UPDATE;"
+                                 " SELECT 1 / count(*) FROM (SELECT 1 WHERE"
+                                 " coalesce((SELECT " LEVEL
+                                 " FROM %s WHERE key = '%s'), '0') = '%d') AS is_at_level;",
+                                 metadata, tables->state, metadata, key, level);
     for (int i = level; i < layout->step_count; i++) {
         char *longer = memory_printf("%s %s;", script, layout->steps[i]);
         free(script);
@@ -176,8 +179,8 @@ layout_init(struct layout *layout, const struct table_settings *tables, bool is_
     init_writes(layout, tables->state, words);
     init_cleanup(layout, tables, words);
     init_steps(layout, tables->state);
-    layout->read_level = memory_printf("SELECT value FROM %s WHERE key = $1::text",
-                                       tables->metadata);
+    layout->read_level = memory_printf("SELECT " LEVEL " FROM %s WHERE key = $1::text",
+                                       tables->state, tables->metadata);
     layout->create_metadata = memory_printf(
         "CREATE TABLE IF NOT EXISTS %s (key text NOT NULL PRIMARY KEY, value text NOT NULL);"
         " INSERT INTO %s (key, value) VALUES ('lock', 'lock') ON CONFLICT (key) DO NOTHING",

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The query API: the documentation's data set in SQLite (the one store that can be queried), every operator, sorting
-and paging, compared with the same query done by hand; and the stores that refuse."""
+"""The query API: the documentation's data set in the stores that can be queried, every operator, sorting and paging,
+compared with the same query done by hand; and the stores that refuse."""
 
 import itertools
 import json
 
 from remora import Folder, Sidecar, Store, component, equal, main, need, test
-from state_stores import sidecar
+from state_stores import postgres, sidecar
+
+KINDS = ("state.sqlite", "state.postgresql")
 
 PEOPLE = [
     ("Dev Ops", 1036, "Seattle", "WA"),
@@ -24,18 +26,37 @@ DATA = {
     str(i + 1): {"person": {"org": org, "id": id_}, "city": city, "state": state}
     for i, (org, id_, city, state) in enumerate(PEOPLE)
 }
-_store = []
+_stores = {}
+_kind = [None]  # of the running test
+
+
+def document(kind, name):
+    """A component with tables of its own."""
+    if kind == "state.sqlite":
+        return component("people", kind, {"connectionString": Folder() / "q.db"})
+    return component("people", kind, {**postgres().metadata(), "tableName": name})
 
 
 def store():
-    if not _store:
-        folder = Folder()
-        one = Sidecar(component("people", "state.sqlite", {"connectionString": folder / "q.db"}), folder=folder)
-        _store.append(Store(one, "people"))
-        equal(_store[0].save_raw([{"key": key, "value": value} for key, value in DATA.items()]).status, 204)
-        other = Sidecar(component("people", "state.sqlite", {"connectionString": folder / "q.db"}), app_id="other")
-        equal(Store(other, "people").save("foreign", DATA["1"]).status, 204)
-    return _store[0]
+    kind = _kind[0]
+    if kind not in _stores:
+        people = document(kind, "people")
+        _stores[kind] = Store(Sidecar(people), "people")
+        equal(_stores[kind].save_raw([{"key": key, "value": value} for key, value in DATA.items()]).status, 204)
+        equal(Store(Sidecar(people, app_id="other"), "people").save("foreign", DATA["1"]).status, 204)
+    return _stores[kind]
+
+
+def on_kinds(name, requirements):
+    def register(function):
+        for kind in KINDS:
+            def run(kind=kind):
+                _kind[0] = kind
+                function()
+            test(f"{name}: {kind}", requirements)(run)
+        return function
+
+    return register
 
 
 def ask(query, **more):
@@ -56,14 +77,14 @@ def where(holds):
     return sorted(key for key, value in DATA.items() if holds(value))
 
 
-@test("without a filter every entry of the app is found, and no other app's", "STATE-06 STATE-73 STATE-79")
+@on_kinds("without a filter every entry of the app is found, and no other app's", "STATE-06 STATE-73 STATE-79")
 def everything():
     for query in ({}, {"filter": {}}, {"filter": {}, "sort": [], "page": {}}):
         equal(sorted(keys(query)), sorted(DATA))
         need("token" not in ask(query), "no token when nothing is left")
 
 
-@test("comparisons select by nested values", "STATE-74 STATE-76 X-STATE-14")
+@on_kinds("comparisons select by nested values", "STATE-74 STATE-76 X-STATE-14")
 def comparisons():
     equal(sorted(keys({"filter": {"EQ": {"state": "CA"}}})), where(lambda v: v["state"] == "CA"))
     equal(sorted(keys({"filter": {"NEQ": {"state": "CA"}}})), where(lambda v: v["state"] != "CA"))
@@ -84,7 +105,7 @@ def comparisons():
     equal(keys({"filter": {"EQ": {"person.org": "' OR 1=1 --"}}}), [])
 
 
-@test("conditions nest", "STATE-75")
+@on_kinds("conditions nest", "STATE-75")
 def junctions():
     query = {
         "OR": [
@@ -100,7 +121,7 @@ def junctions():
     )
 
 
-@test("results are sorted by several keys in the order given", "STATE-77")
+@on_kinds("results are sorted by several keys in the order given", "STATE-77")
 def sorting():
     by_id = sorted(DATA, key=lambda k: DATA[k]["person"]["id"])
     equal(keys({"sort": [{"key": "person.id"}]}), by_id)
@@ -112,7 +133,7 @@ def sorting():
     equal(keys({"sort": [{"key": "state", "order": "DESC"}, {"key": "person.id"}]}), by_state)
 
 
-@test("pages follow each other until nothing is left", "STATE-78 STATE-80 STATE-82 STATE-90")
+@on_kinds("pages follow each other until nothing is left", "STATE-78 STATE-80 STATE-82 STATE-90")
 def paging():
     query = {
         "filter": {
@@ -139,14 +160,14 @@ def paging():
         equal(tokens[1], "6")
 
 
-@test("PUT is as good as POST and request metadata is taken", "STATE-06 STATE-07 X-STATE-03")
+@on_kinds("PUT is as good as POST and request metadata is taken", "STATE-06 STATE-07 X-STATE-03")
 def put():
     path = "/v1.0-alpha1/state/people/query?metadata.contentType=application/json"
     reply = store().sidecar.call("PUT", path, {"filter": {"EQ": {"state": "NY"}}})
     equal([item["key"] for item in reply.json["results"]], ["10"])
 
 
-@test("expired and deleted entries are not found", "STATE-44 STATE-81")
+@on_kinds("expired and deleted entries are not found", "STATE-44 STATE-81")
 def gone():
     path = {"EQ": {"city": "Gone"}}
     equal(store().save("x", {"city": "Gone"}).status, 204)
@@ -157,7 +178,7 @@ def gone():
     equal(keys({"filter": path}), [])
 
 
-@test("malformed queries are answered in words", "STATE-83 X-STATE-05")
+@on_kinds("malformed queries are answered in words", "STATE-83 X-STATE-05")
 def malformed():
     deep = {"EQ": {"a": 1}}
     for _ in range(300):
@@ -198,10 +219,9 @@ def refused():
     equal((reply.status, reply.json["errorCode"]), (400, "ERR_STATE_STORE_NOT_FOUND"))
 
 
-@test("ten thousand results come in one answer", "STATE-73 STATE-80")
+@on_kinds("ten thousand results come in one answer", "STATE-73 STATE-80")
 def many():
-    folder = Folder()
-    one = Store(Sidecar(component("s", "state.sqlite", {"connectionString": folder / "many.db"}), folder=folder), "s")
+    one = Store(Sidecar(document(_kind[0], "many")), "people")
     equal(one.save_raw([{"key": f"k{i:05}", "value": {"i": i}} for i in range(10_000)]).status, 204)
     reply = one.query({"filter": {"LT": {"i": 9_999}}, "sort": [{"key": "i", "order": "DESC"}]})
     equal([item["data"]["i"] for item in reply.json["results"]], list(range(9_998, -1, -1)))
