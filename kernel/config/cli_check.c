@@ -177,7 +177,6 @@ static void
 list_idle_variables(struct arena *arena, struct options *options, struct env env)
 {
     static const char *const names[] = {
-        "DAPR_COMPONENTS_SOCKETS_FOLDER",
         "DAPR_GRPC_CONN_COLLECTOR_INTERVAL",
         "DAPR_GRPC_MAX_CONN_IDLE",
         "DAPR_SKIP_REMINDER_MIGRATION",

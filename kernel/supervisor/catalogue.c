@@ -225,12 +225,29 @@ catalogue_each_folder(const struct catalogue *catalogue, catalogue_folder_fn *fn
         each_plugin(catalogue->folders.items[i].data, fn, arg);
 }
 
-const struct manifest *
-catalogue_find(const struct catalogue *catalogue, struct slice type, struct slice version)
+static const struct manifest *
+find_type(const struct catalogue *catalogue, struct slice type, struct slice version)
 {
     char text[KEY_BYTES_MAX];
     struct slice key = type_key(type, version, text);
     return key.len == 0 ? NULL : map_get(&catalogue->by_type, key);
+}
+
+const struct manifest *
+catalogue_find(const struct catalogue *catalogue, struct slice type, struct slice version)
+{
+    const struct manifest *found = find_type(catalogue, type, version);
+    struct arena scratch;
+    if (found != NULL)
+        return found;
+    arena_init(&scratch);
+    found = find_type(catalogue, manifest_any_type(type, &scratch), version);
+    const char *folder = found == NULL ? NULL
+                                       : manifest_types_folder(found, env_of_process(), &scratch);
+    if (folder == NULL || access(folder, F_OK) != 0)
+        found = NULL;
+    arena_fini(&scratch);
+    return found;
 }
 
 const struct manifest *

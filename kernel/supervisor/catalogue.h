@@ -38,7 +38,8 @@ bool catalogue_read_again(struct catalogue *catalogue);
 typedef void catalogue_folder_fn(void *arg, const char *folder);
 void catalogue_each_folder(const struct catalogue *catalogue, catalogue_folder_fn *fn, void *arg);
 
-/* NULL if there is none. An empty version means v1. Valid until the next reading. */
+/* NULL if there is none. An empty version means v1. Valid until the next reading. Types of any name
+ * are there while their plugin's folder is. */
 const struct manifest *
 catalogue_find(const struct catalogue *catalogue, struct slice type, struct slice version);
 const struct manifest *catalogue_find_name(const struct catalogue *catalogue, struct slice name);

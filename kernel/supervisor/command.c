@@ -80,6 +80,9 @@ add_paths(struct words *argv, const struct command_args *args)
     for (size_t i = 0; i < m->file_count; i++)
         if (m->files[i].path != NULL)
             add_path(argv, m->files[i].access, m->files[i].path);
+    const char *types = manifest_types_folder(m, args->environment, argv->arena);
+    if (types != NULL)
+        add_path(argv, ACCESS_READ, types);
     for (size_t i = 0; i < args->path_count; i++)
         add_path(argv, args->paths[i].access, args->paths[i].path);
     static const char *const trust[] = { "SSL_CERT_FILE", "SSL_CERT_DIR" };
@@ -172,6 +175,8 @@ build_envp(const struct command_args *args, struct arena *arena)
     if (m->has_network)
         pass(&envp, args->environment, passed_with_network, ARRAY_LEN(passed_with_network));
     pass(&envp, args->environment, m->environment.items, m->environment.count);
+    if (m->types_variable != NULL)
+        pass(&envp, args->environment, &m->types_variable, 1);
     return finish(&envp);
 }
 

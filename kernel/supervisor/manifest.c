@@ -18,7 +18,6 @@
 
 #include "base/limits.h"
 #include "config/quantity.h"
-#include "http/path.h"
 
 enum { NAME_BYTES_MAX = 40, LINKS_MAX = 64, LIST_ITEMS_MAX = 64 };
 
@@ -204,8 +203,9 @@ read_type_name(struct reader *r, yaml_node_t *value)
     char *lower = arena_str(&r->manifest->arena, slice_str(text));
     for (char *p = lower; *p != '\0'; p++)
         *p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 'a' - 'A') : *p;
-    if (strchr(lower, '.') == NULL || strlen(lower) > 128)
-        return complain(r, value, "expected a component type such as state.redis");
+    const char *star = strchr(lower, '*'), *dot = strchr(lower, '.');
+    if (dot == NULL || strlen(lower) > 128 || (star != NULL && strcmp(dot, ".*") != 0))
+        return complain(r, value, "expected a component type such as state.redis or state.*");
     r->type->type = lower;
     return true;
 }
@@ -267,6 +267,44 @@ read_types(struct reader *r, yaml_node_t *value)
             return complain(r, node, "\"type\" is missing here");
     }
     return true;
+}
+
+static bool
+read_types_variable(struct reader *r, yaml_node_t *value)
+{
+    return read_text(r, value, &r->manifest->types_variable);
+}
+
+static bool
+read_types_folder(struct reader *r, yaml_node_t *value)
+{
+    if (!read_text(r, value, &r->manifest->types_folder))
+        return false;
+    return r->manifest->types_folder[0] == '/' || complain(r, value, "expected an absolute path");
+}
+
+static bool
+read_types_from(struct reader *r, yaml_node_t *value)
+{
+    static const struct field fields[] = {
+        { "variable", read_types_variable },
+        { "folder", read_types_folder },
+        { NULL, NULL },
+    };
+    if (!read_mapping(r, value, fields, "types_from"))
+        return false;
+    if (r->manifest->types_variable == NULL || r->manifest->types_folder == NULL)
+        return complain(r, value, "\"types_from\" has \"variable\" and \"folder\"");
+    return true;
+}
+
+static bool
+has_any_type(const struct manifest *m)
+{
+    for (size_t i = 0; i < m->type_count; i++)
+        if (strchr(m->types[i].type, '*') != NULL)
+            return true;
+    return false;
 }
 
 /* ------------------------------------------------------------------------------ files */
@@ -478,6 +516,7 @@ static const struct field manifest_fields[] = {
     { "exec", read_exec },
     { "interpreter", read_interpreter },
     { "types", read_types },
+    { "types_from", read_types_from },
     { "network", read_network },
     { "files", read_files },
     { "host_services", read_host_services },
@@ -500,13 +539,14 @@ read_document(struct reader *r)
     }
     if (!read_mapping(r, root, manifest_fields, "a plugin"))
         return false;
-    const char *missing = !r->is_api_version_known ? "apiVersion"
-                          : !r->is_kind_known      ? "kind"
-                          : m->name == NULL        ? "name"
-                          : m->version == NULL     ? "version"
-                          : m->program == NULL     ? "exec"
-                          : m->type_count == 0     ? "types"
-                                                   : NULL;
+    const char *missing = !r->is_api_version_known                     ? "apiVersion"
+                          : !r->is_kind_known                          ? "kind"
+                          : m->name == NULL                            ? "name"
+                          : m->version == NULL                         ? "version"
+                          : m->program == NULL                         ? "exec"
+                          : m->type_count == 0                         ? "types"
+                          : has_any_type(m) && m->types_folder == NULL ? "types_from"
+                                                                       : NULL;
     return missing == NULL || complain(r, root, "\"%s\" is missing", missing);
 }
 
@@ -646,8 +686,8 @@ manifest_set_program(struct manifest *manifest, struct slice path, struct diag *
     return fault == NULL ? OK : DIAG_FAIL(diag, ERR_CONFIG, "%s %s", manifest->program, fault);
 }
 
-const struct manifest_type *
-manifest_find_type(const struct manifest *manifest, struct slice type, struct slice version)
+static const struct manifest_type *
+find_type(const struct manifest *manifest, struct slice type, struct slice version)
 {
     for (size_t i = 0; i < manifest->type_count; i++) {
         const struct manifest_type *t = &manifest->types[i];
@@ -660,6 +700,27 @@ manifest_find_type(const struct manifest *manifest, struct slice type, struct sl
     return NULL;
 }
 
+struct slice
+manifest_any_type(struct slice type, struct arena *arena)
+{
+    ptrdiff_t dot = slice_find_byte(type, '.');
+    return dot < 0 ? SLICE_EMPTY
+                   : arena_printf(arena, SLICE_FMT ".*", SLICE_ARG(slice_first(type, (size_t)dot)));
+}
+
+const struct manifest_type *
+manifest_find_type(const struct manifest *manifest, struct slice type, struct slice version)
+{
+    const struct manifest_type *found = find_type(manifest, type, version);
+    if (found == NULL && manifest->types_folder != NULL) {
+        struct arena scratch;
+        arena_init(&scratch);
+        found = find_type(manifest, manifest_any_type(type, &scratch), version);
+        arena_fini(&scratch);
+    }
+    return found;
+}
+
 bool
 manifest_grants(const struct manifest *manifest, struct slice host_service)
 {
@@ -667,68 +728,4 @@ manifest_grants(const struct manifest *manifest, struct slice host_service)
         if (slice_eq(host_service, slice_str(manifest->host_services.items[i])))
             return true;
     return false;
-}
-
-/* Of `file:/a/b`, `file:///a/b`, `file:b`: the part between the scheme and the options. */
-static struct slice
-path_of_uri(struct slice uri)
-{
-    ptrdiff_t options = slice_find_byte(uri, '?');
-    if (slice_find(uri, SLICE("mode=memory")) > options && options >= 0)
-        return SLICE_EMPTY;
-    if (options >= 0)
-        uri = slice_first(uri, (size_t)options);
-    if (slice_has_prefix_nocase(uri, SLICE("file:")))
-        uri = slice_from(uri, 5);
-    if (slice_has_prefix(uri, SLICE("//"))) {
-        ptrdiff_t slash = slice_find_byte(slice_from(uri, 2), '/');
-        return slash < 0 ? SLICE_EMPTY : slice_from(uri, 2 + (size_t)slash);
-    }
-    return uri;
-}
-
-/* The path, cut to its folder if that is what the manifest asks for. What lies in the root folder
- * stays a file: nobody means to open all there is. */
-static const char *
-opened(const struct manifest_file *file, char *path)
-{
-    char *slash = strrchr(path, '/');
-    if (file->is_folder && slash != path)
-        *slash = '\0';
-    return path;
-}
-
-/* What may be something else must not be taken for a path: it may be a secret, and paths are seen
- * in command lines. */
-static const char *
-if_existing(const struct manifest_file *file, const char *path)
-{
-    struct stat seen;
-    return !file->is_existing || stat(path, &seen) == 0 ? path : NULL;
-}
-
-const char *
-manifest_file_of(const struct manifest_file *file, struct slice value, struct arena *arena)
-{
-    struct slice path = file->is_uri ? path_of_uri(slice_trim(value)) : value, decoded;
-    if (file->is_uri && path_decode(arena, path, &decoded))
-        path = decoded; /* else it holds a '%' that begins no escape, and is taken as it is */
-    if (path.len == 0 || path.len >= PATH_MAX || slice_find_byte(path, '\0') >= 0 ||
-        slice_eq(path, SLICE(":memory:")))
-        return NULL;
-    if (path.data[0] == '/')
-        return if_existing(file, arena_str(arena, path));
-    char *here = getcwd(NULL, 0); /* as the plugin sees it, which starts in the same directory */
-    if (here == NULL)
-        return NULL;
-    struct slice absolute = arena_printf(arena, "%s/" SLICE_FMT, here, SLICE_ARG(path));
-    free(here);
-    return if_existing(file, arena_str(arena, absolute));
-}
-
-const char *
-manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena)
-{
-    const char *path = manifest_file_of(file, value, arena);
-    return path == NULL ? NULL : opened(file, arena_str(arena, slice_str(path)));
 }

@@ -14,6 +14,10 @@
  *       versions: [v1]             # v1 without
  *       replace: overlap           # overlap (default), exclusive or handover
  *       environment: none          # none (default); sidecar: Init gets the sidecar's own
+ *     - type: state.*              # every type of that kind that no other plugin hosts …
+ *   types_from:                    # … while this folder is there. It is opened for reading; the
+ *     variable: SOCKETS_FOLDER     # variable, which is handed on, may name another one
+ *     folder: /tmp/sockets
  *   network: no                    # no (default): no sockets but Unix ones
  *   files:
  *     - metadata: connectionString # the component metadata field whose value names a path …
@@ -46,6 +50,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "config/env.h"
 
 enum manifest_replace { REPLACE_OVERLAP, REPLACE_EXCLUSIVE, REPLACE_HANDOVER };
 enum manifest_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE };
@@ -56,7 +61,7 @@ struct manifest_list {
 };
 
 struct manifest_type {
-    const char *type; /* lower case, as component types are compared */
+    const char *type; /* lower case, as component types are compared; "state.*" is any of a kind */
     struct manifest_list versions;
     enum manifest_replace replace;
     bool wants_environment; /* the sidecar's environment, by message */
@@ -84,6 +89,8 @@ struct manifest {
     const char *interpreter; /* absolute, or a bare name; NULL: the program runs by itself */
     struct manifest_type *types;
     size_t type_count;
+    const char *types_variable; /* NULL as the next: there is no such folder */
+    const char *types_folder;   /* absolute; the default */
     struct manifest_file *files;
     size_t file_count;
     struct manifest_list host_services;
@@ -111,9 +118,14 @@ void manifest_unref(struct manifest *manifest); /* NULL is nothing */
 err_t
 manifest_set_program(struct manifest *manifest, struct slice path, struct diag *diag) WARN_UNUSED;
 
-/* NULL if the plugin does not host it. `type` in any case. */
+/* NULL if the plugin does not host it. `type` in any case; one of that name before one of any. */
 const struct manifest_type *
 manifest_find_type(const struct manifest *manifest, struct slice type, struct slice version);
+/* The kind's type of any name: "state.*" of "state.redis"; in the arena, empty if it is no type. */
+struct slice manifest_any_type(struct slice type, struct arena *arena);
+/* Where its types of any name come from, absolute, in the arena; NULL if it has none. */
+const char *
+manifest_types_folder(const struct manifest *manifest, struct env environment, struct arena *arena);
 bool manifest_grants(const struct manifest *manifest, struct slice host_service);
 
 /* The file that a metadata value names, absolute, in the arena; NULL if it names none (empty,

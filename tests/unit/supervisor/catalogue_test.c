@@ -113,6 +113,34 @@ TEST(a_manifest_that_breaks_stays_what_it_was)
     catalogue_fini(&catalogue);
 }
 
+TEST(types_of_any_name_are_there_while_their_folder_is)
+{
+    char base[256], sockets[300];
+    snprintf(base, sizeof base, "%s", test_dir());
+    snprintf(sockets, sizeof sockets, "%s/sockets", test_dir());
+    put(base, "a", "own", "state.own");
+    put(base, "b", "any",
+        "\"state.*\"}]\ntypes_from: {variable: CATALOGUE_TEST_FOLDER, folder: /nowhere}\n#");
+    REQUIRE(setenv("CATALOGUE_TEST_FOLDER", sockets, 1) == 0);
+    struct catalogue catalogue;
+    catalogue_init(&catalogue);
+    catalogue_add_folder(&catalogue, base);
+    CHECK_EQ_INT(catalogue.count, 2);
+    CHECK(catalogue_find(&catalogue, SLICE("state.else"), SLICE("v1")) == NULL);
+    REQUIRE(mkdir(sockets, 0700) == 0);
+    const struct manifest *m = catalogue_find(&catalogue, SLICE("state.else"), SLICE("v1"));
+    REQUIRE(m != NULL);
+    CHECK_EQ_STR(m->name, "any");
+    m = catalogue_find(&catalogue, SLICE("state.own"), SLICE("v1"));
+    REQUIRE(m != NULL);
+    CHECK_EQ_STR(m->name, "own");
+    CHECK(catalogue_find(&catalogue, SLICE("lock.else"), SLICE("v1")) == NULL);
+    CHECK(catalogue_find(&catalogue, SLICE("state"), SLICE("v1")) == NULL);
+    REQUIRE(rmdir(sockets) == 0);
+    CHECK(catalogue_find(&catalogue, SLICE("state.else"), SLICE("v1")) == NULL);
+    catalogue_fini(&catalogue);
+}
+
 TEST(a_folder_may_be_the_plugin_itself)
 {
     char path[256];

@@ -96,6 +96,16 @@ TEST(what_the_manifest_names_is_handed_on)
                  "LANG=C.UTF-8 SSL_CERT_DIR=/ca" LEAK_CHECK " HTTPS_PROXY=http://p AWS_REGION=eu");
 }
 
+TEST(the_folder_that_types_come_from_is_opened)
+{
+    struct command command = build(", types_from: {variable: TYPES_FOLDER, folder: /t}", NULL, 0);
+    CHECK(strstr(join(command.argv), " --execute=/usr --read=/t ") != NULL);
+    CHECK(strstr(join(command.envp), "TYPES_FOLDER") == NULL);
+    command = build(", types_from: {variable: AWS_REGION, folder: /t}", NULL, 0);
+    CHECK(strstr(join(command.argv), "/eu --read=/ca") != NULL);
+    CHECK(strstr(join(command.envp), " AWS_REGION=eu") != NULL);
+}
+
 TEST(the_token_is_never_on_the_command_line)
 {
     CHECK(strstr(join(build(", token: env", NULL, 0).argv), "secret") == NULL);

@@ -117,6 +117,50 @@ TEST(types_are_found_in_any_case_by_version)
     manifest_unref(m);
 }
 
+static const char *
+no_variable(void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return NULL;
+}
+
+static const char *
+folder_variable(void *arg, const char *name)
+{
+    return strcmp(name, "FOLDER") == 0 ? arg : NULL;
+}
+
+TEST(types_of_any_name_come_from_a_folder)
+{
+    struct manifest *m = read_ok(HEAD "types:\n- {type: state.x, replace: handover}\n"
+                                      "- type: State.*\n"
+                                      "types_from: {variable: FOLDER, folder: /sockets}\n");
+    struct arena scratch;
+    arena_init(&scratch);
+    struct env env = { .get = no_variable };
+    CHECK(manifest_find_type(m, SLICE("state.x"), SLICE("v1")) == &m->types[0]);
+    CHECK(manifest_find_type(m, SLICE("STATE.y"), SLICE("v1")) == &m->types[1]);
+    CHECK(manifest_find_type(m, SLICE("state.y"), SLICE("v2")) == NULL);
+    CHECK(manifest_find_type(m, SLICE("lock.y"), SLICE("v1")) == NULL);
+    CHECK(manifest_find_type(m, SLICE("state"), SLICE("v1")) == NULL);
+    CHECK_EQ_STR(manifest_types_folder(m, env, &scratch), "/sockets");
+    env = (struct env){ .get = folder_variable, .arg = (void *)(uintptr_t) "" };
+    CHECK_EQ_STR(manifest_types_folder(m, env, &scratch), "/sockets");
+    env.arg = (void *)(uintptr_t) "/other";
+    CHECK_EQ_STR(manifest_types_folder(m, env, &scratch), "/other");
+    env.arg = (void *)(uintptr_t) "here";
+    char *here = getcwd(NULL, 0);
+    CHECK_EQ_STR(manifest_types_folder(m, env, &scratch),
+                 arena_printf(&scratch, "%s/here", here).data);
+    free(here);
+    manifest_unref(m);
+    m = read_ok(HEAD TYPES);
+    CHECK(manifest_types_folder(m, env, &scratch) == NULL);
+    manifest_unref(m);
+    arena_fini(&scratch);
+}
+
 TEST(what_is_wrong_is_said_with_its_line)
 {
     check_refused("", 1, "empty");
@@ -134,6 +178,10 @@ TEST(what_is_wrong_is_said_with_its_line)
     check_refused(HEAD "types:\n- type: redis\n", 7, "such as state.redis");
     check_refused(HEAD "types:\n- {type: state.x, replace: fast}\n", 7, "expected overlap");
     check_refused(HEAD "types:\n- {type: state.x, versions: []}\n", 7, "at least one version");
+    check_refused(HEAD "types:\n- type: state.a*\n", 7, "such as state.redis or state.*");
+    check_refused(HEAD "types:\n- type: state.*\n", 1, "\"types_from\" is missing");
+    check_refused(HEAD TYPES "types_from: {variable: A}\n", 8, "has \"variable\" and \"folder\"");
+    check_refused(HEAD TYPES "types_from: {folder: a}\n", 8, "expected an absolute path");
     check_refused(HEAD TYPES "network: maybe\n", 8, "expected yes or no");
     check_refused(HEAD TYPES "files: [{access: read}]\n", 8, "either \"metadata\" or \"path\"");
     check_refused(HEAD TYPES "files: [{path: a, metadata: b}]\n", 8, "either");
