@@ -168,7 +168,7 @@ struct remora_conversation_ops;
 struct remora_middleware_ops;
 
 struct remora_component_type {
-    const char *type;     /* "state.in-memory" */
+    const char *type;     /* "state.in-memory"; "state.*": all that have no row of their own */
     const char *versions; /* "v1", or a comma list */
 
     /* Create a component. Answer with remora_reply_init(call, self, ...) or remora_reply_error().
@@ -599,7 +599,8 @@ struct remora_binding_request {
 /* One reply each, now or later. A component that is read from has REMORA_CAP_INPUT_BINDING, one
  * that can be invoked REMORA_CAP_OUTPUT_BINDING; the functions of the other may be NULL. */
 struct remora_binding_ops {
-    const char *operations; /* "create,get": in the order in which users are told */
+    const char *operations; /* "create,get": in the order in which users are told. NULL if that is
+                             * not known before remora_reply_init_binding() */
     void (*invoke)(remora_call *call, void *self, const struct remora_binding_request *request);
     /* remora_binding_reply(), or remora_reply_ok(): there is nothing to say */
     void (*read)(remora_call *call, void *self, uint64_t reading, uint32_t window);
@@ -609,6 +610,9 @@ struct remora_binding_ops {
      * `quiesce` means the same for the component. */
 };
 
+/* remora_reply_init() for a binding whose operations differ from component to component. */
+void remora_reply_init_binding(remora_call *call, void *self, uint32_t capabilities,
+                               const char *operations);
 /* `failure`: NULL, or the operation has failed and the metadata tell of it. */
 void remora_binding_reply(remora_call *call, struct remora_bytes data,
                           const struct remora_pair *metadata, size_t metadata_count,

@@ -89,13 +89,26 @@ is_version_listed(const char *versions, struct slice version)
     return version.len == 0;
 }
 
+/* "state.*" stands for every type of that kind that has no row of its own. */
+static bool
+is_any_of_kind(const char *row, const char *name)
+{
+    size_t len = strlen(row);
+    return len > 2 && strcmp(row + len - 2, ".*") == 0 && strncmp(row, name, len - 1) == 0;
+}
+
 static const struct remora_component_type *
 find_type(const char *name)
 {
-    for (size_t i = 0; i < sdk.plugin->type_count; i++)
-        if (strcmp(sdk.plugin->types[i].type, name) == 0)
-            return &sdk.plugin->types[i];
-    return NULL;
+    const struct remora_component_type *found = NULL;
+    for (size_t i = 0; i < sdk.plugin->type_count; i++) {
+        const struct remora_component_type *type = &sdk.plugin->types[i];
+        if (strcmp(type->type, name) == 0)
+            return type;
+        if (found == NULL && is_any_of_kind(type->type, name))
+            found = type;
+    }
+    return found;
 }
 
 static struct remora_slice
@@ -186,12 +199,10 @@ component_init(struct remora_call *call)
     sdk.current = NULL;
 }
 
-/* The table has them as a comma list. */
+/* A comma list. */
 static void
-pack_operations(struct remora_call *call, Remora__Plugin__V1__InitReply *reply)
+pack_operations(struct remora_call *call, struct slice rest, Remora__Plugin__V1__InitReply *reply)
 {
-    const struct remora_binding_ops *ops = call->component->type->binding;
-    struct slice rest = ops == NULL ? SLICE_EMPTY : slice_str(ops->operations);
     struct slice one;
     reply->operations = ARENA_ARRAY(&call->arena, char *, rest.len + 1);
     while (slice_split(&rest, ',', &one))
@@ -199,9 +210,9 @@ pack_operations(struct remora_call *call, Remora__Plugin__V1__InitReply *reply)
             reply->operations[reply->n_operations++] = arena_str(&call->arena, one);
 }
 
-void
-remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
-                  uint32_t transaction_operations_max)
+static void
+reply_init(remora_call *call, void *self, uint32_t capabilities,
+           uint32_t transaction_operations_max, struct slice operations)
 {
     assert(call->method == METHOD(INIT) && call->component != NULL);
     call->component->self = self;
@@ -210,11 +221,27 @@ remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
     Remora__Plugin__V1__InitReply reply = REMORA__PLUGIN__V1__INIT_REPLY__INIT;
     reply.capabilities = list;
     reply.transaction_operations_max = transaction_operations_max;
-    pack_operations(call, &reply);
+    pack_operations(call, operations, &reply);
     for (unsigned bit = 0; bit < 32; bit++) /* bit n is capability n + 1 */
         if (capabilities >> bit & 1)
             list[reply.n_capabilities++] = (Remora__Plugin__V1__Capability)(bit + 1);
     call_reply(call, pb_pack(&call->arena, &reply.base), NULL, 0);
+}
+
+void
+remora_reply_init(remora_call *call, void *self, uint32_t capabilities,
+                  uint32_t transaction_operations_max)
+{
+    const struct remora_binding_ops *ops = call->component->type->binding;
+    reply_init(call, self, capabilities, transaction_operations_max,
+               ops == NULL || ops->operations == NULL ? SLICE_EMPTY : slice_str(ops->operations));
+}
+
+void
+remora_reply_init_binding(remora_call *call, void *self, uint32_t capabilities,
+                          const char *operations)
+{
+    reply_init(call, self, capabilities, 0, slice_str(operations));
 }
 
 /* --- start, quiesce, close ---------------------------------------------------------------------*/
