@@ -156,7 +156,8 @@ on_body(char *data, size_t size, size_t count, void *arg)
         return 0;
     }
     if (len > x->capacity - x->len) {
-        x->capacity = (x->len + len) * 2;
+        size_t twice = (x->len + len) * 2;
+        x->capacity = twice < ANSWER_BYTES_MAX ? twice : (size_t)ANSWER_BYTES_MAX;
         x->answer = realloc(x->answer, x->capacity);
         if (x->answer == NULL)
             abort();
