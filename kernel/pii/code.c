@@ -78,6 +78,8 @@ mac_match(const struct scan *s, size_t at)
 {
     static const unsigned char twos[] = { 2, 2, 2, 2, 2, 2 }, fours[] = { 4, 4, 4 };
     const unsigned char mark = byte_at(s, at + 2);
+    if (at >= 2 && byte_at(s, at - 1) == mark && is_hex(byte_at(s, at - 2)))
+        return 0; /* the end of something longer */
     if (mark == ':' || mark == '-')
         return hex_groups(s, at, twos, ARRAY_LEN(twos), (char)mark);
     return byte_at(s, at + 4) == '.' ? hex_groups(s, at, fours, ARRAY_LEN(fours), '.') : 0;

@@ -60,6 +60,15 @@ lower(unsigned char c)
     return is_upper(c) ? (unsigned char)(c - 'A' + 'a') : c;
 }
 
+/* Whether what begins there goes on from a number before it: "978-0…", "1.2.…". */
+static inline bool
+goes_on(const struct scan *s, size_t at)
+{
+    unsigned char mark = at >= 2 ? byte_at(s, at - 1) : 0;
+    return (mark == '-' || mark == '.' || mark == ':' || mark == '/') &&
+           is_digit(byte_at(s, at - 2));
+}
+
 /* Whether one of some words, which are in lower case, stands in the few bytes before. */
 bool is_named(const struct scan *s, size_t at, const char *const *words, size_t count);
 

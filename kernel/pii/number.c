@@ -84,7 +84,7 @@ size_t
 ssn_match(const struct scan *s, size_t at)
 {
     static const size_t lengths[] = { 3, 2, 4 };
-    if (!is_digit(byte_at(s, at)))
+    if (!is_digit(byte_at(s, at)) || goes_on(s, at))
         return 0;
     const struct digits d = digits_read(s, at, "- ");
     if (!has_groups(&d, lengths, ARRAY_LEN(lengths)) || !ends_at(s, &d, 9) ||
@@ -295,13 +295,15 @@ prefixed_match(const struct scan *s, size_t at)
 {
     enum { DIGITS_LEAST = 9, DIGITS_MOST = 12, WITH_COUNTRY = 15 };
     size_t from = at + (byte_at(s, at) == '(' ? 1 : 0);
-    if (byte_at(s, from) != '0' || is_date(s, from))
+    const bool has_country = byte_at(s, from + 1) == '0';
+    if (byte_at(s, from) != '0' || is_date(s, from) || !is_digit(byte_at(s, from + 1)) ||
+        (has_country && (byte_at(s, from + 2) < '1' || byte_at(s, from + 2) > '9')))
         return 0;
-    struct spelt p = spell(s, from,
-                           byte_at(s, from + 1) == '0' ? WITH_COUNTRY + 1 : DIGITS_MOST + 1);
+    const size_t most = has_country ? WITH_COUNTRY : DIGITS_MOST;
+    struct spelt p = spell(s, from, most + 1);
     unsigned char next = byte_at(s, p.end);
     if (p.digits < DIGITS_LEAST || p.marks == 0 || is_word(next) || next == ':' || next == '/' ||
-        p.digits > (byte_at(s, from + 1) == '0' ? WITH_COUNTRY : DIGITS_MOST))
+        p.digits > most)
         return 0;
     return extension_end(s, p.end) - at;
 }
@@ -311,7 +313,7 @@ phone_match(const struct scan *s, size_t at)
 {
     match_fn *const forms[] = { international_match, north_american_match, prefixed_match,
                                 local_match };
-    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(forms) && !goes_on(s, at); i++) {
         size_t len = forms[i](s, at);
         if (len > 0)
             return len;

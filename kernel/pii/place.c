@@ -39,10 +39,16 @@ is_street(struct slice word)
 static bool
 is_name(struct slice word)
 {
-    static const char *const links[] = { "of", "the", "de", "la", "del" };
     unsigned char first = (unsigned char)word.data[0];
-    return is_upper(first) || is_digit(first) || first >= 0x80 ||
-           slice_is_one_of_nocase(word, links, ARRAY_LEN(links));
+    return is_upper(first) || is_digit(first) || first >= 0x80;
+}
+
+/* What may stand between: "1 Avenue of the Americas". */
+static bool
+is_link(struct slice word)
+{
+    static const char *const links[] = { "of", "the", "de", "la", "del" };
+    return slice_is_one_of_nocase(word, links, ARRAY_LEN(links));
 }
 
 /* A word in small letters that may be a street's name all the same: "12 main street". */
@@ -65,7 +71,7 @@ street_match(const struct scan *s, size_t at)
 {
     enum { NUMBER_DIGITS_MAX = 6, WORDS_MAX = 4 };
     size_t next = at;
-    bool are_names = true, are_plain = true;
+    bool are_names = true, has_name = false, are_plain = true;
     while (is_digit(byte_at(s, next)))
         if (++next - at > NUMBER_DIGITS_MAX)
             return 0;
@@ -79,9 +85,10 @@ street_match(const struct scan *s, size_t at)
         if (word.len == 0)
             return 0;
         next += word.len;
-        if (words > 0 && is_street(word) && (are_names || (are_plain && words <= 2)))
+        if (words > 0 && is_street(word) && ((are_names && has_name) || (are_plain && words <= 2)))
             return next - at;
-        are_names = are_names && is_name(word);
+        are_names = are_names && (is_name(word) || is_link(word));
+        has_name = has_name || is_name(word);
         are_plain = are_plain && is_plain_name(word);
         next += byte_at(s, next) == '.' ? 1 : 0; /* "N. Main" */
     }
@@ -149,7 +156,7 @@ size_t
 zip_match(const struct scan *s, size_t at)
 {
     static const size_t lengths[] = { 5, 4 };
-    if (!is_digit(byte_at(s, at)))
+    if (!is_digit(byte_at(s, at)) || goes_on(s, at))
         return 0;
     const struct digits d = digits_read(s, at, "-");
     if (d.group[0] != lengths[0])
@@ -157,7 +164,7 @@ zip_match(const struct scan *s, size_t at)
     bool is_long = d.groups >= 2 && d.group[1] == lengths[1] && !is_word(byte_at(s, d.end_of[8]));
     size_t end = d.end_of[is_long ? 8 : 4];
     unsigned char next = byte_at(s, end);
-    bool goes_on = is_word(next) ||
-                   ((next == '.' || next == ',' || next == '-') && is_digit(byte_at(s, end + 1)));
-    return !goes_on && (is_long || is_placed(s, at)) ? end - at : 0;
+    bool is_longer = is_word(next) ||
+                     ((next == '.' || next == ',' || next == '-') && is_digit(byte_at(s, end + 1)));
+    return !is_longer && (is_long || is_placed(s, at)) ? end - at : 0;
 }
