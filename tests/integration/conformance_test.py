@@ -14,6 +14,8 @@ import consul  # noqa: E402
 import held  # noqa: E402
 import kafka_node  # noqa: E402
 import kubernetes  # noqa: E402
+import mariadb  # noqa: E402
+import memcached  # noqa: E402
 import mosquitto  # noqa: E402
 import providers  # noqa: E402
 import rabbitmq  # noqa: E402
@@ -37,6 +39,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "configuration.redis", "redis", "configuration_", "life", "many_components"],
         ["-t", "configuration.postgresql", "postgresql", "configuration_", "life", "many_components"],
         ["-t", "state.postgresql/v1", "postgresql"], ["-t", "state.postgresql/v2", "postgresql"],
+        ["mysql"], ["memcached"],
         ["-t", "lock.redis", "redis", "lock_", "life", "many_components"],
         ["-t", "bindings.redis", "redis", "binding_", "life", "many_components"],
         ["-t", "bindings.rabbitmq", "rabbitmq", "binding_", "life", "many_components"],
@@ -54,6 +57,8 @@ redis = redis_fixture.Redis()
 os.environ["REDIS_HOST"] = f"127.0.0.1:{redis.port}"
 rows = configuration_stores.Postgres()
 os.environ["POSTGRESQL"] = f"host=127.0.0.1 port={rows.server.port} user=postgres dbname=postgres"
+os.environ["MYSQL_ADDRESS"] = mariadb.MariaDB("--max-allowed-packet=64M").address()
+os.environ["MEMCACHED_ADDRESS"] = memcached.Memcached("-I", "64m", "-m", "512").address
 os.environ["MQTT_URL"] = mosquitto.Mosquitto().url
 os.environ["KAFKA_BROKERS"] = kafka_node.Kafka().address()
 os.environ["RABBITMQ_URL"] = rabbitmq.RabbitMQ().url
