@@ -189,6 +189,22 @@ add_duplicate(struct loader *l, struct slice log_name, const struct slice *exist
            buf_append(&l->errors, *existing);
 }
 
+/* By type, or by type and version. */
+static bool
+is_denied(const struct loader *l, const struct component_spec *spec)
+{
+    const struct text_list *denied = l->filter->denied;
+    for (size_t i = 0; denied != NULL && i < denied->count; i++) {
+        struct slice rule = denied->items[i];
+        ptrdiff_t slash = slice_find_byte(rule, '/');
+        struct slice type = slash < 0 ? rule : slice_first(rule, (size_t)slash);
+        if (slice_eq_nocase(type, spec->type) &&
+            (slash < 0 || slice_eq_nocase(slice_from(rule, (size_t)slash + 1), spec->version)))
+            return true;
+    }
+    return false;
+}
+
 /* A name is taken by the first document that has it, in scope or not; a later one that is out of
  * scope is no duplicate. */
 static void
@@ -210,6 +226,14 @@ add_component(struct loader *l, const struct resource *r)
     (void)map_put(&l->names, spec.name, kept); /* was not there */
     if (!in_scope)
         return;
+    if (is_denied(l, &spec)) {
+        text_list_add(l->scratch, &l->resources->warnings,
+                      arena_printf(l->scratch,
+                                   "component " SLICE_FMT " is not loaded: components.deny of the "
+                                   "Configuration names its type",
+                                   SLICE_ARG(log_name)));
+        return;
+    }
     if (l->list.count == l->room) {
         size_t room = l->room == 0 ? 8 : l->room * 2;
         l->list.items = arena_grow(l->arena, l->list.items, l->room * sizeof spec,

@@ -4,37 +4,31 @@
 
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "config/field.h"
 #include "config/file.h"
 #include "config/node.h"
 
-/* Settings that protect, by path under spec. They count if they hold anything. */
-static const char *const protections[][2] = {
-    { "components", "deny" },
-};
-
-static bool
-holds_anything(const struct node *node)
-{
-    return node != NULL && (node->type == NODE_SCALAR ? node->text.len > 0 : node->count > 0);
-}
-
+/* Types of components, that nobody can add to the folder what is not wanted. */
 static err_t
-refuse(struct diag *diag, const char *file, const char *outer, const char *inner)
+read_denied(struct arena *arena, const struct node *components, struct text_list *denied,
+            struct diag *diag)
 {
-    return DIAG_FAIL(
-        diag, ERR_CONFIG,
-        "error loading configuration: %s: spec.%s.%s is not implemented in this version", file,
-        outer, inner);
-}
-
-static err_t
-check_protections(const struct node *spec, const char *file, struct diag *diag)
-{
-    for (size_t i = 0; i < ARRAY_LEN(protections); i++) {
-        const struct node *outer = node_get(spec, slice_str(protections[i][0]));
-        if (holds_anything(node_get(outer, slice_str(protections[i][1]))))
-            return refuse(diag, file, protections[i][0], protections[i][1]);
+    const struct node *list = NULL;
+    if (components != NULL && components->type != NODE_MAP)
+        return field_wrong(diag, "components", "a map", components);
+    err_t err = field_list(components, "deny", "components.deny", &list, diag);
+    if (err != OK || list == NULL)
+        return err;
+    if (list->count > LIMIT_denied_components_max)
+        return DIAG_FAIL(diag, ERR_CONFIG, "line %u: spec.components.deny has more than %d items",
+                         list->line, LIMIT_denied_components_max);
+    *denied = (struct text_list){ 0 };
+    for (const struct node_item *item = list->items; item != NULL; item = item->next) {
+        struct slice text = SLICE_EMPTY;
+        if (item->value->type != NODE_SCALAR || !node_text(arena, item->value, &text))
+            return field_wrong(diag, "components.deny", "a list of texts", item->value);
+        text_list_add(arena, denied, text);
     }
     return OK;
 }
@@ -62,6 +56,9 @@ read_access(struct arena *arena, const struct node *spec, const char *file,
     if (err == OK)
         err = pipeline_read(arena, node_get(spec, SLICE("appHttpPipeline")), "appHttpPipeline",
                             &configuration->app_http_pipeline, &inner);
+    if (err == OK)
+        err = read_denied(arena, node_get(spec, SLICE("components")),
+                          &configuration->denied_components, &inner);
     access_spec_merge(&configuration->access_spec, access);
     if (err == OK)
         return OK;
@@ -87,9 +84,9 @@ static bool
 is_read(struct slice key)
 {
     static const char *const keys[] = {
-        "mtls",    "secrets",        "accessControl", "api",
-        "metric",  "metrics",        "logging",       "features",
-        "tracing", "nameResolution", "httpPipeline",  "appHttpPipeline",
+        "mtls",         "secrets",         "accessControl", "api",     "metric",
+        "metrics",      "logging",         "features",      "tracing", "nameResolution",
+        "httpPipeline", "appHttpPipeline", "components",
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (slice_eq_nocase(key, slice_str(keys[i])))
@@ -140,7 +137,7 @@ read_spec(struct arena *arena, const struct node *spec, const char *file,
         err = read_observing(arena, spec, file, configuration, ret_ignored, diag);
     if (err == OK)
         err = read_mtls(spec, file, configuration, diag);
-    return err == OK ? check_protections(spec, file, diag) : err;
+    return err;
 }
 
 static err_t

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Configuration files (--config), merged in their order: what a later one sets replaces what an
- * earlier one set. Settings that protect something and are not there yet (components.deny) are
- * refused instead of running without them; the others are named for a warning.
+ * earlier one set. Settings without effect are named for a warning.
  */
 #ifndef CONFIG_CONFIGURATION_H
 #define CONFIG_CONFIGURATION_H
@@ -26,8 +25,9 @@ struct configuration {
     struct access_spec access_spec;       /* while files are read */
     struct access_control access_control; /* what follows from it */
     struct api_rules api_rules;
-    struct pipeline http_pipeline;     /* before the API */
-    struct pipeline app_http_pipeline; /* before the application */
+    struct pipeline http_pipeline;      /* before the API */
+    struct pipeline app_http_pipeline;  /* before the application */
+    struct text_list denied_components; /* "state.redis", "state.redis/v1": not to be loaded */
     struct metrics_settings metrics;
     struct api_log_settings api_log;
     struct feature_settings features;
@@ -35,9 +35,8 @@ struct configuration {
     struct tracing_settings tracing; /* without the environment: tracing_settings_finish() */
 };
 
-/* ERR_CONFIG with the words of the fatal log line if a file cannot be read, makes no sense, or asks
- * for protection that is not there. Adds "spec.workflow" and the like to ret_ignored for what has
- * no effect. Lives in the arena. */
+/* ERR_CONFIG with the words of the fatal log line if a file cannot be read or makes no sense. Adds
+ * "spec.workflow" and the like to ret_ignored for what has no effect. Lives in the arena. */
 err_t configuration_read(struct arena *arena, const struct text_list *files,
                          struct configuration *ret_configuration, struct text_list *ret_ignored,
                          struct diag *diag) WARN_UNUSED;

@@ -56,6 +56,9 @@ void resources_warn(struct arena *arena, struct resources *resources, const char
 struct resource_filter {
     struct slice app_id;
     struct slice namespace_name; /* empty: namespaces are not looked at */
+    /* Types of components that are not to be loaded, "state.redis" or "state.redis/v1"; NULL: none
+     */
+    const struct text_list *denied;
 };
 
 bool

@@ -202,13 +202,15 @@ configure_again(struct runtime *runtime, bool is_asked)
     } else {
         bool is_same_resolver = name_resolution_is_same(&configuration.names,
                                                         &runtime->configuration.names);
+        bool is_same_denial = text_list_eq(&configuration.denied_components,
+                                           &runtime->configuration.denied_components);
         bool was_hot = hot_reload_is_on(&runtime->configuration);
         if (!is_asked)
             reload_log_event("Configuration", "UPDATED", configuration.name);
         put_in_force(runtime, settings, &configuration, &ignored);
         publish(runtime);
-        if (!is_same_resolver)
-            names_renew(runtime);
+        if (!is_same_resolver || !is_same_denial)
+            reload_resources(&runtime->reload);
         warn_of_idle_settings(runtime);
         metrics_record(metrics_series(METRICS_configuration_change, &SLICE("true")), 0);
         admin_on_configuration(runtime->admin, configuration.name,

@@ -54,17 +54,6 @@ names_describe(struct runtime *runtime)
 }
 
 void
-names_renew(struct runtime *runtime)
-{
-    struct host_load *load = read_resources(runtime, true);
-    if (load == NULL)
-        return; /* said so; the next reading of the resources makes the change */
-    host_reload(runtime->host, load);
-    host_load_unref(load);
-    reload_watch_plugins(&runtime->reload);
-}
-
-void
 names_add_resolver(const struct runtime *runtime, struct host_load *load)
 {
     bool is_cluster = slice_eq(runtime->options.mode, SLICE("kubernetes"));

@@ -18,7 +18,4 @@ void names_describe(struct runtime *runtime);
 /* Adds the resolver that the Configuration in force asks for to the components of the load. */
 void names_add_resolver(const struct runtime *runtime, struct host_load *load);
 
-/* The Configuration asks for another resolver than before: it takes over while all else goes on. */
-void names_renew(struct runtime *runtime);
-
 #endif

@@ -206,7 +206,7 @@ is_too_late(const struct reload *reload)
     return reload->runtime->ending.stage > STAGE_BLOCKING;
 }
 
-static void
+void
 reload_resources(struct reload *reload)
 {
     struct host_load *load = is_too_late(reload) ? NULL : read_resources(reload->runtime, true);

@@ -40,6 +40,8 @@ void reload_open(struct reload *reload, struct runtime *runtime);
 void reload_watch_plugins(struct reload *reload);
 /* Once the components have settled: acts on what has happened, and on what happens. */
 void reload_start(struct reload *reload);
+/* The Configuration decides anew what is loaded: reads the resources again. */
+void reload_resources(struct reload *reload);
 /* Reads everything again, whatever has happened. */
 void reload_now(struct reload *reload);
 /* The Configuration turns it on or off; not before it was started. */

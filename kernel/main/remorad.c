@@ -283,7 +283,8 @@ read_resources(struct runtime *runtime, bool is_reload)
     arena_init(&scratch);
     diag_init(&diag, &load->arena);
     const struct resource_filter filter = { .app_id = options->app_id,
-                                            .namespace_name = options->namespace_name };
+                                            .namespace_name = options->namespace_name,
+                                            .denied = &runtime->configuration.denied_components };
     err_t err = resources_read(&scratch, &options->resources, &resources, &diag);
     if (err == OK)
         err = components_read(&load->arena, &scratch, &resources, &filter, &load->components,

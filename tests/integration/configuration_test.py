@@ -128,6 +128,18 @@ def metrics():
     bed.end()
 
 
+@test("components whose type is denied are not loaded, and come and go with the Configuration", "RELOAD-10")
+def denied():
+    bed = Configured("memory", spec="  components: {deny: [state.sqlite]}\n")
+    bed.configure("  components: {deny: [state.sqlite, state.in-memory/v1]}\n")
+    bed.eventually(lambda: not bed.sidecar.metadata().get("components"), "it is gone")
+    bed.logged("is not loaded: components.deny of the Configuration names its type")
+    bed.configure("  components: {deny: [state.in-memory/v2, state.sqlite]}\n")
+    bed.eventually(lambda: [c["name"] for c in bed.sidecar.metadata().get("components", [])] == ["memory"], "it is loaded")
+    bed.configure("  components: {deny: [STATE.IN-MEMORY]}\n")
+    bed.eventually(lambda: not bed.sidecar.metadata().get("components"), "it is gone")
+
+
 @test("what is broken or cannot be had changes nothing, and is said", "RELOAD-10 ARCH-8")
 def broken():
     bed = Configured("memory", spec=SCOPES % "a")
@@ -135,7 +147,7 @@ def broken():
     for what, text, words in (
         ("YAML", "a: [", "error converting YAML"),
         ("a scope", HEAD + "  secrets: {scopes: 7}\n", "secrets"),
-        ("a protection that is not there", HEAD + "  components: {deny: [state.redis]}\n", "components.deny"),
+        ("denied components", HEAD + "  components: {deny: state.redis}\n", "components.deny"),
         ("a pipeline", HEAD + "  httpPipeline: {handlers: [{name: x}]}\n", "httpPipeline"),
         ("access control", HEAD + "  accessControl: {policies: [{appId: a}]}\n", "invalid access control spec"),
         ("a setting", HEAD + "  metrics: {enabled: what}\n", "must be a bool"),
@@ -153,7 +165,7 @@ def broken():
     done = subprocess.run([os.path.join(remora.BUILD, "bin", "remora"), "events", "--run-dir", bed.folder / "run"],
                           capture_output=True, text=True, timeout=30 * remora.SLOW)
     need("  configuration mine  failed  generation 1  error loading configuration: " in done.stdout, done)
-    need('remora_configuration_changes_total{app_id="shop",success="false"} 6' in bed.exposition(), bed.exposition()[-3000:])
+    need('remora_configuration_changes_total{app_id="shop",success="false"} 7' in bed.exposition(), bed.exposition()[-3000:])
     bed.end()
 
 

@@ -64,7 +64,7 @@ CONFIG = FOLDER.write("config.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Config
                       "  features: [{name: HotReload, enabled: false}]\n")
 BROKEN_CONFIG = FOLDER.write("broken.yaml", "kind: Configuration\nspec: [1\n")
 GUARDED_CONFIG = FOLDER.write("guarded.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\n"
-                              "spec: {components: {deny: [state.redis]}}\n")
+                              "spec: {components: {deny: state.redis}}\n")
 SECRET_REF = component("x", "state.in-memory") + ("  metadata:\n  - name: password\n    secretKeyRef: {name: p, key: p}\n"
                                                   "auth:\n  secretStore: ghost\n")
 FATAL = "Fatal error from runtime: "
@@ -107,7 +107,7 @@ USAGE = [
         recorded="missing config file"),
     Row("a configuration that is broken", ["--app-id=a", "--config", BROKEN_CONFIG], code=1,
         says=[FATAL + "error loading configuration: ", "broken.yaml"]),
-    Row("a protection that is not there yet", ["--app-id=a", "--config", GUARDED_CONFIG], code=1,
+    Row("a protection that makes no sense", ["--app-id=a", "--config", GUARDED_CONFIG], code=1,
         says=[FATAL, "components.deny"]),
     Row("a folder of resources that is not there", ["--app-id=a", "--resources-path=/nonexistent/r"], code=1,
         says=[FATAL + "failed to create watcher: failed to add target /nonexistent/r: no such file or directory"],

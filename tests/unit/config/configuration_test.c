@@ -41,18 +41,15 @@ TEST(harmless_settings_are_named)
     CHECK_EQ_INT(ignored.count, 0);
 }
 
-TEST(protection_that_is_not_there_is_refused)
+TEST(denied_components_are_read)
 {
-    static const char *const specs[] = {
-        "{components: {deny: [state.redis]}}",
-        "{COMPONENTS: {Deny: [state.redis]}}",
-    };
-    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
-        char text[200];
-        snprintf(text, sizeof text, "spec: %s\n", specs[i]);
-        CHECK_EQ_INT(check_text(text), ERR_CONFIG);
-        CHECK(slice_has_suffix(diag.message, SLICE("is not implemented in this version")));
-    }
+    CHECK_OK(check_text("spec:\n  components: {deny: [state.redis, bindings.http/v1]}\n"));
+    CHECK_EQ_INT(ignored.count, 0);
+    REQUIRE(configuration.denied_components.count == 2);
+    CHECK_EQ_STR(configuration.denied_components.items[1].data, "bindings.http/v1");
+    CHECK_EQ_INT(check_text("spec: {components: {deny: state.redis}}\n"), ERR_CONFIG);
+    CHECK_EQ_INT(check_text("spec: {components: {deny: [[x]]}}\n"), ERR_CONFIG);
+    CHECK_EQ_INT(check_text("spec: {components: 7}\n"), ERR_CONFIG);
 }
 
 TEST(pipelines_are_read_in_order)
