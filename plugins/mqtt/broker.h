@@ -24,7 +24,8 @@
 #include "settings.h"
 
 enum {
-    WAIT_MS = 20 * 1000, /* for the server's word, as the reference */
+    WAIT_MS = 20 * 1000,       /* for the server's word, as the reference */
+    EVENT_WAIT_MS = 10 * 1000, /* of a binding that is to be read */
     SENDINGS_MAX = 10000,
     SENDING_BYTES_MAX = 64 << 20,
     HELD_MAX = 4096,
