@@ -3,8 +3,9 @@
 import json
 import os
 import socket
+import subprocess
 
-from remora import DEADLINE_S, TOP, Folder, Process, Skip, eventually, free_port
+from remora import DEADLINE_S, TOP, Folder, Process, Skip, _live, eventually, free_port, need
 
 PYTHON = os.path.join(TOP, "build", "venv-servers", "bin", "python")
 
@@ -18,11 +19,11 @@ def listens(port):
 
 
 class Server(Process):
-    def __init__(self, name, words, folder=None):
+    def __init__(self, *words):
         if not os.path.exists(PYTHON):
             raise Skip("build/venv-servers is not here, `make deps-test` makes it")
-        super().__init__([PYTHON, *words], folder or Folder())
-        eventually(lambda: self.is_alive() and listens(self.port), f"{name} listens", 60)
+        super().__init__([PYTHON, os.path.join(TOP, "tests", "servers", words[0], "server.py"), *words[1:]], Folder())
+        eventually(lambda: self.is_alive() and listens(self.port), f"{words[0]} listens", 60)
 
 
 class Mail(Server):
@@ -34,7 +35,7 @@ class Mail(Server):
         settings = {"port": self.port, "folder": str(self.letters_folder.path), "users": users}
         if certificates:
             settings.update(certificate=certificates.path("server.pem"), key=certificates.path("server.key"))
-        super().__init__("mail", [os.path.join(TOP, "tests", "servers", "mail", "server.py"), json.dumps(settings)])
+        super().__init__("mail", json.dumps(settings))
 
     def letters(self):
         found = []
@@ -45,3 +46,33 @@ class Mail(Server):
             except FileNotFoundError:  # it is being written
                 break
         return found
+
+
+class Aws:
+    """S3 and SQS, with one user: its keys. call() is boto3's."""
+
+    def __init__(self):
+        if not os.path.exists(PYTHON):
+            raise Skip("build/venv-servers is not here, `make deps-test` makes it")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        folder = Folder()
+        with open(folder / "log", "wb") as log:
+            self.process = subprocess.Popen(
+                [PYTHON, os.path.join(TOP, "tests", "servers", "aws", "server.py"), str(self.port)], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder.path)
+        _live.append(self)
+        line = self.process.stdout.readline()
+        need(line, "moto did not start")
+        self.access_key, self.secret_key = json.loads(line)
+
+    def call(self, service, method, **arguments):
+        self.process.stdin.write(json.dumps([service, method, arguments]) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()

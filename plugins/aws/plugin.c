@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Services of AWS, and of what speaks as they do. Read on in s3.h and sqs.h. */
+#include "../shared/transfer.h"
+#include "s3.h"
+#include "sqs.h"
+
+static bool
+setup(void)
+{
+    return transfer_setup(0);
+}
+
+static const struct remora_component_type types[] = {
+    { .type = "bindings.aws.s3",
+      .versions = "v1",
+      .init = s3_init,
+      .close = s3_close,
+      .binding = &s3_ops },
+    { .type = "bindings.aws.sqs",
+      .versions = "v1",
+      .init = sqs_init,
+      .quiesce = sqs_quiesce,
+      .close = sqs_close,
+      .binding = &sqs_ops },
+};
+
+int
+main(int argc, char **argv)
+{
+    static const struct remora_plugin plugin = {
+        .name = "aws",
+        .version = "1.0.0",
+        .types = types,
+        .type_count = sizeof types / sizeof types[0],
+        .setup = setup,
+    };
+    return remora_plugin_main(&plugin, argc, argv);
+}

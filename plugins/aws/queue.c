@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions to SQS; see queue.h. */
+#include "queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shared/memory.h"
+
+enum { ANSWER_BYTES_MAX = 8 * 1024 * 1024 /* ten messages of 256 KiB, escaped */ };
+
+struct queue_ask {
+    struct queue *queue;
+    struct request *request;
+    const char *action; /* a constant */
+    cJSON *fields;
+    char *body;
+    uint64_t timeout_ms;
+    bool is_for_url; /* what is on its way */
+    queue_done *done;
+    void *arg;
+};
+
+/* --- the queue ---------------------------------------------------------------------------------*/
+
+bool
+queue_read(const struct remora_config *config, struct queue *ret_queue,
+           char ret_error[SETTINGS_ERROR_BYTES])
+{
+    struct reader reader = { .config = config,
+                             .why = ret_error,
+                             .why_bytes = SETTINGS_ERROR_BYTES };
+    struct queue q = { .name = settings_text(&reader, "queueName") };
+    settings_read(&reader, "sqs", &q.settings);
+    if (q.name == NULL)
+        reader_complain(&reader, "queueName is missing");
+    *ret_queue = q;
+    return !reader.failed;
+}
+
+void
+queue_fini(struct queue *queue)
+{
+    settings_fini(&queue->settings);
+    free(queue->name);
+    free(queue->url);
+    *queue = (struct queue){ .name = NULL };
+}
+
+/* --- asking ------------------------------------------------------------------------------------*/
+
+void
+queue_ask_end(struct queue_ask *ask)
+{
+    if (ask == NULL)
+        return;
+    request_end(ask->request);
+    cJSON_Delete(ask->fields);
+    free(ask->body);
+    free(ask);
+}
+
+static void
+finish(struct queue_ask *ask, const struct queue_result *result)
+{
+    ask->done(result, ask->arg);
+    queue_ask_end(ask);
+}
+
+static void
+clean(char *words)
+{
+    for (char *c = words; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = ' ';
+}
+
+static const char *
+text_of(const cJSON *reply, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(reply, name));
+    return text == NULL ? "" : text;
+}
+
+/* {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "…"} */
+static void
+fail(struct queue_ask *ask, const struct answer *answer, const cJSON *reply)
+{
+    char words[QUEUE_WORDS_BYTES];
+    const char *type = text_of(reply, "__type");
+    const char *hash = strrchr(type, '#');
+    const char *code = hash == NULL ? type : hash + 1;
+    if (answer->error != NULL)
+        (void)snprintf(words, sizeof words, "%s", answer->error);
+    else if (*code == '\0')
+        (void)snprintf(words, sizeof words, "%s", "");
+    else
+        (void)snprintf(words, sizeof words, ", %s: %s", code, text_of(reply, "message"));
+    clean(words);
+    char full[QUEUE_WORDS_BYTES + 64];
+    (void)snprintf(full, sizeof full, "operation error SQS: %s%s%s",
+                   ask->is_for_url ? "GetQueueUrl" : ask->action, answer->error != NULL ? ", " : "",
+                   words);
+    if (answer->error == NULL) {
+        const size_t len = strlen(full);
+        (void)snprintf(full + len, sizeof full - len, ", StatusCode: %ld", answer->status);
+    }
+    const struct queue_result result = {
+        .words = full,
+        .is_unknown = strstr(code, "NonExistentQueue") != NULL ||
+                      strcmp(code, "QueueDoesNotExist") == 0,
+    };
+    if (result.is_unknown) { /* perhaps there is one again, elsewhere */
+        free(ask->queue->url);
+        ask->queue->url = NULL;
+    }
+    finish(ask, &result);
+}
+
+static void send_next(struct queue_ask *ask);
+
+static void
+take_url(struct queue_ask *ask, const cJSON *reply)
+{
+    const char *url = text_of(reply, "QueueUrl");
+    const struct queue_result result = { .words = "operation error SQS: GetQueueUrl, no URL" };
+    if (*url == '\0') {
+        finish(ask, &result);
+        return;
+    }
+    free(ask->queue->url);
+    ask->queue->url = memory_text(url);
+    send_next(ask);
+}
+
+static void
+on_answer(struct answer *answer, void *arg)
+{
+    struct queue_ask *ask = arg;
+    cJSON *reply = cJSON_ParseWithLength(answer->body == NULL ? "" : answer->body, answer->len);
+    const struct queue_result result = { .reply = reply };
+    ask->request = NULL; /* it goes by itself */
+    if (answer->error != NULL || answer->status / 100 != 2)
+        fail(ask, answer, reply);
+    else if (ask->is_for_url)
+        take_url(ask, reply);
+    else
+        finish(ask, &result);
+    cJSON_Delete(reply);
+}
+
+/* The queue's URL first, if it is not known. */
+static void
+send_next(struct queue_ask *ask)
+{
+    struct queue *queue = ask->queue;
+    ask->is_for_url = queue->url == NULL;
+    cJSON *fields = ask->is_for_url ? cJSON_CreateObject() : ask->fields;
+    char *target = memory_printf("AmazonSQS.%s", ask->is_for_url ? "GetQueueUrl" : ask->action);
+    if (cJSON_AddStringToObject(fields, ask->is_for_url ? "QueueName" : "QueueUrl",
+                                ask->is_for_url ? queue->name : queue->url) == NULL)
+        abort();
+    free(ask->body);
+    ask->body = cJSON_PrintUnformatted(fields);
+    if (ask->body == NULL)
+        abort();
+    if (ask->is_for_url)
+        cJSON_Delete(fields);
+    char *path = memory_printf("%s/", queue->settings.base);
+    const struct request_spec spec = {
+        .settings = &queue->settings,
+        .service = "sqs",
+        .method = "POST",
+        .host = queue->settings.host,
+        .path = path,
+        .headers = { { "content-type", "application/x-amz-json-1.0" }, { "x-amz-target", target } },
+        .header_count = 2,
+        .body = { ask->body, strlen(ask->body) },
+        .answer_bytes_max = ANSWER_BYTES_MAX,
+        .timeout_ms = ask->timeout_ms,
+    };
+    ask->request = request_start(&spec, on_answer, ask);
+    if (ask->request == NULL)
+        abort(); /* nothing of it is the user's */
+    free(path);
+    free(target);
+}
+
+struct queue_ask *
+queue_ask(struct queue *queue, const char *action, cJSON *fields, uint64_t timeout_ms,
+          queue_done *done, void *arg)
+{
+    struct queue_ask *ask = memory_new(sizeof *ask);
+    ask->queue = queue;
+    ask->action = action;
+    ask->fields = fields;
+    ask->timeout_ms = timeout_ms;
+    ask->done = done;
+    ask->arg = arg;
+    send_next(ask);
+    return ask;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signed requests on libcurl; see request.h. */
+#include "request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../shared/memory.h"
+#include "../shared/transfer.h"
+
+enum { CONNECT_TIMEOUT_MS = 15 * 1000 };
+
+struct request {
+    struct transfer transfer; /* first */
+    void (*on_answer)(struct answer *answer, void *arg);
+    void *arg;
+    struct curl_slist *headers;
+    size_t capacity, most;
+    bool is_too_large;
+    struct answer answer;
+};
+
+void
+request_end(struct request *request)
+{
+    if (request == NULL)
+        return;
+    transfer_end(&request->transfer);
+    for (struct curl_slist *line = request->headers; line != NULL; line = line->next)
+        explicit_bzero(line->data, strlen(line->data)); /* signatures, tokens */
+    curl_slist_free_all(request->headers);
+    free(request->answer.body);
+    free(request);
+}
+
+static void
+on_done(struct transfer *transfer, CURLcode code)
+{
+    struct request *rq = (struct request *)transfer;
+    char words[128];
+    if (rq->is_too_large) {
+        (void)snprintf(words, sizeof words, "the answer is longer than %zu bytes", rq->most);
+        rq->answer.error = words;
+    } else if (code == CURLE_OPERATION_TIMEDOUT) {
+        rq->answer.error = "context deadline exceeded";
+    } else if (code != CURLE_OK) {
+        rq->answer.error = transfer_error(transfer, code);
+    } else {
+        curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &rq->answer.status);
+    }
+    rq->on_answer(&rq->answer, rq->arg);
+    request_end(rq);
+}
+
+static size_t
+on_body(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct request *rq = arg;
+    const size_t len = size * count;
+    if (len > rq->most - rq->answer.len) {
+        rq->is_too_large = true;
+        return 0;
+    }
+    if (rq->answer.len + len + 1 > rq->capacity) {
+        const size_t capacity = (rq->answer.len + len) * 2 + 1024;
+        char *grown = realloc(rq->answer.body, capacity);
+        if (grown == NULL)
+            return 0;
+        rq->answer.body = grown;
+        rq->capacity = capacity;
+    }
+    memcpy(rq->answer.body + rq->answer.len, bytes, len);
+    rq->answer.len += len;
+    rq->answer.body[rq->answer.len] = '\0';
+    return len;
+}
+
+static size_t
+on_header(char *line, size_t size, size_t count, void *arg)
+{
+    static const char name[] = "x-amz-version-id:";
+    struct request *rq = arg;
+    const size_t len = size * count, head = sizeof name - 1;
+    if (len <= head || strncasecmp(line, name, head) != 0)
+        return len;
+    const char *value = line + head;
+    const char *end = line + len;
+    while (value < end && *value == ' ')
+        value++;
+    while (end > value && (unsigned char)end[-1] <= ' ')
+        end--;
+    if ((size_t)(end - value) < sizeof rq->answer.version) {
+        memcpy(rq->answer.version, value, (size_t)(end - value));
+        rq->answer.version[end - value] = '\0';
+    }
+    return len;
+}
+
+static void
+add_header(struct request *rq, const char *name, const char *value)
+{
+    /* One without a value ends with a semicolon here. */
+    char *line = memory_printf(*value == '\0' ? "%s;%s" : "%s: %s", name, value);
+    struct curl_slist *longer = curl_slist_append(rq->headers, line);
+    if (longer == NULL)
+        abort();
+    rq->headers = longer;
+    memory_wipe(line);
+}
+
+static bool
+sign(struct request *rq, const struct request_spec *spec)
+{
+    char hash[SIGV4_HASH_BYTES];
+    struct sigv4_signature signature;
+    const struct settings *s = spec->settings;
+    sigv4_hash(spec->body.data, spec->body.len, hash);
+    const struct sigv4_request in = {
+        .region = s->region,
+        .service = spec->service,
+        .access_key = s->access_key,
+        .secret_key = s->secret_key,
+        .session_token = s->session_token,
+        .at = time(NULL),
+        .method = spec->method,
+        .host = spec->host,
+        .path = spec->path,
+        .query = spec->query,
+        .headers = spec->headers,
+        .header_count = spec->header_count,
+        .payload_hash = hash,
+        .is_s3 = strcmp(spec->service, "s3") == 0,
+    };
+    if (!sigv4_sign(&in, &signature))
+        return false;
+    for (size_t i = 0; i < spec->header_count; i++)
+        add_header(rq, spec->headers[i].name, spec->headers[i].value);
+    add_header(rq, "host", spec->host);
+    add_header(rq, "x-amz-date", signature.date);
+    add_header(rq, "authorization", signature.authorization);
+    if (in.is_s3)
+        add_header(rq, "x-amz-content-sha256", hash);
+    if (s->session_token != NULL)
+        add_header(rq, "x-amz-security-token", s->session_token);
+    /* No kind of its own, and no question before a long body. */
+    add_header(rq, "expect", "");
+    memory_wipe(signature.authorization);
+    return true;
+}
+
+static void
+set_options(struct request *rq, const struct request_spec *spec)
+{
+    CURL *easy = rq->transfer.easy;
+    const bool has_query = spec->query != NULL && *spec->query != '\0';
+    char *url = memory_printf("%s://%s%s%s%s", spec->settings->is_plain ? "http" : "https",
+                              spec->host, spec->path, has_query ? "?" : "",
+                              has_query ? spec->query : "");
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    free(url);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, rq->headers);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "remora");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    if (spec->timeout_ms < INT32_MAX)
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+                         spec->timeout_ms > 0 ? (long)spec->timeout_ms : 1L);
+    if (strcmp(spec->method, "GET") != 0) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body.len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, spec->body.len == 0 ? "" : spec->body.data);
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
+    }
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, rq);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, rq);
+}
+
+struct request *
+request_start(const struct request_spec *spec, void (*on_answer)(struct answer *answer, void *arg),
+              void *arg)
+{
+    struct request *rq = memory_new(sizeof *rq);
+    transfer_init(&rq->transfer, on_done);
+    rq->on_answer = on_answer;
+    rq->arg = arg;
+    rq->most = spec->answer_bytes_max;
+    if (!sign(rq, spec)) {
+        request_end(rq);
+        return NULL;
+    }
+    set_options(rq, spec);
+    transfer_trust(&rq->transfer, spec->settings->skips_verification);
+    transfer_start(&rq->transfer);
+    return rq;
+}
