@@ -21,6 +21,7 @@ import providers  # noqa: E402
 import rabbitmq  # noqa: E402
 import redis_fixture  # noqa: E402
 import remora  # noqa: E402
+import servers  # noqa: E402
 import vault  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -39,13 +40,15 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "configuration.redis", "redis", "configuration_", "life", "many_components"],
         ["-t", "configuration.postgresql", "postgresql", "configuration_", "life", "many_components"],
         ["-t", "state.postgresql/v1", "postgresql"], ["-t", "state.postgresql/v2", "postgresql"],
+        ["-t", "bindings.postgresql", "postgresql", "binding_", "life", "many_components"],
         ["mysql"], ["memcached"],
         ["-t", "lock.redis", "redis", "lock_", "life", "many_components"],
         ["-t", "bindings.redis", "redis", "binding_", "life", "many_components"],
         ["-t", "bindings.rabbitmq", "rabbitmq", "binding_", "life", "many_components"],
         ["-t", "bindings.kafka", "kafka", "binding_", "life", "many_components"],
         ["-t", "bindings.mqtt3", "mqtt", "binding_", "life", "many_components"],
-        ["http"], ["localstorage"], ["cron"], ["smtp"], ["conversation-echo"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
+        ["http"], ["localstorage"], ["cron"], ["smtp"], ["aws"],
+        ["-t", "bindings.aws.sqs", "aws", "binding_", "life", "many_components"], ["conversation-echo"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
         ["-t", "nameresolution.sqlite", "sqlite", "name_", "life", "many_components"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], ["llm"],
         ["-t", "conversation.anthropic", "llm", "conversation_"], ["-t", "conversation.googleai", "llm", "conversation_"],
@@ -67,6 +70,10 @@ for kind, name in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("googleai"
                    ("aws.bedrock", "BEDROCK")):
     provider = providers.KINDS[kind]()
     os.environ[f"{name}_ENDPOINT"], os.environ[f"{name}_KEY"] = provider.endpoint, provider.key
+aws = servers.Aws()
+aws.call("s3", "create_bucket", Bucket="conform")
+aws.call("sqs", "create_queue", QueueName="conform", Attributes={"VisibilityTimeout": "600"})
+os.environ.update(AWS_URL=aws.url, AWS_KEY=aws.access_key, AWS_SECRET=aws.secret_key)
 secrets = vault.Vault()
 cluster = kubernetes.ApiServer()
 for name, value in held.SECRETS.items():
