@@ -188,7 +188,8 @@ on_header(char *data, size_t size, size_t count, void *arg)
 
 /* --- the request -------------------------------------------------------------------------------*/
 
-/* Of the request's metadata, or the component's; NULL: it is no name. */
+/* Of the request's metadata, or the component's; NULL: it is no name. It may become part of a path,
+ * where it must not lead elsewhere. */
 static char *
 model_of(const struct settings *settings, const struct remora_conversation *conversation)
 {
@@ -197,10 +198,10 @@ model_of(const struct settings *settings, const struct remora_conversation *conv
                              &asked) ||
         asked.len == 0)
         return memory_text(settings->model);
-    for (size_t i = 0; i < asked.len; i++)
-        if (asked.data[i] <= ' ' || asked.data[i] >= 0x7f)
-            return NULL;
-    return asked.len > MODEL_BYTES_MAX ? NULL : memory_slice(asked);
+    bool is_good = asked.len <= MODEL_BYTES_MAX && memmem(asked.data, asked.len, "..", 2) == NULL;
+    for (size_t i = 0; i < asked.len && is_good; i++)
+        is_good = asked.data[i] > ' ' && asked.data[i] < 0x7f;
+    return is_good ? memory_slice(asked) : NULL;
 }
 
 static void

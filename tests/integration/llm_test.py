@@ -180,8 +180,9 @@ def defaults():
     reply = shared_plugin.ask(handle, turn("x"), max_tokens=44, temperature=0, metadata=[pb.Pair(name="Model", value="o9")])
     asked = provider.asked[-1]
     equal((asked["max_tokens"], asked["temperature"], asked["model"], reply.model), (44, 0, "o9", "o9-2026"))
-    code, effect, words = shared_plugin.fail(handle, turn("x"), metadata=[pb.Pair(name="model", value="a b\r\nX: y")])
-    equal((code, effect, words), ("INVALID_ARGUMENT", "NOT_SENT", "openai: the model's name is no name"))
+    for wrong in ("a b\r\nX: y", "../../admin", "größe", "m" * 3000):
+        said = shared_plugin.fail(handle, turn("x"), metadata=[pb.Pair(name="model", value=wrong)])
+        equal(said, ("INVALID_ARGUMENT", "NOT_SENT", "openai: the model's name is no name"))
     anthropic = KINDS["anthropic"]()
     shared_plugin.ask(shared_plugin.component("anthropic", anthropic, apiType="foundry"), turn("x"))
     equal(anthropic.asked[-1]["max_tokens"], 4096)

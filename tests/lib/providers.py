@@ -604,7 +604,10 @@ class Bedrock(Provider):
         def key(secret, text):
             return hmac.new(secret, text.encode(), hashlib.sha256).digest()
 
-        date, names = request.header("x-amz-date"), ["host", "x-amz-date", "x-amz-security-token"]
+        found = re.search(r"SignedHeaders=([a-z0-9;-]+),", request.header("authorization") or "")
+        refuse_unless(found, "The request is not signed", 403)
+        date, names = request.header("x-amz-date"), found.group(1).split(";")
+        refuse_unless({"host", "x-amz-date", "x-amz-security-token"} <= set(names), "What must be signed is not", 403)
         scope = f"{date[:8]}/{self.region}/bedrock/aws4_request"
         canonical = "\n".join(["POST", quote(request.target), ""] + [f"{n}:{request.header(n)}" for n in names]
                               + ["", ";".join(names), hashlib.sha256(request.body).hexdigest()])
