@@ -46,6 +46,9 @@ dial_copy_words(char *ret, size_t bytes, const char *words)
     size_t end = len < 0 ? 0 : (size_t)len < bytes ? (size_t)len : bytes - 1;
     while (end > 0 && ret[end - 1] == '\n')
         ret[--end] = '\0';
+    for (size_t i = 0; i < end; i++)
+        if (ret[i] == '\n' || ret[i] == '\t')
+            ret[i] = ' ';
 }
 
 /* --- the end -----------------------------------------------------------------------------------*/

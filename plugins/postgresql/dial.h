@@ -24,7 +24,7 @@ dial_start(const struct settings *settings, const char *greeting, dial_done *don
 /* `done` will not be called. NULL is fine. */
 void dial_cancel(struct dial *dial);
 
-/* The text without the line end that libpq puts. */
+/* The text as one line, without the end that libpq puts. */
 void dial_copy_words(char *ret, size_t bytes, const char *words);
 
 #endif

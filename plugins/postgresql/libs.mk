@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 postgresql_LIBS := -lpq -lcjson -lev -lpthread -lm
-postgresql_SHARED := base64.c query_document.c resolve.c
+postgresql_SHARED := base64.c query_document.c resolve.c text.c

@@ -112,9 +112,9 @@ send_plain(struct link *link, const struct job *job)
     const struct command *command = &job->commands[0];
     if (PQexitPipelineMode(link->db) == 0)
         return false;
-    return command->count == 0 ? PQsendQuery(link->db, command->sql) != 0
-                               : PQsendQueryParams(link->db, command->sql, command->count, NULL,
-                                                   command->values, NULL, NULL, 0) != 0;
+    return job->is_script ? PQsendQuery(link->db, command->sql) != 0
+                          : PQsendQueryParams(link->db, command->sql, command->count, NULL,
+                                              command->values, NULL, NULL, 0) != 0;
 }
 
 static bool

@@ -84,6 +84,7 @@ submit(struct migration *migration, bool (*on_result)(struct job *, size_t, PGre
                                    .is_write = true,
                                    .is_exclusive = true,
                                    .is_plain = on_result == NULL,
+                                   .is_script = on_result == NULL,
                                    .on_result = on_result,
                                    .done = done };
     pool_submit(migration->store->pool, &migration->job);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `postgresql` plugin: component type `configuration.postgresql`, also
- * `configuration.postgres`. configuration.c reads and watches, session.c has the connection, rows.c
- * what comes from it.
+ * The `postgresql` plugin: state, bindings and configuration on a PostgreSQL server. Read on in
+ * store.h for the state stores, in binding.c for the binding, in pool.h for their connections, in
+ * configuration.c for configuration, which has a connection of its own (session.c).
  */
+#include "binding.h"
 #include "configuration.h"
 #include "store.h"
 
@@ -14,6 +15,20 @@ static const struct remora_component_type types[] = {
         .init = store_init,
         .close = store_close,
         .state = &store_ops,
+    },
+    {
+        .type = "bindings.postgresql",
+        .versions = "v1",
+        .init = binding_init,
+        .close = binding_close,
+        .binding = &binding_ops,
+    },
+    {
+        .type = "bindings.postgres",
+        .versions = "v1",
+        .init = binding_init,
+        .close = binding_close,
+        .binding = &binding_ops,
     },
     {
         .type = "configuration.postgresql",

@@ -20,7 +20,7 @@ enum {
     PAUSE_MIN_MS = 50, /* between attempts to connect */
     PAUSE_MAX_MS = 1000,
     DIALS_MAX = 2,
-    DOWN_WAIT_MS = 2000, /* for a server that cannot be reached */
+    DOWN_WAIT_MS = 500, /* for a server that cannot be reached; the sidecar tries again */
     /* A connection on which nothing happens for so long, beyond the limit of a statement, is lost.
      */
     STUCK_MS = 5000,

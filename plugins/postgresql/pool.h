@@ -53,9 +53,10 @@ struct job {
     /* It may last: it has its connection to itself, and other jobs do not wait for it. */
     bool is_exclusive;
     bool is_row_by_row; /* on_result() for each row; exclusive ones only */
-    /* The one command is the user's own: several statements, or one with parameters as texts;
-     * results are texts too. Exclusive ones only. */
+    /* The one command is no statement of ours: its parameters and results are texts. Exclusive ones
+     * only. */
     bool is_plain;
+    bool is_script; /* a plain one of several statements, one transaction, without parameters */
     /* A result of a command. True: it is kept (and freed with PQclear()). NULL: none is wanted. */
     bool (*on_result)(struct job *job, size_t command, PGresult *result);
     void (*on_failed)(struct job *job, size_t command, const struct trouble *trouble);
