@@ -12,12 +12,11 @@ is_hex(unsigned char c)
     return hex_value((char)c) >= 0;
 }
 
-/* Hexadecimal digits from there on, counted up to one more than the longest form has. */
-static size_t
+size_t
 hex_run(const struct scan *s, size_t at, size_t most)
 {
     size_t count = 0;
-    while (count <= most && is_hex(byte_at(s, at + count)))
+    while (count < most && is_hex(byte_at(s, at + count)))
         count++;
     return count;
 }
@@ -27,7 +26,7 @@ hex_run(const struct scan *s, size_t at, size_t most)
 static size_t
 hash_match(const struct scan *s, size_t at, size_t digits)
 {
-    return hex_run(s, at, digits) == digits && !is_word(byte_at(s, at + digits)) ? digits : 0;
+    return s->hex == digits && !is_word(byte_at(s, at + digits)) ? digits : 0;
 }
 
 size_t
@@ -70,19 +69,21 @@ size_t
 guid_match(const struct scan *s, size_t at)
 {
     static const unsigned char lengths[] = { 8, 4, 4, 4, 12 };
-    return hex_groups(s, at, lengths, ARRAY_LEN(lengths), '-');
+    return s->hex == lengths[0] ? hex_groups(s, at, lengths, ARRAY_LEN(lengths), '-') : 0;
 }
 
 size_t
 mac_match(const struct scan *s, size_t at)
 {
     static const unsigned char twos[] = { 2, 2, 2, 2, 2, 2 }, fours[] = { 4, 4, 4 };
-    const unsigned char mark = byte_at(s, at + 2);
+    const unsigned char mark = byte_at(s, at + s->hex);
+    if (s->hex != 2 && s->hex != 4)
+        return 0;
     if (at >= 2 && byte_at(s, at - 1) == mark && is_hex(byte_at(s, at - 2)))
         return 0; /* the end of something longer */
-    if (mark == ':' || mark == '-')
+    if (s->hex == 2 && (mark == ':' || mark == '-'))
         return hex_groups(s, at, twos, ARRAY_LEN(twos), (char)mark);
-    return byte_at(s, at + 4) == '.' ? hex_groups(s, at, fours, ARRAY_LEN(fours), '.') : 0;
+    return s->hex == 4 && mark == '.' ? hex_groups(s, at, fours, ARRAY_LEN(fours), '.') : 0;
 }
 
 /* --- networks ----------------------------------------------------------------------------------*/
@@ -93,7 +94,8 @@ ipv4_match(const struct scan *s, size_t at)
     char text[INET_ADDRSTRLEN];
     unsigned char address[4];
     size_t len = 0;
-    if (!is_digit(byte_at(s, at)) || (at > 0 && byte_at(s, at - 1) == '.'))
+    if (s->digits.group[0] == 0 || s->digits.group[0] > 3 ||
+        byte_at(s, at + s->digits.group[0]) != '.' || (at > 0 && byte_at(s, at - 1) == '.'))
         return 0;
     while (len + 1 < sizeof text && (is_digit(byte_at(s, at + len)) || byte_at(s, at + len) == '.'))
         len++;
@@ -115,7 +117,7 @@ ipv6_match(const struct scan *s, size_t at)
     char text[INET6_ADDRSTRLEN];
     unsigned char address[16];
     size_t len = 0, colons = 0, digits = 0;
-    if (at > 0 && byte_at(s, at - 1) == ':')
+    if (s->hex > 4 || byte_at(s, at + s->hex) != ':' || (at > 0 && byte_at(s, at - 1) == ':'))
         return 0;
     for (; len + 1 < sizeof text; len++) {
         unsigned char c = byte_at(s, at + len);

@@ -8,11 +8,24 @@
 
 #include "base/slice.h"
 
+/* Numbers with separators between: "4111 1111 1111 1111". */
+enum { DIGITS_MAX = 20, GROUPS_MAX = 8, HEX_MAX = 65 };
+struct digits {
+    unsigned char digit[DIGITS_MAX];  /* values, not characters */
+    unsigned char end_of[DIGITS_MAX]; /* where the text goes on behind each, from the beginning */
+    unsigned char group[GROUPS_MAX];  /* lengths */
+    unsigned char count;
+    unsigned char groups;
+};
+
 struct scan {
     struct slice text;
     size_t link_end;    /* what comes before it is part of a link */
     size_t run_end;     /* up to there, characters may stand before the @ of an address */
     size_t address_end; /* of the last street address; 0: there is none */
+    /* Of where something may begin now. */
+    struct digits digits; /* with blanks and dashes between; none if it is no digit */
+    size_t hex;           /* hexadecimal digits from there on, at most HEX_MAX */
 };
 
 /* Length of what begins there, which is the beginning of a word, or 0. Looks back only for words
@@ -72,16 +85,10 @@ goes_on(const struct scan *s, size_t at)
 /* Whether one of some words, which are in lower case, stands in the few bytes before. */
 bool is_named(const struct scan *s, size_t at, const char *const *words, size_t count);
 
-/* Numbers with separators between: "4111 1111 1111 1111". */
-enum { DIGITS_MAX = 20, GROUPS_MAX = 8 };
-struct digits {
-    char digit[DIGITS_MAX];    /* values, not characters */
-    size_t end_of[DIGITS_MAX]; /* where the text goes on behind each */
-    size_t count;
-    size_t group[GROUPS_MAX]; /* lengths */
-    size_t groups;
-};
-/* As many as there are, up to the bounds; one of `separators` between two groups. */
+/* Hexadecimal digits from there on, at most so many. */
+size_t hex_run(const struct scan *s, size_t at, size_t most);
+
+/* As many as there are, up to the bounds; one of two `separators` between two groups. */
 struct digits digits_read(const struct scan *s, size_t at, const char *separators);
 
 #endif

@@ -9,16 +9,17 @@ struct digits
 digits_read(const struct scan *s, size_t at, const char *separators)
 {
     struct digits d = { .groups = 1 };
-    while (d.count < DIGITS_MAX) {
-        unsigned char c = byte_at(s, at);
+    for (size_t next = at; d.count < DIGITS_MAX;) {
+        unsigned char c = byte_at(s, next);
         if (is_digit(c)) {
-            d.digit[d.count] = (char)(c - '0');
-            d.end_of[d.count++] = ++at;
+            d.digit[d.count] = (unsigned char)(c - '0');
+            d.end_of[d.count++] = (unsigned char)(++next - at);
             d.group[d.groups - 1]++;
-        } else if (c != 0 && strchr(separators, c) != NULL && d.group[d.groups - 1] > 0 &&
-                   is_digit(byte_at(s, at + 1)) && d.groups < GROUPS_MAX) {
+        } else if ((c == (unsigned char)separators[0] || c == (unsigned char)separators[1]) &&
+                   c != 0 && d.group[d.groups - 1] > 0 && is_digit(byte_at(s, next + 1)) &&
+                   d.groups < GROUPS_MAX) {
             d.groups++;
-            at++;
+            next++;
         } else {
             break;
         }
@@ -28,13 +29,13 @@ digits_read(const struct scan *s, size_t at, const char *separators)
 
 /* Whether the first so many digits are all of a number, and nothing goes on behind them. */
 static bool
-ends_at(const struct scan *s, const struct digits *d, size_t count)
+ends_at(const struct scan *s, size_t at, const struct digits *d, size_t count)
 {
-    return d->count >= count && !is_word(byte_at(s, d->end_of[count - 1]));
+    return d->count >= count && !is_word(byte_at(s, at + d->end_of[count - 1]));
 }
 
 static bool
-has_groups(const struct digits *d, const size_t *lengths, size_t count)
+has_groups(const struct digits *d, const unsigned char *lengths, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (i >= d->groups || d->group[i] != lengths[i])
@@ -60,21 +61,22 @@ is_luhn(const struct digits *d, size_t count)
 size_t
 card_match(const struct scan *s, size_t at)
 {
-    static const size_t by_four[] = { 4, 4, 4, 4, 3 }, amex[] = { 4, 6, 5 }, diners[] = { 4, 6, 4 };
+    static const unsigned char by_four[] = { 4, 4, 4, 4, 3 }, amex[] = { 4, 6, 5 },
+                               diners[] = { 4, 6, 4 };
     if (byte_at(s, at) < '2' || byte_at(s, at) > '6')
         return 0;
-    const struct digits d = digits_read(s, at, " -");
-    size_t count = d.group[0];
-    if (has_groups(&d, by_four, 5))
+    const struct digits *const d = &s->digits;
+    size_t count = d->group[0];
+    if (has_groups(d, by_four, 5))
         count = 19;
-    else if (has_groups(&d, by_four, 4))
+    else if (has_groups(d, by_four, 4))
         count = 16;
-    else if (has_groups(&d, amex, 3))
+    else if (has_groups(d, amex, 3))
         count = 15;
-    else if (has_groups(&d, diners, 3))
+    else if (has_groups(d, diners, 3))
         count = 14;
-    return count >= 13 && count <= 19 && ends_at(s, &d, count) && is_luhn(&d, count)
-               ? d.end_of[count - 1] - at
+    return count >= 13 && count <= 19 && ends_at(s, at, d, count) && is_luhn(d, count)
+               ? d->end_of[count - 1]
                : 0;
 }
 
@@ -83,17 +85,17 @@ card_match(const struct scan *s, size_t at)
 size_t
 ssn_match(const struct scan *s, size_t at)
 {
-    static const size_t lengths[] = { 3, 2, 4 };
+    static const unsigned char lengths[] = { 3, 2, 4 };
     if (!is_digit(byte_at(s, at)) || goes_on(s, at))
         return 0;
-    const struct digits d = digits_read(s, at, "- ");
-    if (!has_groups(&d, lengths, ARRAY_LEN(lengths)) || !ends_at(s, &d, 9) ||
+    const struct digits *const d = &s->digits;
+    if (!has_groups(d, lengths, ARRAY_LEN(lengths)) || !ends_at(s, at, d, 9) ||
         byte_at(s, at + 3) != byte_at(s, at + 6))
         return 0;
-    unsigned area = (unsigned)(d.digit[0] * 100 + d.digit[1] * 10 + d.digit[2]);
-    bool has_group = d.digit[3] + d.digit[4] > 0;
-    bool has_serial = d.digit[5] + d.digit[6] + d.digit[7] + d.digit[8] > 0;
-    return area != 0 && area != 666 && area < 900 && has_group && has_serial ? d.end_of[8] - at : 0;
+    unsigned area = (unsigned)(d->digit[0] * 100 + d->digit[1] * 10 + d->digit[2]);
+    bool has_group = d->digit[3] + d->digit[4] > 0;
+    bool has_serial = d->digit[5] + d->digit[6] + d->digit[7] + d->digit[8] > 0;
+    return area != 0 && area != 666 && area < 900 && has_group && has_serial ? d->end_of[8] : 0;
 }
 
 /* --- books -------------------------------------------------------------------------------------*/
@@ -102,11 +104,11 @@ static size_t
 isbn13_match(const struct scan *s, size_t at, const struct digits *d)
 {
     unsigned sum = 0;
-    if (d->digit[0] != 9 || d->digit[1] != 7 || d->digit[2] < 8 || !ends_at(s, d, 13))
+    if (d->digit[0] != 9 || d->digit[1] != 7 || d->digit[2] < 8 || !ends_at(s, at, d, 13))
         return 0;
     for (size_t i = 0; i < 13; i++)
         sum += (unsigned)d->digit[i] * (i % 2 == 0 ? 1 : 3);
-    return sum % 10 == 0 ? d->end_of[12] - at : 0;
+    return sum % 10 == 0 ? d->end_of[12] : 0;
 }
 
 /* Ten digits are many things: its four groups, or a word, say that it is a book. */
@@ -117,7 +119,7 @@ isbn10_match(const struct scan *s, size_t at, const struct digits *d)
     unsigned sum = 0;
     if (d->count < 9)
         return 0;
-    size_t end = d->end_of[8], marks = end - at - 9;
+    size_t end = at + d->end_of[8], marks = d->end_of[8] - 9u;
     for (size_t i = 0; i < 9; i++)
         sum += (unsigned)d->digit[i] * (unsigned)(10 - i);
     if (byte_at(s, end) == '-' || byte_at(s, end) == ' ') {
@@ -140,9 +142,8 @@ isbn_match(const struct scan *s, size_t at)
 {
     if (!is_digit(byte_at(s, at)))
         return 0;
-    const struct digits d = digits_read(s, at, "- ");
-    size_t len = isbn13_match(s, at, &d);
-    return len > 0 ? len : isbn10_match(s, at, &d);
+    size_t len = isbn13_match(s, at, &s->digits);
+    return len > 0 ? len : isbn10_match(s, at, &s->digits);
 }
 
 /* --- telephones --------------------------------------------------------------------------------*/
@@ -296,6 +297,8 @@ prefixed_match(const struct scan *s, size_t at)
     enum { DIGITS_LEAST = 9, DIGITS_MOST = 12, WITH_COUNTRY = 15 };
     size_t from = at + (byte_at(s, at) == '(' ? 1 : 0);
     const bool has_country = byte_at(s, from + 1) == '0';
+    if (at >= 2 && byte_at(s, at - 1) == ' ' && is_digit(byte_at(s, at - 2)))
+        return 0; /* the end of something longer */
     if (byte_at(s, from) != '0' || is_date(s, from) || !is_digit(byte_at(s, from + 1)) ||
         (has_country && (byte_at(s, from + 2) < '1' || byte_at(s, from + 2) > '9')))
         return 0;

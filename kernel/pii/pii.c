@@ -5,28 +5,32 @@
 #include "base/macros.h"
 #include "pii/internal.h"
 
+enum { DIGIT = 1 << 0, LETTER = 1 << 1, MARK = 1 << 2, ANY = DIGIT | LETTER | MARK };
+
+/* In the order in which they are tried: what is checked, or long, comes first. */
 static const struct kind {
     const char *label;
     match_fn *match;
-    bool in_links; /* a link is rarely meant to hold one by chance */
+    unsigned begins; /* with which of them */
+    bool in_links;   /* a link is rarely meant to hold one by chance */
 } kinds[] = {
-    { "<EMAIL_ADDRESS>", mail_match, true },
-    { "<GUID>", guid_match, false },
-    { "<SHA_256_HEX>", sha256_match, false },
-    { "<SHA1_HEX>", sha1_match, false },
-    { "<MD5_HEX>", md5_match, false },
-    { "<MAC_ADDRESS>", mac_match, false },
-    { "<IP>", ipv6_match, true },
-    { "<IP>", ipv4_match, true },
-    { "<IBAN>", iban_match, true },
-    { "<BITCOIN_ADDRESS>", bitcoin_match, false },
-    { "<ISBN>", isbn_match, false },
-    { "<CREDIT_CARD>", card_match, true },
-    { "<US_SSN>", ssn_match, true },
-    { "<STREET_ADDRESS>", street_match, false },
-    { "<PO_BOX>", po_box_match, false },
-    { "<PHONE_NUMBER>", phone_match, false },
-    { "<ZIP_CODE>", zip_match, false },
+    { "<EMAIL_ADDRESS>", mail_match, ANY, true },
+    { "<GUID>", guid_match, DIGIT | LETTER, false },
+    { "<SHA_256_HEX>", sha256_match, DIGIT | LETTER, false },
+    { "<SHA1_HEX>", sha1_match, DIGIT | LETTER, false },
+    { "<MD5_HEX>", md5_match, DIGIT | LETTER, false },
+    { "<MAC_ADDRESS>", mac_match, DIGIT | LETTER, false },
+    { "<IP>", ipv6_match, ANY, true },
+    { "<IP>", ipv4_match, DIGIT, true },
+    { "<IBAN>", iban_match, LETTER, true },
+    { "<BITCOIN_ADDRESS>", bitcoin_match, DIGIT | LETTER, false },
+    { "<ISBN>", isbn_match, DIGIT, false },
+    { "<CREDIT_CARD>", card_match, DIGIT, true },
+    { "<US_SSN>", ssn_match, DIGIT, true },
+    { "<STREET_ADDRESS>", street_match, DIGIT, false },
+    { "<PO_BOX>", po_box_match, LETTER, false },
+    { "<ZIP_CODE>", zip_match, DIGIT, false },
+    { "<PHONE_NUMBER>", phone_match, DIGIT | MARK, false },
 };
 
 /* --- words before ------------------------------------------------------------------------------*/
@@ -70,7 +74,8 @@ static size_t
 local_bytes(const struct scan *s, size_t at)
 {
     unsigned char c = byte_at(s, at);
-    if (is_word(c) || (c != 0 && strchr(".%+-'&~!#$*^`{|}", c) != NULL))
+    if (is_word(c) || c == '.' || c == '-' || c == '+' ||
+        (c > ' ' && c < 0x80 && strchr("%'&~!#$*^`{|}", c) != NULL))
         return 1;
     return is_far_letter(s, at) ? 2 : 0;
 }
@@ -150,10 +155,14 @@ is_beginning(const struct scan *s, size_t at)
 static const struct kind *
 match(struct scan *s, size_t at, size_t *ret_len)
 {
+    const unsigned char c = byte_at(s, at);
+    const unsigned begins = is_digit(c) ? DIGIT : is_letter(c) ? LETTER : MARK;
     find_link(s, at);
     find_run(s, at);
+    s->hex = hex_run(s, at, HEX_MAX);
+    s->digits = begins == DIGIT ? digits_read(s, at, "- ") : (struct digits){ 0 };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (at < s->link_end && !kinds[i].in_links)
+        if ((kinds[i].begins & begins) == 0 || (at < s->link_end && !kinds[i].in_links))
             continue;
         *ret_len = kinds[i].match(s, at);
         if (*ret_len == 0)

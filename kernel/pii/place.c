@@ -136,33 +136,45 @@ is_state(unsigned char one, unsigned char other)
     return false;
 }
 
+/* Whether only words stand between the last street and that: "1 Main Street, Old Town". */
+static bool
+is_in_address(const struct scan *s, size_t at)
+{
+    enum { BYTES_MAX = 48 };
+    if (s->address_end == 0 || at - s->address_end > BYTES_MAX)
+        return false;
+    for (size_t i = s->address_end; i < at; i++) {
+        unsigned char c = byte_at(s, i);
+        if (!is_letter(c) && c < 0x80 && strchr(" ,.\n\r", c) == NULL)
+            return false;
+    }
+    return true;
+}
+
 /* Five digits are mostly something else: a state, a street or a word must stand before them. */
 static bool
 is_placed(const struct scan *s, size_t at)
 {
     static const char *const words[] = { "zip", "postal", "postcode" };
-    enum { ADDRESS_BYTES_MAX = 48 };
     size_t state = at;
     while (state > 0 && byte_at(s, state - 1) == ' ' && at - state < 2)
         state--;
     if (state < at && state >= 2 && is_state(byte_at(s, state - 2), byte_at(s, state - 1)) &&
         (state == 2 || !is_word(byte_at(s, state - 3))))
         return true;
-    return is_named(s, at, words, ARRAY_LEN(words)) ||
-           (s->address_end > 0 && at - s->address_end <= ADDRESS_BYTES_MAX);
+    return is_named(s, at, words, ARRAY_LEN(words)) || is_in_address(s, at);
 }
 
 size_t
 zip_match(const struct scan *s, size_t at)
 {
-    static const size_t lengths[] = { 5, 4 };
-    if (!is_digit(byte_at(s, at)) || goes_on(s, at))
+    enum { SHORT = 5, LONG = 9 };
+    const struct digits *const d = &s->digits;
+    if (d->group[0] != SHORT || goes_on(s, at))
         return 0;
-    const struct digits d = digits_read(s, at, "-");
-    if (d.group[0] != lengths[0])
-        return 0;
-    bool is_long = d.groups >= 2 && d.group[1] == lengths[1] && !is_word(byte_at(s, d.end_of[8]));
-    size_t end = d.end_of[is_long ? 8 : 4];
+    bool is_long = d->groups >= 2 && d->group[1] == LONG - SHORT && byte_at(s, at + SHORT) == '-' &&
+                   !is_word(byte_at(s, at + d->end_of[LONG - 1]));
+    size_t end = at + d->end_of[is_long ? LONG - 1 : SHORT - 1];
     unsigned char next = byte_at(s, end);
     bool is_longer = is_word(next) ||
                      ((next == '.' || next == ',' || next == '-') && is_digit(byte_at(s, end + 1)));
