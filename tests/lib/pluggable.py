@@ -306,8 +306,6 @@ class Component:
             self.features = what["features"]
         for data in what.get("events", []):
             self.events.put(data.encode())
-        for topic, data in what.get("messages", []):
-            self.publish(topic, data.encode(), "text/plain", {"color": "red"})
         with self.lock:
             return json.dumps(
                 {
@@ -464,4 +462,4 @@ class Pluggable:
 
     def log(self, method):
         """Of a method: instance and what was told, in order."""
-        return [(instance, told) for name, instance, told in self.do()["log"] if name == method]
+        return [[instance, told] for name, instance, told in self.do()["log"] if name == method]
