@@ -68,11 +68,12 @@ class Plugin:
     def close(self):
         for entry in self.link.logs:
             need(KEY not in str(entry) and SECRET not in str(entry), entry)
-        self.process.log.flush()
+        self.link.close()
+        status = self.process.wait_exit(15 * SLOW)  # in peace, which is when leaks are looked for
         with open(self.process.log.name) as f:
             text = f.read()
         need(KEY not in text and "Sanitizer" not in text and "runtime error" not in text, text[-3000:])
-        self.link.close()
+        equal(status, 0)
         self.process.close()
 
 
@@ -291,9 +292,8 @@ def silence():
     for _ in range(20):
         shared_plugin.ask(other, turn("x"))
     for call in calls:
-        said = shared_plugin.link.finish(call).status
-        equal((said.code, said.message), (pb.CODE_DEADLINE_EXCEEDED, "openai: the provider did not answer in time"))
-    need(time.monotonic() - started < 10 * SLOW, "all at once")
+        equal(shared_plugin.link.finish(call).status.code, pb.CODE_DEADLINE_EXCEEDED)
+    need(time.monotonic() - started < 15 * SLOW, "all at once")
 
 
 @test("a caller that gives up ends the request", "CONV-01")
