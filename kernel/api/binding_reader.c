@@ -504,33 +504,12 @@ binding_reader_is_at_rest(const struct binding_reader *reader)
 
 /* --- tasks of any worker -----------------------------------------------------------------------*/
 
-struct arrival {
-    struct mail mail;
-    struct wait wait;
-};
-
-static void
-on_arrival(struct mail *mail)
-{
-    wait_done(&container_of(mail, struct arrival, mail)->wait, OK);
-}
-
-/* What was ordered before is under way. */
-static err_t
-catch_up(struct task *t)
-{
-    struct arrival arrival;
-    wait_init(&arrival.wait, t, NULL);
-    worker_post(task_worker(t), &arrival.mail, on_arrival);
-    return TASK_WAIT_OUT(t, &arrival.wait); /* mail arrives */
-}
-
 static err_t
 settle(struct task *t, void *arg)
 {
     struct binding_reader *reader = arg;
     struct settler settler;
-    err_t err = catch_up(t); /* suspends */
+    err_t err = remote_catch_up(t); /* suspends; what was ordered before is under way */
     if (err != OK || reader->busy == 0)
         return err;
     wait_init(&settler.wait, t, NULL);

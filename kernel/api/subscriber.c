@@ -504,7 +504,8 @@ settle_for(struct task *t, struct subscriber *subscriber, const struct topic_ent
 static err_t
 settle(struct task *t, void *arg)
 {
-    return settle_for(t, arg, NULL); /* suspends */
+    err_t err = remote_catch_up(t); /* suspends; what was ordered before is known */
+    return err == OK ? settle_for(t, arg, NULL) : err; /* suspends */
 }
 
 static err_t

@@ -105,3 +105,23 @@ remote_run(struct task *t, struct worker *worker, const char *name, remote_fn *f
     remote_unref(remote);
     return err;
 }
+
+struct arrival {
+    struct mail mail;
+    struct wait wait;
+};
+
+static void
+on_arrival(struct mail *mail)
+{
+    wait_done(&container_of(mail, struct arrival, mail)->wait, OK);
+}
+
+err_t
+remote_catch_up(struct task *t)
+{
+    struct arrival arrival;
+    wait_init(&arrival.wait, t, NULL);
+    worker_post(task_worker(t), &arrival.mail, on_arrival);
+    return TASK_WAIT_OUT(t, &arrival.wait);
+}

@@ -17,4 +17,8 @@ typedef err_t remote_fn(struct task *t, void *arg);
 err_t remote_run(struct task *t, struct worker *worker, const char *name, remote_fn *fn,
                  void *arg) WARN_UNUSED;
 
+/* Until this worker has read the mail that was posted to it before, also by this task. Soon: no
+ * deadline and no cancel ends it. */
+err_t remote_catch_up(struct task *t) WARN_UNUSED;
+
 #endif

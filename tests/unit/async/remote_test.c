@@ -8,6 +8,7 @@
 
 static struct worker worker;
 static struct worker far;
+static int notes;
 
 static err_t
 run_there(struct task *t, void *arg)
@@ -46,6 +47,36 @@ call_and_be_cancelled(struct task *t, void *arg)
 {
     task_cancel(t);
     *(err_t *)arg = remote_run(t, &far, "there", sleep_there, NULL);
+}
+
+static void
+on_note(struct mail *mail)
+{
+    (void)mail;
+    notes++;
+}
+
+static void
+post_and_catch_up(struct task *t, void *arg)
+{
+    static struct mail mails[2];
+    worker_post(&worker, &mails[0], on_note);
+    worker_post(&worker, &mails[1], on_note);
+    CHECK_EQ_INT(notes, 0);
+    task_cancel(t); /* changes nothing */
+    CHECK_OK(remote_catch_up(t));
+    *(int *)arg = notes;
+}
+
+TEST(a_task_can_wait_for_mail_it_has_posted_itself)
+{
+    int seen = 0;
+    notes = 0;
+    driver_open(&worker);
+    REQUIRE(task_spawn(&worker, "poster", post_and_catch_up, &seen) != NULL);
+    DRIVE_UNTIL(&worker, worker.tasks.count == 0);
+    CHECK_EQ_INT(seen, 2);
+    driver_close(&worker);
 }
 
 TEST(a_call_to_another_worker_carries_its_result_deadline_and_cancel)
