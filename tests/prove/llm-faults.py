@@ -19,9 +19,9 @@ import providers
 from providers import KEY, KINDS, document, status
 from remora import Sidecar, children, component
 
-QUESTIONS = _prove.by_length(400, 6000, 60000)
+QUESTIONS = _prove.by_length(240, 6000, 60000)
 CALLERS = 16
-TIMEOUT_S, RETRIES, PAUSE_S = _prove.by_length(3.0, 1.0, 1.0), 3, 0.02
+TIMEOUT_S, RETRIES, PAUSE_S = _prove.by_length(2.0, 1.0, 1.0), 3, 0.02
 DEADLINE_S = (RETRIES + 1) * (TIMEOUT_S + PAUSE_S)
 SLACK_S = 2 * _prove.PATIENCE
 GROWTH_MIB = 40  # of answers of 8 MiB that were given up the allocator keeps some
