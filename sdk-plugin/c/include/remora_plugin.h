@@ -635,128 +635,6 @@ remora_event_done(bool is_handled, struct remora_slice data, const struct remora
 void remora_binding_event(uint64_t reading, const struct remora_event *event,
                           remora_event_done *done, void *arg);
 
-/* --- conversation ------------------------------------------------------------------------------*/
-
-enum remora_role {
-    REMORA_ROLE_DEVELOPER = 1,
-    REMORA_ROLE_SYSTEM = 2,
-    REMORA_ROLE_USER = 3,
-    REMORA_ROLE_ASSISTANT = 4,
-    REMORA_ROLE_TOOL = 5,
-};
-
-struct remora_tool_call {
-    struct remora_slice id; /* may be empty */
-    struct remora_slice name;
-    struct remora_slice arguments; /* a JSON object by rule; a model may have said anything */
-};
-
-/* What somebody has said. */
-struct remora_turn {
-    enum remora_role role;
-    struct remora_slice name; /* of who speaks, or of the tool that answers; may be empty */
-    const struct remora_slice *content; /* texts, in order */
-    size_t content_count;
-    const struct remora_tool_call *tool_calls; /* assistant */
-    size_t tool_call_count;
-    struct remora_slice tool_id; /* tool: the call it answers */
-};
-
-struct remora_tool {
-    struct remora_slice name;
-    struct remora_slice description;
-    struct remora_slice parameters; /* JSON Schema, an object; empty if it takes none */
-};
-
-struct remora_conversation {
-    const struct remora_turn *turns;
-    size_t turn_count;
-    const struct remora_tool *tools;
-    size_t tool_count;
-    struct remora_slice tool_choice;     /* none, auto, required, a tool's name, or empty */
-    struct remora_slice response_format; /* JSON Schema of the answer, or empty */
-    struct remora_slice parameters;      /* for this provider: a JSON object, or empty */
-    const struct remora_pair *metadata;
-    size_t metadata_count;
-    struct remora_slice context_id; /* may be empty */
-    bool has_temperature, has_max_tokens, has_prompt_cache_retention;
-    double temperature;
-    int64_t max_tokens;
-    int64_t prompt_cache_retention_ms;
-};
-
-struct remora_choice {
-    struct remora_slice finish_reason; /* stop, length, tool_calls, content_filter */
-    struct remora_slice content;
-    const struct remora_tool_call *tool_calls;
-    size_t tool_call_count;
-};
-
-/* Tokens. The parts are 0 where the provider says nothing of one. */
-struct remora_usage {
-    uint64_t completion, prompt, total;
-    bool has_completion_parts, has_prompt_parts;
-    uint64_t accepted_prediction, completion_audio, reasoning, rejected_prediction;
-    uint64_t prompt_audio, cached;
-};
-
-struct remora_answer {
-    const struct remora_choice *choices;
-    size_t choice_count;
-    struct remora_slice model;        /* may be empty */
-    const struct remora_usage *usage; /* or NULL */
-    struct remora_slice context_id;   /* may be empty */
-};
-
-/* Statuses of failures as plugin.proto says under "conversation"; neither a key nor what was said
- * may be part of their text. */
-struct remora_conversation_ops {
-    void (*converse)(remora_call *call, void *self, const struct remora_conversation *conversation);
-    /* remora_conversation_reply() */
-};
-
-void remora_conversation_reply(remora_call *call, const struct remora_answer *answer);
-
-/* --- HTTP middleware ---------------------------------------------------------------------------*/
-
-struct remora_http_request {
-    struct remora_slice method;
-    struct remora_slice path;  /* as it came, encoded, without the query */
-    struct remora_slice query; /* without the question mark */
-    struct remora_slice authority;
-    const struct remora_pair *headers; /* in order, names as they came; values are any bytes */
-    size_t header_count;
-    bool is_for_app;                  /* on its way to the application, not to the API */
-    struct remora_slice peer_address; /* IP address of the client; may be empty */
-    struct remora_slice body;         /* with REMORA_CAP_REQUEST_BODY */
-};
-
-struct remora_http_verdict { /* zeroed: the request goes on as it is */
-    int status;              /* 0: it goes on; 200 to 599: this is its answer, with `body` */
-    const struct remora_pair *headers; /* of the answer, whoever gives it; at most 32 */
-    size_t header_count;
-    struct remora_slice method; /* from here on for one that goes on. Empty: as it was */
-    struct remora_slice path;   /* begins with a slash; empty: as it was */
-    bool sets_query;
-    struct remora_slice query;
-    const struct remora_slice *removes; /* headers, by name */
-    size_t remove_count;
-    const struct remora_pair *sets; /* in the place of all of that name */
-    size_t set_count;
-    bool sets_body; /* `body` is the request's from here on */
-    struct remora_slice body;
-};
-
-struct remora_middleware_ops {
-    void (*handle)(remora_call *call, void *self, const struct remora_http_request *request);
-    /* remora_middleware_reply(), or remora_reply_ok(): it goes on as it is. Failed: 500 */
-};
-
-void remora_middleware_reply(remora_call *call, const struct remora_http_verdict *verdict);
-/* The value of a header, ASCII case ignored; the first one. False: there is none. */
-bool remora_http_header(const struct remora_http_request *request, const char *name,
-                        struct remora_slice *ret_value);
-
 /* --- services of the sidecar -------------------------------------------------------------------*/
 
 /* Answer of a host call. `value` is valid during the callback. */
@@ -799,5 +677,8 @@ void remora_uuid(char ret_uuid[37]);
 #ifdef __cplusplus
 }
 #endif
+
+#include "remora_conversation.h"
+#include "remora_middleware.h"
 
 #endif
