@@ -162,6 +162,17 @@ def save_case(name, port, store, groups=None):
     return Case(name, port, f"/v1.0/state/{store}", "POST", body, 204, groups)
 
 
+def converse_case(name, port, groups=None):
+    body = json.dumps({"inputs": [{"messages": [{"ofUser": {"content": [{"text": VALUE}]}}]}]})
+    return Case(name, port, "/v1.0-alpha2/conversation/talk/converse", "POST", body, groups=groups)
+
+
+def binding_case(name, port, groups=None):
+    """A small file, read: what a binding costs whose target costs little."""
+    body = json.dumps({"operation": "get", "metadata": {"fileName": "small"}})
+    return Case(name, port, "/v1.0/bindings/files", "POST", body, groups=groups)
+
+
 def status_of(address, target):
     """0 if nobody listens."""
     try:
@@ -233,7 +244,8 @@ class Daprd(remora.Process):
             str(remora.free_port()), "--enable-metrics=false", "--log-level", "error", "--resources-path",
             self.folder / "resources"], 1), self.folder)
         remora.eventually(lambda: status_of(self.address, "/v1.0/healthz") == 204, f"{program} is ready")
-        fill(self.address, store)
+        if store:
+            fill(self.address, store)
 
 
 # --- rounds -----------------------------------------------------------------------------------------------------------
