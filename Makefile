@@ -153,7 +153,7 @@ $(BUILD)/flags: FORCE
 	$(Q)mkdir -p $(@D)
 	@echo '$(CC) $(ALLFLAGS) $(WARN)' | cmp -s - $@ || echo '$(CC) $(ALLFLAGS) $(WARN)' > $@
 
-$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags | $(PROTO_H)
 	$(call compile,$(ALLFLAGS) -w)
 
 # The shim is static, small, and never sanitized: it runs before a plugin's own code does.
