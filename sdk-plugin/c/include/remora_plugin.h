@@ -182,10 +182,9 @@ struct remora_component_type {
     void (*close)(void *self);
 
     /* For types with `replace: handover` in plugin.yaml, whose components keep in memory what must
-     * outlive them. When a component is exchanged (for another configuration, or for another build
-     * of the plugin), the sidecar carries pieces from the old one to the new one, which has been
-     * initialised and not started: first while the old one works on, then, with writes held back,
-     * what has changed since. Both NULL: not supported.
+     * outlive them. When one is exchanged (for another configuration or build), the sidecar carries
+     * pieces from the old one to the new one, which has been initialised and not started: first
+     * while the old one works on, then, with writes held back, the rest. Both NULL: not supported.
      *
      * Every change after `cursor` in the order it happened, deletions included, as much as is one
      * piece (up to 2 MiB, or a single value). 0 is the beginning; later ones are what the last
@@ -247,9 +246,9 @@ uint64_t remora_call_time_left_ms(const remora_call *call);
 bool remora_call_is_cancelled(const remora_call *call);
 /* Called (once, plugin thread) when the caller gives up or the deadline passes. */
 void remora_call_on_cancel(remora_call *call, void (*fn)(remora_call *call, void *arg), void *arg);
-/* Bytes of the call for as long as the plugin wants: *ret holds the same bytes and the function
- * that gives them up. Of a large request it is the memory that they came in, otherwise a copy. To
- * be given up after the reply at the earliest. False if memory is out. */
+/* Bytes of the call for as long as the plugin wants: *ret holds the same bytes (of a large request
+ * where they came in, else a copy) and the function that gives them up, which is called after the
+ * reply. False if memory is out. */
 bool remora_call_keep(remora_call *call, struct remora_slice bytes, struct remora_bytes *ret);
 /* Memory that lives until the reply; aborts if memory is out. */
 void *remora_call_alloc(remora_call *call, size_t bytes);
@@ -591,16 +590,14 @@ void remora_crypto_reply_valid(remora_call *call, bool valid);
 struct remora_binding_request {
     struct remora_slice operation; /* one of those that the table names */
     struct remora_slice data;
-    const struct remora_pair
-        *metadata; /* with traceparent, tracestate and baggage of the request */
+    const struct remora_pair *metadata; /* with the request's trace context and baggage */
     size_t metadata_count;
 };
 
 /* One reply each, now or later. A component that is read from has REMORA_CAP_INPUT_BINDING, one
  * that can be invoked REMORA_CAP_OUTPUT_BINDING; the functions of the other may be NULL. */
 struct remora_binding_ops {
-    const char *operations; /* "create,get": in the order in which users are told. NULL if that is
-                             * not known before remora_reply_init_binding() */
+    const char *operations; /* "create,get", as users are told; NULL: known at init */
     void (*invoke)(remora_call *call, void *self, const struct remora_binding_request *request);
     /* remora_binding_reply(), or remora_reply_ok(): there is nothing to say */
     void (*read)(remora_call *call, void *self, uint64_t reading, uint32_t window);
