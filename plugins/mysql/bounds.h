@@ -34,6 +34,9 @@ enum {
     RESULT_BYTES_MAX = 64 * 1024 * 1024, /* of one answer */
     VALUE_COPIED_BYTES_MAX = 4096,       /* above, a value is lent to the SDK instead of copied */
 
+    PATTERN_BYTES_MAX = 4096,
+    PAGE_KEYS_MAX = 10000, /* of a listing without a size of its own, too */
+
     CLEANUP_ROWS = 500, /* one statement deletes */
 
     IDENTIFIER_BYTES_MAX = 64,

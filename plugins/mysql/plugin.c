@@ -4,7 +4,7 @@
  * MySQL.
  *
  * Reading order: state.c turns operations into jobs, pool.c hands them to threads with a connection
- * each (session.c), write.c and rows.c are the SQL of writing and reading, table.c makes and clears
+ * each (session.c), write.c, rows.c and keys.c are the SQL, table.c makes and clears
  * the tables; store.c is a component's life, settings.c and dsn.c its metadata.
  */
 #include <malloc.h>

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../shared/memory.h"
+#include "keys.h"
 #include "rows.h"
 #include "store.h"
 #include "write.h"
@@ -285,6 +286,59 @@ state_transact(remora_call *call, void *self, const struct remora_state_operatio
     submit(call, self, &write->write.job);
 }
 
+/* --- key listings ------------------------------------------------------------------------------*/
+
+struct list {
+    struct job job; /* first */
+    remora_call *call;
+    const struct table *table;
+    struct remora_slice pattern, token;
+    uint32_t page_size;
+    struct keys keys;
+};
+
+static void
+run_list(struct job *job, struct session *session)
+{
+    struct list *list = (struct list *)job;
+    job->failure = keys_like(session, list->table, list->pattern, list->page_size, list->token,
+                             &list->keys);
+    if (job->failure != NULL && job->failure->base.effect == REMORA_EFFECT_UNKNOWN)
+        job->failure->base.effect = REMORA_EFFECT_FAILED;
+}
+
+static void
+finish_list(struct job *job)
+{
+    struct list *list = (struct list *)job;
+    struct keys keys = list->keys; /* outlives the memory of the call */
+    struct remora_slice token = { "", 0 };
+    if (keys.is_partial && keys.count > 0)
+        token = keys.list[keys.count - 1];
+    if (job->failure != NULL)
+        reply_and_free(list->call, job->failure);
+    else
+        remora_state_reply_keys(list->call, keys.list, keys.count, token);
+    keys_fini(&keys);
+}
+
+static void
+state_keys_like(remora_call *call, void *self, struct remora_slice pattern, uint32_t page_size,
+                struct remora_slice token)
+{
+    struct store *store = self;
+    struct list *list = remora_call_alloc(call, sizeof(*list));
+    *list = (struct list){
+        .job = { .run = run_list, .finish = finish_list, .bytes = REQUEST_BYTES },
+        .call = call,
+        .table = &store->table,
+        .pattern = pattern,
+        .token = token,
+        .page_size = page_size
+    };
+    submit(call, store, &list->job);
+}
+
 const struct remora_state_ops state_ops = {
     .get = state_get,
     .get_many = state_get_many,
@@ -293,4 +347,5 @@ const struct remora_state_ops state_ops = {
     .del = state_delete,
     .delete_many = state_delete_many,
     .transact = state_transact,
+    .keys_like = state_keys_like,
 };

@@ -6,7 +6,8 @@
 
 #include "../shared/memory.h"
 
-static const uint32_t capabilities = REMORA_CAP_ETAG | REMORA_CAP_TRANSACTIONAL | REMORA_CAP_TTL;
+static const uint32_t capabilities = REMORA_CAP_ETAG | REMORA_CAP_TRANSACTIONAL | REMORA_CAP_TTL |
+                                     REMORA_CAP_KEYS_LIKE;
 
 static void
 free_if_done(struct store *store)

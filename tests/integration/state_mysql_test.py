@@ -66,7 +66,7 @@ def layout():
     equal(server().run("SELECT insertDate FROM states WHERE id = 'shop||json'", "layout"), before)
     found = [item for item in sidecar.metadata()["components"] if item["name"] == "mys"][0]
     equal((found["type"], found["version"], found["capabilities"]),
-          ("state.mysql", "v1", ["ETAG", "TRANSACTIONAL", "TTL", "ACTOR"]))
+          ("state.mysql", "v1", ["ETAG", "TRANSACTIONAL", "TTL", "KEYS_LIKE", "ACTOR"]))
 
 
 OLD = """CREATE DATABASE {0}; USE {0};
