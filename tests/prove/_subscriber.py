@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An application that writes down what it is given before it says that it has it, to be killed: PORT FILE [MILLISECONDS].
-A line an event: its path, its data. It waits so long before each answer."""
+A line an event: its path, its data. It waits so long before each answer. An event of a binding is a number by itself."""
 import json
 import os
 import sys
@@ -15,7 +15,10 @@ fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
 def take(request, exchange):
-    os.write(fd, f"{request.target} {json.loads(request.body)['data']}\n".encode())
+    if request.method == "OPTIONS":
+        return http_app.answer(200)
+    event = json.loads(request.body)
+    os.write(fd, f"{request.target} {event['data'] if isinstance(event, dict) else event}\n".encode())
     if delay_s:
         time.sleep(delay_s)
     return http_app.answer(200, b"{}")
