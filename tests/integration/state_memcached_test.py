@@ -128,7 +128,7 @@ def killed():
 @test("a frozen server times out and nobody else waits for it", "STATE-01")
 def frozen():
     mine = Memcached()
-    sidecar = Sidecar(document(mine.address, timeout="700"), document(server().address, name="other"))
+    sidecar = Sidecar(document(mine.address, timeout="3000"), document(server().address, name="other"))
     store, other = Store(sidecar, "cache"), Store(sidecar, "other")
     equal(store.save("k", 1).status, 204)
     mine.signal(signal.SIGSTOP)

@@ -229,7 +229,7 @@ def restarted():
 @test("a frozen server times out and nobody else waits for it", "COMP-03")
 def frozen():
     mine = MariaDB()
-    sidecar = Sidecar(mine.component(timeoutInSeconds="2"), component("mem", "state.in-memory"))
+    sidecar = Sidecar(mine.component(timeoutInSeconds="4"), component("mem", "state.in-memory"))
     store, other = Store(sidecar, "mys"), Store(sidecar, "mem")
     equal(store.save("k", 1).status, 204)
     mine.signal(signal.SIGSTOP)
