@@ -191,6 +191,35 @@ make_delete(struct write *write, struct command *command, struct item *item,
     return NULL;
 }
 
+/* --- the order of locks ------------------------------------------------------------------------*/
+
+struct place {
+    struct remora_slice key;
+    size_t number;
+};
+
+static int
+compare_places(const void *a, const void *b)
+{
+    const struct place *left = a, *right = b;
+    size_t len = left->key.len < right->key.len ? left->key.len : right->key.len;
+    int order = len == 0 ? 0 : memcmp(left->key.data, right->key.data, len);
+    if (order != 0)
+        return order;
+    if (left->key.len != right->key.len)
+        return left->key.len < right->key.len ? -1 : 1;
+    return (left->number > right->number) - (left->number < right->number);
+}
+
+/* Rows are locked in the order of their keys, whoever writes them, so that two transactions cannot
+ * wait for each other. Only what is done to one key has an order that can be seen. */
+static void
+sort_places(struct place *places, size_t count)
+{
+    if (count > 1)
+        qsort(places, count, sizeof *places, compare_places);
+}
+
 /* --- all or nothing ----------------------------------------------------------------------------*/
 
 static void
@@ -263,12 +292,17 @@ state_transact(remora_call *call, void *self, const struct remora_state_operatio
         return;
     }
     struct write *write = write_new(call, self, count, true);
+    struct place *places = remora_call_alloc(call, count * sizeof *places);
+    for (size_t i = 0; i < count; i++)
+        places[i] = (struct place){ ops[i].is_delete ? ops[i].del.key : ops[i].set.key, i };
+    sort_places(places, count);
     for (size_t i = 0; i < count; i++) {
-        const struct remora_failure *failure = ops[i].is_delete
+        const struct remora_state_operation *op = &ops[places[i].number];
+        const struct remora_failure *failure = op->is_delete
                                                    ? make_delete(write, &write->commands[i],
-                                                                 &write->items[i], &ops[i].del)
+                                                                 &write->items[i], &op->del)
                                                    : make_set(write, &write->commands[i],
-                                                              &write->items[i], &ops[i].set);
+                                                              &write->items[i], &op->set);
         if (failure != NULL) {
             remora_reply_failure(call, failure);
             return;
@@ -369,9 +403,16 @@ void
 state_set_many(remora_call *call, void *self, const struct remora_state_set *sets, size_t count)
 {
     struct write *write = many_new(call, self, count);
+    struct place *places = remora_call_alloc(call, (count + 1) * sizeof *places);
     for (size_t i = 0; i < count; i++)
-        add_to_many(write, i,
-                    make_set(write, &write->commands[write->sent], &write->items[i], &sets[i]));
+        places[i] = (struct place){ sets[i].key, i };
+    sort_places(places, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t number = places[i].number;
+        add_to_many(
+            write, number,
+            make_set(write, &write->commands[write->sent], &write->items[number], &sets[number]));
+    }
     submit_many(write);
 }
 
@@ -380,8 +421,15 @@ state_delete_many(remora_call *call, void *self, const struct remora_state_delet
                   size_t count)
 {
     struct write *write = many_new(call, self, count);
+    struct place *places = remora_call_alloc(call, (count + 1) * sizeof *places);
     for (size_t i = 0; i < count; i++)
-        add_to_many(write, i,
-                    make_delete(write, &write->commands[write->sent], &write->items[i], &dels[i]));
+        places[i] = (struct place){ dels[i].key, i };
+    sort_places(places, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t number = places[i].number;
+        add_to_many(write, number,
+                    make_delete(write, &write->commands[write->sent], &write->items[number],
+                                &dels[number]));
+    }
     submit_many(write);
 }

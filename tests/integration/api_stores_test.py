@@ -3,14 +3,13 @@
 """What lies in the stores: key prefixes, raw rows and hashes as the reference writes them, stores that outlive the
 sidecar or are shared by two, and the golden stores, written by the reference, read through the HTTP API."""
 
-import base64
-import json
 import os
 import re
 import shutil
 import sqlite3
 import threading
 
+import golden_state
 from remora import Folder, Redis, Sidecar, Store, component, equal, main, need, shared, test
 from state_stores import redis
 
@@ -237,62 +236,11 @@ def two_counters():
 # --- written by the reference -----------------------------------------------------------------------------------------
 
 
-def golden(kind, place):
-    """A sidecar as the expected file describes it, on a copy of the golden store."""
-    with open(shared("golden", "state", f"{kind}-expected.json")) as f:
-        expected = json.load(f)
-    documents = [text.replace("HOST:PORT", place) for text in expected["components_yaml"]]
-    env = {"PATH": os.environ["PATH"], **expected["env"]}
-    folder = Folder()
-    if kind == "sqlite":
-        shutil.copyfile(shared("golden", "state", "sqlite.db"), folder / "sqlite.db")
-    return Sidecar("---\n".join(documents), app_id=expected["app_id"], env=env, folder=folder), expected
-
-
-def check_read(store, read):
-    reply = store.get(read["key"])
-    wanted = read["http"]
-    equal((reply.status, reply.body), (wanted["status"], base64.b64decode(wanted["body_b64"])), read["key"])
-    for name in ("Content-Type", "Etag", "Metadata.ttlexpiretime"):
-        if name != "Content-Type" or wanted["status"] != 204:
-            equal(reply.header(name), wanted.get(name), f"{name} of {read['key']}")
-
-
-def check_golden(kind, place):
-    sidecar, expected = golden(kind, place)
-    for read in expected["reads"]:
-        check_read(Store(sidecar, expected["store"]), read)
-    for suffix, reads in expected["prefix_reads"].items():
-        for read in reads:
-            check_read(Store(sidecar, f"{expected['store']}-{suffix}"), read)
-    values = {read["key"]: read for read in expected["reads"]}
-    for bulk in expected["bulk_http"]:
-        items = Store(sidecar, expected["store"]).bulk(bulk["keys"]).json
-        equal([item["key"] for item in items], bulk["keys"], "in the order asked for")
-        for item in items:
-            check_bulk_item(item, values[item["key"]]["http"])
+def check_golden(kind, place, folder=None):
+    expected = golden_state.expected_of(kind)
+    sidecar = golden_state.sidecar_of(expected, place, folder)
+    golden_state.check(sidecar, expected)
     return sidecar, expected
-
-
-def check_bulk_item(item, http):
-    """JSON as such; bytes that are none as a string, where the reference lost all items."""
-    raw = base64.b64decode(http["body_b64"])
-    equal(item.get("etag"), http.get("Etag"))
-    equal(
-        item.get("metadata"),
-        {"ttlExpireTime": http["Metadata.ttlexpiretime"]} if "Metadata.ttlexpiretime" in http else None,
-    )
-    if not raw:
-        need("data" not in item, f"{item}")
-        return
-    try:
-        wanted = json.loads(raw)
-    except ValueError:
-        try:
-            wanted = raw.decode()
-        except UnicodeDecodeError:
-            wanted = base64.b64encode(raw).decode()
-    equal(item["data"], wanted, item["key"])
 
 
 @test(
@@ -300,7 +248,9 @@ def check_bulk_item(item, http):
     "§7 STATE-37 STATE-38 STATE-39 STATE-40",
 )
 def golden_sqlite():
-    sidecar, expected = check_golden("sqlite", "")
+    folder = Folder()
+    shutil.copyfile(shared("golden", "state", "sqlite.db"), folder / "sqlite.db")
+    sidecar, expected = check_golden("sqlite", "", folder)
     store = Store(sidecar, expected["store"])
     etag = store.get("j-str").header("Etag")
     equal(store.save("j-str", "ours", etag=etag).status, 204, "its ETags are good for writing")

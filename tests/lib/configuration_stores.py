@@ -97,10 +97,10 @@ class Server(Process):
         """Of components that use it."""
         return {"connectionString": f"host=127.0.0.1 port={self.port} user=postgres database={database}"}
 
-    def ask(self, *statements, file=None):
+    def ask(self, *statements, file=None, database="postgres", flags=("-q",)):
         """Status and output of psql."""
         words = ["-f", file] if file else [word for statement in statements for word in ("-c", statement)]
-        done = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U",
+        done = subprocess.run(["psql", "-X", *flags, "-d", database, "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U",
                                "postgres", *words], capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -109,6 +109,11 @@ class Server(Process):
         if status != 0:
             raise OSError(output)
         return output
+
+    def rows(self, statement, database="postgres"):
+        """What it finds, as texts."""
+        lines = self.run(statement, database=database, flags=("-q", "-A", "-t", "-F", "\x1f", "-R", "\x1e"))
+        return [tuple(line.split("\x1f")) for line in lines.removesuffix("\n").split("\x1e") if line]
 
 
 TABLE = """CREATE TABLE configtable (KEY VARCHAR NOT NULL, VALUE VARCHAR NOT NULL, VERSION VARCHAR NOT NULL, METADATA JSON);
