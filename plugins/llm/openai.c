@@ -203,7 +203,8 @@ add_metadata(cJSON *body, const struct remora_conversation *conversation, unsign
             json_add(metadata, name, json_text(pair->value));
         free(name);
     }
-    if (metadata->child != NULL && (dialect & DIALECT_MODERN) != 0)
+    if (metadata->child != NULL && (dialect & DIALECT_MODERN) != 0 &&
+        json_get(body, "metadata") == NULL)
         json_add(body, "metadata", metadata);
     else
         cJSON_Delete(metadata);
@@ -219,11 +220,12 @@ ask(const struct settings *settings, const struct remora_conversation *conversat
     for (size_t i = 0; i < conversation->turn_count; i++)
         json_append(messages, message_of(&conversation->turns[i], dialect));
     add_limits(body, settings, conversation);
-    add_metadata(body, conversation, dialect);
     if (add_tools(body, conversation, error) &&
         add_response_format(body, conversation, dialect, error) &&
-        wire_add_parameters(body, conversation, error))
+        wire_add_parameters(body, conversation, error)) {
+        add_metadata(body, conversation, dialect);
         return body;
+    }
     cJSON_Delete(body);
     return NULL;
 }

@@ -9,6 +9,8 @@
 #include "../shared/memory.h"
 #include "json.h"
 
+enum { MEMBERS_MAX = 256 }; /* each is looked for among the others */
+
 struct curl_slist *
 wire_add_header(struct curl_slist *headers, const char *name, const char *value)
 {
@@ -75,6 +77,12 @@ wire_add_parameters(cJSON *to, const struct remora_conversation *conversation,
     cJSON *more;
     if (!wire_read_json(conversation->parameters, "parameters", &more, error))
         return false;
+    if (cJSON_GetArraySize(more) > MEMBERS_MAX || conversation->metadata_count > MEMBERS_MAX) {
+        (void)snprintf(error, WIRE_ERROR_BYTES, "there are more than %d parameters or metadata",
+                       (int)MEMBERS_MAX);
+        cJSON_Delete(more);
+        return false;
+    }
     if (more != NULL)
         json_merge(to, more, ours);
     return true;

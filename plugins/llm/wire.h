@@ -50,7 +50,8 @@ struct wire_format {
 /* The response format; all NULL if there is none. False, with words: it is no schema. */
 bool wire_read_format(const struct remora_conversation *conversation, struct wire_format *ret,
                       char error[WIRE_ERROR_BYTES]);
-/* The request's parameters where `to` has nothing of the name; none makes the provider stream. */
+/* The request's parameters where `to` has nothing of the name; none makes the provider stream.
+ * False, with words: they are none, or too many, or so is the metadata. */
 bool wire_add_parameters(cJSON *to, const struct remora_conversation *conversation,
                          char error[WIRE_ERROR_BYTES]);
 /* The list to put into what `role` says: the one of the last message if it is of that role, since

@@ -241,6 +241,20 @@ TEST(json_of_the_application_that_is_none_is_refused_before_it_is_sent)
     }
 }
 
+TEST(parameters_without_number_are_refused)
+{
+    static char text[5000] = "{";
+    char *at = text + 1;
+    for (int i = 0; i < 300; i++)
+        at += snprintf(at, 16, "%s\"p%d\":1", i > 0 ? "," : "", i);
+    memcpy(at, "}", 2);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        const struct remora_conversation conversation = { .parameters = json_slice(text) };
+        CHECK_EQ_STR(asked_in_vain(samples[i].wire, &conversation),
+                     "there are more than 256 parameters or metadata");
+    }
+}
+
 TEST(arguments_that_are_no_object_reach_only_those_who_take_them_as_text)
 {
     const struct remora_tool_call call = { .id = json_slice("i"),
