@@ -112,8 +112,7 @@ role_of(const char *text)
         role_t role;
     } roles[] = { { "system", ROLE(SYSTEM) },
                   { "assistant", ROLE(ASSISTANT) },
-                  { "ai", ROLE(ASSISTANT) },
-                  { "tool", ROLE(TOOL) } };
+                  { "ai", ROLE(ASSISTANT) } };
     for (size_t i = 0; i < ARRAY_LEN(roles); i++)
         if (slice_eq(slice_str(text), slice_str(roles[i].name)))
             return roles[i].role;

@@ -47,7 +47,7 @@ http_converse_alpha1(struct http_call *call)
 {
     struct body body = { &dapr__proto__runtime__v1__conversation_request__descriptor, NULL };
     Dapr__Proto__Runtime__V1__ConversationResponse response;
-    if (!http_parse(call, parse, &body)) /* suspends */
+    if (!http_parse(call, parse, &body) || http_admit(call->x) != OK) /* these suspend */
         return;
     err_t err = conversation_alpha1(&call->rq, call->params[0], body.message, &response);
     answer(call, err, &response.base);
@@ -58,7 +58,7 @@ http_converse_alpha2(struct http_call *call)
 {
     struct body body = { &dapr__proto__runtime__v1__conversation_request_alpha2__descriptor, NULL };
     Dapr__Proto__Runtime__V1__ConversationResponseAlpha2 response;
-    if (!http_parse(call, parse, &body)) /* suspends */
+    if (!http_parse(call, parse, &body) || http_admit(call->x) != OK) /* these suspend */
         return;
     err_t err = conversation_alpha2(&call->rq, call->params[0], body.message, &response);
     answer(call, err, &response.base);

@@ -199,12 +199,16 @@ def _():
     channel = grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}")
     bare = channel.unary_unary("/dapr.proto.runtime.v1.Dapr/ConverseAlpha1")
     equal(refused(bare, b"\x0a\x04talk\x1a\x04\x0a\x02\xff\xfe").code(), grpc.StatusCode.INTERNAL)
-    nested = b""
-    for _ in range(5000):  # a Value that is a list of one value
-        nested = field(6, field(1, nested))
-    deep = field(1, b"talk") + field(10, field(1, field(1, b"a") + field(2, nested)))
     bare = channel.unary_unary("/dapr.proto.runtime.v1.Dapr/ConverseAlpha2")
-    equal(refused(bare, deep).code(), grpc.StatusCode.INTERNAL)
+
+    def format_of(depth):
+        nested = b""
+        for _ in range(depth):  # a Value that is a list of one value
+            nested = field(6, field(1, nested))
+        return field(1, b"talk") + field(3, field(1, b"")) + field(10, field(1, field(1, b"a") + field(2, nested)))
+
+    equal(refused(bare, format_of(5000)).code(), grpc.StatusCode.INTERNAL)
+    need("message type cannot be nil" in refused(bare, format_of(28)).details(), "as deep as may be, and read")
     schema = {"type": "object"}
     for _ in range(9):  # as deep as schemas of people are
         schema = {"type": "object", "properties": {"p": schema}}
@@ -241,6 +245,9 @@ def _():
                    "usage": {"completionTokens": "1", "promptTokens": "2", "totalTokens": str(2**64 - 1),
                              "completionTokensDetails": {"reasoningTokens": "4"},
                              "promptTokensDetails": {"cachedTokens": "5"}}})
+    equal(ask("flaky", {"inputs": [{"content": "x", "role": "tool"}, {"content": "y", "role": "ai"}]}, ALPHA1)["outputs"],
+          [{"result": "1"}])
+    equal(ask("talk", {"inputs": [{"content": "x", "role": "tool"}]}, ALPHA1)["outputs"], [{"result": "x"}])
     for text, words in (("bytes", "the plugin's answer is malformed"), ("nothing", "the plugin's answer is malformed"),
                         ("code-8", "told to fail with 8"), ("code-16", "told to fail with 16")):
         answer = ask("flaky", user(text), status=500)
