@@ -16,7 +16,12 @@
 #include "params.h"
 #include "pool.h"
 
-enum { ROWS_MAX = 1000 * 1000, ANSWER_BYTES_MAX = 32 * 1024 * 1024, STATEMENT_BYTES_MAX = 1 << 20 };
+enum {
+    DURATION_BYTES = 96,
+    ROWS_MAX = 1000 * 1000,
+    ANSWER_BYTES_MAX = 32 * 1024 * 1024,
+    STATEMENT_BYTES_MAX = 1 << 20
+};
 
 /* What cell.c reads is in this form. */
 #define GREETING "SET DateStyle = ISO; SET IntervalStyle = postgres; SET bytea_output = hex"
@@ -64,7 +69,7 @@ put_time(char out[40], const struct timespec *at)
 
 /* And a duration: "1.5ms", "2m3s". */
 static void
-put_duration(char out[40], int64_t ns)
+put_duration(char out[DURATION_BYTES], int64_t ns)
 {
     char number[40];
     const char *unit = ns < 1000 ? "ns" : ns < 1000000 ? "µs" : ns < 1000000000 ? "ms" : "s";
@@ -78,11 +83,12 @@ put_duration(char out[40], int64_t ns)
     if (number[len - 1] == '.')
         number[--len] = '\0';
     if (minutes >= 60)
-        snprintf(out, 40, "%" PRId64 "h%" PRId64 "m%s%s", minutes / 60, minutes % 60, number, unit);
+        snprintf(out, DURATION_BYTES, "%" PRId64 "h%" PRId64 "m%s%s", minutes / 60, minutes % 60,
+                 number, unit);
     else if (minutes > 0)
-        snprintf(out, 40, "%" PRId64 "m%s%s", minutes, number, unit);
+        snprintf(out, DURATION_BYTES, "%" PRId64 "m%s%s", minutes, number, unit);
     else
-        snprintf(out, 40, "%s%s", number, unit);
+        snprintf(out, DURATION_BYTES, "%s%s", number, unit);
 }
 
 static struct remora_slice
@@ -95,7 +101,7 @@ static void
 reply(struct invocation *invocation)
 {
     struct timespec now;
-    char started[40], ended[40], duration[40], rows[24];
+    char started[40], ended[40], duration[DURATION_BYTES], rows[24];
     (void)clock_gettime(CLOCK_REALTIME, &now);
     int64_t ns = (now.tv_sec - invocation->started.tv_sec) * 1000000000 + now.tv_nsec -
                  invocation->started.tv_nsec;

@@ -100,7 +100,7 @@ TEST(too_many_settings_and_too_long_ones_are_refused)
 {
     struct conninfo c;
     static char text[CONNINFO_BYTES_MAX + 10];
-    char name[8];
+    char name[16];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     CHECK(*parse(&c, text) != '\0');
