@@ -26,6 +26,7 @@ class Broken(BaseHTTPRequestHandler):
     """Answers by the bucket's name."""
 
     protocol_version = "HTTP/1.1"
+    count = 0
 
     def answer(self):
         name = self.path.split("/")[1].split("?")[0]
@@ -34,6 +35,12 @@ class Broken(BaseHTTPRequestHandler):
                         "other": (200, b"<Other/>"), "cut": (200, b"<ListBucketResult><Na"),
                         "deep": (200, b"<a>" * 100000), "long": (200, b"x" * 17 * 1024 * 1024)}.get(name, (404, b"<x"))
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if name == "hangs":
+            self.rfile.read(1)  # until the client has gone
+            return
+        if name == "flaky":
+            Broken.count += 1
+            status, body = (200 if Broken.count > 2 else 503, b"at last")
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -67,9 +74,21 @@ def bucket(component_name, bucket="shop", endpoint=aws.url, **metadata):
 
 with open(folder / "picture.png", "wb") as f:
     f.write(b"\x89PNG\x00\xff")
-FAILING = ("fails", "words", "bomb", "other", "cut", "deep", "long")
+PATIENCE = """apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata: {name: patience}
+spec:
+  policies:
+    timeouts: {short: 500ms}
+    retries: {thrice: {policy: constant, duration: 20ms, maxRetries: 3}}
+  targets:
+    components:
+      hangs: {outbound: {timeout: short}}
+      flaky: {outbound: {retry: thrice}}
+"""
+FAILING = ("fails", "hangs", "flaky", "words", "bomb", "other", "cut", "deep", "long")
 sidecar = Sidecar(
-    bucket("plain"), bucket("versions", "versions"), bucket("nobucket", "missing"), bucket("wrong", secretKey="gu3ss"),
+    PATIENCE, bucket("plain"), bucket("versions", "versions"), bucket("nobucket", "missing"), bucket("wrong", secretKey="gu3ss"),
     bucket("base64", decodeBase64="true", encodeBase64="true"), bucket("file", filePath=folder.path),
     bucket("token", sessionToken="t0k/en+="), bucket("nowhere", endpoint="127.0.0.1:9", disableSSL="true"),
     bucket("tls", endpoint=aws.url.replace("http", "https")), bucket("dots", "my.shop", forcePathStyle="false"),
@@ -211,6 +230,15 @@ def _():
     for name in ("bomb", "other", "cut", "deep"):
         refused(invoke(name, "list"), "list operation failed: the answer is no list")
     refused(invoke("long", "list"), "list operation failed: the answer is longer than 16777216 bytes")
+
+
+@test("a policy ends what hangs, and tries again what fails", "BIND-04")
+def _():
+    for operation in ("create", "get", "delete", "list"):
+        need(invoke("hangs", operation, key="k").status >= 500, f"{operation} of a server that hangs")
+    equal(invoke("flaky", "get", key="k").body, b"at last")
+    equal(Broken.count, 3, "requests")
+    equal(invoke("plain", "create", "x", key="k").status, 200)
 
 
 @test("components without what they need are refused", "BIND-02")
