@@ -21,7 +21,8 @@ take_key(char **columns, const unsigned long *lengths, void *arg)
         return NULL;
     }
     char *copy = memory_new(lengths[0] + 1);
-    memcpy(copy, columns[0], lengths[0]);
+    if (lengths[0] > 0)
+        memcpy(copy, columns[0], lengths[0]);
     keys->list[keys->count++] = (struct remora_slice){ copy, lengths[0] };
     keys->bytes += lengths[0];
     return NULL;
@@ -50,7 +51,7 @@ keys_like(struct session *session, const struct table *table, struct remora_slic
     text_add(text,
              " AND (expiredate IS NULL OR expiredate > CURRENT_TIMESTAMP) ORDER BY id LIMIT %zu",
              listing.most + 1);
-    return session_read(session, take_key, &listing);
+    return session_read(session, 1, take_key, &listing);
 }
 
 void

@@ -10,7 +10,7 @@
 #include "../shared/base64.h"
 #include "../shared/memory.h"
 
-enum { COLUMN_ID, COLUMN_VALUE, COLUMN_ETAG, COLUMN_BINARY, COLUMN_EXPIRES };
+enum { COLUMN_ID, COLUMN_VALUE, COLUMN_ETAG, COLUMN_BINARY, COLUMN_EXPIRES, COLUMN_COUNT };
 
 struct reading {
     const struct remora_state_get *gets;
@@ -146,7 +146,7 @@ read_some(struct session *session, const struct table *table, struct reading *re
         text_quote(text, session->db, reading->gets[reading->order[*at]].key);
     }
     text_put(text, ") AND (expiredate IS NULL OR expiredate > CURRENT_TIMESTAMP)");
-    return session_read(session, take_row, reading);
+    return session_read(session, COLUMN_COUNT, take_row, reading);
 }
 
 static struct failure *

@@ -118,7 +118,7 @@ settle(struct session *session)
     if (failure != NULL)
         return failure;
     text_put(&session->text, "SELECT @@max_allowed_packet");
-    return session_read(session, take_bytes_max, session);
+    return session_read(session, 1, take_bytes_max, session);
 }
 
 /* Bytes or an end that nobody has asked for: the server is gone, or about to close. */
@@ -232,7 +232,7 @@ session_run_words(struct session *session, const char *words)
 }
 
 struct failure *
-session_read(struct session *session, session_row_fn *take, void *arg)
+session_read(struct session *session, unsigned column_count, session_row_fn *take, void *arg)
 {
     struct failure *failure = send_text(session);
     if (failure != NULL)
@@ -246,6 +246,10 @@ session_read(struct session *session, session_row_fn *take, void *arg)
         session_close(session);
         return failure;
     }
+    if (mysql_num_fields(result) != column_count)
+        failure = failure_new(REMORA_INTERNAL, REMORA_EFFECT_FAILED,
+                              "the server answers with %u columns instead of %u",
+                              mysql_num_fields(result), column_count);
     MYSQL_ROW row = NULL;
     while (failure == NULL && (row = mysql_fetch_row(result)) != NULL)
         failure = take(row, mysql_fetch_lengths(result), arg);

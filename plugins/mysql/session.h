@@ -34,7 +34,8 @@ struct failure *session_run_words(struct session *session, const char *words);
 
 /* Columns of one row; NULL where the database has NULL. A failure ends the reading. */
 typedef struct failure *session_row_fn(char **columns, const unsigned long *lengths, void *arg);
-/* Likewise, with `take` called for each row. */
-struct failure *session_read(struct session *session, session_row_fn *take, void *arg);
+/* Likewise, with `take` called for each row, which has as many columns as it expects. */
+struct failure *
+session_read(struct session *session, unsigned column_count, session_row_fn *take, void *arg);
 
 #endif

@@ -50,7 +50,7 @@ look_up(struct session *session, const char *what, const char *where, const char
         text_put(&session->text, " AND COLUMN_NAME = ");
         quote_words(session, column);
     }
-    return session_read(session, take_answer, ret);
+    return session_read(session, 1, take_answer, ret);
 }
 
 static struct failure *
