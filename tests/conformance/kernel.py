@@ -46,7 +46,7 @@ class Process:
         self.log = open(os.path.join(self.dir, "log"), "w+b")
         environment = {"PATH": os.environ["PATH"], "HOME": self.dir, "TMPDIR": self.dir, "REMORA_URL": "ipc://" + path}
         environment.update(env or {})
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "PYTHONPATH"):
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "PYTHONPATH", "DAPR_COMPONENTS_SOCKETS_FOLDER"):
             if name in os.environ:
                 environment.setdefault(name, os.environ[name])
 

@@ -21,6 +21,10 @@ class Manifest:
         self.replace = {entry["type"]: entry.get("replace", "overlap") for entry in document["types"]}
         self.token_in_environment = document.get("token") == "env"
 
+    def row_of(self, type_):
+        """The type as the manifest has it: itself, or `state.*` for any of its kind."""
+        return type_ if type_ in self.types else type_.split(".")[0] + ".*"
+
 
 def find(build, plugin):
     for path in (plugin, os.path.join(plugin, "plugin.yaml"), os.path.join(os.path.dirname(plugin), "plugin.yaml"),
