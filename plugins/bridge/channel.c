@@ -117,6 +117,8 @@ go_down(struct channel *channel, const char *why)
     channel->is_broken = false;
     set_trouble(channel, why);
     if (was_ready) {
+        remora_log(REMORA_WARN, "component %s behind %s is gone, connecting again",
+                   channel->instance, channel->path);
         channel->pause_s = PAUSE_S_FIRST;
         ev_timer_stop(remora_loop(), &channel->grace);
         ev_timer_set(&channel->grace, GRACE_S, 0.);

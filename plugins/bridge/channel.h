@@ -21,7 +21,7 @@ struct channel;
 struct rpc;
 
 enum {
-    RPC_ANSWER_BYTES_MAX = 16 * 1024 * 1024, /* one message of a component */
+    RPC_ANSWER_BYTES_MAX = 64 * 1024 * 1024, /* one message of a component */
     RPC_DETAILS_BYTES_MAX = 8192,            /* of an error, as it is on the wire */
     RPC_WORDS_BYTES_MAX = 2048,              /* of an error */
     CHANNEL_CALLS_MAX = 4096,                /* open and waiting; more are refused */

@@ -212,45 +212,6 @@ unsubscribe(remora_call *call, void *self, uint64_t subscription)
 
 /* --- pause and resume --------------------------------------------------------------------------*/
 
-/* Instances that have been paused: an instance outlives its generations here. */
-struct paused {
-    struct paused *next;
-    char *path;
-    char *name;
-};
-static struct paused *all_paused;
-
-static struct paused **
-find_paused(const struct remote *remote)
-{
-    struct paused **at = &all_paused;
-    while (*at != NULL &&
-           (strcmp((*at)->path, remote->path) != 0 || strcmp((*at)->name, remote->name) != 0))
-        at = &(*at)->next;
-    return at;
-}
-
-static void
-note_paused(const struct remote *remote)
-{
-    struct paused **at = find_paused(remote);
-    if (*at != NULL)
-        return;
-    *at = memory_new(sizeof **at);
-    (*at)->path = memory_text(remote->path);
-    (*at)->name = memory_text(remote->name);
-}
-
-static void
-forget_paused(struct paused **at)
-{
-    struct paused *paused = *at;
-    *at = paused->next;
-    free(paused->path);
-    free(paused->name);
-    free(paused);
-}
-
 struct pausing {
     struct remote *remote;
     remora_call *call;
@@ -260,8 +221,7 @@ static void
 on_paused(void *arg, const struct rpc_end *end)
 {
     const struct pausing *pausing = arg;
-    if (end->code == REMORA_OK)
-        note_paused(pausing->remote);
+    (void)end; /* whoever cannot pause is cut off like this too */
     streams_stop(pausing->remote, pausing->call);
 }
 
@@ -292,12 +252,6 @@ tell(struct remote *remote, remora_call *call, const char *method, rpc_done *don
 void
 pubsub_start(remora_call *call, void *self)
 {
-    struct paused **at = find_paused(self);
-    if (*at == NULL) {
-        remora_reply_ok(call);
-        return;
-    }
-    forget_paused(at);
     tell(self, call, METHOD("Resume"), on_resumed);
 }
 

@@ -16,6 +16,7 @@
 #include "wire.h"
 
 enum {
+    INIT_MS = 5000,     /* if nobody says how long it may take */
     PREPARE_MS = 10000, /* one question, when the component has come back */
     ANSWER_MS = 300,    /* before the deadline of Init, so that its words are heard */
     WORDS_BYTES = 1024,
@@ -295,15 +296,12 @@ remote_init(remora_call *call, const struct remora_config *config, const struct 
     remote->init_call = call;
     remote->channel = channel_new(path, remote->name, on_connected, remote);
     pack_init(call, config, remote);
-    const uint64_t left_ms = remora_call_time_left_ms(call);
-    ev_timer_init(&remote->init_timer, on_init_late, 0., 0.);
+    uint64_t left_ms = remora_call_time_left_ms(call);
+    left_ms = left_ms == UINT64_MAX ? INIT_MS : left_ms;
+    left_ms = left_ms > 2 * ANSWER_MS ? left_ms - ANSWER_MS : left_ms / 2;
+    ev_timer_init(&remote->init_timer, on_init_late, (double)left_ms / 1000., 0.);
     remote->init_timer.data = remote;
-    if (left_ms != UINT64_MAX) {
-        ev_timer_set(&remote->init_timer,
-                     (double)(left_ms > 2 * ANSWER_MS ? left_ms - ANSWER_MS : left_ms / 2) / 1000.,
-                     0.);
-        ev_timer_start(remora_loop(), &remote->init_timer);
-    }
+    ev_timer_start(remora_loop(), &remote->init_timer);
     remora_call_on_cancel(call, on_init_cancel, remote);
     channel_open(remote->channel);
 }

@@ -207,7 +207,7 @@ rpc_take(struct rpc *rpc, const uint8_t *data, size_t len)
                  "the component's answer is compressed, which was not offered");
     else if (has_prefix(&rpc->in) && message_bytes(&rpc->in) > RPC_ANSWER_BYTES_MAX)
         rpc_fail(rpc, REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_UNKNOWN,
-                 "the component's answer is larger than 16 MiB");
+                 "the component's answer is larger than 64 MiB");
     else if (has_message(&rpc->in))
         rpc_note(rpc);
 }
@@ -270,7 +270,7 @@ rpc_tell(struct rpc *rpc)
             return;
         if (has_prefix(in) && (in->data[in->at] != 0 || message_bytes(in) > RPC_ANSWER_BYTES_MAX))
             rpc_fail(rpc, REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_UNKNOWN,
-                     "a message of the component is malformed or larger than 16 MiB");
+                     "a message of the component is malformed or larger than 64 MiB");
     }
     const bool is_over = rpc->is_closed &&
                          (rpc->is_lost || rpc->request.message == NULL || !has_message(in));

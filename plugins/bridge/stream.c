@@ -269,7 +269,7 @@ stream_stop(struct remote *remote, uint64_t id, remora_call *call)
             stop(stream, call);
             return;
         }
-    remora_reply_ok(call);
+    remora_reply_error(call, REMORA_NOT_FOUND, "nothing of that number is read here");
 }
 
 void

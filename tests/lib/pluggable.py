@@ -67,6 +67,7 @@ class Component:
         self.message = message
         self.lock = threading.RLock()
         self.values = {}  # key: (bytes, etag)
+        self.ends = {}  # key: when it expires
         self.version = 0
         self.log = []  # (method, instance, what)
         self.fault = {}  # method: how it fails
@@ -93,8 +94,17 @@ class Component:
         elif request.options.concurrency == 1 and have is not None:
             raise etag_failure(grpc.StatusCode.FAILED_PRECONDITION, f"{request.key} is there")
 
+    def sweep(self):
+        for key in [key for key, end in self.ends.items() if end < time.time()]:
+            self.values.pop(key, None)
+            del self.ends[key]
+
     def put(self, request):
         self.version += 1
+        ttl = int(request.metadata.get("ttlInSeconds", 0))
+        self.ends.pop(request.key, None)
+        if ttl > 0:
+            self.ends[request.key] = int(time.time()) + ttl
         self.values[request.key] = (request.value, str(self.version))
 
     def StateStore_Features(self, request):
@@ -105,7 +115,8 @@ class Component:
         have = self.values.get(request.key)
         if have is None:
             return self.new("GetResponse")
-        metadata = {"ttlExpireTime": "2033-05-18T03:33:20Z"} if b"mortal" in have[0] else {}
+        end = self.ends.get(request.key)
+        metadata = {"ttlExpireTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))} if end else {}
         return self.new("GetResponse", data=have[0], etag=self.new("Etag", value=have[1]), metadata=metadata)
 
     def StateStore_Set(self, request):
@@ -168,7 +179,10 @@ class Component:
         filters = {name: json.loads(any_.value) for name, any_ in request.query.filter.items()}
         found = []
         for key, (data, etag) in sorted(self.values.items()):
-            value = json.loads(data)
+            try:
+                value = json.loads(data)
+            except ValueError:
+                continue
             if isinstance(value, dict) and all(self.matches(n, a, value) for n, a in filters.items()):
                 found.append((key, data, etag, value))
         for sort in reversed(request.query.sort):
@@ -379,7 +393,7 @@ class Handlers(grpc.GenericRpcHandler):
             fault = component.fault.get(method.name)
             try:
                 if fault == "huge":
-                    return b"\x0a\x80\x80\x80\x08" + b"x" * (16 << 20)
+                    return b"\x0a\x80\x80\x80\x20" + b"x" * (64 << 20)
                 if fault == "garbage":
                     return b"\xff\xff\xff\xff"
                 if fault == "hang":
@@ -391,6 +405,7 @@ class Handlers(grpc.GenericRpcHandler):
                 with component.lock:
                     if method.name == "Init":
                         return init(request)
+                    self.component.sweep()
                     return own(request) if own else self.message(method.output_type)()
             except Failure as failure:
                 fail(context, failure)
@@ -413,7 +428,7 @@ def serve(path, kinds, missing):
     message, services = load()
     server = grpc.server(
         futures.ThreadPoolExecutor(64),
-        options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)],
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
     )
     component = Component(message)
     server.add_generic_rpc_handlers([Handlers(component, message, services, kinds, missing)])
