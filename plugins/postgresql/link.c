@@ -179,13 +179,14 @@ run_cancel(void *arg)
 
 /* libpq makes a connection for it and waits, so a thread does it. */
 void
-link_cancel(const struct link *link)
+link_cancel(struct link *link)
 {
     PGcancel *cancel = link->db == NULL ? NULL : PQgetCancel(link->db);
     pthread_t thread;
     sigset_t all, before;
     if (cancel == NULL)
         return;
+    link->was_cancelled = true;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     if (pthread_create(&thread, NULL, run_cancel, cancel) == 0)
@@ -270,6 +271,8 @@ end_job(struct link *link, struct job *job)
     link->progress_ms = pool_now_ms();
     link->is_exclusive = false;
     link->idle_nulls = 0;
+    if (link->was_cancelled)
+        lose(link, "a statement was ended"); /* or the next one would be: it is not known when */
     bool is_unknown = job->has_failed && !job->is_again &&
                       strcmp(job->trouble.state, "26000") == 0 && link->prepares;
     if (!is_unknown) {

@@ -22,6 +22,7 @@ struct link {
     bool is_exclusive;        /* its job has it to itself */
     bool is_reserved;         /* nothing new is given to it: a job waits that wants it to itself */
     bool is_lost;             /* soon */
+    bool was_cancelled;       /* the server was asked to end what it does */
     size_t idle_nulls;        /* results that were none, in a row */
     char why[DIAL_WHY_BYTES]; /* it is lost */
 };
@@ -37,7 +38,7 @@ link_is_ready(const struct link *link)
 /* Gives it a job that it has room for. */
 void link_send(struct link *link, struct job *job);
 /* Asks the server to end what it does, without waiting. */
-void link_cancel(const struct link *link);
+void link_cancel(struct link *link);
 
 /* Of the pool, for its links. */
 const struct pool_options *pool_options_of(const struct pool *pool);
