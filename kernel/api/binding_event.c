@@ -20,7 +20,7 @@
 
 #define SCOPE "dapr.runtime.processor.binding"
 
-enum { MESSAGE_BUDGET_BYTES = 1024 * 1024 };
+enum { MESSAGE_BUDGET_BYTES = 1024 * 1024, TOLD_BYTES_MAX = 1024 };
 
 typedef Dapr__Proto__Runtime__V1__BindingEventRequest event_t;
 typedef Dapr__Proto__Runtime__V1__BindingEventRequest__MetadataEntry entry_t;
@@ -118,7 +118,7 @@ to_http(struct event *e, struct attempt *attempt)
     e->words = arena_printf(e->rq->arena,
                             "fails to send binding event to http app channel, status code: %d "
                             "body: " SLICE_FMT,
-                            status, SLICE_ARG(e->answer));
+                            status, SLICE_ARG(slice_first(e->answer, TOLD_BYTES_MAX)));
     if (status < 400)
         return ERR_PEER_FAILED;
     attempt->answer = ANSWER_HTTP;

@@ -202,13 +202,14 @@ def _():
     sidecar.end()
 
 
-@test("an event of a reading that is none is refused", "BIND hostile")
+@test("an event of a reading that is none, or too wide, is refused", "BIND hostile")
 def _():
     app = Events()
     sidecar = started(app, source("src"), source("other"))
     app.take()
     for reading in ("0", "9999"):
         need(not was_handled(told(sidecar, "stale", "src", 1, reading=reading)), f"reading {reading} is refused")
+    need(not was_handled(told(sidecar, "wide", "src", 1)), "megabytes of metadata are refused")
     equal(app.take(), [])
     need(was_handled(told(sidecar, "emit", "src", 1)), "the good ones are taken")
     sidecar.end()

@@ -7,6 +7,7 @@
  *   emit    one event; answers with the application's answer, metadata `handled` is true or false
  *   queue   one event, again and again until it is handled; answers at once
  *   flood   `count` events at once; answers how many were handled, and how many were not
+ *   wide    one event with megabytes of metadata, as emit
  *   stale   an event of a reading nobody has asked for (metadata `reading`), as emit
  *   late    an event of the reading that was stopped last, as emit
  *   state   JSON: what was asked of it so far
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 enum { SOURCES_MAX = 32, NAME_BYTES = 64, TEXT_BYTES = 256, DATA_BYTES = 4096, PAIRS_MAX = 512 };
+enum { WIDE_BYTES = 8000 };
 
 struct source {
     char name[NAME_BYTES];
@@ -223,12 +225,24 @@ pairs_of(const struct remora_binding_request *request, struct remora_pair *pairs
     return count;
 }
 
+static size_t
+wide_pairs(struct remora_pair *pairs)
+{
+    static char value[WIDE_BYTES];
+    memset(value, 'v', sizeof value);
+    for (size_t i = 0; i < PAIRS_MAX; i++)
+        pairs[i] = (struct remora_pair){ .name = { .data = "k", .len = 1 },
+                                         .value = { .data = value, .len = sizeof value } };
+    return PAIRS_MAX;
+}
+
 static void
 emit(remora_call *call, struct source *source, const struct remora_binding_request *request,
      uint64_t reading)
 {
     static struct remora_pair pairs[PAIRS_MAX];
-    size_t count = pairs_of(request, pairs);
+    bool is_wide = is_text(request->operation, "wide");
+    size_t count = is_wide ? wide_pairs(pairs) : pairs_of(request, pairs);
     bool is_queued = is_text(request->operation, "queue");
     bool is_flood = is_text(request->operation, "flood");
     unsigned times = is_flood ? number_of(request->metadata, request->metadata_count, "count") : 1;
@@ -337,7 +351,7 @@ int
 main(int argc, char **argv)
 {
     static const struct remora_binding_ops ops = {
-        .operations = "emit,queue,flood,stale,late,state,create,last,exit",
+        .operations = "emit,queue,flood,wide,stale,late,state,create,last,exit",
         .invoke = source_invoke,
         .read = source_read,
         .stop = source_stop,
