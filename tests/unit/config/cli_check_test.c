@@ -177,6 +177,22 @@ TEST(health_of_the_app_has_the_defaults_of_the_reference)
                                    "must be smaller than 'health-probe-interval'");
 }
 
+TEST(the_app_has_a_time_to_say_whether_it_wants_a_binding)
+{
+    static const struct {
+        const char *given;
+        uint64_t ms;
+    } times[] = { { "--app-binding-options-timeout=250ms", 250 },
+                  { "--app-binding-options-timeout=1m", 60000 },
+                  { "--app-binding-options-timeout=0s", 3000 },
+                  { "--app-binding-options-timeout=-1s", 3000 },
+                  { "--app-port=1", 3000 } };
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        CHECK_EQ_INT(CHECK_ARGS("--app-id=a", times[i].given), CLI_RUN);
+        CHECK_EQ_U64(options.app_binding_options_ms, times[i].ms);
+    }
+}
+
 TEST(the_old_flag_for_tls_means_a_protocol)
 {
     CHECK_EQ_INT(CHECK_ARGS("--app-id=a", "--app-ssl"), CLI_RUN);
