@@ -228,8 +228,10 @@ def expiry(version):
     key = "last-cleanup" if version == "v1" else "last-cleanup-state-v2-"
     need(server().rows(f"SELECT value FROM dapr_metadata WHERE key = '{key}'", base)[0][0] > "2020", "noted")
     _, store, base = started(version, cleanupInterval="-1")
-    equal(store.save("k", 1, metadata={"ttlInSeconds": "1"}).status, 204)
-    etag = store.get("k").header("Etag")
+    equal(store.save("k", 1, metadata={"ttlInSeconds": "1000"}).status, 204)
+    column = "expiredate" if version == "v1" else "expires_at"
+    server().run(f"UPDATE state SET {column} = now() + interval '1 second'", database=base)
+    etag = server().rows(f"SELECT {'xmin' if version == 'v1' else 'etag'} FROM state", base)[0][0]
     eventually(lambda: store.get("k").status == 204, "it is not seen")
     equal(store.save("k", 2, etag=etag).status, 409, "what has expired has no ETag")
     equal(store.save("k", 2, options={"concurrency": "first-write"}).status, 204)
