@@ -89,7 +89,7 @@ schedule(struct channel *channel)
 }
 
 static bool
-may_wait(const struct channel *channel)
+may_wait(struct channel *channel)
 {
     return channel->state != CHANNEL_DOWN || ev_is_active(&channel->grace);
 }
