@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the status details of a component say, well-formed and not. */
-#include "failure.h"
+#include "plugins/bridge/failure.h"
 
 #include "sdk-plugin/c/src/sdk.h"
 #include "test.h"
