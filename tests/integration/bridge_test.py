@@ -9,12 +9,13 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 
 from http_app import App, answer
 from inbox import Inbox, subscription
 from pluggable import Pluggable
-from remora import Folder, Sidecar, Store, component, equal, eventually, main, need, test
+from remora import BUILD, Folder, Sidecar, Store, component, equal, eventually, main, need, test
 
 IGNORE = "  ignoreErrors: true\n"
 
@@ -305,6 +306,23 @@ def _():
     store.start()
     eventually(lambda: s.save("k", 3).status == 204, "it is used again")
     need("is back" in sidecar.log(), sidecar.log()[-2000:])
+
+
+@test("the bridge is exchanged while its components serve", "BRIDGE-SWAP")
+def _():
+    bed = Bed()
+    broker = bed.pluggable("both", "state pubsub")
+    inbox = Inbox()
+    sidecar = bed.sidecar(component("s", "state.both"), component("bus", "pubsub.both"), subscription("orders"),
+                          flags=["--app-port", str(inbox.port)])
+    equal(Store(sidecar, "s").save("k", 1).status, 204)
+    swap = subprocess.run([os.path.join(BUILD, "bin", "remora"), "--run-dir", sidecar.folder / "run", "plugin", "swap",
+                           "bridge"], capture_output=True, text=True, timeout=60)
+    equal(swap.returncode, 0, swap.stdout + swap.stderr)
+    equal(Store(sidecar, "s").get("k").json, 1)
+    equal(sidecar.call("POST", "/v1.0/publish/bus/orders", '"after"', [("Content-Type", "application/json")]).status, 204)
+    eventually(lambda: inbox.taken() == ["after"], "it is delivered, once")
+    equal((len(broker.log("PubSub.Init")), broker.do()["paused"]), (2, False))
 
 
 # --- hostile answers --------------------------------------------------------------------------------------------------
