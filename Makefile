@@ -69,7 +69,6 @@ LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 LIBS_base   := -lcjson -lprotobuf-c -lyaml
 LIBS_KERNEL := -lh2o-evloop -lev $(LIBS_base) -lnghttp2 -lssl -lcrypto -lz -lm
 LIBS_PLUGIN := -lev $(LIBS_base) -lm
-LIBS_FUZZ   := $(LIBS_KERNEL) -lexpat
 LIBS_REMORA := -lnng -lev $(LIBS_base)
 LIBS_TEST   := $(if $(wildcard /usr/include/nng/nng.h),-lnng)
 
@@ -264,9 +263,9 @@ $(UNIT_REST) $(PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBTEST) $(LIBKERNEL)
 $(BUILD)/tests/conformance/conform: $(call srcs,tests/conformance/*.c) $(LIBTEST) $(LIBKERNEL)
 	$(call link,$(LIBS_KERNEL) $(LIBS_TEST))
 $(FUZZ_REPLAY): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(BUILD)/obj/tests/lib/fuzz_main.o $(LIBKERNEL) $(LIBPLUGIN)
-	$(call link,$(LIBS_FUZZ))
+	$(call link,$(LIBS_KERNEL))
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%/target.o $(LIBKERNEL) $(LIBPLUGIN)
-	$(call link,$(LIBS_FUZZ),-fsanitize=fuzzer)
+	$(call link,$(LIBS_KERNEL),-fsanitize=fuzzer)
 
 # What `make check` runs. L="base async" picks layers, T=name picks by name; then only what is picked gets built.
 INTEGRATION := $(call progs,tests/integration/*_test.c) \
