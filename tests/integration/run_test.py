@@ -457,7 +457,7 @@ def resources():
     need(not os.path.exists(bed.folder / "data/remora/components"), "no resources were written for who brings his own")
     need(os.path.exists(bed.folder / "data/remora/config.yaml"), "the configuration was, so that others are found")
     equal(components(bed, "--components-path", "one"), ["mem-one"])
-    equal(components(bed), ["configstore", "lockstore", "pubsub", "statestore"])
+    equal(components(bed), ["configstore", "echo", "lockstore", "pubsub", "statestore"])
     with open(bed.folder / "data/remora/config.yaml", "w") as f:
         f.write("apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: c\nspec:\n  logging:\n    apiLogging:\n"
                 "      enabled: true\n")

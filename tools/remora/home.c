@@ -118,12 +118,13 @@ put_connection(struct buf *out, const struct home *home, const char *name)
     return ok;
 }
 
-/* A file that is written once, for a component of the SQLite plugin with a database of its own
- * (what one waits for, the others do not), or by a function. */
+/* A file that is written once, for a component, or by a function. Those of the SQLite plugin have a
+ * database each: what one waits for, the others do not. */
 struct default_file {
     unsigned part;
     const char *path;
-    const char *comment, *name, *type, *database;
+    const char *comment, *name, *type;
+    const char *database;                                  /* NULL: it needs none */
     bool (*put)(struct buf *out, const struct home *home); /* NULL: it is a component */
 };
 
@@ -138,12 +139,13 @@ put_component(struct buf *out, const struct home *home, const struct default_fil
                       "  name: %s\n"
                       "spec:\n"
                       "  type: %s\n"
-                      "  version: v1\n"
-                      "  metadata:\n"
-                      "    - name: connectionString\n"
-                      "      value: ",
+                      "  version: v1\n",
                       file->comment, file->name, file->type) &&
-           put_connection(out, home, file->database) && buf_append_byte(out, '\n');
+           (file->database == NULL ||
+            (buf_append(out, SLICE("  metadata:\n"
+                                   "    - name: connectionString\n"
+                                   "      value: ")) &&
+             put_connection(out, home, file->database) && buf_append_byte(out, '\n')));
 }
 
 /* A file of its own: heartbeats and saves do not wait for each other's locks, and it may be deleted
@@ -196,6 +198,11 @@ static const struct default_file default_files[] = {
       .name = "configstore",
       .type = "configuration.sqlite",
       .database = "configuration.db" },
+    { .part = HOME_COMPONENTS,
+      .path = "components/echo.yaml",
+      .comment = "A language model for trying things out: it says what it was told.",
+      .name = "echo",
+      .type = "conversation.echo" },
     { .part = HOME_CONFIG, .path = "config.yaml", .put = put_config },
 };
 
