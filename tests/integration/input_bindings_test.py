@@ -80,7 +80,7 @@ class Events(App):
 # --- who is asked -----------------------------------------------------------------------------------------------------
 
 
-@test("an HTTP app is asked by OPTIONS, 2xx and 405 are a yes, anything else is a no", "X-BIND-01 BIND-07 BIND-13 BIND-15")
+@test("an HTTP app is asked by OPTIONS, 2xx and 405 are a yes, anything else is a no", "X-BIND-01 BIND-07 BIND-13 BIND-15 BIND-16")
 def _():
     says = {"/yes": 200, "/none": 204, "/odd": 405, "/no": 404, "/bad": 500, "/moved": 302, "/custom/way": 200, "/no/way": 404}
     app = Events(lambda request: answer(says[request.target]))
