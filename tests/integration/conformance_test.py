@@ -12,6 +12,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__f
 import configuration_stores  # noqa: E402
 import consul  # noqa: E402
 import held  # noqa: E402
+import http_app  # noqa: E402
 import kafka_node  # noqa: E402
 import kubernetes  # noqa: E402
 import mariadb  # noqa: E402
@@ -53,6 +54,9 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "nameresolution.dns", "names", "name_"], ["-t", "nameresolution.nameformat", "names", "name_"], ["llm"],
         ["-t", "conversation.anthropic", "llm", "conversation_"], ["-t", "conversation.googleai", "llm", "conversation_"],
         ["-t", "conversation.aws.bedrock", "llm", "conversation_"],
+        ["middleware"], ["-t", "middleware.http.routeralias", "middleware", "middleware_"],
+        ["-t", "middleware.http.routerchecker", "middleware", "middleware_"],
+        ["-t", "middleware.http.uppercase", "middleware", "middleware_"], ["bearer"],
         [PYTHON], ["-t", "test.python-example", PYTHON]]
 
 passed = failed = 0
@@ -74,6 +78,8 @@ aws = servers.Aws()
 aws.call("s3", "create_bucket", Bucket="conform")
 aws.call("sqs", "create_queue", QueueName="conform", Attributes={"VisibilityTimeout": "600"})
 os.environ.update(AWS_URL=aws.url, AWS_KEY=aws.access_key, AWS_SECRET=aws.secret_key)
+keys = http_app.App(lambda *_: http_app.answer(200, b'{"keys":[]}'))
+os.environ["JWKS_URL"] = f"http://127.0.0.1:{keys.port}/keys"
 secrets = vault.Vault()
 cluster = kubernetes.ApiServer()
 for name, value in held.SECRETS.items():
