@@ -30,14 +30,14 @@ lose(struct link *link, const char *why)
     dial_copy_words(link->why, sizeof link->why, why);
 }
 
-static bool
+/* The last thing that is done with the link: it may be gone afterwards. */
+static void
 end_if_lost(struct link *link)
 {
     if (!link->is_lost && link->db != NULL && PQstatus(link->db) == CONNECTION_BAD)
         lose(link, PQerrorMessage(link->db));
     if (link->is_lost)
         pool_link_lost(link->pool, link, link->why);
-    return link->is_lost;
 }
 
 /* --- sending -----------------------------------------------------------------------------------*/
@@ -399,7 +399,7 @@ on_readable(struct ev_loop *loop, ev_io *io, int events)
         drop_notifications(link);
         flush(link);
     }
-    (void)end_if_lost(link);
+    end_if_lost(link);
 }
 
 static void
@@ -408,7 +408,7 @@ on_writable(struct ev_loop *loop, ev_io *io, int events)
     (void)loop, (void)events;
     struct link *link = io->data;
     flush(link);
-    (void)end_if_lost(link);
+    end_if_lost(link);
 }
 
 /* --- life --------------------------------------------------------------------------------------*/
