@@ -488,7 +488,9 @@ def exchanged():
 
     def change(tracing, words):
         said = sidecar.log().count(words)
-        sidecar.folder.write("config.yaml", f"kind: Configuration\nspec:\n  tracing: {tracing}\n")
+        # As a whole: half of it would be a Configuration without tracing.
+        new = sidecar.folder.write("config.new", f"kind: Configuration\nspec:\n  tracing: {tracing}\n")
+        os.replace(new, sidecar.folder / "config.yaml")
         sidecar.signal(signal.SIGHUP)
         eventually(lambda: sidecar.log().count(words) > said, words)
 
