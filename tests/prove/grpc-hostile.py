@@ -161,7 +161,9 @@ def run_attack(attack):
     grown = mib(_grpc.status_kib(product.pid, "VmHWM") - resident)
     share = sorted(shares)[len(shares) // 2]
     claims.at_least(f"{attack.name} ({notes}): throughput of the innocent over idle", share, SHARE_MIN)
-    judge_memory(f"{attack.name}: growth at most, MiB", grown, GROWTH_MIB_MAX)
+    # Beside other programs the kernel does not run for moments, and what an attack at a rate has sent meanwhile is there
+    # at once.
+    judge_memory(f"{attack.name}: growth at most, MiB", grown, GROWTH_MIB_MAX * by_length(4, 1, 1))
     judge_memory(f"{attack.name}: kept afterwards, MiB", mib(settles(before + 1024, 5) - before), 4)
     return share
 
