@@ -225,18 +225,15 @@ err_t
 middleware_run(struct request *rq, const struct pipeline *pipeline,
                struct middleware_request *request, struct middleware_outcome *ret_outcome)
 {
-    /* In the arena: the settings it comes from may be exchanged while somebody is asked. */
-    struct pipeline_handler handlers[LIMIT_pipeline_handlers_max];
-    const size_t count = pipeline->count;
-    for (size_t i = 0; i < count; i++)
-        handlers[i] = (struct pipeline_handler){ arena_dup(rq->arena, pipeline->handlers[i].name),
-                                                 arena_dup(rq->arena, pipeline->handlers[i].type) };
+    /* Those it comes from: they may be exchanged while somebody is asked. */
+    struct settings *settings = settings_ref(kernel_worker_of(rq->task)->settings);
     *ret_outcome = (struct middleware_outcome){ .body = SLICE_EMPTY };
     err_t err = OK;
-    for (size_t i = 0; err == OK && ret_outcome->status == 0 && i < count; i++) {
-        struct component *handler = find_handler(rq, &handlers[i]);
+    for (size_t i = 0; err == OK && ret_outcome->status == 0 && i < pipeline->count; i++) {
+        struct component *handler = find_handler(rq, &pipeline->handlers[i]);
         if (handler != NULL)
             err = ask(rq, handler, request, ret_outcome); /* suspends */
     }
+    settings_unref(settings);
     return err;
 }

@@ -41,7 +41,8 @@ struct middleware_outcome {
 /* Whether some component of it reads bodies. */
 bool middleware_reads_body(struct request *rq, const struct pipeline *pipeline);
 
-/* Suspends. An error is recorded in rq: the request may not go on. */
+/* `pipeline` is one of the settings in force. Suspends. An error is recorded in rq: the request may
+ * not go on. */
 err_t middleware_run(struct request *rq, const struct pipeline *pipeline,
                      struct middleware_request *request,
                      struct middleware_outcome *ret_outcome) WARN_UNUSED;
