@@ -7,6 +7,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "../shared/escape.h"
 #include "pattern.h"
 
 enum { PATTERN_ROOM_FACTOR = 8 }; /* "{a}" becomes "([^/]+)", a literal byte at most two */
@@ -273,28 +274,6 @@ decode(routes_alloc *alloc, remora_call *call, struct remora_slice path)
 }
 
 static size_t
-put_encoded(char *out, const char *text, size_t len)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    size_t at = 0;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                        (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
-        if (is_plain) {
-            out[at++] = (char)c;
-        } else if (c == ' ') {
-            out[at++] = '+';
-        } else {
-            out[at++] = '%';
-            out[at++] = digits[c >> 4];
-            out[at++] = digits[c & 15];
-        }
-    }
-    return at;
-}
-
-static size_t
 put_text(char *out, size_t at, const char *text, size_t len)
 {
     if (len == 0)
@@ -312,16 +291,17 @@ make_query(const struct route *route, routes_alloc *alloc, remora_call *call,
 {
     size_t room = query.len + 1 + strlen(route->query) + 1, len = 0;
     for (size_t i = 0; i < route->name_count; i++)
-        room += 3 * strlen(route->names[i]) + 3 * match->groups[i].len + 2;
+        room += ESCAPE_FACTOR * (strlen(route->names[i]) + match->groups[i].len) + 2;
     char *out = alloc(call, room);
     len = put_text(out, len, query.data, query.len);
     len = put_text(out, len, route->query, strlen(route->query));
     for (size_t i = 0; i < route->name_count; i++) {
         if (len > 0)
             out[len++] = '&';
-        len += put_encoded(out + len, route->names[i], strlen(route->names[i]));
+        len += escape_query((struct remora_slice){ route->names[i], strlen(route->names[i]) },
+                            out + len);
         out[len++] = '=';
-        len += put_encoded(out + len, match->groups[i].data, match->groups[i].len);
+        len += escape_query(match->groups[i], out + len);
     }
     return (struct remora_slice){ out, len };
 }
