@@ -49,24 +49,7 @@ add_tool_result(cJSON *content, const struct remora_turn *turn)
     add_texts(json_add(result, "content", cJSON_CreateArray()), turn);
 }
 
-static bool
-add_turn(cJSON *system, cJSON *messages, const struct remora_turn *turn, char *error)
-{
-    if (wire_is_empty(turn))
-        return true;
-    if (turn->role == REMORA_ROLE_SYSTEM || turn->role == REMORA_ROLE_DEVELOPER) {
-        add_texts(system, turn);
-    } else if (turn->role == REMORA_ROLE_TOOL) {
-        add_tool_result(wire_open_message(messages, "user", "content"), turn);
-    } else if (turn->role == REMORA_ROLE_ASSISTANT) {
-        cJSON *content = wire_open_message(messages, "assistant", "content");
-        add_texts(content, turn);
-        return add_tool_uses(content, turn, error);
-    } else {
-        add_texts(wire_open_message(messages, "user", "content"), turn);
-    }
-    return true;
-}
+static const struct wire_blocks blocks = { add_texts, add_tool_uses, add_tool_result };
 
 /* What stands before it is kept for later requests. */
 static void
@@ -87,7 +70,7 @@ add_turns(cJSON *body, const struct remora_conversation *conversation, char *err
     cJSON *messages = json_add(body, "messages", cJSON_CreateArray());
     bool ok = true;
     for (size_t i = 0; i < conversation->turn_count && ok; i++)
-        ok = add_turn(system, messages, &conversation->turns[i], error);
+        ok = wire_add_turn(&blocks, system, messages, &conversation->turns[i], error);
     if (conversation->has_prompt_cache_retention && conversation->prompt_cache_retention_ms > 0) {
         cJSON *last = wire_last(messages);
         add_cache_point(system, conversation->prompt_cache_retention_ms);

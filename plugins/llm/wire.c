@@ -114,6 +114,26 @@ wire_is_empty(const struct remora_turn *turn)
     return turn->tool_call_count == 0 && turn->role != REMORA_ROLE_TOOL;
 }
 
+bool
+wire_add_turn(const struct wire_blocks *blocks, cJSON *system, cJSON *messages,
+              const struct remora_turn *turn, char *error)
+{
+    if (wire_is_empty(turn))
+        return true;
+    if (turn->role == REMORA_ROLE_SYSTEM || turn->role == REMORA_ROLE_DEVELOPER) {
+        blocks->add_texts(system, turn);
+    } else if (turn->role == REMORA_ROLE_TOOL) {
+        blocks->add_tool_result(wire_open_message(messages, "user", "content"), turn);
+    } else if (turn->role == REMORA_ROLE_ASSISTANT) {
+        cJSON *content = wire_open_message(messages, "assistant", "content");
+        blocks->add_texts(content, turn);
+        return blocks->add_tool_uses(content, turn, error);
+    } else {
+        blocks->add_texts(wire_open_message(messages, "user", "content"), turn);
+    }
+    return true;
+}
+
 struct remora_slice
 wire_tool_name(const struct remora_conversation *conversation, size_t turn)
 {

@@ -58,6 +58,16 @@ bool wire_add_parameters(cJSON *to, const struct remora_conversation *conversati
  * several providers want roles to take turns, else one of a new message. `list` is its name. */
 cJSON *wire_open_message(cJSON *messages, const char *role, const char *list);
 cJSON *wire_last(const cJSON *list); /* NULL if there is none */
+/* How a wire of blocks says texts, calls of tools and their results, for wire_add_turn(). */
+struct wire_blocks {
+    void (*add_texts)(cJSON *content, const struct remora_turn *turn);
+    /* False: `error` says what of a call makes no sense. */
+    bool (*add_tool_uses)(cJSON *content, const struct remora_turn *turn, char *error);
+    void (*add_tool_result)(cJSON *content, const struct remora_turn *turn);
+};
+/* A turn where such a wire has it: what the system says apart, results of tools as the user's. */
+bool wire_add_turn(const struct wire_blocks *blocks, cJSON *system, cJSON *messages,
+                   const struct remora_turn *turn, char *error);
 /* Several providers refuse an empty text, and with it messages that hold nothing else. */
 bool wire_is_empty(const struct remora_turn *turn);
 /* Which tool answers in this turn, if only the call is named; may be empty. */
