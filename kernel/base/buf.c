@@ -12,7 +12,8 @@
 enum {
     FIRST_BYTES = 256,
     POOL_FIRST_BYTES = 16 * 1024, /* smaller blocks are malloc's strength */
-    POOL_CLASSES = 4,             /* up to 128 KiB, each twice the one before */
+    POOL_CLASSES = 4,             /* up to 128 KiB, each twice the one before, and a little more: */
+    SLACK_BYTES = 1024,           /* messages often are a power of two behind a head */
     POOL_CLASS_BYTES = 256 * 1024,
     POOL_BLOCKS_MAX = POOL_CLASS_BYTES / POOL_FIRST_BYTES,
 };
@@ -31,7 +32,7 @@ pool_of(size_t capacity)
 {
 #if !defined(HAS_ASAN) && !defined(HAS_TSAN)
     for (size_t i = 0; i < POOL_CLASSES; i++)
-        if (capacity == (size_t)POOL_FIRST_BYTES << i)
+        if (capacity == ((size_t)POOL_FIRST_BYTES << i) + SLACK_BYTES)
             return &pools[i];
 #else
     (void)capacity;
@@ -107,6 +108,17 @@ buf_release(struct buf *buf)
         buf_fini(buf);
 }
 
+/* At least `needed`, and about twice what there was. */
+static size_t
+larger_than(size_t capacity, size_t needed)
+{
+    for (size_t bytes = FIRST_BYTES;; bytes *= 2) {
+        size_t block = bytes < POOL_FIRST_BYTES ? bytes : bytes + SLACK_BYTES;
+        if (block >= needed && block > capacity)
+            return block;
+    }
+}
+
 static void
 make_room(struct buf *buf, size_t bytes)
 {
@@ -118,9 +130,7 @@ make_room(struct buf *buf, size_t bytes)
         buf->start = 0;
         return;
     }
-    size_t capacity = buf->capacity < FIRST_BYTES ? FIRST_BYTES : buf->capacity * 2;
-    while (capacity < needed)
-        capacity *= 2;
+    size_t capacity = larger_than(buf->capacity, needed);
     if (capacity > buf->max && needed <= buf->max)
         capacity = buf->max;
     char *data = block_take(capacity);

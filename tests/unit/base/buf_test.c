@@ -171,3 +171,16 @@ TEST(a_secret_buffer_keeps_nothing_of_what_has_passed)
     buf_fini(&other);
     CHECK(other.is_secret); /* until it is initialised again */
 }
+
+TEST(a_power_of_two_behind_a_head_needs_no_block_of_twice_its_size)
+{
+    static const char bytes[64 * 1024];
+    struct buf buf;
+    buf_init(&buf, 4 * sizeof bytes);
+    REQUIRE(buf_append(&buf, slice_of(bytes, sizeof bytes - 9)));
+    const char *memory = buf.data;
+    REQUIRE(buf_append(&buf, slice_of(bytes, 9 + 5)));
+    CHECK_EQ_PTR(buf.data, memory);
+    CHECK(buf.capacity < sizeof bytes * 5 / 4);
+    buf_fini(&buf);
+}
