@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -27,7 +28,10 @@ enum {
     CALLERS_MAX = 4096,
     SAMPLES_MAX = 4 * 1024 * 1024,
     PREFIX_BYTES = 5,
-    OUT_BYTES_MAX = 64 * 1024 * 1024,
+    FRAME_HEAD_BYTES = 9,
+    MESSAGE_BYTES_MAX = 8 * 1024 * 1024,
+    HEADS_BYTES = 256 * 1024,
+    PARTS_MAX = 512,
     IN_BYTES = 256 * 1024,
     WINDOW_BYTES = 8 * 1024 * 1024,
     FRAME_BYTES = 256 * 1024,
@@ -52,6 +56,14 @@ static uint64_t failures, answer_bytes;
 static bool is_over;
 static int fd;
 
+/* What is on its way to the socket. */
+static struct {
+    struct iovec parts[PARTS_MAX];
+    size_t first, count; /* those before the first have gone */
+    uint8_t heads[HEADS_BYTES];
+    size_t heads_len;
+} out;
+
 __attribute__((noreturn)) static void
 die(const char *what)
 {
@@ -59,20 +71,58 @@ die(const char *what)
     exit(1);
 }
 
+/* --- output: heads are copied, messages are sent from where they are ---------------------------*/
+
+static void
+add_part(const void *data, size_t len)
+{
+    out.parts[out.count++] = (struct iovec){ (void *)(uintptr_t)data, len };
+}
+
+static void
+add_head(const uint8_t *data, size_t len)
+{
+    if (len > sizeof out.heads - out.heads_len)
+        die("a head that is too large");
+    memcpy(out.heads + out.heads_len, data, len);
+    add_part(out.heads + out.heads_len, len);
+    out.heads_len += len;
+}
+
+static bool
+is_full(void)
+{
+    return out.count + 2 > PARTS_MAX || out.heads_len > sizeof out.heads / 2;
+}
+
 static ssize_t
-read_message(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint32_t *flags,
-             nghttp2_data_source *source, void *arg)
+measure(nghttp2_session *session, int32_t id, uint8_t *to, size_t len, uint32_t *flags,
+        nghttp2_data_source *source, void *arg)
 {
     (void)session;
     (void)id;
+    (void)to;
+    (void)arg;
+    const struct caller *caller = source->ptr;
+    size_t left = message.len - caller->sent, bytes = left < len ? left : len;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY | (bytes == left ? NGHTTP2_DATA_FLAG_EOF : 0);
+    return (ssize_t)bytes;
+}
+
+static int
+send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t len,
+          nghttp2_data_source *source, void *arg)
+{
+    (void)session;
+    (void)frame;
     (void)arg;
     struct caller *caller = source->ptr;
-    size_t left = message.len - caller->sent, bytes = left < len ? left : len;
-    memcpy(to, buf_slice(&message).data + caller->sent, bytes);
-    caller->sent += bytes;
-    if (caller->sent == message.len)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t)bytes;
+    if (is_full())
+        return NGHTTP2_ERR_WOULDBLOCK;
+    add_head(head, FRAME_HEAD_BYTES);
+    add_part(buf_slice(&message).data + caller->sent, len);
+    caller->sent += len;
+    return 0;
 }
 
 #define NV(n, v)                                                                                   \
@@ -92,7 +142,7 @@ call(nghttp2_session *session, struct caller *caller)
         NV("user-agent", "load"),  NV("dapr-app-id", options.app_id),
     };
     size_t count = sizeof nva / sizeof *nva - (options.app_id[0] == '\0');
-    const nghttp2_data_provider provider = { .source.ptr = caller, .read_callback = read_message };
+    const nghttp2_data_provider provider = { .source.ptr = caller, .read_callback = measure };
     caller->sent = 0;
     caller->is_ok = false;
     caller->sent_ns = clock_now_ns();
@@ -164,6 +214,7 @@ new_session(void)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, frame_length);
     if (nghttp2_session_client_new(&session, callbacks, NULL) != 0)
         die("out of memory");
@@ -178,23 +229,39 @@ new_session(void)
     return session;
 }
 
-/* Everything the session has to say, in few writes. */
 static void
-send_all(nghttp2_session *session, struct buf *out)
+consume(size_t bytes)
 {
-    const uint8_t *data;
-    ssize_t len;
-    while (out->len < OUT_BYTES_MAX / 2 && (len = nghttp2_session_mem_send(session, &data)) > 0)
-        if (!buf_append(out, slice_of((const char *)data, (size_t)len)))
-            die("output");
-    while (out->len > 0) {
-        struct slice bytes = buf_slice(out);
-        ssize_t sent = send(fd, bytes.data, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    for (; out.first < out.count && bytes >= out.parts[out.first].iov_len; out.first++)
+        bytes -= out.parts[out.first].iov_len;
+    if (out.first == out.count) {
+        out.first = out.count = out.heads_len = 0;
+    } else {
+        struct iovec *part = &out.parts[out.first];
+        part->iov_base = (char *)part->iov_base + bytes;
+        part->iov_len -= bytes;
+    }
+}
+
+/* What the session has to say, in few writes; false: the answers have to make room first. */
+static bool
+send_all(nghttp2_session *session)
+{
+    for (;;) {
+        const uint8_t *data;
+        ssize_t len;
+        while (out.first == 0 && !is_full() && (len = nghttp2_session_mem_send(session, &data)) > 0)
+            add_head(data, (size_t)len);
+        if (out.count == 0)
+            return true;
+        struct msghdr batch = { .msg_iov = out.parts + out.first,
+                                .msg_iovlen = out.count - out.first };
+        ssize_t sent = sendmsg(fd, &batch, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EAGAIN)
-            return; /* the answers make room */
+            return false;
         if (sent < 0)
             die("send");
-        buf_consume(out, (size_t)sent);
+        consume((size_t)sent);
     }
 }
 
@@ -202,14 +269,12 @@ static void
 run(nghttp2_session *session)
 {
     static uint8_t in[IN_BYTES];
-    struct buf out;
-    buf_init(&out, OUT_BYTES_MAX);
     uint64_t until_ns = clock_now_ns() + options.seconds * UINT64_C(1000000000);
     for (uint64_t i = 0; i < options.callers; i++)
         call(session, &callers[i]);
     while (!is_over) {
-        send_all(session, &out);
-        ssize_t got = recv(fd, in, sizeof in, out.len > 0 ? MSG_DONTWAIT : 0);
+        bool is_sent = send_all(session);
+        ssize_t got = recv(fd, in, sizeof in, is_sent ? 0 : MSG_DONTWAIT);
         if (got < 0 && errno == EAGAIN)
             continue;
         if (got <= 0)
@@ -218,7 +283,6 @@ run(nghttp2_session *session)
             die("malformed answer");
         is_over = clock_now_ns() >= until_ns;
     }
-    buf_fini(&out);
 }
 
 static int
@@ -285,7 +349,7 @@ read_options(int argc, char **argv)
 static void
 read_file(void)
 {
-    static char bytes[OUT_BYTES_MAX / 8];
+    static char bytes[MESSAGE_BYTES_MAX];
     FILE *file = fopen(options.message_file, "rb");
     if (file == NULL)
         die(options.message_file);
