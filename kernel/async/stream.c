@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <h2o.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
@@ -13,6 +16,7 @@ enum {
 };
 
 static void flush(struct flusher *flusher);
+static void drop_output(struct stream *stream);
 static void wait_until_writable(struct stream *stream);
 static void on_again(struct timer *timer);
 static void on_writable(h2o_socket_t *sock, const char *err);
@@ -68,7 +72,17 @@ stream_close(struct stream *stream)
         stream->filter->close(stream);
     stream->socket->_cb.write = NULL; /* h2o asserts that no write is pending when it closes */
     h2o_socket_close(TAKE(stream->socket));
+    drop_output(stream);
     buf_fini(&stream->out);
+    free(TAKE(stream->given));
+}
+
+void
+stream_shrink(struct stream *stream)
+{
+    assert(stream_queued(stream) == 0);
+    buf_release(&stream->out);
+    free(TAKE(stream->given));
 }
 
 /* --- filters -----------------------------------------------------------------------------------*/
@@ -76,7 +90,7 @@ stream_close(struct stream *stream)
 void
 stream_set_filter(struct stream *stream, const struct stream_filter *filter, void *state)
 {
-    assert(stream->filter == NULL && stream->out.len == 0);
+    assert(stream->filter == NULL && stream_queued(stream) == 0);
     stream->filter = filter;
     stream->filter_state = state;
 }
@@ -95,14 +109,6 @@ read_again_if_more(struct stream *stream)
 {
     if (stream->filter != NULL && stream->is_reading && stream->filter->has_more(stream))
         timer_set(&stream->worker->timers, &stream->again, stream->worker->now_ms);
-}
-
-static ssize_t
-send_some(struct stream *stream, struct slice bytes)
-{
-    if (stream->filter != NULL)
-        return stream->filter->send(stream, bytes.data, bytes.len);
-    return send(stream->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
 }
 
 static enum stream_got
@@ -161,6 +167,8 @@ stream_resume(struct stream *stream)
     read_again_if_more(stream);
 }
 
+/* --- output ------------------------------------------------------------------------------------*/
+
 bool
 stream_write(struct stream *stream, struct slice bytes)
 {
@@ -179,11 +187,104 @@ stream_flush_later(struct stream *stream)
         worker_flush_later(stream->worker, &stream->flusher);
 }
 
+bool
+stream_give(struct stream *stream, struct buf *from)
+{
+    assert(stream_is_open(stream));
+    if (from->len < STREAM_GIVEN_BYTES_MIN || stream->given_count == STREAM_GIVEN_MAX) {
+        if (!buf_append(&stream->out, buf_slice(from)))
+            return false;
+        buf_clear(from);
+    } else {
+        if (stream->given == NULL)
+            stream->given = calloc(STREAM_GIVEN_MAX, sizeof *stream->given);
+        if (stream->given == NULL)
+            abort();
+        struct stream_given *last = &stream->given[stream->given_count++];
+        last->at = stream->out.len;
+        buf_init(&last->block, from->max);
+        last->block.is_secret = stream->out.is_secret;
+        buf_swap(&last->block, from);
+        stream->given_bytes += last->block.len;
+    }
+    stream_flush_later(stream);
+    return true;
+}
+
+static void
+drop_output(struct stream *stream)
+{
+    for (size_t i = 0; i < stream->given_count; i++)
+        buf_fini(&stream->given[i].block);
+    stream->given_count = stream->given_bytes = 0;
+    buf_clear(&stream->out);
+}
+
+/* Queued output in its order. */
+static size_t
+list_output(const struct stream *stream, struct iovec *ret_parts)
+{
+    struct slice out = buf_slice(&stream->out);
+    size_t count = 0, at = 0;
+    for (size_t i = 0; i < stream->given_count; i++) {
+        struct slice block = buf_slice(&stream->given[i].block);
+        size_t next = stream->given[i].at;
+        if (next > at)
+            ret_parts[count++] = (struct iovec){ (char *)(uintptr_t)out.data + at, next - at };
+        ret_parts[count++] = (struct iovec){ (char *)(uintptr_t)block.data, block.len };
+        at = next;
+    }
+    if (out.len > at)
+        ret_parts[count++] = (struct iovec){ (char *)(uintptr_t)out.data + at, out.len - at };
+    return count;
+}
+
+static ssize_t
+send_some(struct stream *stream)
+{
+    struct iovec parts[2 * STREAM_GIVEN_MAX + 1];
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = list_output(stream, parts) };
+    if (stream->filter != NULL)
+        return stream->filter->send(stream, parts[0].iov_base, parts[0].iov_len);
+    return sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+}
+
+/* The socket has taken so many bytes of it. */
+static void
+consume_output(struct stream *stream, size_t bytes)
+{
+    size_t gone = 0; /* blocks */
+    while (bytes > 0) {
+        struct stream_given *next = gone < stream->given_count ? &stream->given[gone] : NULL;
+        size_t before = next == NULL ? stream->out.len : next->at;
+        size_t taken = bytes < before ? bytes : before;
+        buf_consume(&stream->out, taken);
+        for (size_t i = gone; i < stream->given_count; i++)
+            stream->given[i].at -= taken;
+        bytes -= taken;
+        if (next == NULL || next->at > 0)
+            break;
+        taken = bytes < next->block.len ? bytes : next->block.len;
+        buf_consume(&next->block, taken);
+        stream->given_bytes -= taken;
+        bytes -= taken;
+        if (next->block.len > 0)
+            break;
+        buf_fini(&next->block);
+        gone++;
+    }
+    assert(bytes == 0);
+    if (gone > 0 && stream->given_count > gone)
+        memmove(stream->given, stream->given + gone,
+                (stream->given_count - gone) * sizeof *stream->given);
+    stream->given_count -= gone;
+}
+
 static void
 broke(struct stream *stream)
 {
     stream->is_broken = true;
-    buf_clear(&stream->out);
+    drop_output(stream);
     stream->events->on_broken(stream);
 }
 
@@ -200,9 +301,8 @@ static void
 flush(struct flusher *flusher)
 {
     struct stream *stream = container_of(flusher, struct stream, flusher);
-    while (stream->out.len > 0) {
-        struct slice bytes = buf_slice(&stream->out);
-        ssize_t sent = send_some(stream, bytes);
+    while (stream_queued(stream) > 0) {
+        ssize_t sent = send_some(stream);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -214,7 +314,7 @@ flush(struct flusher *flusher)
             broke(stream);
             return;
         }
-        buf_consume(&stream->out, (size_t)sent);
+        consume_output(stream, (size_t)sent);
     }
     buf_wipe(&stream->out);
     if (stream->out.capacity > KEEP_OUT_BYTES)
@@ -248,7 +348,7 @@ on_writable(h2o_socket_t *sock, const char *err)
 void
 stream_shutdown_write(struct stream *stream)
 {
-    assert(stream->out.len == 0);
+    assert(stream_queued(stream) == 0);
     if (stream->filter != NULL)
         stream->filter->shutdown(stream);
     (void)shutdown(stream->fd, SHUT_WR); /* the peer may be gone already */

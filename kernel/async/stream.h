@@ -5,6 +5,9 @@
  * is appended to a buffer and written once a turn; what the peer does not take stays queued and the
  * owner can ask how much that is.
  *
+ * Large blocks need not be copied there: their memory can be given to the stream, which sends it in
+ * its place among the rest.
+ *
  * A filter between owner and socket (TLS) sees every byte of both directions; without one they go
  * straight through.
  *
@@ -26,6 +29,11 @@
 #include "base/slice.h"
 
 struct stream;
+
+enum {
+    STREAM_GIVEN_MAX = 8,              /* blocks in the queue at a time; further ones are copied */
+    STREAM_GIVEN_BYTES_MIN = 8 * 1024, /* smaller ones too: it is less work */
+};
 
 struct stream_events {
     /* There is input, or the end of it, or an error: call stream_read(). */
@@ -54,6 +62,12 @@ struct stream_filter {
     void (*close)(struct stream *stream);
 };
 
+/* A block in the queue of output, and where in it. */
+struct stream_given {
+    struct buf block; /* owned */
+    size_t at;        /* so many bytes of `out` go before it */
+};
+
 struct stream {
     struct worker *worker;
     const struct stream_events *events;
@@ -64,6 +78,9 @@ struct stream {
     bool is_broken;
     bool wants_writable; /* the filter said EAGAIN because the socket takes no more */
     struct buf out;
+    struct stream_given *given; /* STREAM_GIVEN_MAX, made when first needed; NULL: no block yet */
+    size_t given_count;
+    size_t given_bytes;
     struct flusher flusher;
     const struct stream_filter *filter; /* NULL: none */
     void *filter_state;                 /* the filter's own */
@@ -98,6 +115,10 @@ void stream_resume(struct stream *stream);
 
 /* Queues output for the end of this turn. False if that exceeds the maximum; nothing is queued. */
 bool stream_write(struct stream *stream, struct slice bytes) WARN_UNUSED;
+/* Queues all that `from` holds behind what is queued already, as stream_write() does, but without
+ * copying if it is large: `from` is left without memory then, and in any case empty. What is
+ * queued so does not count for the maximum. False: a small one that exceeds it. */
+bool stream_give(struct stream *stream, struct buf *from) WARN_UNUSED;
 /* For output built in place: append to stream->out, then call this. */
 void stream_flush_later(struct stream *stream);
 /* Writes now what is queued, unless the peer takes nothing: for owners with a flusher of their own.
@@ -107,8 +128,10 @@ void stream_flush(struct stream *stream);
 static inline size_t
 stream_queued(const struct stream *stream)
 {
-    return stream->out.len;
+    return stream->out.len + stream->given_bytes;
 }
+/* Gives back the memory that an idle stream does not need. Nothing may be queued. */
+void stream_shrink(struct stream *stream);
 
 /* Half-close: no output after what is queued. Call when stream_queued() is 0. */
 void stream_shutdown_write(struct stream *stream);

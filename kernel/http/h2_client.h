@@ -191,7 +191,9 @@ void h2_call_data(struct h2_call *c, struct slice bytes);
 /* A HEADERS frame is complete. False: it is no sound answer. */
 bool h2_call_head_ended(struct h2_call *c);
 void h2_call_in_ended(struct h2_call *c);
-void h2_call_output_taken(struct h2_call *c, size_t bytes);
+void h2_call_output_taken(struct h2_call *c, size_t bytes, bool is_given);
+/* Whether the output, so many bytes, may leave it for good with the frame. */
+bool h2_call_may_give(const struct h2_call *c, size_t bytes);
 /* Its stream is gone: over, or waiting again. */
 void h2_call_closed(struct h2_call *c, uint32_t code, struct slice reason);
 /* It never got a stream. */

@@ -427,11 +427,21 @@ forget_output(struct h2_call *c)
     c->out_framed = 0;
 }
 
+bool
+h2_call_may_give(const struct h2_call *c, size_t bytes)
+{
+    bool keeps = c->keeps_output && c->out.len <= LIMIT_h2_client_repeat_bytes;
+    return !keeps && c->out_framed == 0 && bytes == c->out.len;
+}
+
 void
-h2_call_output_taken(struct h2_call *c, size_t bytes)
+h2_call_output_taken(struct h2_call *c, size_t bytes, bool is_given)
 {
     c->conn->output -= bytes;
-    c->out_framed += bytes;
+    if (is_given)
+        c->keeps_output = false;
+    else
+        c->out_framed += bytes;
     if (c->keeps_output && c->out.len > LIMIT_h2_client_repeat_bytes)
         c->keeps_output = false;
     if (!c->keeps_output)

@@ -15,12 +15,7 @@
 #include "http/h2_client.h"
 #include "http/tls.h"
 
-enum {
-    FRAME_ROOM_BYTES = LIMIT_h2_frame_bytes + 80 * 1024,
-    RESET_PAUSE_MS = 50,
-    BARREN_MAX = 3,
-    GROWTH_MS = 2
-};
+enum { RESET_PAUSE_MS = 50, BARREN_MAX = 3, GROWTH_MS = 2 };
 
 static void on_readable(struct stream *stream);
 static void on_drained(struct stream *stream);
@@ -161,8 +156,7 @@ h2_client_conn_open(struct h2_client_conn *conn, int fd)
     struct arena scratch;
     struct diag diag;
     watch_peer(fd);
-    stream_open(&conn->stream, client->worker, fd, &events,
-                LIMIT_h2_flush_bytes + FRAME_ROOM_BYTES);
+    stream_open(&conn->stream, client->worker, fd, &events, H2_OUT_BYTES_MAX);
     conn->session = h2_client_session_new(conn);
     conn->state = H2_GREETING;
     conn->received_ms = clock_now_ms();
@@ -298,7 +292,7 @@ flush(struct flusher *flusher)
         conn->state = H2_LEAVING;
     h2_client_doom(conn);
     if (conn->stream.is_broken || conn->is_broken ||
-        !h2_make_frames(conn->session, &conn->stream.out)) {
+        !h2_make_frames(conn->session, &conn->stream)) {
         h2_client_conn_gone(conn, break_reason(conn));
         return;
     }
@@ -340,7 +334,7 @@ take_input(struct h2_client_conn *conn, struct slice bytes)
     conn->received_ms = clock_coarse_ms();
     if (taken < 0 || conn->is_broken) {
         if (taken < 0 &&
-            h2_make_frames(conn->session, &conn->stream.out)) /* a GOAWAY may be among them */
+            h2_make_frames(conn->session, &conn->stream)) /* a GOAWAY may be among them */
             stream_flush(&conn->stream);
         h2_client_conn_gone(conn, SLICE("the peer broke the rules of HTTP/2"));
         return false;

@@ -173,9 +173,10 @@ send_output(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
     struct h2_client_conn *conn = arg;
     struct h2_call *c = source->ptr;
     struct slice left = slice_from(buf_slice(&c->out), c->out_framed);
-    int result = h2_put_data(&conn->stream.out, frame, head, slice_first(left, len));
+    struct buf *owner = h2_call_may_give(c, len) ? &c->out : NULL;
+    int result = h2_put_data(&conn->stream, frame, head, slice_first(left, len), owner);
     if (result == 0)
-        h2_call_output_taken(c, len);
+        h2_call_output_taken(c, len, owner != NULL);
     return result;
 }
 

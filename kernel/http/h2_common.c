@@ -29,28 +29,29 @@ h2_budget_take(struct h2_budget *budget, uint32_t burst, uint32_t per_s)
 }
 
 bool
-h2_make_frames(nghttp2_session *session, struct buf *out)
+h2_make_frames(nghttp2_session *session, struct stream *to)
 {
-    while (out->len < LIMIT_h2_flush_bytes) {
+    while (stream_queued(to) < LIMIT_h2_flush_bytes) {
         const uint8_t *data;
         ssize_t len = nghttp2_session_mem_send(session, &data);
         if (len <= 0)
             return len == 0;
-        if (!buf_append(out, h2_slice(data, (size_t)len)))
+        if (!buf_append(&to->out, h2_slice(data, (size_t)len)))
             return false; /* a frame larger than any of ours */
     }
     return true;
 }
 
 int
-h2_put_data(struct buf *out, const nghttp2_frame *frame, const uint8_t *head, struct slice payload)
+h2_put_data(struct stream *to, const nghttp2_frame *frame, const uint8_t *head,
+            struct slice payload, struct buf *owner)
 {
-    if (out->len >= LIMIT_h2_flush_bytes)
+    if (stream_queued(to) >= LIMIT_h2_flush_bytes)
         return NGHTTP2_ERR_WOULDBLOCK;
-    if (frame->data.padlen > 0 || !buf_append(out, h2_slice(head, FRAME_HEAD_BYTES)) ||
-        !buf_append(out, payload))
-        return NGHTTP2_ERR_CALLBACK_FAILURE; /* we pad nothing, and there is room */
-    return 0;
+    bool is_put = frame->data.padlen == 0 &&
+                  buf_append(&to->out, h2_slice(head, FRAME_HEAD_BYTES)) &&
+                  (owner != NULL ? stream_give(to, owner) : buf_append(&to->out, payload));
+    return is_put ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE; /* we pad nothing, and there is room */
 }
 
 ssize_t

@@ -10,8 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "async/stream.h"
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/slice.h"
+
+/* Output of a connection: what is flushed at once, and one more frame or a head with all of its
+ * CONTINUATIONs. */
+enum { H2_OUT_BYTES_MAX = LIMIT_h2_flush_bytes + LIMIT_h2_frame_bytes + 80 * 1024 };
 
 /* A token bucket: so many at once, and in the long run so many a second. */
 struct h2_budget {
@@ -30,10 +36,12 @@ h2_slice(const uint8_t *data, size_t len)
 }
 
 /* What the session has to say, as far as LIMIT_h2_flush_bytes. False: it is beyond repair. */
-bool h2_make_frames(nghttp2_session *session, struct buf *out);
-/* One DATA frame of a NO_COPY source. NGHTTP2_ERR_WOULDBLOCK: `out` is full. */
-int
-h2_put_data(struct buf *out, const nghttp2_frame *frame, const uint8_t *head, struct slice payload);
+bool h2_make_frames(nghttp2_session *session, struct stream *to);
+/* One DATA frame of a NO_COPY source. Where `payload` is all that `owner` holds, its memory goes to
+ * the stream and it is empty; NULL: the bytes are copied. NGHTTP2_ERR_WOULDBLOCK: there is enough
+ * to send for now. */
+int h2_put_data(struct stream *to, const nghttp2_frame *frame, const uint8_t *head,
+                struct slice payload, struct buf *owner);
 /* For libnghttp2: frames larger than the protocol's 16 KiB where the peer takes them, since each
  * costs the same. */
 ssize_t

@@ -17,7 +17,6 @@
 #include "http/tls.h"
 
 enum {
-    FRAME_ROOM_BYTES = 80 * 1024, /* one more frame, or a head with its CONTINUATIONs */
     SETTINGS_TEXT_MAX = 1024,
 };
 
@@ -181,7 +180,7 @@ flush(struct flusher *flusher)
 {
     struct h2_conn *conn = container_of(flusher, struct h2_conn, flusher);
     bool had_output = stream_queued(&conn->stream) > 0;
-    if (conn->stream.is_broken || !h2_make_frames(conn->session, &conn->stream.out)) {
+    if (conn->stream.is_broken || !h2_make_frames(conn->session, &conn->stream)) {
         h2_conn_gone(conn);
         return;
     }
@@ -226,7 +225,7 @@ take_input(struct h2_conn *conn, struct slice bytes)
         h2_session_start_pending(conn);
     } else {
         h2_conn_abused(conn);
-        if (h2_make_frames(conn->session, &conn->stream.out)) /* a GOAWAY may be among them */
+        if (h2_make_frames(conn->session, &conn->stream)) /* a GOAWAY may be among them */
             stream_flush(&conn->stream);
         h2_conn_gone(conn);
         return false;
@@ -327,7 +326,7 @@ h2_server_adopt(struct h2_server *server, struct stream *stream, bool is_local, 
         return false;
     }
     stream_move(&conn->stream, stream, &events);
-    conn->stream.out.max = LIMIT_h2_flush_bytes + FRAME_ROOM_BYTES;
+    conn->stream.out.max = H2_OUT_BYTES_MAX;
     stream_resume(&conn->stream);
     h2_watch_touch(conn);
     h2_conn_flush_later(conn);

@@ -229,7 +229,7 @@ void h2_stream_wake(struct wait *wait, err_t result);
 /* --- h2_reply.c --------------------------------------------------------------------------------*/
 
 extern const struct http_transport h2_transport;
-/* So many bytes of the output have gone, or have become a frame. */
+/* So many bytes that were in the output are lost, or have become a frame. */
 void h2_output_dropped(struct h2_stream *s, size_t bytes);
 void h2_output_taken(struct h2_stream *s, size_t bytes);
 /* There is more output, or it may go now. */

@@ -110,7 +110,7 @@ h2_memory_shrink(struct h2_conn *conn)
 {
     struct h2_memory *memory = &conn->memory;
     conn->is_small = true;
-    buf_release(&conn->stream.out);
+    stream_shrink(&conn->stream);
     /* They fail for pages that are locked, which then just stay. */
     if (memory->frames != NULL)
         (void)madvise(memory->frames, FRAMES_BYTES_MAX, MADV_DONTNEED);

@@ -131,7 +131,6 @@ h2_output_dropped(struct h2_stream *s, size_t bytes)
 void
 h2_output_taken(struct h2_stream *s, size_t bytes)
 {
-    buf_consume(&s->out, bytes);
     h2_output_dropped(s, bytes);
     s->since_ms = s->conn->took_ms = clock_now_ms();
     if (s->out.len == 0 && s->out.capacity > KEEP_OUT_BYTES)

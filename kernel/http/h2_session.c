@@ -204,7 +204,11 @@ send_output(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
     (void)session;
     struct h2_conn *conn = arg;
     struct h2_stream *s = source->ptr;
-    int result = h2_put_data(&conn->stream.out, frame, head, slice_first(buf_slice(&s->out), len));
+    struct slice payload = slice_first(buf_slice(&s->out), len);
+    struct buf *owner = len == s->out.len ? &s->out : NULL;
+    int result = h2_put_data(&conn->stream, frame, head, payload, owner);
+    if (result == 0 && owner == NULL)
+        buf_consume(&s->out, len);
     if (result == 0)
         h2_output_taken(s, len);
     return result;

@@ -173,6 +173,126 @@ TEST(a_peer_that_reads_slowly_gets_everything_in_order)
     driver_close(&worker);
 }
 
+/* Of the pattern in `big`, the next bytes. */
+static void
+fill(struct buf *block, size_t *at, size_t bytes)
+{
+    buf_init(block, OUT_MAX);
+    REQUIRE(buf_append(block, slice_of(big + *at, bytes)));
+    *at += bytes;
+}
+
+/* Written and given pieces of many sizes, more than there are places for blocks, to a peer that
+ * takes them bit by bit: queued at once, or in several turns while the socket is blocked. */
+static void
+give_and_read(size_t a_turn)
+{
+    static const size_t sizes[] = { 3, 70000, 1, 65541, 9000, 8192, 8191, 9, 40000, 30000, 20000 };
+    enum { PIECES = 24 };
+    struct owner o;
+    struct buf block;
+    static char chunk[7001];
+    size_t given = 0, arrived = 0, queued = 0;
+    bool same = true;
+    driver_open(&worker);
+    owner_open(&o, OUT_MAX);
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (char)(i * 31 + i / 251);
+    for (size_t i = 0; i < PIECES; i++) {
+        fill(&block, &given, sizes[i % ARRAY_LEN(sizes)]);
+        queued = stream_queued(&o.stream) + block.len;
+        CHECK(i % 3 == 0 ? stream_write(&o.stream, buf_slice(&block))
+                         : stream_give(&o.stream, &block));
+        CHECK_EQ_U64(stream_queued(&o.stream), queued);
+        CHECK(i % 3 == 0 || block.len == 0);
+        buf_fini(&block);
+        if (a_turn > 0 && i % a_turn == 0)
+            turns(&worker, 1);
+    }
+    while (arrived < given) {
+        size_t got = peer_read(&o, chunk, sizeof chunk);
+        same = same && memcmp(chunk, big + arrived, got) == 0;
+        arrived += got;
+        turns(&worker, 1);
+    }
+    CHECK(same);
+    CHECK_EQ_U64(stream_queued(&o.stream), 0);
+    stream_shrink(&o.stream);
+    CHECK_EQ_PTR(o.stream.given, NULL);
+    owner_close(&o);
+    driver_close(&worker);
+}
+
+TEST(blocks_that_are_given_go_out_in_their_place)
+{
+    for (size_t a_turn = 0; a_turn < 7; a_turn++)
+        give_and_read(a_turn);
+}
+
+TEST(a_large_block_changes_hands_and_a_small_one_is_copied)
+{
+    struct owner o;
+    struct buf block;
+    size_t at = 0;
+    driver_open(&worker);
+    owner_open(&o, 10);
+    fill(&block, &at, STREAM_GIVEN_BYTES_MIN);
+    const char *memory = block.data;
+    CHECK(stream_give(&o.stream, &block));
+    CHECK_EQ_PTR(block.data, NULL);
+    CHECK_EQ_PTR(o.stream.given[0].block.data, memory);
+    fill(&block, &at, 11);
+    CHECK(!stream_give(&o.stream, &block)); /* more than the maximum */
+    CHECK_EQ_U64(block.len, 11);
+    buf_fini(&block);
+    fill(&block, &at, 10);
+    CHECK(stream_give(&o.stream, &block));
+    CHECK_EQ_U64(block.len, 0);
+    CHECK(block.data != NULL);
+    buf_fini(&block);
+    CHECK_EQ_U64(stream_queued(&o.stream), STREAM_GIVEN_BYTES_MIN + 10);
+    owner_close(&o); /* with all of it queued */
+    driver_close(&worker);
+}
+
+TEST(given_blocks_of_a_secret_stream_are_secret)
+{
+    struct owner o;
+    struct buf block;
+    size_t at = 0;
+    driver_open(&worker);
+    owner_open(&o, OUT_MAX);
+    o.stream.out.is_secret = true;
+    fill(&block, &at, STREAM_GIVEN_BYTES_MIN);
+    CHECK(stream_give(&o.stream, &block));
+    CHECK(o.stream.given[0].block.is_secret);
+    owner_close(&o);
+    driver_close(&worker);
+}
+
+TEST(given_blocks_go_when_the_stream_breaks)
+{
+    struct owner o;
+    struct buf block;
+    size_t at = 0;
+    driver_open(&worker);
+    owner_open(&o, OUT_MAX);
+    stream_pause(&o.stream);
+    for (int i = 0; i < 6; i++) {
+        at = 0;
+        fill(&block, &at, OUT_MAX);
+        CHECK(stream_give(&o.stream, &block));
+        buf_fini(&block);
+    }
+    turns(&worker, 2);
+    CHECK(o.stream.is_blocked);
+    peer_close(&o);
+    DRIVE_UNTIL(&worker, o.broken == 1);
+    CHECK_EQ_U64(stream_queued(&o.stream), 0);
+    owner_close(&o);
+    driver_close(&worker);
+}
+
 TEST(output_beyond_the_maximum_is_refused_as_a_whole)
 {
     struct owner o;
