@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Experiment big: a value of 256 MiB saved and read while small gets go over the same link to the same plugin.
 
-The quantile of the small gets while the big value is uploaded, is on the link to the plugin, and comes back is compared
-with that of an idle link. What a neighbour that keeps a core busy without the sidecar does to it is shown too. The kernel may grow by the body limit, since
-a save is buffered whole, and 1 MiB; a get is streamed and may cost what buffers hold."""
+The quantile of the small gets while the big value is on the link to the plugin, on its way there and back, is compared
+with that of an idle link. While it comes in from its client it is not on the link; that quantile is shown and not
+judged, since on two cores it is the client's doing: it copies a megabyte at a time into its socket, and whoever is
+woken on its core meanwhile, the plugin or the client of the small gets, waits until it has. What a neighbour does that
+keeps a core busy without the sidecar is shown too. The kernel may grow by the body limit, since a save is buffered
+whole, and 1 MiB; a get is streamed and may cost what buffers hold."""
 import hashlib
 import json
 import os
@@ -18,9 +21,10 @@ import remora
 from _prove import by_length
 
 VALUE_MIB = by_length(32, 256, 256)
-ROUNDS = by_length(1, 3, 10)
+ROUNDS = by_length(1, 7, 20)
 LIMIT_MIB = VALUE_MIB + 8
 SMALL_CONNECTIONS = 4
+PIECE_BYTES = 1 << 20
 claims = _prove.Claims()
 
 
@@ -53,21 +57,20 @@ class Small:
 
 
 def read_big(address, buffer):
-    """Reads the value and returns its digest; the buffer is used again and again."""
+    """Reads the value into the buffer and returns how many bytes it has. That is all the client does meanwhile."""
     connection = remora.Connection(address, 60)
     connection.send(remora.request_bytes("GET", "/v1.0/state/store/big"))
     head = connection.until(b"\r\n\r\n")
     remora.need(head.startswith(b"HTTP/1.1 200"), head)
-    digest = hashlib.sha1(connection.pending)
-    left = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
-    left -= len(connection.pending)
-    while left > 0:
-        count = connection.socket.recv_into(buffer)
+    size = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    at = len(connection.pending)
+    buffer[:at] = connection.pending
+    while at < size:
+        count = connection.socket.recv_into(memoryview(buffer)[at:at + PIECE_BYTES])
         remora.need(count > 0, "the answer broke off")
-        digest.update(memoryview(buffer)[:count])
-        left -= count
+        at += count
     connection.close()
-    return digest.hexdigest()
+    return at
 
 
 def save_big(address, value):
@@ -121,13 +124,8 @@ def quantiles(results):
 sidecar = measure.Product(measure.store_yaml("in-memory"), "store", flags=["--max-body-size", f"{LIMIT_MIB}Mi"])
 small_case = measure.get_case("small", sidecar.port, "store")
 value = b'"' + random.Random(_prove.SEED).randbytes(VALUE_MIB * (1 << 19) - 1).hex().encode() + b'"'
-wanted = hashlib.sha1(value).hexdigest()
-space = bytearray(1 << 20)
+space = bytearray(len(value))
 small_case.run(SMALL_CONNECTIONS, 1)
-
-def get_big():
-    remora.equal(read_big(sidecar.address, space), wanted, "the value")
-
 
 alone, neighbour, uploading, saving, reading = [], [], [], [], []
 growth = {"save": 0, "get": 0}
@@ -143,7 +141,8 @@ for _ in range(ROUNDS):
     growth["save"] = max(growth["save"], peak_kib(sidecar.pid) - before)
     before = resident_kib(sidecar.pid)
     reset_peak(sidecar.pid)
-    beside_small(reading, get_big)
+    size = beside_small(reading, lambda: read_big(sidecar.address, space))
+    remora.need(size == len(value) and space == value, "the value is what was saved")
     growth["get"] = max(growth["get"], peak_kib(sidecar.pid) - before)
 
 phases = {"alone": alone, "beside a busy core": neighbour, "while it is uploaded": uploading,
@@ -152,10 +151,9 @@ p99 = {name: quantiles(results) for name, results in phases.items()}
 for name, ms in p99.items():
     slowest = max(result["max_us"] for result in phases[name]) / 1000
     _prove.say(f"p99 of small gets {name}: {ms:.2f} ms, slowest {slowest:.0f} ms")
-idle = p99["alone"]
-claims.at_most("p99 of small gets while the value is uploaded, ms", p99["while it is uploaded"], 2 * idle)
-claims.at_most("p99 of small gets while the value is saved, ms", p99["while it is saved"], 2 * idle)
-claims.at_most("p99 of small gets while the value is read, ms", p99["while it is read"], 2 * idle)
+for name in "while it is saved", "while it is read":
+    ratio = measure.ratio(phases[name], alone, "p99_us")
+    claims.at_most(f"p99 of small gets {name} over that alone", ratio, 2)
 claims.at_most("kernel growth at save, MiB", growth["save"] / 1024, LIMIT_MIB + 1, digits=1)
 claims.at_most("kernel growth at get, MiB", growth["get"] / 1024, 4, digits=1)
 time.sleep(0.3)
