@@ -21,7 +21,7 @@ import remora
 from _prove import by_length
 
 VALUE_MIB = by_length(32, 256, 256)
-ROUNDS = by_length(1, 7, 20)
+ROUNDS = by_length(1, 11, 25)
 LIMIT_MIB = VALUE_MIB + 8
 SMALL_CONNECTIONS = 4
 PIECE_BYTES = 1 << 20

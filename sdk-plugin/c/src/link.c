@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -208,6 +209,7 @@ on_call_frame(const struct frame *frame)
             host_on_response(exchange, frame);
         break;
     case FRAME_DATA:
+        sdk.link.has_data = true;
         (is_ours ? host_on_data : call_on_data)(exchange, frame);
         break;
     case FRAME_END:
@@ -356,6 +358,11 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
     }
     flush();
     call_trim_pool();
+    /* The next part of a large payload is here already: without this the plugin would keep its core
+     * until the last one, and whoever waits for it, perhaps for the answer to a small call, too. */
+    if (sdk.link.has_data)
+        (void)sched_yield();
+    sdk.link.has_data = false;
 }
 
 void

@@ -90,6 +90,7 @@ struct link {
     struct buf out;
     bool is_up;     /* hello_ack was received */
     bool has_batch; /* calls came in since the last turn_end() */
+    bool has_data;  /* parts of large payloads came in this turn */
     uint32_t epoch;
     uint64_t call_credit; /* what either side of a call starts with */
     uint64_t link_credit;
