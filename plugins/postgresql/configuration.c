@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "session.h"
+#include "settings.h"
 
 enum {
     WATCHERS_MAX = 4096,
@@ -469,23 +470,27 @@ configuration_init(remora_call *call, const struct remora_config *config)
 {
     static const struct session_events events = { .changed = on_changed, .back = on_back };
     static const struct remora_slice probe_key = { "-", 1 };
-    struct remora_slice text = { "", 0 };
-    const char *error = "missing PostgreSQL connection string";
+    char why[SETTINGS_WHY_BYTES];
+    const char *error = why;
+    struct settings settings;
+    if (!settings_init(&settings, config, why)) {
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", why);
+        return;
+    }
     struct configuration *configuration = calloc(1, sizeof *configuration);
     struct probing *probing = calloc(1, sizeof *probing);
     if (configuration == NULL || probing == NULL)
         abort();
-    (void)remora_metadata_get(config->metadata, config->metadata_count, "connectionString", &text);
-    if (text.len == 0 || !read_names(configuration, config, &error)) {
+    if (!read_names(configuration, config, &error)) {
         remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", error);
+        settings_fini(&settings);
         free(configuration);
         free(probing);
         return;
     }
-    char *connection_string = remora_slice_dup(text);
-    configuration->session = session_new(connection_string, configuration->table, &events,
+    configuration->session = session_new(&settings.conninfo, configuration->table, &events,
                                          configuration);
-    free(connection_string);
+    settings_fini(&settings);
     configuration->init = call;
     *probing = (struct probing){
         .work = { .done = on_probed, .kind = WORK_READ, .keys = &probe_key, .key_count = 1 },

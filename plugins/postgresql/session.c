@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../shared/memory.h"
+
 enum {
     PAUSE_MIN_MS = 50,
     PAUSE_MAX_MS = 1000,
@@ -28,7 +30,7 @@ struct session {
     struct work *queue, **queue_tail; /* under lock */
     int wake_fd;
     atomic_bool is_over;
-    char *connection_string;
+    struct conninfo server;
     char table[IDENTIFIER_BYTES_MAX + 1];
     const struct session_events *events;
     void *owner;
@@ -75,7 +77,7 @@ session_release(struct session *session)
 {
     (void)pthread_mutex_destroy(&session->lock);
     (void)close(session->wake_fd);
-    free(session->connection_string);
+    conninfo_fini(&session->server);
     free(session);
 }
 
@@ -229,12 +231,28 @@ on_notice(void *arg, const PGresult *result)
 static void
 dial(struct session *session)
 {
-    static const char *const names[] = { "connect_timeout",  "tcp_user_timeout", "options",
-                                         "application_name", "dbname",           NULL };
-    const char *const values[] = {
-        "5", "10000", "-c statement_timeout=20000", "remora", session->connection_string, NULL
-    };
-    session->db = PQconnectdbParams(names, values, 1);
+    static const char *const ours[][2] = { { "connect_timeout", "5" },
+                                           { "tcp_user_timeout", "10000" },
+                                           { "application_name", "remora" } };
+    enum { OURS = sizeof ours / sizeof ours[0] };
+    const struct conninfo *server = &session->server;
+    const char *names[OURS + CONNINFO_PAIRS_MAX + 2], *values[OURS + CONNINFO_PAIRS_MAX + 2];
+    const char *options = conninfo_get(server, "options");
+    size_t count = 0;
+    for (; count < OURS; count++) {
+        names[count] = ours[count][0];
+        values[count] = ours[count][1];
+    }
+    for (size_t i = 0; i < server->count; i++, count++) { /* the last one of a name counts */
+        names[count] = server->names[i];
+        values[count] = server->values[i];
+    }
+    char *limited = memory_printf("-c statement_timeout=20000 %s", options == NULL ? "" : options);
+    names[count] = "options";
+    values[count++] = limited;
+    names[count] = values[count] = NULL;
+    session->db = PQconnectdbParams(names, values, 0);
+    free(limited);
     bool ok = PQstatus(session->db) == CONNECTION_OK;
     if (!ok)
         say_why(session->why, PQerrorMessage(session->db));
@@ -456,7 +474,7 @@ wake(const struct session *session)
 }
 
 struct session *
-session_new(const char *connection_string, const char *table, const struct session_events *events,
+session_new(struct conninfo *server, const char *table, const struct session_events *events,
             void *owner)
 {
     struct session *session = calloc(1, sizeof *session);
@@ -466,7 +484,8 @@ session_new(const char *connection_string, const char *table, const struct sessi
         abort();
     session->queue_tail = &session->queue;
     session->wake_fd = eventfd(0, EFD_CLOEXEC);
-    session->connection_string = strdup(connection_string);
+    session->server = *server;
+    conninfo_init(server);
     session->events = events;
     session->owner = owner;
     session->pause_ms = PAUSE_MIN_MS;
@@ -474,8 +493,7 @@ session_new(const char *connection_string, const char *table, const struct sessi
     /* Signals are the business of the plugin's thread. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (session->wake_fd < 0 || session->connection_string == NULL ||
-        pthread_create(&thread, NULL, run_thread, session) != 0)
+    if (session->wake_fd < 0 || pthread_create(&thread, NULL, run_thread, session) != 0)
         abort();
     (void)pthread_detach(thread);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

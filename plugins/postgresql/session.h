@@ -8,6 +8,7 @@
 #ifndef POSTGRESQL_SESSION_H
 #define POSTGRESQL_SESSION_H
 
+#include "conninfo.h"
 #include "rows.h"
 
 enum { SESSION_WHY_BYTES = 320, IDENTIFIER_BYTES_MAX = 63 };
@@ -37,8 +38,9 @@ struct session_events {
     void (*back)(void *owner);
 };
 
-/* Everything is copied but the events. The first attempt to connect is made by the first work. */
-struct session *session_new(const char *connection_string, const char *table,
+/* Takes what `server` owns and leaves it empty; the rest is copied but for the events. The first
+ * attempt to connect is made by the first work. */
+struct session *session_new(struct conninfo *server, const char *table,
                             const struct session_events *events, void *owner);
 /* No event comes any more, and `done` of no work; the thread ends by itself. */
 void session_free(struct session *session);

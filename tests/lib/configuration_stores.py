@@ -65,9 +65,10 @@ class RedisStore:
 
 
 class Server(Process):
-    """A private PostgreSQL with an empty database; stop() and start() keep port and data."""
+    """A private PostgreSQL with an empty database; stop() and start() keep port and data. With certificates.Certificates
+    it takes nobody who does not speak TLS."""
 
-    def __init__(self):
+    def __init__(self, certificates=None):
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
         if not found:
             raise Skip("postgresql is not installed")
@@ -82,11 +83,23 @@ class Server(Process):
         made = subprocess.run([*self.drop, f"{self.bin}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
                                "--locale=C.UTF-8", "--no-sync"], capture_output=True, text=True, cwd="/", check=False)
         need(made.returncode == 0, made.stderr)
+        self.more = self.use(certificates) if certificates else []
         self.start()
+
+    def use(self, certificates):
+        for name in "server.pem", "server.key":
+            shutil.copy(certificates.path(name), self.data)
+            os.chmod(os.path.join(self.data, name), 0o600)
+            if self.drop:
+                shutil.chown(os.path.join(self.data, name), "nobody", "nogroup")
+        with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
+            f.write("hostssl all all 127.0.0.1/32 trust\n")
+        return [word for setting in ("ssl=on", "ssl_cert_file=server.pem", "ssl_key_file=server.key")
+                for word in ("-c", setting)]  # fmt: skip
 
     def start(self):
         command = [*self.drop, f"{self.bin}/postgres", "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k",
-                   self.folder.path, "-c", "fsync=off"]
+                   self.folder.path, "-c", "fsync=off", *self.more]
         super().__init__(command, self.folder, cwd="/")
 
         def is_there():
