@@ -32,7 +32,6 @@ enum {
 
     PACKET_BYTES_MAX = 64 * 1024 * 1024,
     RESULT_BYTES_MAX = 64 * 1024 * 1024, /* of one answer */
-    VALUE_COPIED_BYTES_MAX = 4096,       /* above, a value is lent to the SDK instead of copied */
 
     PATTERN_BYTES_MAX = 4096,
     PAGE_KEYS_MAX = 10000, /* of a listing without a size of its own, too */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../shared/memory.h"
+#include "../shared/row_reply.h"
 #include "keys.h"
 #include "rows.h"
 #include "store.h"
@@ -52,72 +53,18 @@ struct read {
     bool is_single;
 };
 
-/* Large values are lent to the SDK, which releases them; small ones are copied. */
 static void
-fill_value(struct remora_state_value *value, struct row *row)
+view_row(const void *arg, struct remora_state_value *value)
 {
-    *value = (struct remora_state_value){ .found = row != NULL };
-    if (row == NULL)
-        return;
+    const struct row *row = arg;
     value->has_etag = true;
     value->etag = (struct remora_slice){ row->etag, row->etag_len };
     value->expires_unix_ms = row->expires_unix_ms;
     value->failure = row->failure != NULL ? &row->failure->base : NULL;
     value->value = (struct remora_bytes){ .data = row->value, .len = row->value_len };
-    if (row->value_len > VALUE_COPIED_BYTES_MAX) {
-        value->value.release = row_free;
-        value->value.arg = row;
-    }
 }
 
-/* The rows that the SDK does not release, as a list to free after the reply. The others may be gone
- * before the reply function returns. */
-static void
-keep_copied(struct row **list, struct row *row)
-{
-    if (row == NULL || row->value_len > VALUE_COPIED_BYTES_MAX)
-        return;
-    row->next = *list;
-    *list = row;
-}
-
-static void
-free_rows(struct row *list)
-{
-    for (struct row *row = list, *next; row != NULL; row = next) {
-        next = row->next;
-        row_free(row);
-    }
-}
-
-static void
-reply_row(remora_call *call, struct row *row)
-{
-    if (row != NULL && row->failure != NULL) {
-        remora_reply_failure(call, &row->failure->base);
-        row_free(row);
-        return;
-    }
-    struct remora_state_value value;
-    struct row *copied = NULL;
-    fill_value(&value, row);
-    keep_copied(&copied, row);
-    remora_state_reply_value(call, &value);
-    free_rows(copied);
-}
-
-static void
-reply_rows(remora_call *call, struct row **rows, size_t count)
-{
-    struct remora_state_value *values = remora_call_alloc(call, (count + 1) * sizeof(*values));
-    struct row *copied = NULL;
-    for (size_t i = 0; i < count; i++) {
-        fill_value(&values[i], rows[i]);
-        keep_copied(&copied, rows[i]);
-    }
-    remora_state_reply_values(call, values, count);
-    free_rows(copied);
-}
+static const struct row_kind row_kind = { .view = view_row, .free = row_free };
 
 static void
 run_read(struct job *job, struct session *session)
@@ -133,9 +80,9 @@ finish_read(struct job *job)
     if (job->failure != NULL)
         reply_and_free(read->call, job->failure);
     else if (read->is_single)
-        reply_row(read->call, read->rows[0]);
+        row_reply(read->call, &row_kind, read->rows[0]);
     else
-        reply_rows(read->call, read->rows, read->count);
+        row_reply_many(read->call, &row_kind, (void **)read->rows, read->count);
 }
 
 static void

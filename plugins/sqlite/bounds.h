@@ -20,7 +20,6 @@ enum {
     GETS_INLINE_MAX = 64,
 
     VALUE_BYTES_MAX = 256 * 1024 * 1024,
-    VALUE_COPIED_BYTES_MAX = 4096, /* above, a value is lent to the SDK instead of copied */
 
     IDENTIFIER_BYTES_MAX = 128,
     CONNECTION_STRING_BYTES_MAX = 4096,

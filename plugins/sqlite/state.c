@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/memory.h"
+#include "../shared/row_reply.h"
 #include "scan.h"
 #include "store.h"
 #include "timestamp.h"
@@ -45,60 +47,19 @@ submit(remora_call *call, struct worker *worker, struct job *job)
         remora_call_on_cancel(call, on_cancel, job);
 }
 
-/* Large values are lent to the SDK, which releases them; small ones are copied. */
 static void
-fill_value(struct remora_state_value *value, struct row *row)
+view_row(const void *arg, struct remora_state_value *value)
 {
-    *value = (struct remora_state_value){ .found = row != NULL };
-    if (row == NULL)
-        return;
+    const struct row *row = arg;
     value->key = (struct remora_slice){ row->key, row->key_len };
     value->has_etag = true;
     value->etag = (struct remora_slice){ row->etag, row->etag_len };
     value->expires_unix_ms = row->expires_unix_ms;
     value->failure = row->failure != NULL ? &row->failure->base : NULL;
     value->value = (struct remora_bytes){ .data = row->value, .len = row->value_len };
-    if (row->value_len > VALUE_COPIED_BYTES_MAX) {
-        value->value.release = row_free;
-        value->value.arg = row;
-    }
 }
 
-/* The rows that the SDK does not release, as a list to free after the reply. The others may be gone
- * before the reply function returns. */
-static void
-keep_copied(struct row **list, struct row *row)
-{
-    if (row == NULL || row->value_len > VALUE_COPIED_BYTES_MAX)
-        return;
-    row->next = *list;
-    *list = row;
-}
-
-static void
-free_rows(struct row *list)
-{
-    for (struct row *row = list, *next; row != NULL; row = next) {
-        next = row->next;
-        row_free(row);
-    }
-}
-
-static void
-reply_row(remora_call *call, struct row *row)
-{
-    if (row != NULL && row->failure != NULL) {
-        remora_reply_failure(call, &row->failure->base);
-        row_free(row);
-        return;
-    }
-    struct remora_state_value value;
-    struct row *copied = NULL;
-    fill_value(&value, row);
-    keep_copied(&copied, row);
-    remora_state_reply_value(call, &value);
-    free_rows(copied);
-}
+static const struct row_kind row_kind = { .view = view_row, .free = row_free };
 
 /* --- reads of single keys ----------------------------------------------------------------------*/
 
@@ -113,28 +74,15 @@ struct read {
 };
 
 static void
-reply_rows(remora_call *call, struct row **rows, size_t count)
-{
-    struct remora_state_value *values = remora_call_alloc(call, (count + 1) * sizeof(*values));
-    struct row *copied = NULL;
-    for (size_t i = 0; i < count; i++) {
-        fill_value(&values[i], rows[i]);
-        keep_copied(&copied, rows[i]);
-    }
-    remora_state_reply_values(call, values, count);
-    free_rows(copied);
-}
-
-static void
 finish_read(struct job *job)
 {
     struct read *read = (struct read *)job;
     if (job->failure != NULL)
         reply_and_free(read->call, job->failure);
     else if (read->is_single)
-        reply_row(read->call, read->rows[0]);
+        row_reply(read->call, &row_kind, read->rows[0]);
     else
-        reply_rows(read->call, read->rows, read->count);
+        row_reply_many(read->call, &row_kind, (void **)read->rows, read->count);
 }
 
 /* False if a lock was in the way of one; then none is there. */
@@ -197,7 +145,7 @@ state_get(remora_call *call, void *self, const struct remora_state_get *get)
     } else if (failure != NULL) {
         reply_and_free(call, failure);
     } else {
-        reply_row(call, row);
+        row_reply(call, &row_kind, row);
     }
 }
 
@@ -211,7 +159,7 @@ state_get_many(remora_call *call, void *self, const struct remora_state_get *get
     struct row **rows = remora_call_alloc(call, (GETS_INLINE_MAX + 1) * sizeof(void *));
     if (reader != NULL && count <= GETS_INLINE_MAX &&
         read_rows(reader, store->config.table, gets, rows, count))
-        reply_rows(call, rows, count);
+        row_reply_many(call, &row_kind, (void **)rows, count);
     else
         submit_read(call, store, gets, count, false);
 }
@@ -228,9 +176,7 @@ reply_failures(remora_call *call, struct operation *operations, size_t count)
 {
     const struct remora_failure **failures = remora_call_alloc(call, (count + 1) * sizeof(void *));
     /* The operations lie in the call's memory, which ends with the reply. */
-    struct failure **owned = calloc(count + 1, sizeof(void *));
-    if (owned == NULL)
-        abort();
+    struct failure **owned = memory_new((count + 1) * sizeof(void *));
     for (size_t i = 0; i < count; i++) {
         owned[i] = operations[i].failure;
         failures[i] = owned[i] != NULL ? &owned[i]->base : NULL;
@@ -390,17 +336,13 @@ finish_query(struct job *job)
         rows_fini(&rows);
         return;
     }
-    struct remora_state_value *values = remora_call_alloc(scan->call,
-                                                          (rows.count + 1) * sizeof(*values));
+    void **found = memory_new((rows.count + 1) * sizeof(*found));
     size_t count = 0;
-    struct row *copied = NULL;
-    for (struct row *row = rows.first, *next; row != NULL; row = next) {
-        next = row->next;
-        fill_value(&values[count++], row);
-        keep_copied(&copied, row);
-    }
-    remora_state_reply_query(scan->call, values, count, token_of(&rows));
-    rows.first = copied;
+    for (struct row *row = rows.first; row != NULL; row = row->next)
+        found[count++] = row;
+    rows.first = NULL; /* they are taken */
+    row_reply_query(scan->call, &row_kind, found, count, token_of(&rows));
+    free(found);
     rows_fini(&rows);
 }
 
