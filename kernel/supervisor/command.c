@@ -71,6 +71,16 @@ add_path(struct words *argv, enum manifest_access access, const char *path)
 }
 
 static void
+add_fixed(struct words *argv, const struct command_args *args, const struct manifest_file *file)
+{
+    const char *path = file->metadata != NULL
+                           ? NULL
+                           : manifest_fixed_path(file, args->environment, argv->arena);
+    if (path != NULL)
+        add_path(argv, file->access, path);
+}
+
+static void
 add_paths(struct words *argv, const struct command_args *args)
 {
     const struct manifest *m = args->manifest;
@@ -78,8 +88,7 @@ add_paths(struct words *argv, const struct command_args *args)
     if (m->has_other_program) /* which lies elsewhere */
         add_path(argv, ACCESS_EXECUTE, m->program);
     for (size_t i = 0; i < m->file_count; i++)
-        if (m->files[i].path != NULL)
-            add_path(argv, m->files[i].access, m->files[i].path);
+        add_fixed(argv, args, &m->files[i]);
     const char *types = manifest_types_folder(m, args->environment, argv->arena);
     if (types != NULL)
         add_path(argv, ACCESS_READ, types);
@@ -175,6 +184,9 @@ build_envp(const struct command_args *args, struct arena *arena)
     if (m->has_network)
         pass(&envp, args->environment, passed_with_network, ARRAY_LEN(passed_with_network));
     pass(&envp, args->environment, m->environment.items, m->environment.count);
+    for (size_t i = 0; i < m->file_count; i++)
+        if (m->files[i].variable != NULL)
+            pass(&envp, args->environment, &m->files[i].variable, 1);
     if (m->types_variable != NULL)
         pass(&envp, args->environment, &m->types_variable, 1);
     return finish(&envp);

@@ -319,10 +319,18 @@ static bool
 read_file_path(struct reader *r, yaml_node_t *value)
 {
     const char *path = NULL;
-    if (!read_text(r, value, &path))
+    if (!read_text(r, value, &path) || path == NULL)
         return false;
-    r->file->path = path_beside(r->manifest, path, &r->manifest->arena);
+    r->file->path = strncmp(path, "~/", 2) == 0
+                        ? path
+                        : path_beside(r->manifest, path, &r->manifest->arena);
     return true;
+}
+
+static bool
+read_file_variable(struct reader *r, yaml_node_t *value)
+{
+    return read_text(r, value, &r->file->variable);
 }
 
 static bool
@@ -358,9 +366,13 @@ static bool
 read_files(struct reader *r, yaml_node_t *value)
 {
     static const struct field fields[] = {
-        { "metadata", read_file_metadata }, { "path", read_file_path },
-        { "form", read_file_form },         { "access", read_file_access },
-        { "folder", read_file_folder },     { NULL, NULL },
+        { "metadata", read_file_metadata },
+        { "variable", read_file_variable },
+        { "path", read_file_path },
+        { "form", read_file_form },
+        { "access", read_file_access },
+        { "folder", read_file_folder },
+        { NULL, NULL },
     };
     ptrdiff_t count = items_of(r, value, LIST_ITEMS_MAX, "files");
     if (count < 0)
@@ -373,8 +385,9 @@ read_files(struct reader *r, yaml_node_t *value)
         r->file = &m->files[i];
         if (!read_mapping(r, node, fields, "a file"))
             return false;
-        if ((r->file->metadata == NULL) == (r->file->path == NULL))
-            return complain(r, node, "a file has either \"metadata\" or \"path\"");
+        const bool is_fixed = r->file->path != NULL || r->file->variable != NULL;
+        if ((r->file->metadata != NULL) == is_fixed)
+            return complain(r, node, "a file has either \"metadata\" or \"path\" or \"variable\"");
     }
     return true;
 }

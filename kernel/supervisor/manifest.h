@@ -25,7 +25,9 @@
  *                                  # is; existing: as it is, if there is such a file
  *       access: write              # read (default), write or execute
  *       folder: no                 # yes: its folder, so that one put in its place is seen
- *     - path: lib                  # or a fixed one, relative to this file
+ *     - path: lib                  # or a fixed one, relative to this file, or ~/ to the home folder
+ *     - variable: TOKEN_FILE       # or one that this variable names, which is handed on; `path`
+ *                                  # beside it is for when it is not set
  *   host_services: [state]         # calls into the kernel
  *   links_max: 1                   # connections, 1 to 64
  *   token: fd                      # fd (default): descriptor 3; env: REMORA_TOKEN
@@ -68,8 +70,9 @@ struct manifest_type {
 };
 
 struct manifest_file {
-    const char *metadata; /* NULL: a fixed path */
-    const char *path;     /* absolute; NULL with metadata */
+    const char *metadata; /* NULL: it is there for all components */
+    const char *variable; /* NULL: `path` is it */
+    const char *path;     /* absolute or "~/…"; NULL with metadata, perhaps with a variable */
     bool is_uri;
     bool is_existing;
     bool is_folder; /* what is opened is the folder the file lies in */
@@ -135,5 +138,8 @@ manifest_file_of(const struct manifest_file *file, struct slice value, struct ar
 /* What is opened to the plugin for it: the file, or its folder where the manifest says so. */
 const char *
 manifest_path_of(const struct manifest_file *file, struct slice value, struct arena *arena);
+/* The same of a file that no metadata names; NULL if there is none in this environment. */
+const char *
+manifest_fixed_path(const struct manifest_file *file, struct env environment, struct arena *arena);
 
 #endif

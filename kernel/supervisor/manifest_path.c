@@ -82,6 +82,19 @@ manifest_path_of(const struct manifest_file *file, struct slice value, struct ar
 }
 
 const char *
+manifest_fixed_path(const struct manifest_file *file, struct env environment, struct arena *arena)
+{
+    const char *path = file->variable == NULL ? NULL : env_get(environment, file->variable);
+    const char *home = env_get(environment, "HOME");
+    if (path == NULL || path[0] == '\0')
+        path = file->path;
+    if (path != NULL && strncmp(path, "~/", 2) == 0)
+        path = home == NULL || home[0] != '/' ? NULL
+                                              : arena_printf(arena, "%s%s", home, path + 1).data;
+    return path == NULL ? NULL : manifest_path_of(file, slice_str(path), arena);
+}
+
+const char *
 manifest_types_folder(const struct manifest *manifest, struct env environment, struct arena *arena)
 {
     if (manifest->types_folder == NULL)

@@ -29,8 +29,10 @@ use(const struct manifest *m, struct slice value, struct arena *arena)
         assert(manifest_find_type(m, slice_str(m->types[i].type), version) != NULL);
     }
     for (size_t i = 0; i < m->file_count; i++) {
-        const char *path = m->files[i].path != NULL ? m->files[i].path
-                                                    : manifest_path_of(&m->files[i], value, arena);
+        const struct manifest_file *file = &m->files[i];
+        const char *path = file->metadata == NULL
+                               ? manifest_fixed_path(file, (struct env){ .get = get_env }, arena)
+                               : manifest_path_of(file, value, arena);
         assert(path == NULL || path[0] == '/');
     }
     struct command_args args = {

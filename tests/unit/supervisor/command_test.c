@@ -106,6 +106,19 @@ TEST(the_folder_that_types_come_from_is_opened)
     CHECK(strstr(join(command.envp), " AWS_REGION=eu") != NULL);
 }
 
+TEST(a_file_that_a_variable_names_is_opened)
+{
+    struct command command = build(
+        ", files: [{variable: TOKEN_FILE, path: /t/token, folder: yes}, {variable: NOT_SET}, "
+        "{path: ~/.x}]",
+        NULL, 0);
+    CHECK(strstr(join(command.argv), " --execute=/usr --read=/t --read=/ca") != NULL);
+    CHECK(strstr(join(command.envp), "TOKEN_FILE") == NULL);
+    command = build(", files: [{variable: AWS_REGION, path: /t}]", NULL, 0);
+    CHECK(strstr(join(command.argv), "/eu --read=/ca") != NULL);
+    CHECK(strstr(join(command.envp), " AWS_REGION=eu") != NULL);
+}
+
 TEST(the_token_is_never_on_the_command_line)
 {
     CHECK(strstr(join(build(", token: env", NULL, 0).argv), "secret") == NULL);

@@ -290,6 +290,32 @@ TEST(a_file_that_is_replaced_opens_its_folder)
     manifest_unref(m);
 }
 
+static const char *
+get_variable(void *arg, const char *name)
+{
+    (void)arg;
+    return strcmp(name, "HOME") == 0         ? "/home/me"
+           : strcmp(name, "TOKEN_FILE") == 0 ? "/run/token/it"
+           : strcmp(name, "EMPTY") == 0      ? ""
+                                             : NULL;
+}
+
+TEST(a_variable_names_a_path)
+{
+    const struct env environment = { .get = get_variable };
+    struct manifest *m = read_ok(HEAD TYPES "files:\n- {variable: TOKEN_FILE, path: /a/b}\n"
+                                            "- {variable: EMPTY, path: ~/.aws/credentials}\n"
+                                            "- {variable: TOKEN_FILE, folder: yes}\n"
+                                            "- {variable: NOT_SET}\n");
+    CHECK_EQ_STR(manifest_fixed_path(&m->files[0], environment, &arena), "/run/token/it");
+    CHECK_EQ_STR(manifest_fixed_path(&m->files[1], environment, &arena),
+                 "/home/me/.aws/credentials");
+    CHECK_EQ_STR(manifest_fixed_path(&m->files[2], environment, &arena), "/run/token");
+    CHECK(manifest_fixed_path(&m->files[3], environment, &arena) == NULL);
+    manifest_unref(m);
+    check_refused(HEAD TYPES "files: [{metadata: a, variable: B}]\n", 8, "either");
+}
+
 static err_t
 set_program(struct manifest *m, const char *path, struct diag *diag)
 {
