@@ -25,7 +25,7 @@
  *                                  # is; existing: as it is, if there is such a file
  *       access: write              # read (default), write or execute
  *       folder: no                 # yes: its folder, so that one put in its place is seen
- *     - path: lib                  # or a fixed one, relative to this file, or ~/ to the home folder
+ *     - path: lib                  # or a fixed one, relative to this file; ~/ is the home folder
  *     - variable: TOKEN_FILE       # or one that this variable names, which is handed on; `path`
  *                                  # beside it is for when it is not set
  *   host_services: [state]         # calls into the kernel
