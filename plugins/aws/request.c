@@ -2,6 +2,7 @@
 /* Signed requests on libcurl; see request.h. */
 #include "request.h"
 
+#include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +17,39 @@ struct request {
     struct transfer transfer; /* first */
     void (*on_answer)(struct answer *answer, void *arg);
     void *arg;
+    struct aws_wait *wait;    /* for keys; NULL: it is on its way */
+    struct request_spec spec; /* texts are owned, while it waits */
+    uint64_t since_ms;
+    ev_timer refusal; /* too many wait */
     struct curl_slist *headers;
     size_t capacity, most;
     bool is_too_large;
     struct answer answer;
 };
 
+static void
+forget_spec(struct request_spec *spec)
+{
+    const char *const texts[] = { spec->method, spec->service, spec->host, spec->path,
+                                  spec->query };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        free((void *)(uintptr_t)texts[i]);
+    for (size_t i = 0; i < spec->header_count; i++) {
+        free((void *)(uintptr_t)spec->headers[i].name);
+        free((void *)(uintptr_t)spec->headers[i].value);
+    }
+    *spec = (struct request_spec){ .settings = NULL };
+}
+
 void
 request_end(struct request *request)
 {
     if (request == NULL)
         return;
+    aws_wait_cancel(request->wait);
+    if (ev_is_active(&request->refusal))
+        ev_timer_stop(remora_loop(), &request->refusal);
+    forget_spec(&request->spec);
     transfer_end(&request->transfer);
     for (struct curl_slist *line = request->headers; line != NULL; line = line->next)
         explicit_bzero(line->data, strlen(line->data)); /* signatures, tokens */
@@ -116,13 +139,14 @@ sign(struct request *rq, const struct request_spec *spec)
     char hash[SIGV4_HASH_BYTES];
     struct sigv4_signature signature;
     const struct settings *s = spec->settings;
+    const struct aws_keys *keys = aws_credentials_last(s->credentials);
     sigv4_hash(spec->body.data, spec->body.len, hash);
     const struct sigv4_request in = {
         .region = s->region,
         .service = spec->service,
-        .access_key = s->access_key,
-        .secret_key = s->secret_key,
-        .session_token = s->session_token,
+        .access_key = keys->access_key,
+        .secret_key = keys->secret_key,
+        .session_token = keys->session_token,
         .at = time(NULL),
         .method = spec->method,
         .host = spec->host,
@@ -142,8 +166,8 @@ sign(struct request *rq, const struct request_spec *spec)
     add_header(rq, "authorization", signature.authorization);
     if (in.is_s3)
         add_header(rq, "x-amz-content-sha256", hash);
-    if (s->session_token != NULL)
-        add_header(rq, "x-amz-security-token", s->session_token);
+    if (keys->session_token != NULL)
+        add_header(rq, "x-amz-security-token", keys->session_token);
     /* No kind of its own, and no question before a long body. */
     add_header(rq, "expect", "");
     memory_wipe(signature.authorization);
@@ -179,21 +203,92 @@ set_options(struct request *rq, const struct request_spec *spec)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, rq);
 }
 
+/* False: it cannot be signed. */
+static bool
+send_signed(struct request *rq, const struct request_spec *spec)
+{
+    if (!sign(rq, spec))
+        return false;
+    set_options(rq, spec);
+    transfer_trust(&rq->transfer, spec->settings->skips_verification);
+    transfer_start(&rq->transfer);
+    return true;
+}
+
+/* --- without keys ------------------------------------------------------------------------------*/
+
+static uint64_t
+now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void
+keep_spec(struct request *rq, const struct request_spec *spec)
+{
+    rq->since_ms = now_ms();
+    rq->spec = *spec;
+    rq->spec.method = memory_text(spec->method);
+    rq->spec.service = memory_text(spec->service);
+    rq->spec.host = memory_text(spec->host);
+    rq->spec.path = memory_text(spec->path);
+    rq->spec.query = spec->query == NULL ? NULL : memory_text(spec->query);
+    for (size_t i = 0; i < spec->header_count; i++)
+        rq->spec.headers[i] = (struct sigv4_header){ memory_text(spec->headers[i].name),
+                                                     memory_text(spec->headers[i].value) };
+}
+
+static void
+on_keys(const struct aws_keys *keys, const char *words, void *arg)
+{
+    struct request *rq = arg;
+    const uint64_t waited_ms = now_ms() - rq->since_ms;
+    rq->wait = NULL; /* it goes by itself */
+    if (keys == NULL)
+        rq->answer.error = words;
+    else if (rq->spec.timeout_ms <= waited_ms)
+        rq->answer.error = "context deadline exceeded";
+    else {
+        rq->spec.timeout_ms -= waited_ms;
+        if (send_signed(rq, &rq->spec))
+            return;
+        rq->answer.error = "it cannot be signed";
+    }
+    rq->on_answer(&rq->answer, rq->arg);
+    request_end(rq);
+}
+
+static void
+on_refusal(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    on_keys(NULL, "too many requests wait for AWS credentials", timer->data);
+}
+
 struct request *
 request_start(const struct request_spec *spec, void (*on_answer)(struct answer *answer, void *arg),
               void *arg)
 {
     struct request *rq = memory_new(sizeof *rq);
+    struct aws_credentials *credentials = spec->settings->credentials;
     transfer_init(&rq->transfer, on_done);
     rq->on_answer = on_answer;
     rq->arg = arg;
     rq->most = spec->answer_bytes_max;
-    if (!sign(rq, spec)) {
-        request_end(rq);
-        return NULL;
+    ev_init(&rq->refusal, on_refusal);
+    rq->refusal.data = rq;
+    if (aws_credentials_now(credentials) == NULL) {
+        keep_spec(rq, spec);
+        rq->wait = aws_credentials_wait(credentials, on_keys, rq);
+        if (rq->wait == NULL)
+            ev_timer_start(remora_loop(), &rq->refusal);
+        return rq;
     }
-    set_options(rq, spec);
-    transfer_trust(&rq->transfer, spec->settings->skips_verification);
-    transfer_start(&rq->transfer);
-    return rq;
+    if (send_signed(rq, spec))
+        return rq;
+    request_end(rq);
+    return NULL;
 }

@@ -32,8 +32,8 @@ struct answer {
 
 struct request;
 
-/* `on_answer` is called once, later, unless it is ended before; the request is gone then. NULL: it
- * cannot be signed. */
+/* `on_answer` is called once, later, unless it is ended before; the request is gone then. Without
+ * keys it waits for them. NULL: it cannot be signed. */
 struct request *request_start(const struct request_spec *spec,
                               void (*on_answer)(struct answer *answer, void *arg), void *arg);
 /* Nothing is told then. NULL is nothing. */

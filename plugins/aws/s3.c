@@ -31,6 +31,7 @@ struct job {
     remora_call *call;
     const struct bucket *bucket;
     struct request *request;
+    struct aws_wait *wait;                                  /* for keys, if nothing is to be sent */
     void (*finish)(struct job *job, struct answer *answer); /* of one that went well */
     const char *failed;                                     /* the reference's words */
     char *host, *path;
@@ -43,6 +44,7 @@ static void
 free_job(struct job *job)
 {
     request_end(job->request);
+    aws_wait_cancel(job->wait);
     free(job->host);
     free(job->path);
     free(job->body);
@@ -198,12 +200,13 @@ put_presigned(struct job *job, struct text *out)
                            (int)(ttl.len < 60 ? ttl.len : 60), ttl.data);
         return false;
     }
+    const struct aws_keys *keys = aws_credentials_last(s->credentials); /* one has waited */
     const struct sigv4_request rq = {
         .region = s->region,
         .service = "s3",
-        .access_key = s->access_key,
-        .secret_key = s->secret_key,
-        .session_token = s->session_token,
+        .access_key = keys->access_key,
+        .secret_key = keys->secret_key,
+        .session_token = keys->session_token,
         .at = time(NULL),
         .method = "GET",
         .host = job->host,
@@ -223,11 +226,37 @@ put_presigned(struct job *job, struct text *out)
 }
 
 static void
+reply_presigned(struct job *job)
+{
+    struct text json = { .bytes = NULL };
+    put_plain(&json, "{");
+    if (put_presigned(job, &json)) {
+        put_plain(&json, "}");
+        reply_json(job->call, &json, slice_of(NULL));
+    } else {
+        free(json.bytes);
+    }
+    free_job(job);
+}
+
+static void
+on_keys(const struct aws_keys *keys, const char *words, void *arg)
+{
+    struct job *job = arg;
+    job->wait = NULL; /* it goes by itself */
+    if (keys != NULL) {
+        reply_presigned(job);
+        return;
+    }
+    remora_reply_error(job->call, REMORA_UNKNOWN, ERROR "%s: %s", job->failed, words);
+    free_job(job);
+}
+
+static void
 presign(remora_call *call, const struct bucket *bucket,
         const struct remora_binding_request *request)
 {
     struct remora_slice key, ttl = either(request, "presignTTL", bucket->presign_ttl);
-    struct text json = { .bytes = NULL };
     if (!take_key(call, request, &key))
         return;
     if (ttl.len == 0) {
@@ -239,14 +268,15 @@ presign(remora_call *call, const struct bucket *bucket,
     if (job == NULL)
         return;
     job->presign_ttl = ttl;
-    put_plain(&json, "{");
-    if (put_presigned(job, &json)) {
-        put_plain(&json, "}");
-        reply_json(call, &json, slice_of(NULL));
-    } else {
-        free(json.bytes);
+    if (aws_credentials_now(bucket->settings.credentials) != NULL) {
+        reply_presigned(job);
+        return;
     }
-    free_job(job);
+    job->wait = aws_credentials_wait(bucket->settings.credentials, on_keys, job);
+    if (job->wait == NULL)
+        on_keys(NULL, "too many wait for AWS credentials", job);
+    else
+        remora_call_on_cancel(call, on_cancel, job);
 }
 
 /* --- create ------------------------------------------------------------------------------------*/

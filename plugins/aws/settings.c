@@ -86,11 +86,13 @@ take_host(struct reader *reader, const char *service, struct settings *s)
 void
 settings_read(struct reader *reader, const char *service, struct settings *ret_settings)
 {
+    static const struct aws_credentials_names names = {
+        .access_key = { "accessKey", "awsAccessKey" },
+        .secret_key = { "secretKey", "awsSecretKey" },
+        .session_token = { "sessionToken", "awsSessionToken" },
+    };
     struct settings s = {
         .region = take(reader, "region", "awsRegion", "AWS_REGION"),
-        .access_key = take(reader, "accessKey", "awsAccessKey", "AWS_ACCESS_KEY_ID"),
-        .secret_key = take(reader, "secretKey", "awsSecretKey", "AWS_SECRET_ACCESS_KEY"),
-        .session_token = take(reader, "sessionToken", "awsSessionToken", "AWS_SESSION_TOKEN"),
         .is_plain = settings_flag(reader, "disableSSL"),
         .skips_verification = settings_flag(reader, "insecureSSL"),
     };
@@ -101,8 +103,8 @@ settings_read(struct reader *reader, const char *service, struct settings *ret_s
         take_endpoint(reader, endpoint, &s);
     else
         take_host(reader, service, &s);
-    if (s.access_key == NULL || s.secret_key == NULL)
-        reader_complain(reader, "accessKey and secretKey are missing, here and in the environment");
+    if (s.region != NULL)
+        s.credentials = aws_credentials_read(reader, s.region, &names);
     if (s.skips_verification)
         remora_log(REMORA_WARN, "aws: insecureSSL: the server's certificate is not verified");
     free(endpoint);
@@ -112,10 +114,8 @@ settings_read(struct reader *reader, const char *service, struct settings *ret_s
 void
 settings_fini(struct settings *settings)
 {
-    memory_wipe(settings->secret_key);
-    memory_wipe(settings->session_token);
+    aws_credentials_free(settings->credentials);
     free(settings->region);
-    free(settings->access_key);
     free(settings->host);
     free(settings->base);
     *settings = (struct settings){ .region = NULL };

@@ -5,19 +5,18 @@
 
 #include <remora_plugin.h>
 
-#include "../shared/reader.h"
+#include "../shared/aws_credentials.h"
 
 enum { SETTINGS_ERROR_BYTES = 256 };
 
 /* Texts are owned. */
 struct settings {
     char *region;
-    char *access_key, *secret_key;
-    char *session_token; /* NULL: none */
-    bool is_plain;       /* http */
-    char *host;          /* with its port, if it has one */
-    char *base;          /* of paths: "", or "/something" */
-    bool has_endpoint;   /* it is not AWS's own */
+    struct aws_credentials *credentials;
+    bool is_plain;     /* http */
+    char *host;        /* with its port, if it has one */
+    char *base;        /* of paths: "", or "/something" */
+    bool has_endpoint; /* it is not AWS's own */
     bool skips_verification;
 };
 

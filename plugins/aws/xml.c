@@ -1,120 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Reads answers of S3 with expat; see xml.h. A document type is refused: none of them has one, and
- * with it goes all that entities can do.
- */
+/* Reads answers of S3; see xml.h. */
 #include "xml.h"
 
-#include <expat.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../shared/memory.h"
-
-enum { DEPTH_MAX = 8, VALUE_BYTES_MAX = 16 * 1024 };
+#include "../shared/xml_reader.h"
 
 /* Texts of elements by their names; a name twice: the last one. */
 struct field {
     const char *name;
     char *value; /* NULL: not there */
 };
-
-struct reading {
-    XML_Parser parser;
-    unsigned depth;
-    char names[DEPTH_MAX][64];
-    struct text value; /* of the innermost element */
-    bool is_wrong;
-    void (*on_begin)(struct reading *reading);
-    void (*on_end)(struct reading *reading, const char *value);
-    void *arg;
-};
-
-static void
-stop(struct reading *r)
-{
-    r->is_wrong = true;
-    (void)XML_StopParser(r->parser, XML_FALSE);
-}
-
-static void
-on_doctype(void *arg, const char *name, const char *system, const char *public, int has_subset)
-{
-    (void)name;
-    (void)system;
-    (void)public;
-    (void)has_subset;
-    stop(arg);
-}
-
-static void
-on_start(void *arg, const char *name, const char **attributes)
-{
-    struct reading *r = arg;
-    (void)attributes;
-    if (r->depth == DEPTH_MAX) {
-        stop(r);
-        return;
-    }
-    (void)snprintf(r->names[r->depth++], sizeof r->names[0], "%s", name);
-    r->value.len = 0;
-    if (r->on_begin != NULL)
-        r->on_begin(r);
-}
-
-static void
-on_text(void *arg, const char *text, int len)
-{
-    struct reading *r = arg;
-    if (r->value.len + (size_t)len > VALUE_BYTES_MAX)
-        stop(r);
-    else
-        text_put(&r->value, text, (size_t)len);
-}
-
-static void
-on_finish(void *arg, const char *name)
-{
-    struct reading *r = arg;
-    (void)name;
-    text_put(&r->value, "", 1); /* the NUL */
-    r->on_end(r, r->value.bytes);
-    r->depth--;
-    r->value.len = 0;
-}
-
-static bool
-run(struct reading *r, const char *body, size_t len)
-{
-    if (len > INT32_MAX)
-        return false;
-    r->parser = XML_ParserCreate("UTF-8");
-    if (r->parser == NULL)
-        abort();
-    XML_SetUserData(r->parser, r);
-    XML_SetElementHandler(r->parser, on_start, on_finish);
-    XML_SetCharacterDataHandler(r->parser, on_text);
-    XML_SetStartDoctypeDeclHandler(r->parser, on_doctype);
-    const bool ok = XML_Parse(r->parser, len == 0 ? "" : body, (int)len, 1) == XML_STATUS_OK;
-    XML_ParserFree(r->parser);
-    free(r->value.bytes);
-    return ok && !r->is_wrong;
-}
-
-/* Whether this is the element `path`, "/"-separated from the root on. */
-static bool
-is_at(const struct reading *r, const char *path)
-{
-    for (unsigned i = 0; i < r->depth; i++) {
-        const size_t len = strlen(r->names[i]);
-        if (strncmp(path, r->names[i], len) != 0)
-            return false;
-        path += len;
-        if (i + 1 < r->depth && *path++ != '/')
-            return false;
-    }
-    return *path == '\0';
-}
 
 /* --- errors ------------------------------------------------------------------------------------*/
 
@@ -128,12 +26,12 @@ put_line(char *out, size_t bytes, const char *value)
 }
 
 static void
-on_error_end(struct reading *r, const char *value)
+on_error_end(struct xml_reading *r, const char *value)
 {
     struct xml_error *error = r->arg;
-    if (is_at(r, "Error/Code"))
+    if (xml_is_at(r, "Error/Code"))
         put_line(error->code, sizeof error->code, value);
-    else if (is_at(r, "Error/Message"))
+    else if (xml_is_at(r, "Error/Message"))
         put_line(error->message, sizeof error->message, value);
 }
 
@@ -141,8 +39,8 @@ bool
 xml_read_error(const char *body, size_t len, struct xml_error *ret_error)
 {
     *ret_error = (struct xml_error){ .code = "" };
-    struct reading r = { .on_end = on_error_end, .arg = ret_error };
-    return run(&r, body, len) && ret_error->code[0] != '\0';
+    struct xml_reading r = { .on_end = on_error_end, .arg = ret_error };
+    return xml_read(&r, body, len) && ret_error->code[0] != '\0';
 }
 
 /* --- lists -------------------------------------------------------------------------------------*/
@@ -258,12 +156,12 @@ forget_object(struct listing *l)
 }
 
 static void
-on_list_begin(struct reading *r)
+on_list_begin(struct xml_reading *r)
 {
     struct listing *l = r->arg;
     if (r->depth == 1)
-        l->is_list = is_at(r, "ListBucketResult");
-    else if (is_at(r, "ListBucketResult/Contents"))
+        l->is_list = xml_is_at(r, "ListBucketResult");
+    else if (xml_is_at(r, "ListBucketResult/Contents"))
         forget_object(l);
 }
 
@@ -278,17 +176,17 @@ on_prefix(struct listing *l, const char *value)
 }
 
 static void
-on_list_end(struct reading *r, const char *value)
+on_list_end(struct xml_reading *r, const char *value)
 {
     struct listing *l = r->arg;
     const char *name = r->names[r->depth - 1];
-    if (is_at(r, "ListBucketResult/Contents"))
+    if (xml_is_at(r, "ListBucketResult/Contents"))
         put_object(l);
-    else if (is_at(r, "ListBucketResult/CommonPrefixes/Prefix"))
+    else if (xml_is_at(r, "ListBucketResult/CommonPrefixes/Prefix"))
         on_prefix(l, value);
-    else if (is_at(r, "ListBucketResult/Contents/Owner/ID"))
+    else if (xml_is_at(r, "ListBucketResult/Contents/Owner/ID"))
         keep(&l->owner_id, value);
-    else if (is_at(r, "ListBucketResult/Contents/Owner/DisplayName"))
+    else if (xml_is_at(r, "ListBucketResult/Contents/Owner/DisplayName"))
         keep(&l->owner_name, value);
     else if (r->depth == 3 && strcmp(r->names[1], "Contents") == 0)
         for (size_t i = 0; i < OF_OBJECT; i++) {
@@ -354,8 +252,8 @@ xml_list_to_json(const char *body, size_t len, struct text *out)
                     { "Size", NULL },
                     { "StorageClass", NULL } },
     };
-    struct reading r = { .on_begin = on_list_begin, .on_end = on_list_end, .arg = &l };
-    const bool ok = run(&r, body, len) && l.is_list;
+    struct xml_reading r = { .on_begin = on_list_begin, .on_end = on_list_end, .arg = &l };
+    const bool ok = xml_read(&r, body, len) && l.is_list;
     if (ok)
         put_list(&l, out);
     forget_object(&l);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../shared/aws_credentials.h"
 #include "../shared/memory.h"
 #include "../shared/sigv4.h"
 #include "json.h"
@@ -214,14 +215,15 @@ sign(const struct settings *settings, struct curl_slist *headers, const char *ta
     const char *host = strstr(target, "://") + strlen("://"); /* the settings have seen to it */
     const char *path = strchr(host, '/');
     char *authority = memory_slice((struct remora_slice){ host, (size_t)(path - host) });
+    const struct aws_keys *keys = aws_credentials_last(settings->credentials); /* there are */
     char hash[SIGV4_HASH_BYTES];
     struct sigv4_signature signature = { .authorization = NULL };
     sigv4_hash(body, strlen(body), hash);
     (void)sigv4_sign(&(struct sigv4_request){ .region = settings->region,
                                               .service = "bedrock",
-                                              .access_key = settings->key,
-                                              .secret_key = settings->secret_key,
-                                              .session_token = settings->session_token,
+                                              .access_key = keys->access_key,
+                                              .secret_key = keys->secret_key,
+                                              .session_token = keys->session_token,
                                               .at = time(NULL),
                                               .method = "POST",
                                               .host = authority,
@@ -231,8 +233,8 @@ sign(const struct settings *settings, struct curl_slist *headers, const char *ta
     headers = wire_add_header(headers, "Host: ", authority);
     headers = wire_add_header(headers, "X-Amz-Date: ", signature.date);
     headers = wire_add_header(headers, "Authorization: ", signature.authorization);
-    if (settings->session_token != NULL)
-        headers = wire_add_header(headers, "X-Amz-Security-Token: ", settings->session_token);
+    if (keys->session_token != NULL)
+        headers = wire_add_header(headers, "X-Amz-Security-Token: ", keys->session_token);
     memory_wipe(signature.authorization);
     free(authority);
     return headers;

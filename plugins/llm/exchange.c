@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "../shared/aws_credentials.h"
 #include "../shared/memory.h"
 #include "../shared/transfer.h"
 #include "json.h"
@@ -26,6 +27,7 @@ enum {
 struct exchange {
     struct transfer transfer; /* first */
     remora_call *call;
+    struct aws_wait *wait; /* for keys of AWS */
     const struct settings *settings;
     const struct remora_conversation *conversation; /* the call's */
     char *model, *url, *body;
@@ -39,6 +41,7 @@ struct exchange {
 static void
 free_exchange(struct exchange *x)
 {
+    aws_wait_cancel(x->wait);
     transfer_end(&x->transfer);
     for (struct curl_slist *line = x->headers; line != NULL; line = line->next)
         explicit_bzero(line->data, strlen(line->data)); /* the key */
@@ -55,7 +58,7 @@ free_exchange(struct exchange *x)
 __attribute__((format(printf, 4, 5))) static void
 fail(struct exchange *x, enum remora_code code, enum remora_effect effect, const char *format, ...)
 {
-    char what[256], words[320];
+    char what[1024], words[1100];
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(what, sizeof what, format, arguments);
@@ -249,18 +252,40 @@ make_request(struct exchange *x)
     }
     x->body = json_print(tree);
     cJSON_Delete(tree);
+    return true;
+}
+
+static void
+send_signed(struct exchange *x)
+{
+    const struct wire *wire = x->settings->provider->wire;
     x->url = wire->url(x->settings, x->model);
     x->headers = wire_add_header(NULL, "Content-Type: ", "application/json");
     x->headers = wire_add_header(x->headers, "Accept: ", "application/json");
     x->headers = wire_add_header(x->headers, "Expect:", ""); /* no waiting for a 100 */
     x->headers = wire->sign(x->settings, x->headers, x->url, x->body);
-    return true;
+    set_options(x);
+    transfer_start(&x->transfer);
+}
+
+static void
+on_keys(const struct aws_keys *keys, const char *words, void *arg)
+{
+    struct exchange *x = arg;
+    x->wait = NULL; /* it goes by itself */
+    if (keys != NULL) {
+        send_signed(x);
+        return;
+    }
+    fail(x, REMORA_UNAUTHENTICATED, REMORA_EFFECT_NOT_SENT, "%s", words);
+    free_exchange(x);
 }
 
 void
 exchange_start(remora_call *call, const struct settings *settings,
                const struct remora_conversation *conversation)
 {
+    struct aws_credentials *credentials = settings->credentials;
     struct exchange *x = memory_new(sizeof *x);
     transfer_init(&x->transfer, on_done);
     x->call = call;
@@ -270,9 +295,14 @@ exchange_start(remora_call *call, const struct settings *settings,
         free_exchange(x);
         return;
     }
-    set_options(x);
+    const bool has_keys = credentials == NULL || aws_credentials_now(credentials) != NULL;
+    if (!has_keys && (x->wait = aws_credentials_wait(credentials, on_keys, x)) == NULL) {
+        on_keys(NULL, "too many requests wait for AWS credentials", x);
+        return;
+    }
     remora_call_on_cancel(call, on_cancel, x);
-    transfer_start(&x->transfer);
+    if (has_keys)
+        send_signed(x);
 }
 
 bool

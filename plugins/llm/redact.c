@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "../shared/aws_credentials.h"
 #include "../shared/memory.h"
 
 enum {
@@ -164,7 +165,12 @@ redact(const char *message, const struct settings *settings,
     s->message = message;
     s->len = whole_characters(message, strnlen(message, MESSAGE_BYTES_MAX));
     index_message(s);
-    const char *const keys[] = { settings->key, settings->secret_key, settings->session_token };
+    const struct aws_keys *account = settings->credentials == NULL
+                                         ? NULL
+                                         : aws_credentials_last(settings->credentials);
+    const char *const keys[] = { settings->key, account == NULL ? NULL : account->access_key,
+                                 account == NULL ? NULL : account->secret_key,
+                                 account == NULL ? NULL : account->session_token };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (keys[i] != NULL)
             hide_said(s, (struct remora_slice){ keys[i], strlen(keys[i]) });

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <strings.h>
 
+#include "../shared/aws_credentials.h"
 #include "../shared/memory.h"
 #include "../shared/reader.h"
 #include "wire.h"
@@ -211,31 +212,22 @@ take_or_environment(struct reader *reader, const char *name, const char *variabl
     return text != NULL || otherwise == NULL || *otherwise == '\0' ? text : memory_text(otherwise);
 }
 
-/* The keys belong together: those of the environment are not mixed with those of the component. */
 static void
 take_account(struct reader *reader, struct settings *settings)
 {
-    struct remora_slice value;
+    static const struct aws_credentials_names names = { .access_key = { "accessKey" },
+                                                        .secret_key = { "secretKey" },
+                                                        .session_token = { "sessionToken" } };
     settings->region = take_or_environment(reader, "region", "AWS_REGION");
     if (settings->region == NULL)
         settings->region = take_or_environment(reader, "region", "AWS_DEFAULT_REGION");
-    if (reader_find(reader, "accessKey", &value) || reader_find(reader, "secretKey", &value)) {
-        settings->key = take_text(reader, "accessKey");
-        settings->secret_key = take_text(reader, "secretKey");
-        settings->session_token = take_text(reader, "sessionToken");
-    } else {
-        settings->key = take_or_environment(reader, "accessKey", "AWS_ACCESS_KEY_ID");
-        settings->secret_key = take_or_environment(reader, "secretKey", "AWS_SECRET_ACCESS_KEY");
-        settings->session_token = take_or_environment(reader, "sessionToken", "AWS_SESSION_TOKEN");
-    }
     if (settings->region == NULL ||
         strspn(settings->region, "abcdefghijklmnopqrstuvwxyz"
                                  "0123456789-") != strlen(settings->region))
         reader_complain(reader, "region is missing, or no region's name");
-    else if (settings->key == NULL || settings->secret_key == NULL)
-        reader_complain(reader, "accessKey and secretKey are needed, here or as AWS_ACCESS_KEY_ID "
-                                "and AWS_SECRET_ACCESS_KEY");
-    else if (settings->endpoint == NULL)
+    else
+        settings->credentials = aws_credentials_read(reader, settings->region, &names);
+    if (settings->endpoint == NULL && settings->region != NULL)
         settings->endpoint = memory_printf("https://bedrock-runtime.%s.amazonaws.com",
                                            settings->region);
 }
@@ -276,8 +268,7 @@ void
 settings_fini(struct settings *settings)
 {
     memory_wipe(settings->key);
-    memory_wipe(settings->secret_key);
-    memory_wipe(settings->session_token);
+    aws_credentials_free(settings->credentials);
     free(settings->region);
     free(settings->model);
     free(settings->endpoint);

@@ -5,6 +5,7 @@
 
 #include <remora_plugin.h>
 
+struct aws_credentials;
 struct wire;
 
 /* What a provider of the OpenAI wire takes or does not take. */
@@ -32,10 +33,11 @@ struct provider {
 /* Texts are owned; NULL: not given. */
 struct settings {
     const struct provider *provider;
-    char *key; /* of AWS, the access key's name, which is no secret */
+    char *key;
     char *model, *endpoint, *api_version;
-    char *region, *secret_key, *session_token; /* AWS */
-    int64_t max_tokens;                        /* 0: not given */
+    char *region;                        /* AWS, as the next, which there are instead of a key */
+    struct aws_credentials *credentials; /* NULL elsewhere */
+    int64_t max_tokens;                  /* 0: not given */
     bool has_temperature;
     double temperature;
     bool has_legacy_max_tokens;

@@ -19,7 +19,7 @@ struct fetch {
     struct curl_slist *headers, *connect_to;
     fetch_done *done;
     void *arg;
-    char *body;
+    char *sent, *body;
     size_t len, capacity, bytes_max;
     bool is_too_large;
 };
@@ -57,6 +57,7 @@ free_fetch(struct fetch *fetch)
     if (fetch->body != NULL)
         explicit_bzero(fetch->body, fetch->capacity);
     free(fetch->body);
+    fetch_wipe(fetch->sent);
     free(fetch);
 }
 
@@ -184,6 +185,19 @@ set_url(struct fetch *fetch, const char *url, const char *server_name)
     curl_url_cleanup(parts);
 }
 
+static void
+set_body(struct fetch *fetch, const char *body)
+{
+    if (body == NULL)
+        return;
+    fetch->sent = strdup(body);
+    if (fetch->sent == NULL)
+        abort();
+    curl_easy_setopt(fetch->transfer.easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                     (curl_off_t)strlen(fetch->sent));
+    curl_easy_setopt(fetch->transfer.easy, CURLOPT_POSTFIELDS, fetch->sent);
+}
+
 struct fetch *
 fetch_start(const struct fetch_question *question, fetch_done *done, void *arg)
 {
@@ -199,6 +213,7 @@ fetch_start(const struct fetch_question *question, fetch_done *done, void *arg)
         add_header(fetch, *line);
     set_url(fetch, question->url, question->identity->server_name);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->headers);
+    set_body(fetch, question->body);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, question->method);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);

@@ -25,6 +25,7 @@ struct fetch_question {
     const char *method;
     const char *url;
     const char *const *headers; /* "Name: value" lines; NULL ends them; copied */
+    const char *body;           /* NULL: none; copied, and wiped afterwards */
     const struct fetch_identity *identity;
     size_t answer_bytes_max;
     long timeout_ms;

@@ -244,7 +244,7 @@ def _():
 @test("components without what they need are refused", "BIND-02")
 def _():
     for metadata, words in ((dict(bucket=""), "bucket is missing"), (dict(region=""), "region is missing"),
-                            (dict(secretKey=""), "accessKey and secretKey are missing"),
+                            (dict(secretKey=""), "accessKey and secretKey are needed"),
                             (dict(endpoint="http://a b/"), "endpoint is no URL"), (dict(bucket="a/b"), "bucket is not the name")):
         refusing = Sidecar(bucket("broken", **metadata), wait=False)
         eventually(lambda: not refusing.is_alive(), "the end")

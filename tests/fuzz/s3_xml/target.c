@@ -11,6 +11,7 @@
 #include "plugins/aws/xml.c"
 #include "plugins/shared/base64.c"
 #include "plugins/shared/text.c"
+#include "plugins/shared/xml_reader.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

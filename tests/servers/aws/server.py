@@ -35,6 +35,19 @@ def make_user():
     return made["AccessKeyId"], made["SecretAccessKey"]
 
 
+class Anonymous(ActionAuthenticatorMixin):
+    """A web identity is all that is asked for at AWS; moto asks for a signature too."""
+
+    judge = ActionAuthenticatorMixin._authenticate_and_authorize_normal_action
+
+    def judge_signed(self, *arguments):
+        if self._get_action() != "AssumeRoleWithWebIdentity":
+            Anonymous.judge(self, *arguments)
+
+
+ActionAuthenticatorMixin._authenticate_and_authorize_normal_action = Anonymous.judge_signed
+
+
 class Urls:
     """What only the owner of the keys can tell of one; moto then lets the next request in, since it asks for a header."""
 
