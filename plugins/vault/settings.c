@@ -147,6 +147,18 @@ read_token(struct reading *r, struct settings *settings)
         fail(r, "vaultToken has a line break");
 }
 
+/* It becomes a header as well. */
+static void
+read_namespace(struct reading *r, struct settings *settings)
+{
+    settings->space = text_of(r, "vaultNamespace");
+    for (const char *at = settings->space; at != NULL && *at != '\0'; at++)
+        if (*at <= ' ' || *at > '~') {
+            fail(r, "vaultNamespace has a blank or a character that is not ASCII");
+            return;
+        }
+}
+
 static void
 read_tls(struct reading *r, struct settings *settings)
 {
@@ -181,6 +193,7 @@ settings_init(struct settings *settings, const struct remora_config *config, cha
     read_value_type(&r, settings);
     read_tls(&r, settings);
     read_token(&r, settings);
+    read_namespace(&r, settings);
     if (r.has_failed)
         settings_fini(settings);
     return !r.has_failed;
@@ -192,6 +205,7 @@ settings_fini(struct settings *settings)
     fetch_identity_fini(&settings->identity);
     fetch_wipe(settings->token);
     free(settings->token_file);
+    free(settings->space);
     free(settings->address);
     free(settings->engine);
     free(settings->prefix);

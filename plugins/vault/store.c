@@ -66,15 +66,16 @@ ask(struct asking *asking, const char *method, const char *url, fetch_done *done
     const struct settings *settings = &asking->store->settings;
     char *read = settings->token == NULL ? fetch_read_token(settings->token_file) : NULL;
     const char *token = settings->token != NULL ? settings->token : read;
-    char *line = NULL;
+    char *line = NULL, *space = NULL;
     if (token == NULL) {
         remora_reply_error(asking->call, REMORA_FAILED_PRECONDITION,
                            "couldn't read vault token from mount path");
         return false;
     }
-    if (asprintf(&line, "X-Vault-Token: %s", token) < 0)
+    if (asprintf(&line, "X-Vault-Token: %s", token) < 0 ||
+        (settings->space != NULL && asprintf(&space, "X-Vault-Namespace: %s", settings->space) < 0))
         abort();
-    const char *const headers[] = { line, "X-Vault-Request: true", NULL };
+    const char *const headers[] = { line, "X-Vault-Request: true", space, NULL };
     asking->fetch = fetch_start(
         &(struct fetch_question){ .method = method,
                                   .url = url,
@@ -85,6 +86,7 @@ ask(struct asking *asking, const char *method, const char *url, fetch_done *done
         done, asking);
     fetch_wipe(line);
     fetch_wipe(read);
+    free(space);
     return true;
 }
 

@@ -272,4 +272,26 @@ def hostile_answers():
     equal(sidecar.plugin_pid("vault"), pid)
 
 
+@test("a namespace is named in every question, and one that could be more is refused", "SEC-05")
+def namespace():
+    """Only the paid server has namespaces: a fake that answers whoever names one."""
+    asked = []
+
+    def ask(request, exchange):
+        asked.append((request.target, dict(request.headers).get("X-Vault-Namespace")))
+        data = {"keys": ["a"]} if "/metadata/" in request.target else {"data": {"k": "v"}}
+        return answer(200, json.dumps({"data": data}).encode())
+
+    fake = f"http://127.0.0.1:{App(ask).port}"
+    sidecar = Sidecar(store(fake, "mine", vaultToken="t", vaultNamespace="team/orders"), store(fake, "none", vaultToken="t"))
+    for name, wanted in (("mine", "team/orders"), ("none", None)):
+        asked.clear()
+        equal(found(sidecar, f"{name}/a"), {"k": "v"})
+        equal(found(sidecar, f"{name}/bulk"), {"a": {"k": "v"}})
+        equal({space for _, space in asked}, {wanted}, asked)
+    bad = Sidecar(store(fake, vaultToken="t", vaultNamespace="a\r\nX-Other: b"), wait=False)
+    equal(bad.wait(40), 1)
+    need("vaultNamespace has a blank" in bad.log(), bad.log()[-1000:])
+
+
 main()
