@@ -138,6 +138,16 @@ settle_entry(struct intake *intake, struct entry *entry, enum remora_verdict ver
     entry_free(entry);
 }
 
+/* What was told of one; of those behind the last that was told of, nothing is known. */
+static enum remora_verdict
+verdict_on(const struct intake *intake, const enum remora_verdict *verdicts, size_t count, size_t i)
+{
+    if (i >= count)
+        return REMORA_RETRY;
+    return intake->broker->settings.acks_on_error && intake->closing == NULL ? REMORA_DONE
+                                                                             : verdicts[i];
+}
+
 static void
 on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
 {
@@ -151,7 +161,7 @@ on_delivered(const enum remora_verdict *verdicts, size_t count, void *arg)
     if (parcel->next != NULL)
         parcel->next->at = parcel->at;
     for (size_t i = 0; i < parcel->count; i++)
-        settle_entry(intake, parcel->entries[i], i < count ? verdicts[i] : REMORA_RETRY);
+        settle_entry(intake, parcel->entries[i], verdict_on(intake, verdicts, count, i));
     free(parcel);
     intake_pump(intake);
 }

@@ -425,6 +425,7 @@ broker_settings_parse(const struct remora_config *config, struct broker_settings
                                                       PROCESSING_TIMEOUT_MS);
     settings.queue_depth = take_count(&reader, "queueDepth", QUEUE_DEPTH, 1, QUEUE_DEPTH_MAX);
     settings.concurrency = take_count(&reader, "concurrency", CONCURRENCY, 1, QUEUE_DEPTH_MAX);
+    settings.acks_on_error = take_bool(&reader, "ackOnError", false);
     settings.max_len = take_count(&reader, "maxLenApprox", 0, 0, INT64_MAX);
     settings.stream_ttl_ms = take_interval_ms(&reader, "streamTTL", 0);
     if (settings.consumer == NULL || settings.consumer[0] == '\0')

@@ -41,6 +41,7 @@ struct broker_settings {
     char *consumer;                /* owned; the group, and the consumer in it */
     int64_t redeliver_interval_ms; /* 0: what is pending is left alone */
     int64_t processing_timeout_ms; /* 0: the same */
+    bool acks_on_error;            /* what the application refuses does not come again */
     int64_t queue_depth;           /* messages read ahead, at least 1 */
     int64_t concurrency;           /* messages of one subscription with the sidecar */
     int64_t max_len;               /* of a stream, about; 0: any */

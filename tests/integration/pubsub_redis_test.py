@@ -116,6 +116,17 @@ def not_redelivered():
     equal(app.tried().count(0), 1, "and was tried once")
 
 
+@test("with ackOnError what is refused is acknowledged too, once the sidecar has given up")
+def acknowledged_on_error():
+    redis, app = Redis(), Inbox(lambda topic, data: 500 if data == 0 else 200)
+    side = sidecar(redis, subscription("orders"), app=app, ackOnError="true")
+    for i in range(3):
+        publish(side, i)
+    eventually(lambda: sorted(app.tried()) == [0, 1, 2], "each is tried")
+    all_settled(redis)
+    equal(sorted(app.tried()), [0, 1, 2], "and only once")
+
+
 def fields_of(entry):
     texts = [text.decode("utf-8", "surrogateescape") for text in entry[1]]
     return dict(zip(texts[::2], texts[1::2]))
