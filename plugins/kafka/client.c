@@ -128,7 +128,7 @@ set_consumer(struct setup *setup, const struct settings *settings)
                              ? settings->session_timeout_ms
                              : GROUP_SILENCE_MS_MIN;
     set(setup, "group.id", settings->group);
-    set(setup, "partition.assignment.strategy", "range");
+    set(setup, "partition.assignment.strategy", settings->is_round_robin ? "roundrobin" : "range");
     set(setup, "isolation.level", "read_uncommitted");
     set(setup, "auto.offset.reset", settings->from_oldest ? "earliest" : "latest");
     set(setup, "enable.auto.offset.store", "false");

@@ -392,12 +392,30 @@ check_version(struct reader *reader)
         reader_complain(reader, "kafka error: invalid kafka version");
 }
 
+/* A registry matters to messages whose metadata say that they are Avro, and those are refused. */
 static void
-refuse_unsupported(struct reader *reader)
+warn_of_registry(struct reader *reader)
 {
     struct remora_slice value;
     if (reader_find(reader, "schemaRegistryURL", &value) || take_bool(reader, "useAvroJSON", false))
-        reader_complain(reader, "kafka error: a schema registry (Avro) is not supported yet");
+        remora_log(REMORA_WARN, "kafka: a schema registry has no effect: messages whose "
+                                "valueSchemaType is Avro are refused");
+}
+
+/* What all members of a group have to agree on. */
+static void
+take_strategy(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value = { "range", 5 };
+    char text[TEXT_SHOWN + 1];
+    (void)reader_find(reader, "consumerGroupRebalanceStrategy", &value);
+    ret->is_round_robin = is_word(value, "roundrobin");
+    if (is_word(value, "sticky"))
+        reader_complain(reader, "kafka error: consumerGroupRebalanceStrategy 'sticky' is not "
+                                "supported yet");
+    else if (!ret->is_round_robin && !is_word(value, "range"))
+        reader_complain(reader, "kafka error: invalid consumerGroupRebalanceStrategy '%s'",
+                        shown(value, text));
 }
 
 bool
@@ -415,7 +433,8 @@ settings_parse(const struct remora_config *config, struct settings *ret,
     take_offset(&reader, &settings);
     take_names(&reader, &settings);
     take_auth(&reader, &settings);
-    refuse_unsupported(&reader);
+    warn_of_registry(&reader);
+    take_strategy(&reader, &settings);
     check_version(&reader);
     take_compression(&reader, &settings);
     take_retries(&reader, &settings);

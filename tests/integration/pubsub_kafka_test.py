@@ -311,8 +311,9 @@ def newest():
 def competing():
     SERVER.create("shared", 4)
     apps, other = [Inbox(), Inbox()], Inbox()
-    sides = [sidecar(subscription("shared"), app=app) for app in apps]
-    third = sidecar(subscription("shared"), app=other, app_id="billing")
+    avro = {"schemaRegistryURL": "http://127.0.0.1:1", "useAvroJSON": "true"}  # matters to Avro only
+    sides = [sidecar(subscription("shared"), app=app, consumerGroupRebalanceStrategy="RoundRobin") for app in apps]
+    third = sidecar(subscription("shared"), app=other, app_id="billing", **avro)
     wanted = list(range(200))
     for i in wanted:
         publish(sides[i % 2], i, "shared", f"?metadata.partitionNumber={i % 4}")

@@ -63,7 +63,9 @@ TEST(every_field_is_read)
                   "maxMessageBytes", "2048", "consumeRetryInterval", "250", "consumeRetryEnabled",
                   "false", "version", "0.10.2.0", "compression", "zstd", "consumerFetchMin", "7",
                   "consumerFetchDefault", "65536", "heartbeatInterval", "5", "sessionTimeout",
-                  "20s"));
+                  "20s", "consumerGroupRebalanceStrategy", "RoundRobin", "schemaRegistryURL",
+                  "http://r", "useAvroJSON", "true"));
+    CHECK(settings.is_round_robin);
     CHECK_EQ_STR(settings.group, "id");
     CHECK_EQ_STR(settings.client_id, "me");
     CHECK_EQ_STR(settings.sasl_mechanism, "SCRAM-SHA-512");
@@ -157,8 +159,10 @@ TEST(what_makes_no_sense_is_refused_in_the_references_words)
         { { NODE, "version", "new" }, "kafka error: invalid kafka version" },
         { { NODE, "version", "1..2" }, "kafka error: invalid kafka version" },
         { { NODE, "compression", "rar" }, "kafka error: invalid compression codec 'rar'" },
-        { { NODE, "schemaRegistryURL", "http://r" },
-          "kafka error: a schema registry (Avro) is not supported yet" },
+        { { NODE, "consumerGroupRebalanceStrategy", "Sticky" },
+          "kafka error: consumerGroupRebalanceStrategy 'sticky' is not supported yet" },
+        { { NODE, "consumerGroupRebalanceStrategy", "fair" },
+          "kafka error: invalid consumerGroupRebalanceStrategy 'fair'" },
         { { NODE, "maxMessageBytes", "many" },
           "kafka error: cannot parse 'maxMessageBytes' as int: \"many\"" },
         { { NODE, "consumeRetryInterval", "-1" },
