@@ -201,7 +201,7 @@ aws_access_key_id = AKIDHALF
 
 @test("many requests that need keys ask a container's agent once, and its keys are renewed in time", "BIND-02")
 def _():
-    fresh(lifetime_s=6)
+    fresh(lifetime_s=12)
     path = write("agent/token", "Basic " + TOKEN)
     sidecar = start(bucket("shop"), bucket("other"), AWS_CONTAINER_CREDENTIALS_FULL_URI=agent.url + "/container",
                     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=path, **OFF)
