@@ -266,7 +266,9 @@ def swap():
     for _ in range(3):
         count = len(sent)
         command = [REMORA, "plugin", "swap", "sqlite", "--run-dir", sidecar.folder / "run"]
-        subprocess.run(command, check=True, capture_output=True, timeout=30 * SLOW, env={"PATH": os.environ["PATH"]})
+        swapped = subprocess.run(command, capture_output=True, text=True, timeout=30 * SLOW, env={"PATH": os.environ["PATH"]},
+                                 check=False)  # fmt: skip
+        need(swapped.returncode == 0, f"{swapped.stderr}\n{sidecar.log()[-3000:]}")
         eventually(lambda: len(sent) > count + 20 or not thread.is_alive(), "it goes on")
     need(thread.is_alive(), "a publish failed")
     stop.set()
