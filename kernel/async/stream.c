@@ -239,13 +239,25 @@ list_output(const struct stream *stream, struct iovec *ret_parts)
     return count;
 }
 
+static struct slice
+first_output(const struct stream *stream)
+{
+    struct slice out = buf_slice(&stream->out);
+    if (stream->given_count == 0)
+        return out;
+    const struct stream_given *next = &stream->given[0];
+    return next->at > 0 ? slice_first(out, next->at) : buf_slice(&next->block);
+}
+
 static ssize_t
 send_some(struct stream *stream)
 {
+    if (stream->filter != NULL) {
+        struct slice first = first_output(stream);
+        return stream->filter->send(stream, first.data, first.len);
+    }
     struct iovec parts[2 * STREAM_GIVEN_MAX + 1];
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = list_output(stream, parts) };
-    if (stream->filter != NULL)
-        return stream->filter->send(stream, parts[0].iov_base, parts[0].iov_len);
     return sendmsg(stream->fd, &message, MSG_NOSIGNAL);
 }
 

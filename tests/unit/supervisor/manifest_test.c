@@ -308,8 +308,7 @@ TEST(a_variable_names_a_path)
                                             "- {variable: TOKEN_FILE, folder: yes}\n"
                                             "- {variable: NOT_SET}\n");
     CHECK_EQ_STR(manifest_fixed_path(&m->files[0], environment, &arena), "/run/token/it");
-    CHECK_EQ_STR(manifest_fixed_path(&m->files[1], environment, &arena),
-                 "/h/me/.aws/credentials");
+    CHECK_EQ_STR(manifest_fixed_path(&m->files[1], environment, &arena), "/h/me/.aws/credentials");
     CHECK_EQ_STR(manifest_fixed_path(&m->files[2], environment, &arena), "/run/token");
     CHECK(manifest_fixed_path(&m->files[3], environment, &arena) == NULL);
     manifest_unref(m);
