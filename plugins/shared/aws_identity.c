@@ -115,8 +115,7 @@ ask(struct aws_lookup *lookup, const char *url, const char *role, const char *to
         lookup,
         &(struct aws_question){ .method = "POST",
                                 .url = url,
-                                .headers = { "Accept: application/json",
-                                             "Content-Type: application/x-www-form-urlencoded" },
+                                .headers = { "Content-Type: application/x-www-form-urlencoded" },
                                 .body = body,
                                 .timeout_ms = TIMEOUT_MS },
         on_answer);

@@ -66,6 +66,8 @@ class Agent(App):
             return answer(200, b"the-role" if not name else json.dumps({"Code": "Success", **self.credentials()}).encode())
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
         if form.get("Action") == "AssumeRoleWithWebIdentity":
+            if "json" in (request.header("accept") or ""):
+                return answer(406, b"{}")  # AWS's own would answer in JSON then, which moto does not
             self.web_tokens.append(form["WebIdentityToken"])
             fields = "".join(f"<{n}>{v}</{n}>" for n, v in self.credentials("SessionToken").items())
             name = "AssumeRoleWithWebIdentity"
