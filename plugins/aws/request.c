@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 #include "../shared/transfer.h"
 
 enum { CONNECT_TIMEOUT_MS = 15 * 1000 };
@@ -217,18 +218,10 @@ send_signed(struct request *rq, const struct request_spec *spec)
 
 /* --- without keys ------------------------------------------------------------------------------*/
 
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void
 keep_spec(struct request *rq, const struct request_spec *spec)
 {
-    rq->since_ms = now_ms();
+    rq->since_ms = monotonic_now_ms();
     rq->spec = *spec;
     rq->spec.method = memory_text(spec->method);
     rq->spec.service = memory_text(spec->service);
@@ -244,7 +237,7 @@ static void
 on_keys(const struct aws_keys *keys, const char *words, void *arg)
 {
     struct request *rq = arg;
-    const uint64_t waited_ms = now_ms() - rq->since_ms;
+    const uint64_t waited_ms = monotonic_now_ms() - rq->since_ms;
     rq->wait = NULL; /* it goes by itself */
     if (keys == NULL)
         rq->answer.error = words;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 
 enum {
     PAUSE_MIN_MS = 50,
@@ -51,14 +52,6 @@ struct post {
     bool is_back;
     struct rows rows;
 };
-
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void
 say_why(char why[SESSION_WHY_BYTES], const char *words)
@@ -218,7 +211,7 @@ drop(struct session *session)
     PQfinish(session->db);
     session->db = NULL;
     session->is_away = session->was_connected;
-    session->next_try_ms = now_ms() + session->pause_ms;
+    session->next_try_ms = monotonic_now_ms() + session->pause_ms;
     session->pause_ms = session->pause_ms * 2 < PAUSE_MAX_MS ? session->pause_ms * 2 : PAUSE_MAX_MS;
 }
 
@@ -228,14 +221,14 @@ on_notice(void *arg, const PGresult *result)
     (void)arg, (void)result; /* nobody's business */
 }
 
-static void
-dial(struct session *session)
+/* What the component says comes behind what is ours: the last one of a name counts. */
+static PGconn *
+connect_to(const struct conninfo *server)
 {
     static const char *const ours[][2] = { { "connect_timeout", "5" },
                                            { "tcp_user_timeout", "10000" },
                                            { "application_name", "remora" } };
     enum { OURS = sizeof ours / sizeof ours[0] };
-    const struct conninfo *server = &session->server;
     const char *names[OURS + CONNINFO_PAIRS_MAX + 2], *values[OURS + CONNINFO_PAIRS_MAX + 2];
     const char *options = conninfo_get(server, "options");
     size_t count = 0;
@@ -243,7 +236,7 @@ dial(struct session *session)
         names[count] = ours[count][0];
         values[count] = ours[count][1];
     }
-    for (size_t i = 0; i < server->count; i++, count++) { /* the last one of a name counts */
+    for (size_t i = 0; i < server->count; i++, count++) {
         names[count] = server->names[i];
         values[count] = server->values[i];
     }
@@ -251,8 +244,15 @@ dial(struct session *session)
     names[count] = "options";
     values[count++] = limited;
     names[count] = values[count] = NULL;
-    session->db = PQconnectdbParams(names, values, 0);
+    PGconn *db = PQconnectdbParams(names, values, 0);
     free(limited);
+    return db;
+}
+
+static void
+dial(struct session *session)
+{
+    session->db = connect_to(&session->server);
     bool ok = PQstatus(session->db) == CONNECTION_OK;
     if (!ok)
         say_why(session->why, PQerrorMessage(session->db));
@@ -426,7 +426,7 @@ wait_for_something(struct session *session)
     struct pollfd fds[] = { { .fd = session->wake_fd, .events = POLLIN },
                             { .fd = session->db == NULL ? -1 : PQsocket(session->db),
                               .events = POLLIN } };
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_now_ms();
     int timeout = -1;
     if (session->db == NULL && session->is_away)
         timeout = session->next_try_ms > now ? (int)(session->next_try_ms - now) : 0;
@@ -434,7 +434,7 @@ wait_for_something(struct session *session)
     uint64_t count;
     if ((fds[0].revents & POLLIN) != 0)
         (void)!read(session->wake_fd, &count, sizeof count);
-    if (session->db == NULL && session->is_away && now_ms() >= session->next_try_ms)
+    if (session->db == NULL && session->is_away && monotonic_now_ms() >= session->next_try_ms)
         dial(session);
 }
 

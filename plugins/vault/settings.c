@@ -151,8 +151,8 @@ read_token(struct reading *r, struct settings *settings)
 static void
 read_namespace(struct reading *r, struct settings *settings)
 {
-    settings->space = text_of(r, "vaultNamespace");
-    for (const char *at = settings->space; at != NULL && *at != '\0'; at++)
+    settings->namespace = text_of(r, "vaultNamespace");
+    for (const char *at = settings->namespace; at != NULL && *at != '\0'; at++)
         if (*at <= ' ' || *at > '~') {
             fail(r, "vaultNamespace has a blank or a character that is not ASCII");
             return;
@@ -205,7 +205,7 @@ settings_fini(struct settings *settings)
     fetch_identity_fini(&settings->identity);
     fetch_wipe(settings->token);
     free(settings->token_file);
-    free(settings->space);
+    free(settings->namespace);
     free(settings->address);
     free(settings->engine);
     free(settings->prefix);

@@ -16,7 +16,7 @@ struct settings {
     char *engine;     /* "secret", escaped for a path */
     char *prefix;     /* "dapr/", escaped; "" without one */
     char *token;      /* NULL: token_file */
-    char *space;      /* of a server that has namespaces; NULL: none */
+    char *namespace;  /* of a server that has namespaces; NULL: none */
     char *token_file; /* read for each request: it may be rotated */
     bool is_text;     /* a secret is its whole JSON, instead of a map */
 };

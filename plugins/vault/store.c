@@ -66,16 +66,17 @@ ask(struct asking *asking, const char *method, const char *url, fetch_done *done
     const struct settings *settings = &asking->store->settings;
     char *read = settings->token == NULL ? fetch_read_token(settings->token_file) : NULL;
     const char *token = settings->token != NULL ? settings->token : read;
-    char *line = NULL, *space = NULL;
+    char *line = NULL, *namespace = NULL;
     if (token == NULL) {
         remora_reply_error(asking->call, REMORA_FAILED_PRECONDITION,
                            "couldn't read vault token from mount path");
         return false;
     }
     if (asprintf(&line, "X-Vault-Token: %s", token) < 0 ||
-        (settings->space != NULL && asprintf(&space, "X-Vault-Namespace: %s", settings->space) < 0))
+        (settings->namespace != NULL &&
+         asprintf(&namespace, "X-Vault-Namespace: %s", settings->namespace) < 0))
         abort();
-    const char *const headers[] = { line, "X-Vault-Request: true", space, NULL };
+    const char *const headers[] = { line, "X-Vault-Request: true", namespace, NULL };
     asking->fetch = fetch_start(
         &(struct fetch_question){ .method = method,
                                   .url = url,
@@ -86,7 +87,7 @@ ask(struct asking *asking, const char *method, const char *url, fetch_done *done
         done, asking);
     fetch_wipe(line);
     fetch_wipe(read);
-    free(space);
+    free(namespace);
     return true;
 }
 
