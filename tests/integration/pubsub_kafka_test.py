@@ -312,7 +312,8 @@ def competing():
     SERVER.create("shared", 4)
     apps, other = [Inbox(), Inbox()], Inbox()
     avro = {"schemaRegistryURL": "http://127.0.0.1:1", "useAvroJSON": "true"}  # matters to Avro only
-    sides = [sidecar(subscription("shared"), app=app, consumerGroupRebalanceStrategy="RoundRobin") for app in apps]
+    robin = {"app_id": "pair", "consumerGroupRebalanceStrategy": "RoundRobin"}  # a group has one strategy: its own group
+    sides = [sidecar(subscription("shared"), app=app, **robin) for app in apps]
     third = sidecar(subscription("shared"), app=other, app_id="billing", **avro)
     wanted = list(range(200))
     for i in wanted:
