@@ -226,8 +226,11 @@ for kind in STORES:
         store.put("gap", "1", "1")
         store.put("same", "1", "1")
         equal(get(sidecar, "gap", "same", "gap2").json["gap"]["value"], "1")
+        pulse = Watch(sidecar, "pulse")
         store.put("gap", "2", "2")
         store.put("gap2", "born", "1")
+        tells(pulse, store)  # nothing the store says of the two is still on its way: it would be told as well
+        pulse.close()
         watch = Watch(sidecar, "gap", "same", "gap2")
         eventually(lambda: watch.last("gap") and watch.last("gap2"), "both are told")
         equal(sorted(watch.all()), [("gap", "2", "2"), ("gap2", "born", "1")])
