@@ -87,7 +87,10 @@ reply(struct exchange *x)
 {
     struct answer answer = { .blocks = NULL };
     cJSON *tree = json_parse(x->answer != NULL ? x->answer : "", x->len);
-    if (tree == NULL || !x->settings->provider->wire->read(tree, &answer)) {
+    long status = refusal_within(tree);
+    if (status != 0) {
+        refuse(x, status);
+    } else if (tree == NULL || !x->settings->provider->wire->read(tree, &answer)) {
         fail(x, REMORA_INTERNAL, REMORA_EFFECT_UNKNOWN, "the answer makes no sense: %s",
              x->len == 0    ? "it is empty"
              : tree == NULL ? "it is no JSON object, or one beyond all bounds"

@@ -255,6 +255,10 @@ sign(const struct settings *settings, struct curl_slist *headers, const char *ta
      const char *body)
 {
     (void)target, (void)body;
+    if (settings->site_url != NULL)
+        headers = wire_add_header(headers, "HTTP-Referer: ", settings->site_url);
+    if (settings->site_title != NULL)
+        headers = wire_add_header(headers, "X-Title: ", settings->site_title);
     if (settings->key == NULL)
         return headers;
     return settings->provider->is_azure

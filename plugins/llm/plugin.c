@@ -41,9 +41,9 @@ int
 main(int argc, char **argv)
 {
     static const struct remora_component_type types[] = {
-        TYPE("openai"),    TYPE("azure.openai"), TYPE("deepseek"),
-        TYPE("mistral"),   TYPE("ollama"),       TYPE("huggingface"),
-        TYPE("anthropic"), TYPE("googleai"),     TYPE("aws.bedrock"),
+        TYPE("openai"),   TYPE("azure.openai"), TYPE("deepseek"),   TYPE("mistral"),
+        TYPE("ollama"),   TYPE("huggingface"),  TYPE("openrouter"), TYPE("anthropic"),
+        TYPE("googleai"), TYPE("aws.bedrock"),
     };
     static const struct remora_plugin plugin = {
         .name = "llm",

@@ -53,11 +53,28 @@ meaning_of(long status)
 
 /* --- what the provider says --------------------------------------------------------------------*/
 
+/* {"error": {...}} or {"choices": [{"error": {...}}]} */
+static const cJSON *
+error_of(const cJSON *tree)
+{
+    const cJSON *error = json_get_object(tree, "error");
+    const cJSON *choices = json_get_array(tree, "choices");
+    return error != NULL || choices == NULL ? error : json_get_object(choices->child, "error");
+}
+
+long
+refusal_within(const cJSON *tree)
+{
+    const cJSON *code = json_get(error_of(tree), "code");
+    bool is_status = cJSON_IsNumber(code) && code->valuedouble >= 400 && code->valuedouble < 600;
+    return is_status ? (long)code->valuedouble : 0;
+}
+
 /* {"error": {"message": ...}}, {"error": "..."}, {"message": ...} or {"detail": ...} */
 static const char *
 message_of(const cJSON *tree)
 {
-    const char *inner = json_get_text(json_get_object(tree, "error"), "message");
+    const char *inner = json_get_text(error_of(tree), "message");
     const char *const found[] = { inner, json_get_text(tree, "error"),
                                   json_get_text(tree, "message"), json_get_text(tree, "detail") };
     for (size_t i = 0; i < sizeof found / sizeof found[0]; i++)

@@ -6,6 +6,7 @@
 #ifndef LLM_PLUGIN_REFUSAL_H
 #define LLM_PLUGIN_REFUSAL_H
 
+#include <cjson/cJSON.h>
 #include <remora_plugin.h>
 
 #include "settings.h"
@@ -18,6 +19,10 @@ struct refusal {
     size_t len;
     const char *retry_after; /* the header; empty: there was none */
 };
+
+/* The status that an answer of 200 holds: a router's, whose provider failed when its own head was
+ * sent. 0: it holds none. */
+long refusal_within(const cJSON *tree);
 
 /* The text of the failure is put into `words`. */
 struct remora_failure

@@ -55,6 +55,13 @@ static const struct provider providers[] = {
       .model = "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
       .environment = "HUGGINGFACE_MODEL",
       .dialect = DIALECT_PARTS },
+    { .type = "conversation.openrouter",
+      .label = "openrouter",
+      .wire = &wire_openai,
+      .endpoint = "https://openrouter.ai/api/v1",
+      .model = "openai/gpt-4o-mini",
+      .environment = "OPENROUTER_MODEL",
+      .dialect = DIALECT_NAMES | DIALECT_PARTS | DIALECT_SITE },
     { .type = "conversation.anthropic",
       .label = "anthropic",
       .wire = &wire_anthropic,
@@ -91,21 +98,46 @@ provider_find(struct remora_slice type)
 
 /* --- fields ------------------------------------------------------------------------------------*/
 
-/* One line of visible characters: it becomes part of a header or of a URL. */
+/* One line: it becomes part of a header or of a URL. */
 static char *
-take_text(struct reader *reader, const char *name)
+take_line(struct reader *reader, const char *name, bool (*is_good)(unsigned char),
+          const char *complaint)
 {
     struct remora_slice value;
     if (!reader_find(reader, name, &value))
         return NULL;
-    bool is_good = value.len <= TEXT_BYTES_MAX;
+    bool is_line = value.len <= TEXT_BYTES_MAX;
     for (size_t i = 0; i < value.len; i++)
-        is_good = is_good && value.data[i] > ' ' && value.data[i] < 0x7f;
-    if (is_good)
+        is_line = is_line && is_good((unsigned char)value.data[i]);
+    if (is_line)
         return memory_slice(value);
-    reader_complain(reader, "%s is too long, or has a blank or a character that is not ASCII",
-                    name);
+    reader_complain(reader, "%s is too long, or %s", name, complaint);
     return NULL;
+}
+
+static bool
+is_visible(unsigned char c)
+{
+    return c > ' ' && c < 0x7f;
+}
+
+static char *
+take_text(struct reader *reader, const char *name)
+{
+    return take_line(reader, name, is_visible, "has a blank or a character that is not ASCII");
+}
+
+static bool
+is_readable(unsigned char c)
+{
+    return c >= ' ' && c != 0x7f;
+}
+
+/* For people, in any language. */
+static char *
+take_title(struct reader *reader, const char *name)
+{
+    return take_line(reader, name, is_readable, "is not one line");
 }
 
 static bool
@@ -240,6 +272,15 @@ take_key(struct reader *reader, struct settings *settings)
         reader_complain(reader, "key is missing: the API key of the provider");
 }
 
+static void
+take_site(struct reader *reader, struct settings *settings)
+{
+    if ((settings->provider->dialect & DIALECT_SITE) == 0)
+        return;
+    settings->site_url = take_text(reader, "siteURL");
+    settings->site_title = take_title(reader, "siteTitle");
+}
+
 bool
 settings_read(const struct remora_config *config, struct settings *ret_settings,
               char ret_error[SETTINGS_ERROR_BYTES])
@@ -251,6 +292,7 @@ settings_read(const struct remora_config *config, struct settings *ret_settings,
     take_api_type(&reader, &settings);
     take_endpoint(&reader, &settings);
     take_model(&reader, &settings);
+    take_site(&reader, &settings);
     take_temperature(&reader, &settings);
     take_max_tokens(&reader, &settings);
     settings.has_legacy_max_tokens = take_bool(&reader, "useLegacyMaxTokensField");
@@ -273,6 +315,8 @@ settings_fini(struct settings *settings)
     free(settings->model);
     free(settings->endpoint);
     free(settings->api_version);
+    free(settings->site_url);
+    free(settings->site_title);
     *settings = (struct settings){ .provider = settings->provider };
 }
 

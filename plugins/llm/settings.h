@@ -10,13 +10,14 @@ struct wire;
 
 /* What a provider of the OpenAI wire takes or does not take. */
 enum dialect {
-    DIALECT_DEVELOPER = 1u << 0,   /* the role "developer"; it is "system" elsewhere */
-    DIALECT_NAMES = 1u << 1,       /* who speaks has a name */
-    DIALECT_TOOL_NAMES = 1u << 2,  /* the answer of a tool has its name */
-    DIALECT_PARTS = 1u << 3,       /* several texts in one message */
-    DIALECT_MODERN = 1u << 4,      /* max_completion_tokens, metadata, prompt_cache_retention */
-    DIALECT_NO_SCHEMA = 1u << 5,   /* answers are JSON, of no schema */
-    DIALECT_KEY_OPTIONAL = 1u << 6 /* there may be no key */
+    DIALECT_DEVELOPER = 1u << 0,    /* the role "developer"; it is "system" elsewhere */
+    DIALECT_NAMES = 1u << 1,        /* who speaks has a name */
+    DIALECT_TOOL_NAMES = 1u << 2,   /* the answer of a tool has its name */
+    DIALECT_PARTS = 1u << 3,        /* several texts in one message */
+    DIALECT_MODERN = 1u << 4,       /* max_completion_tokens, metadata, prompt_cache_retention */
+    DIALECT_NO_SCHEMA = 1u << 5,    /* answers are JSON, of no schema */
+    DIALECT_KEY_OPTIONAL = 1u << 6, /* there may be no key */
+    DIALECT_SITE = 1u << 7          /* requests tell whose application asks */
 };
 
 struct provider {
@@ -35,6 +36,7 @@ struct settings {
     const struct provider *provider;
     char *key;
     char *model, *endpoint, *api_version;
+    char *site_url, *site_title;         /* of the application that asks */
     char *region;                        /* AWS, as the next, which there are instead of a key */
     struct aws_credentials *credentials; /* NULL elsewhere */
     int64_t max_tokens;                  /* 0: not given */

@@ -22,7 +22,7 @@ SECRET = "what only the two of us should ever know"
 USER, SYSTEM, DEVELOPER, ASSISTANT, TOOL = (pb.CONVERSATION_ROLE_USER, pb.CONVERSATION_ROLE_SYSTEM,
                                             pb.CONVERSATION_ROLE_DEVELOPER, pb.CONVERSATION_ROLE_ASSISTANT,
                                             pb.CONVERSATION_ROLE_TOOL)
-OPENAI_WIRE = ("openai", "azure.openai", "deepseek", "mistral", "ollama", "huggingface")
+OPENAI_WIRE = ("openai", "azure.openai", "deepseek", "mistral", "ollama", "huggingface", "openrouter")
 
 
 class Plugin:
@@ -110,7 +110,7 @@ def roles():
         said = json.dumps(provider.asked[0])
         need("be brief" in said and "be kind" in said, said)
         need(("developer" in said) == (kind in ("openai", "azure.openai")), said)
-        need(('"ann"' in said) == (kind in ("openai", "azure.openai", "deepseek")), said)
+        need(('"ann"' in said) == (kind in ("openai", "azure.openai", "deepseek", "openrouter")), said)
     details = shared_plugin.ask(shared_plugin.component("openai", KINDS["openai"]()), turn("x")).usage
     equal((details.completion_details.reasoning, details.completion_details.accepted_prediction,
            details.completion_details.rejected_prediction, details.prompt_details.audio), (4, 2, 1, 1))
@@ -229,6 +229,27 @@ def refusals():
         equal(said, ("RESOURCE_EXHAUSTED", "FAILED",
                      f"{kind}: rate limit or quota exceeded (HTTP 429); retry after 7 s: slow down"))
         equal(len(provider.seen), len(rows) + 1, "nothing is sent twice, no redirect is followed")
+
+
+@test("an error within an answer of 200 is one, of the whole or of what was being said", "CONV-01")
+def errors_within():
+    provider = KINDS["openrouter"]()
+    handle = shared_plugin.component("openrouter", provider)
+    error = {"code": 429, "message": f"{SECRET} is too much for {KEY}"}
+    begun = {"message": {"role": "assistant", "content": "I was"}, "finish_reason": "error"}
+    slow = ("RESOURCE_EXHAUSTED", "FAILED", "openrouter: rate limit or quota exceeded (HTTP 429): ... is too much for ...")
+    for body, wanted in (
+        ({"error": error}, slow),
+        ({"choices": [{**begun, "error": error}]}, slow),
+        ({"choices": [begun], "error": {**error, "code": 502}},
+         ("UNAVAILABLE", "UNKNOWN", "openrouter: the provider is unavailable (HTTP 502)")),
+        ({"error": {**error, "code": "429"}},
+         ("INTERNAL", "UNKNOWN", "openrouter: the answer makes no sense: something is missing in it, or of another type")),
+    ):
+        provider.faults = [document(body)]
+        equal(shared_plugin.fail(handle, turn(SECRET)), wanted)
+    provider.faults = [document({"choices": [{"message": {"content": "x"}, "error": None}], "error": None})]
+    equal(shared_plugin.ask(handle, turn("x")).choices[0].content, "x")
 
 
 @test("a wrong key is refused in words that do not hold it", "CONV-01")

@@ -372,6 +372,22 @@ class HuggingFace(OpenAI):
         return f"{self.base}/hf-inference/models/{{{{model}}}}/v1"
 
 
+class OpenRouter(OpenAI):
+    model = "openai/gpt-4o-mini"
+    roles = ("system", "user", "assistant", "tool")
+    named = ("system", "user", "assistant")
+    top = ("max_tokens", "top_p", "top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "provider", "models",
+           "reasoning")
+
+    def error(self, code, words):
+        return {"error": {"code": code, "message": words, "metadata": {"provider_name": None}}}
+
+    def check_head(self, request):
+        super().check_head(request)
+        refuse_unless(request.all("HTTP-Referer") == ["https://shop.test/"], "whose site?")
+        refuse_unless(request.all("X-Title") == ["The Shop (caf\u00c3\u00a9)"], "whose title?")
+
+
 # --- Anthropic --------------------------------------------------------------------------------------------------------
 
 
@@ -702,7 +718,7 @@ class Bedrock(Provider):
 
 
 KINDS = {"openai": OpenAI, "azure.openai": Azure, "deepseek": DeepSeek, "mistral": Mistral, "ollama": Ollama,
-         "huggingface": HuggingFace, "anthropic": Anthropic, "googleai": GoogleAI,
+         "huggingface": HuggingFace, "openrouter": OpenRouter, "anthropic": Anthropic, "googleai": GoogleAI,
          "aws.bedrock": Bedrock}
 
 
@@ -712,4 +728,6 @@ def metadata(kind, provider):
         return {"endpoint": provider.endpoint, "model": provider.model, "region": provider.region,
                 "accessKey": provider.access_key, "secretKey": provider.key, "sessionToken": provider.token}
     pairs = {"endpoint": provider.endpoint, "key": provider.key, "model": provider.model}
+    if kind == "openrouter":
+        pairs.update(siteURL="https://shop.test/", siteTitle="The Shop (caf\u00e9)")
     return dict(pairs, apiVersion=provider.version) if kind == "azure.openai" else pairs

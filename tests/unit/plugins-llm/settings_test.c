@@ -54,6 +54,8 @@ TEST(each_provider_has_its_place)
         "conversation.huggingface",
         "https://router.huggingface.co/hf-inference/models/org/m%2520odel/v1/chat/completions",
         "key", "k", "model", "org/m%20odel");
+    CHECK_URL("conversation.openrouter", "https://openrouter.ai/api/v1/chat/completions", "key",
+              "k");
     CHECK_URL("conversation.anthropic", "https://api.anthropic.com/v1/messages", "key", "k");
     CHECK_URL("conversation.googleai",
               "https://generativelanguage.googleapis.com/v1beta/models/g%2F..%3Fx:generateContent",
@@ -90,6 +92,8 @@ TEST(what_is_missing_or_no_good_is_said_without_the_key)
                  "temperature must be a number from 0 to 2");
     CHECK_EQ_STR(READ(&s, "conversation.openai", "key", "k", "temperature", "[1]"),
                  "temperature must be a number from 0 to 2");
+    CHECK_EQ_STR(READ(&s, "conversation.openrouter", "key", "k", "siteTitle", "a\r\nX: y"),
+                 "siteTitle is too long, or is not one line");
     CHECK_EQ_STR(READ(&s, "conversation.openai", "key", "k", "maxTokens", "many"),
                  "maxTokens must be a number");
     CHECK_EQ_STR(READ(&s, "conversation.aws.bedrock", "region", "x/../y", "accessKey", "a",
