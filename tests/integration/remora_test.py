@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 
-from remora import BUILD, SLOW, Folder, Sidecar, component, equal, eventually, main, need, test
+from remora import BUILD, DEADLINE_S, SLOW, Folder, Sidecar, component, equal, eventually, main, need, test
 
 REMORA = os.path.join(BUILD, "bin", "remora")
 MEM = component("mem", "state.in-memory")
@@ -301,6 +303,43 @@ def not_done():
         code, out, err = remora(*words, env=nobody)
         equal((code, out), (1, ""), words)
         need(err.startswith("remora: ") and err.count("\n") == 1 and text in err, f"{words}: {err!r}")
+
+
+@test("a sidecar that takes its time is waited for, and one that goes away meanwhile is not")
+def takes_its_time():
+    sidecar, folder = Sidecar(), Folder()
+
+    def pass_back(server, client):
+        """What comes after the greeting, which is 8 bytes, takes a second."""
+        client.sendall(server.recv(8, socket.MSG_WAITALL))
+        while data := server.recv(65536):
+            time.sleep(1)
+            client.sendall(data)
+
+    def relay(listening, ends):
+        listening.accept()[0].close()  # the command looks first whether anybody is there
+        client, _ = listening.accept()
+        client.settimeout(DEADLINE_S)
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(os.path.join(run_dir(sidecar), "admin.sock"))
+            threading.Thread(target=pass_back, args=(server, client), daemon=True).start()
+            server.sendall(client.recv(8, socket.MSG_WAITALL))
+            request = client.recv(65536)
+            if not ends:
+                server.sendall(request)
+                client.recv(1)  # until it has its answer
+            server.shutdown(socket.SHUT_RDWR)
+
+    for name, ends in (("slow", False), ("gone", True)):
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(folder / name)
+            listening.listen()
+            between = threading.Thread(target=relay, args=(listening, ends), daemon=True)
+            between.start()
+            code, out, err = remora("status", "--socket", folder / name)
+            between.join(DEADLINE_S)
+        equal((code, err), (1, "remora: the sidecar does not answer: Connection reset\n") if ends else (0, ""))
+        need(ends or "app id" in out, out)
 
 
 @test("a sidecar that hangs is not waited for long")

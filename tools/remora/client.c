@@ -25,7 +25,6 @@ enum {
 
 struct client {
     struct client *next; /* of all that were opened */
-    struct location location;
     nng_socket commands;
     nng_socket events;
     atomic_bool is_connected; /* written by NNG's threads; each fact stands alone, so relaxed */
@@ -62,14 +61,13 @@ client_open(const struct location *location)
     if (client == NULL)
         abort();
     client->next = opened;
-    client->location = *location;
     opened = client;
     if (!is_fine(nng_req0_open(&client->commands), "libnng"))
         return NULL;
     if (is_fine(nng_socket_set_ms(client->commands, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE),
                 "libnng") &&
         is_fine(nng_socket_set_ms(client->commands, NNG_OPT_SENDTIMEO, ANSWER_MS), "libnng") &&
-        is_fine(nng_socket_set_ms(client->commands, NNG_OPT_RECVTIMEO, POLL_MS), "libnng") &&
+        is_fine(nng_socket_set_ms(client->commands, NNG_OPT_RECVTIMEO, ANSWER_MS), "libnng") &&
         dial(client->commands, location->admin_path))
         return client;
     return NULL;
@@ -109,14 +107,10 @@ client_try(struct client *client, struct arena *arena, const Remora__Admin__V1__
     /* nng_send() copies, but lacks the const. */
     int result = nng_send(client->commands, (void *)(uintptr_t)packed.data, packed.len, 0);
     const Remora__Admin__V1__Reply *reply = NULL;
+    /* At one go: a receive that times out gives its request up. It also ends with the connection,
+     * since nothing is sent again. */
     if (result == 0)
-        result = NNG_ETIMEDOUT;
-    for (int waited_ms = 0; waited_ms < ANSWER_MS && result == NNG_ETIMEDOUT;
-         waited_ms += POLL_MS) {
         reply = receive(client->commands, arena, &remora__admin__v1__reply__descriptor, &result);
-        if (result == NNG_ETIMEDOUT && !location_is_alive(&client->location))
-            result = NNG_ECONNRESET; /* NNG would wait for another one to come */
-    }
     if (reply == NULL)
         *ret_error =
             arena_printf(arena, "the sidecar does not answer: %s", nng_strerror(result)).data;
