@@ -8,7 +8,7 @@ import signal
 import struct
 import time
 
-from kernel import CALL_CREDIT, FRAME_MAX, need
+from kernel import CALL_CREDIT, FRAME_MAX, SECONDS, need
 import plugin_pb2 as pb
 
 CHECKS = []
@@ -241,7 +241,7 @@ def late_request(bench):
     link = bench.component()
     call = link.open(bench.long_method, HANDLE, b"", b"x" * 300000, send=False, timeout_ms=150)
     link.feed(call, most=1000)
-    link.wait(lambda: call.response is not None, "response after the deadline", 3)
+    link.wait(lambda: call.response is not None, "response after the deadline")
     need(call.status.code == pb.CODE_DEADLINE_EXCEEDED, f"code {call.status.code}")
 
 
@@ -263,12 +263,12 @@ def echo(bench):
 def echo_deadline(bench):
     """ends a waiting call at its deadline and on cancel"""
     link = bench.component()
-    late = link.call(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=5000), timeout_ms=100)
+    late = link.call(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=2000 * SECONDS), timeout_ms=100)
     need(late.status.code == pb.CODE_DEADLINE_EXCEEDED, f"code {late.status.code}")
-    call = link.open(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=5000))
+    call = link.open(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=2000 * SECONDS))
     link.call(pb.METHOD_PING, 0)
     link.cancel(call)
-    link.finish(call, 2)
+    link.finish(call)
     need(call.status.code == pb.CODE_CANCELLED, f"code {call.status.code}")
 
 
@@ -327,5 +327,5 @@ def stream_backpressure(bench):
     need(sent <= 3 * CALL_CREDIT, f"it took {sent} bytes")
     need(link.call(pb.METHOD_PING, 0).status.code == 0, "no answer meanwhile")
     link.cancel(call)
-    link.wait(lambda: call.is_ended, "end of the cancelled stream", 3)
+    link.wait(lambda: call.is_ended, "end of the cancelled stream")
     need(call.end_status.code == pb.CODE_CANCELLED, f"code {call.end_status.code}")
