@@ -6,6 +6,7 @@ A test is a function under @test("sentence", "REQUIREMENT-01 ..."); it fails by 
 is registered and killed at the end of the program, in whatever way it ends."""
 
 import atexit
+import itertools
 import json
 import os
 import random
@@ -58,8 +59,8 @@ def _skip_program(kind, value, trace):
 sys.excepthook = _skip_program
 
 
-def main():
-    """Runs the tests whose name or requirements hold one of the arguments (all without)."""
+def main(after_each=lambda: None):
+    """Runs the tests whose name or requirements hold one of the arguments (all without), and `after_each` after each."""
     passed = failed = skipped = 0
     words = sys.argv[1:]
     for name, requirements, function in _tests:
@@ -77,6 +78,7 @@ def main():
             verdict = "FAIL"
             failed += 1
             traceback.print_exc(file=sys.stdout)
+        after_each()
         print(f"{verdict:4} {name} ({requirements}) {time.monotonic() - started:.2f} s", flush=True)
     end_all()
     for complaint in _complaints:
@@ -100,10 +102,11 @@ def eventually(condition, what, seconds=None):
     """Polls until the condition holds and returns what it returned."""
     deadline = time.monotonic() + (seconds * SLOW if seconds else DEADLINE_S)
     while True:
+        is_over = time.monotonic() > deadline  # before it is looked at: who was paused looks once more
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if is_over:
             raise AssertionError(f"not in time: {what}")
         time.sleep(0.005)
 
@@ -112,6 +115,13 @@ def eventually(condition, what, seconds=None):
 def end_all():
     while _live:
         _live.pop().end()
+
+
+def end_sidecars():
+    """Those that are left: none of a test takes part in the next one, as a consumer of its group or by its load."""
+    for left in [one for one in _live if isinstance(one, Sidecar)]:
+        _live.remove(left)
+        left.end()
 
 
 def shared(*path):
@@ -320,13 +330,15 @@ def call(address, method, target, body=None, headers=(), timeout=None):
 
 # --- programs ---------------------------------------------------------------------------------------------------------
 
+_log_numbers = itertools.count()
+
 
 class Process:
     """A program of the test's own, with its output in a file."""
 
     def __init__(self, command, folder, env=None, cwd=None, **more):
-        self.log_path = folder / f"log-{len(os.listdir(folder.path))}"
-        with open(self.log_path, "wb") as log:
+        self.log_path = folder / f"log-{next(_log_numbers)}"
+        with open(self.log_path, "xb") as log:
             self.popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -372,6 +384,18 @@ def children(pid):
             return [int(child) for child in f.read().split()]
     except OSError:
         return []
+
+
+def kill_both(sidecar, plugin):
+    """A sidecar and a plugin of its at a time. The plugin ends by itself when it has lost its sidecar, which may be first;
+    what is opened beforehand is not mistaken for another process that gets its number."""
+    found = os.pidfd_open(sidecar.plugin_pid(plugin))
+    sidecar.kill()
+    try:
+        signal.pidfd_send_signal(found, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    os.close(found)
 
 
 def is_running(pid):
