@@ -16,7 +16,7 @@ fill(const struct row_kind *kind, void *row, struct remora_state_value *value)
     if (row == NULL)
         return false;
     kind->view(row, value);
-    if (value->value.len < LENT_BYTES_MIN)
+    if (value->failure != NULL || value->value.len < LENT_BYTES_MIN)
         return false;
     value->value.release = kind->free;
     value->value.arg = row;
