@@ -575,6 +575,13 @@ class Sidecar(Program):
         """The plugin itself, not one of those around it."""
         return eventually(lambda: self.plugins()[name]["pid"], f"{name} has connected")
 
+    def change(self, text, number=0):
+        """Another text for a document of its resources, whole at once: it looks by itself, too."""
+        with open(self.folder / "changed", "w") as f:
+            f.write(text)
+        os.replace(self.folder / "changed", self.folder / f"resources/{number}.yaml")
+        self.signal(signal.SIGHUP)
+
     def stop(self, seconds=None):
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
