@@ -23,6 +23,8 @@ from remora import DEADLINE_S, Sidecar, equal, eventually, free_port, main, need
 warnings.simplefilter("ignore", DeprecationWarning)  # of old versions of TLS, which are tried on purpose
 PATH = {"PATH": os.environ["PATH"]}
 FAILED = "Failed to retrieve the initial identity"
+# Certificates whose half is over 2 s after they are made, and that live on for long enough for a machine that is slow.
+SOON = {"lifetime_s": 60, "backdate_s": 56}
 
 
 def sidecar(ca, *flags, env=None, wait=True, app_id="shop"):
@@ -32,6 +34,16 @@ def sidecar(ca, *flags, env=None, wait=True, app_id="shop"):
     made = Sidecar(app_id=app_id, flags=words, env={**PATH, **ca.environment(), **(env or {})}, wait=wait)
     made.ca, made.internal_port = ca, port
     return made
+
+
+def is_late(line):
+    """Of an attempt that had no answer in time, on a machine that stood still, and was given up."""
+    return FAILED in line and "DeadlineExceeded" in line
+
+
+def asked_once(ca, one):
+    late = [line for line in one.log().splitlines() if is_late(line)]
+    need(1 <= len(ca.requests) <= 1 + len(late), f"{len(ca.requests)} requests, {late}")
 
 
 def refuses(port):
@@ -53,7 +65,7 @@ def shown(port, context):
 
 # Who connects and says nothing, or half of a greeting, is put up with for as long as the tests take.
 SILENT = sidecar(Authority())
-SILENT_PEERS = [socket.create_connection(("127.0.0.1", SILENT.internal_port), 30 * remora.SLOW) for _ in range(50)]
+SILENT_PEERS = [socket.create_connection(("127.0.0.1", SILENT.internal_port), 2 * DEADLINE_S) for _ in range(50)]
 for peer in SILENT_PEERS[25:]:
     peer.sendall(b"\x16\x03\x01\x01\x00\x01\x00")
 
@@ -78,7 +90,7 @@ def waits():
     ca.start(port)
     waiting[0].wait_ready()
     need("Security is initialized successfully" in waiting[0].log(), waiting[0].log())
-    equal(len(ca.requests), 1)
+    asked_once(ca, waiting[0])
 
 
 @test("SIGTERM ends the wait for an authority that takes the connection and says nothing", "§18")
@@ -98,14 +110,16 @@ def waits_for_silence():
 def asks():
     ca = Authority()
     one = sidecar(ca)
-    (request,) = ca.requests
+    asked_once(ca, one)
+    request = ca.requests[-1]
     csr = x509.load_pem_x509_csr(request.certificate_signing_request)
     need(request.certificate_signing_request.startswith(b"-----BEGIN CERTIFICATE REQUEST-----"), request)
     equal((request.id, request.namespace, request.token, request.trust_domain), ("shop", "default", "", ""))
     equal((request.token_validator, list(request.jwt_audiences)), (0, []))
     equal((len(csr.subject), len(csr.extensions)), (0, 0))
     equal(type(csr.public_key()).__name__, "Ed25519PublicKey")
-    lines = [line.split('msg="')[1].split('"')[0] for line in one.log().splitlines() if "runtime.security" in line]
+    lines = [line.split('msg="')[1].split('"')[0] for line in one.log().splitlines()
+             if "runtime.security" in line and not is_late(line)]  # fmt: skip
     equal(lines[:2], ["Fetching initial identity", "Security is initialized successfully"])
     need(lines[2].startswith("Starting workload identity expiry watcher; cert expires on: 20"), lines[2])
     need(" +0000 UTC, renewal at: 20" in lines[2] and lines[2].endswith(" +0000 UTC"), lines[2])
@@ -144,12 +158,16 @@ def disbelieves():
     ]
     ca = Authority()
     left = {f"shop{i}": row[0] for i, row in enumerate(rows)}
-    ca.twist = lambda request: left.pop(request.id, {})
-    for one, (twist, words) in zip([sidecar(ca, app_id=name, wait=False) for name in list(left)], rows):
+    ca.twist = lambda request: left.get(request.id, {})
+    ones = [sidecar(ca, app_id=name, wait=False) for name in left]
+    for one, (twist, words) in zip(ones, rows):
+        eventually(lambda one=one, words=words: words in one.log(), f"{twist}: {words}")
+        need(refuses(one.port) and refuses(one.internal_port), "nothing listens")
+    left.clear()
+    for one, (twist, words) in zip(ones, rows):
         one.wait_ready()
-        said = [line for line in one.log().splitlines() if FAILED in line]
-        equal(len(said), 1, twist)
-        need(words in said[0], f"{twist}: {said[0]}")
+        said = [line for line in one.log().splitlines() if FAILED in line and not is_late(line)]
+        need(said and all(words in line for line in said), f"{twist}: {said}")
 
 
 @test("a key that is not ours is refused", "§18")
@@ -219,8 +237,11 @@ def mixes():
     for said in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), b"GET / HTTP/1.1\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", one.internal_port), DEADLINE_S) as peer:
             peer.sendall(said)
-            while peer.recv(4096):
-                pass  # an alert, and the end
+            try:
+                while peer.recv(4096):
+                    pass  # an alert, and the end
+            except ConnectionResetError:
+                pass  # not all of it was read
     internal = next(int(flag) for flag in open(f"/proc/{plain.pid}/cmdline").read().split("\0")[1:] if flag.isdigit()
                     and int(flag) not in (plain.port, plain.grpc_port, 0))  # fmt: skip
     try:
@@ -237,7 +258,7 @@ def mixes():
 
 @test("a certificate is renewed at half of its life, both ends go over, no call fails", "§18")
 def renews():
-    ca = Authority(lifetime_s=4)
+    ca = Authority(**SOON)
     net = mesh.Mesh(ca)
     net.sidecar("bank", app=App())
     shop = net.sidecar("shop")
@@ -267,17 +288,16 @@ def hectic():
 
 @test("without Sentry the present certificate serves on, and the next attempt succeeds when it is back", "§18")
 def absent():
-    ca = Authority(lifetime_s=4)
+    ca = Authority(**SOON)
     one = sidecar(ca, "--metrics-port", str(free_port()))
-    port = ca.relay.port
-    before = ca.serials("spiffe://public/ns/default/shop")[-1]
     ca.relay.refuse()
     eventually(lambda: "Error renewing identity, trying again in " in one.log(), "a renewal failed")
-    certificate, _ = shown(one.internal_port, ca.identity("bank", lifetime_s=60).client())
-    equal(certificate.serial_number, before)
-    need(port == ca.relay.port, "the same address")
+    renewed = one.log().count("Successfully renewed")  # before nobody listened any more, if at all
+    certificate, _ = shown(one.internal_port, ca.identity("bank").client())
+    equal(certificate.serial_number, ca.serials("spiffe://public/ns/default/shop")[-1])
+    equal(one.log().count("Successfully renewed"), renewed)
     ca.relay.listen()
-    eventually(lambda: "Successfully renewed" in one.log(), "renewed")
+    eventually(lambda: one.log().count("Successfully renewed") > renewed, "renewed")
     text = eventually(lambda: metrics(one), "counted")
     need('dapr_runtime_mtls_init_total{app_id="shop"} 1' in text, text[-2000:])
 
@@ -308,7 +328,7 @@ def rotates():
     ca.forget()
     replace(folder, path, newest)
     eventually(lambda: not works(one, old), "the old root is trusted no more")
-    eventually(lambda: len(ca.requests) == 2, "the old certificate is worth nothing, a new one is asked for")
+    eventually(lambda: len(ca.requests) >= 2, "the old certificate is worth nothing, a new one is asked for")
     only_new = ca.identity("bank")
     eventually(lambda: works(one, only_new), "whoever trusts the new root only can call")
     replace(folder, path, "nonsense")
@@ -347,9 +367,15 @@ def late_file():
 
 @test("who connects and never speaks is cut off, and holds nobody up", "§18")
 def silent():
+    others = [socket.create_connection(("127.0.0.1", SILENT.internal_port), DEADLINE_S) for _ in range(50)]
     shown(SILENT.internal_port, SILENT.ca.identity("bank").client())
     for peer in SILENT_PEERS:
-        equal(peer.recv(1), b"")
+        try:
+            equal(peer.recv(1), b"")
+        except ConnectionResetError:
+            pass  # what it has said was not read
+    for peer in others:
+        peer.close()
     equal(SILENT.healthz(), 204)
 
 
