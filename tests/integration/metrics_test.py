@@ -307,11 +307,11 @@ def plugins():
     eventually(lambda: scrape(sidecar).get("remora_plugin_generations_total", plugin="in-memory") == 2, "a generation")
     eventually(lambda: scrape(sidecar).get("dapr_runtime_component_init_total", component="state.in-memory") == 2,
                "the component is there again")
-    with open(os.path.join(sidecar.folder.path, "resources", "0.yaml"), "w") as f:
-        f.write(component("mem", "state.in-memory", {"keyPrefix": "none"}))
+    changed = sidecar.folder.write("changed", component("mem", "state.in-memory", {"keyPrefix": "none"}))
+    os.replace(changed, sidecar.folder / "resources/0.yaml")
     eventually(lambda: scrape(sidecar).get("remora_swap_microseconds_count", component="mem", success="true") == 1,
                "a swap")
-    need(scrape(sidecar).get("remora_link_credit_bytes", component="mem") > 0, "credit")
+    eventually(lambda: scrape(sidecar).get("remora_link_credit_bytes", component="mem") > 0, "credit")
 
 
 @test("metrics can be turned off, and then nothing listens", "§12")
@@ -345,7 +345,7 @@ def calls(sidecar):
 
 
 def plain(line):
-    line = re.sub(r'duration(=|":)\d\b', r"duration\g<1>0", line)  # a busy machine takes some milliseconds
+    line = re.sub(r'duration(=|":)\d+', r"duration\g<1>0", line)  # a busy machine takes some milliseconds, or many
     line = re.sub(r'time="[^"]*"', 'time="<TIME.frac>"', line)
     line = re.sub(r"instance=\S+", "instance=<HOST>", line)
     line = re.sub(r'"time":"[^"]*"', '"time":"<TIME.frac>"', line)
