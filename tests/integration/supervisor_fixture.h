@@ -64,6 +64,10 @@ struct fixture {
 };
 
 static const char *fixture_test_dir; /* set by a test that brings its own */
+/* From SIGTERM to SIGKILL. Who ends by himself has long enough for it on any machine; a test whose
+ * plugin does not end so makes it short, for itself. */
+enum { FIXTURE_TERM_MS = 30000 };
+static uint32_t fixture_term_ms = FIXTURE_TERM_MS;
 
 static inline const char *
 fixture_env(void *arg, const char *name)
@@ -140,12 +144,12 @@ fixture_late(struct ev_loop *loop, ev_timer *watcher, int events)
     container_of(watcher, struct fixture, limit)->is_late = true;
 }
 
-/* Turns the loop until `condition`, at most 10 s; a failed CHECK when that is not enough. */
+/* Turns the loop until `condition`, at most 60 s; a failed CHECK when that is not enough. */
 #define WAIT_FOR(f, condition)                                                                     \
     do {                                                                                           \
         (f)->is_late = false;                                                                      \
         ev_now_update((f)->loop);                                                                  \
-        ev_timer_set(&(f)->limit, 10., 0.);                                                        \
+        ev_timer_set(&(f)->limit, 60., 0.);                                                        \
         ev_timer_start((f)->loop, &(f)->limit);                                                    \
         while (!(condition) && !(f)->is_late)                                                      \
             ev_run((f)->loop, EVRUN_ONCE);                                                         \
@@ -197,12 +201,12 @@ fixture_init(struct fixture *f, const char *name, const char *more, enum sandbox
                                        .rundir = &f->rundir,
                                        .sandbox = sandbox,
                                        .environment = { .get = fixture_env, .arg = f },
-                                       .start_ms = 5000,
-                                       .term_ms = 100,
+                                       .start_ms = 60000,
+                                       .term_ms = fixture_term_ms,
                                        .kill_ms = 500,
                                        .backoff_ms = 20,
                                        .backoff_ms_max = 80,
-                                       .rapid_window_ms = 5000,
+                                       .rapid_window_ms = 60000,
                                    },
                                    &(struct supervisor_hooks){
                                        .arg = f,
@@ -225,6 +229,7 @@ fixture_fini(struct fixture *f)
     CHECK_EQ_INT(f->closed, f->listened);
     CHECK_EQ_INT(waitpid(-1, NULL, WNOHANG), -1); /* no child, so no zombie */
     supervisor_free(f->supervisor);
+    fixture_term_ms = FIXTURE_TERM_MS;
     manifest_unref(f->manifest);
     rundir_close(&f->rundir);
     arena_fini(&f->arena);

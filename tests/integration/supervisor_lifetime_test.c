@@ -122,6 +122,7 @@ begin(struct fixture *f, const char *name, struct setting setting)
     if (!setting.has_namespaces)
         forbid_namespaces();
     snprintf(more, sizeof more, ", files: [{path: %s, access: write}]", fixture_test_dir);
+    fixture_term_ms = 100;
     fixture_init(f, name, more, setting.sandbox);
     f->auto_ready = true;
     plugin_start(f->plugin);
@@ -176,7 +177,7 @@ plugin_ends(const char *name, struct setting setting, const char *how)
             kill(-status(&f).group, SIGKILL);
         else
             plugin_stop(f.plugin, "test");
-        f.act = "none"; /* what is started again does not matter */
+        f.act = "sleep"; /* what is started again stays until it is stopped */
         WAIT_FOR(&f, f.closed == 1);
         plugin_stop(f.plugin, "test");
         if (strcmp(how, "exit") == 0)
