@@ -5,9 +5,9 @@ after the plugin has been killed. Which times a schedule names is the business o
 and of `make prove T=cron-clock`."""
 import os
 import re
-import signal
 import threading
 
+from events import kill_plugin
 from http_app import App, answer
 from remora import DEADLINE_S, Sidecar, component, equal, eventually, main, need, test
 
@@ -88,7 +88,7 @@ def _():
     app = Ticks()
     sidecar = started(app, cron("often", "@every 200ms"))
     eventually(lambda: app.of("/often"), "an event")
-    os.kill(sidecar.plugin_pid("cron"), signal.SIGKILL)
+    kill_plugin(sidecar, "cron")
     before = len(app.of("/often"))
     eventually(lambda: len(app.of("/often")) >= before + 3, "more events")
     sidecar.end()
