@@ -5,6 +5,7 @@ again, what is published while nobody reads waits, and all goes on after the ser
 
 import os
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from certificates import Certificates  # noqa: E402
@@ -51,20 +52,16 @@ def delivered():
 
 @test("what was not handled stays with the server and comes again", "BIND-11 SCN-17")
 def redelivered():
-    server, refusals = Mosquitto(), {b"1": 2}
-
-    def verdict(name, body):
-        refusals[body] = refusals.get(body, 0) - 1
-        return 500 if refusals[body] >= 0 else 200
-
-    app = Events(verdict)
+    server, is_well = Mosquitto(), threading.Event()
+    app = Events(lambda name, body: 500 if body == b"1" and not is_well.is_set() else 200)
     side = started(binding(server), app=app)
     for n in range(3):
         create(side, n)
     eventually(lambda: sorted(app.taken("bell")) == [b"0", b"2"], "the others do not wait for it", LONG_S)
     eventually(lambda: len(server.unacknowledged("me-consumer")) == 1, "it alone is not acknowledged")
+    eventually(lambda: app.tried("bell").count(b"1") >= 2, "it comes again", LONG_S)
+    is_well.set()
     eventually(lambda: sorted(app.taken("bell")) == [b"0", b"1", b"2"], "it is handled in the end", LONG_S)
-    equal(app.tried("bell").count(b"1"), 3)
     eventually(lambda: not server.unacknowledged("me-consumer"), "and acknowledged")
 
 
@@ -77,7 +74,7 @@ def given_up():
     equal(app.tried("bell"), [b"1", b"1"])
     app.verdict = lambda name, body: 200
     kill_plugin(side, "mqtt")
-    eventually(lambda: app.taken("bell") == [b"1"], "the server repeats it", LONG_S)
+    eventually(lambda: b"1" in app.taken("bell"), "the server repeats it", LONG_S)
 
 
 @test("what is published while nobody reads waits, and what died unhandled comes again", "BIND-14")
