@@ -17,9 +17,7 @@ from recordings import answer_problems  # noqa: E402
 from remora import Redis, Sidecar, component, equal, eventually, main, need, shared, test  # noqa: E402
 
 redis = Redis()
-sidecar = Sidecar(component("rb", "bindings.redis", {"redisHost": f"127.0.0.1:{redis.port}", "redisPassword": "",
-                                                   "dialTimeout": "1s"}),
-                  app_id="bx")
+sidecar = Sidecar(component("rb", "bindings.redis", {"redisHost": f"127.0.0.1:{redis.port}", "redisPassword": ""}), app_id="bx")
 
 
 def invoke(operation, data=None, binding="rb", **metadata):
