@@ -15,7 +15,7 @@ import grpc
 from certificates import Certificates
 from dapr.proto.runtime.v1 import binding_pb2, dapr_pb2_grpc
 from recordings import answer_problems, with_trace
-from remora import Folder, Sidecar, call, component, equal, free_port, main, need, shared, test
+from remora import Folder, Sidecar, call, children, component, equal, free_port, main, need, shared, test
 
 EXACT = "values keep their exact bytes"
 # name: (what of the answer is ours, reason)
@@ -36,10 +36,10 @@ class Target(BaseHTTPRequestHandler):
     def answer(self):
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length)
-        Target.seen.append((self.command, self.path, self.headers.items(), body))
         if self.path.startswith("/base/hang"):
-            self.rfile.read(1)  # until the client has gone
+            self.rfile.read(1)  # until the client has gone, which may be before we have seen its request
             return
+        Target.seen.append((self.command, self.path, self.headers.items(), body))
         status, words, headers = 200, b"out:" + body, [("Content-Type", "text/plain"), ("X-R", "1"), ("X-R", "2")]
         if self.path.startswith("/base/e500"):
             status, words, headers = 500, b"bad", [("X-E", "1")]
@@ -245,13 +245,15 @@ def _():
         reply = side.call("POST", f"/v1.0/bindings/{name}", '{"operation":"get"}')
         equal((reply.status, header(reply, "metadata.statuscode")), (500, None), (name, reply.body))
     need("PRIVATE KEY" not in side.log(), "no key in the log")
-    for pid in os.listdir("/proc"):
-        if pid.isdigit():
-            try:
-                with open(f"/proc/{pid}/cmdline") as f:
-                    need("PRIVATE KEY" not in f.read(), "no key in a command line")
-            except OSError:
-                pass  # it has ended
+    ours = [side.pid]
+    for pid in ours:
+        ours += children(pid)
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                need(b"PRIVATE KEY" not in f.read(), "no key in a command line")
+        except OSError:
+            pass  # it has ended
+    need(side.plugin_pid("http") in ours, "those of the plugin are among them")
     secure.shutdown()
 
 
