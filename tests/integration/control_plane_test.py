@@ -60,7 +60,7 @@ def hosts():
     first = Scheduler(hosts=[one.address for one in others])
     sidecar = Sidecar(STORE, flags=flags([f"dns:///{first.address}"]))
     eventually(lambda: connected(sidecar) == [one.address for one in others], "both are connected")
-    equal([first.watchers, *(one.watchers for one in others)], [1, 1, 1])
+    eventually(lambda: [first.watchers, *(one.watchers for one in others)] == [1, 1, 1], "each is watched once")
     stub = dapr_pb2_grpc.DaprStub(grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}"))
     answer = stub.GetMetadata(metadata_pb2.GetMetadataRequest(), timeout=30)
     equal(list(answer.scheduler.connected_addresses), [one.address for one in others])
@@ -146,7 +146,7 @@ def stuck():
     eventually(lambda: placement.operations().count((REPORT, 0)) > 1, "reported again")
     placement.is_stuck = False
     sidecar.wait_ready()
-    equal(actors(sidecar), PLACED)
+    eventually(lambda: actors(sidecar) == PLACED, "it is placed")
 
 
 @test("with mutual TLS each service proves to be itself, and sees who calls", "REF-18")

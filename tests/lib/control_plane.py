@@ -10,7 +10,7 @@ from concurrent import futures
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from remora import _live, free_port
+from remora import _live, eventually, free_port
 
 PROTO = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "proto")
 FILES = ["dapr/proto/scheduler/v1/scheduler.proto", "dapr/proto/placement/v1/placement.proto"]
@@ -52,9 +52,14 @@ class Service:
     def start(self):
         self.server = grpc.server(futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         self.server.add_generic_rpc_handlers(self.handlers)
-        if self.server.add_insecure_port(self.address) != self.port:
-            raise OSError(f"port {self.port} is taken")
+        eventually(self._has_port, f"port {self.port} is free")  # one that has just ended may still hold it
         self.server.start()
+
+    def _has_port(self):
+        try:
+            return self.server.add_insecure_port(self.address) == self.port
+        except RuntimeError:
+            return False
 
     def stop(self):
         if self.server is not None:
