@@ -52,7 +52,7 @@ def files():
     second = wrap(one, "a")
     os.replace(folder.write("next.json", "{nonsense"), path)
     equal(wrap(one, "a"), second)
-    need("failed to parse JWKS" in one.log() and "stay in use" in one.log(), "said so")
+    eventually(lambda: "failed to parse JWKS" in one.log() and "stay in use" in one.log(), "it is said")
     os.unlink(path)
     equal(wrap(one, "a"), second)
 
