@@ -83,6 +83,7 @@ def redelivered():
         create(side, "again", data)
     eventually(lambda: app.taken("again") == [b'"before"', b'"poison"', b'"behind"'], "all in their order", LONG_S)
     equal(app.tried("again"), [b'"before"'] + 4 * [b'"poison"'] + [b'"behind"'])
+    eventually(lambda: SERVER.committed("group-again") == {("again", 0): 3}, "all are committed", LONG_S)
     refusals["never"] = True
     create(side, "again", "kept")
     eventually(lambda: b'"kept"' in app.tried("again"), "it was tried", LONG_S)
@@ -108,7 +109,7 @@ def trouble():
     app = Events()
     side = started(binding("safe", sessionTimeout="3s", heartbeatInterval="500ms"), app=app)
     create(side, "safe", 1)
-    eventually(lambda: app.taken("safe") == [b"1"], "the first comes", LONG_S)
+    eventually(lambda: b"1" in app.taken("safe"), "the first comes", LONG_S)
     kill_plugin(side, "kafka")
     eventually(lambda: invoke(side, "safe", 2).status == 204, "it can be written to again", LONG_S)
     eventually(lambda: b"2" in app.taken("safe"), "one comes after the plugin is back", LONG_S)
