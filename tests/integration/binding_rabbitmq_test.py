@@ -39,15 +39,15 @@ def created():
     def look(channel):
         channel.queue_declare("out", durable=True, arguments={"x-max-priority": 5, "x-message-ttl": 600_000})
         create(side, "out", {"n": 1})
-        create(side, "out", "x", contentType="a/b", priority="300", ttlInSeconds="7", other="größe")
+        create(side, "out", "x", contentType="a/b", priority="300", ttlInSeconds="77", other="größe")
         return [channel.basic_get("out", auto_ack=True) for _ in range(2)]
 
     got = {body: properties for _, properties, body in SERVER.use(look)}
     plain, rich = got[b'{"n":1}'] if b'{"n":1}' in got else got[b'{"n": 1}'], got[b'"x"']
     equal((plain.delivery_mode, plain.content_type, plain.expiration, plain.priority), (2, "text/plain", None, None))
     need("traceparent" not in (plain.headers or {}), "no trace where there is none")
-    equal((rich.content_type, rich.expiration, rich.priority), ("a/b", "7000", 255))
-    equal(rich.headers, {"contentType": "a/b", "priority": "300", "ttlInSeconds": "7", "other": "größe"})
+    equal((rich.content_type, rich.expiration, rich.priority), ("a/b", "77000", 255))
+    equal(rich.headers, {"contentType": "a/b", "priority": "300", "ttlInSeconds": "77", "other": "größe"})
     for metadata, words in (({"ttlInSeconds": "0"}, "failed to get TTL: ttl value must be higher than zero"),
                             ({"priority": "high"}, "priority value must be a valid integer"),
                             ({"n" * 256: "v"}, "metadata are too many or too long"),
@@ -73,9 +73,11 @@ def read():
         create(side, "jobs", n)
     wanted = [str(n).encode() for n in range(60)]
     eventually(lambda: app.taken("jobs")[1:] == wanted, "all of them, in order", LONG_S)
-    eventually(lambda: SERVER.ready("jobs") == 0, "all are acknowledged")
     create(side, "jobs", None)
     eventually(lambda: len(app.taken("jobs")) == 62, "also one without data")
+    equal(side.stop(), 0)
+    eventually(lambda: SERVER.consumers("jobs") == 0, "nobody reads any more", LONG_S)
+    equal(SERVER.ready("jobs"), 0, "what was not acknowledged would be there again")
 
 
 @test("what was not handled comes again, before the application and after it has ended", "BIND-11 SCN-17")
