@@ -4,6 +4,7 @@ answer allows to be in the store from then on. An unanswered or failed write may
 differ. A transaction always writes both keys of its pair, so they must never be seen apart."""
 import array
 import json
+import mmap
 import os
 import pickle
 import random
@@ -43,6 +44,7 @@ class Client:
         self.rng = random.Random(f"{seed}-{name}")
         self.connection = None
         self.count = 0
+        self.progress = self.number = None  # of its group, and its place there
 
     def ask(self, method, target, body=None):
         """The reply, or None if there was none; a request without an answer is what must not happen."""
@@ -61,6 +63,8 @@ class Client:
         ended = time.monotonic()
         account.statuses[reply.status] = account.statuses.get(reply.status, 0) + 1
         account.slowest_s = max(account.slowest_s, ended - started)
+        if self.progress is not None:
+            self.progress[2 * self.number + (reply.status >= 400)] += 1
         if reply.status < 400:
             account.started.append(started)
             account.ended.append(ended)
@@ -112,22 +116,29 @@ class Client:
 
     def run(self, until):
         steps = (self.save, self.get, self.save, self.get, self.get, self.delete, self.transact)
-        while time.monotonic() < until:
+        while not self.must_end(until):
             self.rng.choice(steps)()
+
+    def must_end(self, until):
+        return time.monotonic() >= until or (self.progress is not None and self.progress[-1] != 0)
 
 
 class Clients:
-    """Starts the clients; join() returns their accounts."""
+    """Starts the clients, which work for so long at most; join() returns their accounts."""
 
     def __init__(self, count, address, store, seconds, seed, name="c", kind=Client):
         self.children = []
+        # Shared with all of them: good and failed answers of each so far; in the end whether they are to stop.
+        self.progress = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         until = time.monotonic() + seconds
         for i in range(count):
             reading, writing = os.pipe()
             pid = os.fork()
             if pid == 0:
                 os.close(reading)
-                self.child(kind(address, store, f"{name}{i}", seed), until, writing)
+                client = kind(address, store, f"{name}{i}", seed)
+                client.progress, client.number = self.progress, i
+                self.child(client, until, writing)
             os.close(writing)
             self.children.append((pid, reading))
 
@@ -142,6 +153,20 @@ class Clients:
         except BaseException as error:  # whatever it is, the parent misses the account
             print(f"client {client.account.name}: {error!r}", file=sys.stderr, flush=True)
             os._exit(1)
+
+    def good(self):
+        return sum(self.progress[2 * i] for i in range(len(self.children)))
+
+    def failed(self):
+        return sum(self.progress[2 * i + 1] for i in range(len(self.children)))
+
+    def wait_served(self, what):
+        """More good answers than questions that may be on their way: some of them began after this."""
+        before = self.good() + len(self.children)
+        remora.eventually(lambda: self.good() > before, what)
+
+    def stop(self):
+        self.progress[-1] = 1
 
     def join(self):
         accounts = []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # in check: yes
-# timeout: 120
+# timeout: 300
 """Experiment crash: plugins killed and stopped under load, a request that kills its plugin, the kernel killed.
 
 Clients work on a SQLite store whose plugin is killed every 250 ms; all that was acknowledged must be there afterwards,
@@ -22,6 +22,8 @@ KILL_EVERY_S = 0.25
 SECONDS = by_length(4, 30, 60)
 STOP_S = by_length(2, 5, 5)
 CLIENTS = 6
+LONGEST_S = 600
+MORE_MAX = {"descriptors": 2} if _prove.SANITIZED else {"descriptors": 2, "memory maps": 16, "KiB": 256}
 claims = _prove.Claims()
 rng = random.Random(_prove.SEED)
 
@@ -45,11 +47,14 @@ def alive(pid):
         return False
 
 
-def kill_in_turns(sidecar, seconds):
-    """Kills the plugin, by turns its first process or any other; returns when."""
+def kill_in_turns(sidecar, seconds, clients=None):
+    """Kills the plugin, by turns its first process or any other; returns when. Beside other tests a plugin may take longer
+    to start than it would live: then each serves somebody first."""
     blows = []
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until or not blows:
+        if _prove.SHORT and clients:
+            clients.wait_served("it serves between kills")
         time.sleep(KILL_EVERY_S)
         pids = plugin_tree(sidecar, "sqlite")
         at = time.monotonic()
@@ -65,8 +70,10 @@ def killed_every_250_ms(data):
     kill_in_turns(sidecar, 0.6)
     remora.eventually(lambda: remora.Store(sidecar, "store").get("k").status < 400, "it serves")
     before = holdings(sidecar)
-    clients = Clients(CLIENTS, sidecar.address, "store", SECONDS + 0.5, _prove.SEED)
-    blows = kill_in_turns(sidecar, SECONDS)
+    clients = Clients(CLIENTS, sidecar.address, "store", LONGEST_S, _prove.SEED)
+    blows = kill_in_turns(sidecar, SECONDS, clients)
+    clients.wait_served("it serves after the last kill")
+    clients.stop()
     accounts = clients.join()
     _prove.say(f"{len(blows)} kills; answers: {summary(accounts)}; slowest "
                f"{max(a.slowest_s for a in accounts) * 1000:.0f} ms")
@@ -79,8 +86,7 @@ def killed_every_250_ms(data):
     if not _prove.SHORT:
         _prove.say(f"serving again after 19 of 20 kills: {late:.0f} ms")
         claims.at_most("serving again after every kill, worst, ms", max(times), 100, digits=0)
-    time.sleep(0.5)
-    judge_leaks(before, holdings(sidecar))
+    judge_leaks(before, settled(sidecar, before))
     _prove.stop(sidecar)
     again = remora.Sidecar(yaml)
     lost = lost_writes(again.address, "store", accounts)
@@ -96,12 +102,19 @@ def judge_answers(accounts):
     claims.holds("no answer is wrong", not wrong, "; ".join(wrong[:3]))
 
 
+def settled(sidecar, before):
+    """What it holds once all is back, or after a while."""
+    try:
+        remora.eventually(lambda: all(holdings(sidecar)[what] - before[what] <= more for what, more in MORE_MAX.items()),
+                          "all is back")
+    except AssertionError:
+        pass  # told by whoever judges
+    return holdings(sidecar)
+
+
 def judge_leaks(before, after):
-    claims.at_most("descriptors more", after["descriptors"] - before["descriptors"], 2, digits=0)
-    if _prove.SANITIZED:
-        return
-    claims.at_most("memory maps more", after["memory maps"] - before["memory maps"], 16, digits=0)
-    claims.at_most("private KiB more", after["KiB"] - before["KiB"], 256, digits=0)
+    for what, more in MORE_MAX.items():
+        claims.at_most(f"{what} more", after[what] - before[what], more, digits=0)
 
 
 def one_that_kills():
@@ -116,7 +129,8 @@ def one_that_kills():
     while time.monotonic() < until:
         sidecar.call("GET", "/v1.0/state/store/crash")
         kills += 1
-        time.sleep(0.02)
+        for _ in range(10):  # a pace that slows down with the others
+            sidecar.call("GET", "/v1.0/state/store/plain")
     result = measure.json.loads(load.communicate()[0])
     share = result["statuses"].get("200", 0) / (result["requests"] + result["errors"])
     _prove.say(f"{kills} requests that kill; the others: {result['statuses']}, p99 {result['p99_us'] / 1000:.0f} ms")
@@ -158,9 +172,9 @@ def kernel_killed(data):
     time.sleep(0.3)
     sidecar.signal(signal.SIGKILL)
     killed = time.monotonic()
-    remora.eventually(lambda: not any(alive(pid) for pid in pids), "no plugin outlives the kernel", 5)
+    remora.eventually(lambda: not any(alive(pid) for pid in pids), "no plugin outlives the kernel")
     took = time.monotonic() - killed
-    claims.at_most(f"{len(pids)} processes of plugins are gone after, s", took, 1 * remora.SLOW)
+    claims.at_most(f"{len(pids)} processes of plugins are gone after, s", took, 1 * _prove.PATIENCE)
     sidecar.wait()
     accounts = clients.join()
     again = remora.Sidecar(measure.store_yaml("sqlite", data).replace('"store"', '"file"'), folder=sidecar.folder)

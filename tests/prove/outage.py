@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # in check: yes
-# timeout: 120
+# timeout: 300
 """Experiment outage: a Redis server killed and started again under load, its data on disk.
 
 Errors in between must say so and come in time, service must return by itself, and nothing that was acknowledged may be
@@ -17,6 +17,7 @@ from _prove import by_length
 CYCLES = by_length(2, 8, 24)
 UP_S, DOWN_S = by_length((0.7, 0.5), (1.5, 1.5), (1.5, 1.5))
 CLIENTS = 6
+LONGEST_S = 600
 DIAL_S, READ_S = 0.3, 0.5
 # The plugin dials anew at once or after a pause of up to its dial timeout.
 RECOVERY_MS_MAX = 1000 * _prove.PATIENCE
@@ -24,16 +25,18 @@ claims = _prove.Claims()
 rng = random.Random(_prove.SEED)
 
 
-def cycles(redis):
-    """Kills and starts the server; returns the moments at which it answered again."""
+def cycles(redis, clients):
+    """Kills and starts the server, each time until the clients have seen it; returns the moments at which it was back."""
     back = []
     for _ in range(CYCLES):
         time.sleep(UP_S * rng.uniform(0.7, 1.3))
+        failed = clients.failed()
         redis.stop()
         time.sleep(DOWN_S * rng.uniform(0.7, 1.3))
+        remora.eventually(lambda: clients.failed() > failed, "the outage is told of")
         redis.start()
         back.append(time.monotonic())
-    time.sleep(UP_S)
+        clients.wait_served("it serves again")
     return back
 
 
@@ -44,10 +47,11 @@ metadata = {"redisHost": f"127.0.0.1:{server.port}", "dialTimeout": f"{int(DIAL_
             "readTimeout": f"{int(READ_S * 1000)}ms"}
 sidecar = remora.Sidecar(remora.component("store", "state.redis", metadata), remora.component("memory", "state.in-memory"))
 fds = len(remora.os.listdir(f"/proc/{sidecar.pid}/fd"))
-seconds = CYCLES * (UP_S + DOWN_S) * 1.3 + UP_S
-clients = Clients(CLIENTS, sidecar.address, "store", seconds, _prove.SEED)
-others = Clients(1, sidecar.address, "memory", seconds, _prove.SEED, "other")
-returns = cycles(server)
+clients = Clients(CLIENTS, sidecar.address, "store", LONGEST_S, _prove.SEED)
+others = Clients(1, sidecar.address, "memory", LONGEST_S, _prove.SEED, "other")
+returns = cycles(server, clients)
+clients.stop()
+others.stop()
 accounts, other = clients.join(), others.join()
 
 _prove.say(f"{CYCLES} outages; answers: {summary(accounts)}; slowest {max(a.slowest_s for a in accounts):.2f} s")

@@ -21,6 +21,7 @@ from _prove import by_length
 
 ROUNDS = by_length(5, 50, 400)
 GRACE_S = 5
+REQUESTS_MIN = 50  # a round
 KEEPING, FRESH = 4, 2  # clients of each store
 claims = _prove.Claims()
 rng = random.Random(_prove.SEED)
@@ -58,7 +59,7 @@ class Leaver(Client):
 
     def run(self, until):
         steps = (self.save, self.get, self.save, self.get, self.delete, self.transact)
-        while not self.is_over and time.monotonic() < until:
+        while not self.is_over and not self.must_end(until):
             self.rng.choice(steps)()
 
 
@@ -73,20 +74,25 @@ def yaml(data):
 def one(number, data, flags):
     """Returns the accounts of the file's clients, of all, and how long the end took."""
     sidecar = remora.Sidecar(*yaml(data), flags=["--dapr-graceful-shutdown-seconds", str(GRACE_S), *flags])
-    groups = [Clients(count, sidecar.address, store, 30, _prove.SEED, f"{number}{store[0]}{kind.__name__[0]}", kind)
+    groups = [Clients(count, sidecar.address, store, 300, _prove.SEED, f"{number}{store[0]}{kind.__name__[0]}", kind)
               for store in ("file", "store") for count, kind in ((KEEPING, Leaver), (FRESH, FreshLeaver))]
     plugins = [pid for shim in remora.children(sidecar.pid) for pid in [shim, *remora.children(shim)]]
+    remora.eventually(lambda: sum(group.good() for group in groups) >= REQUESTS_MIN, "the load is there")
     time.sleep(rng.uniform(0.05, 0.3))
     began = time.monotonic()
     sidecar.signal(signal.SIGTERM)
-    code = sidecar.wait(GRACE_S + 5)
+    code = sidecar.wait(GRACE_S + 5 * _prove.PATIENCE)
     took = time.monotonic() - began
     accounts = [group.join() for group in groups]
     problems = []
-    if code != 0 or took > GRACE_S:
+    if code != 0 or took > GRACE_S + (_prove.PATIENCE if _prove.SHORT else 0):
         problems.append(f"exit code {code} after {took:.2f} s")
     if "Daprd shutdown gracefully" not in sidecar.log() or "level=error" in sidecar.log():
         problems.append(f"the log says: {sidecar.log()[-500:]}")
+    try:  # they end with it, if not before it
+        remora.eventually(lambda: not any(map(remora.is_running, plugins)), "the plugins are gone")
+    except AssertionError:
+        pass  # told below
     left = [name for _, _, found in os.walk(sidecar.folder / "run") for name in found]
     if left or any(map(remora.is_running, plugins)):
         problems.append(f"left behind: {left} {[pid for pid in plugins if remora.is_running(pid)]}")
@@ -115,7 +121,7 @@ def main():
     _prove.say(f"answers: {summary(everything)}; {away} connections came too late to be taken")
     claims.holds("every request taken is answered, exit code 0, nothing is left", not problems, "; ".join(problems[:4]))
     claims.holds("what was acknowledged is there", not lost, "; ".join(lost[:3]))
-    claims.at_least("requests a round", requests / ROUNDS, 50, digits=0)
+    claims.at_least("requests a round", requests / ROUNDS, REQUESTS_MIN, digits=0)
     claims.at_most("connections that came too late, a round", away / ROUNDS, 1)
     claims.end(f"{ROUNDS} ends under load, {requests} requests answered, {len(problems)} problems, {len(lost)} lost; gone "
                f"{statistics.median(times):.0f} ms after SIGTERM, at most {max(times):.0f}")
