@@ -26,8 +26,8 @@ from http_app import App, answer
 STRIDE = by_length(7, 1, 1)
 AT_A_TIME = 3
 STEPS_MAX = 60  # more than a transaction of two items takes
-SETTLE_S = 60 * _prove.PATIENCE
-QUIET_S = 0.5 * _prove.PATIENCE
+SETTLE_S = by_length(300, 60, 60)
+QUIET_S = by_length(2.5, 0.5, 0.5)
 WAIT = {"processingTimeout": "700ms", "redeliverInterval": "200ms"}
 OUTBOX = {"outboxPublishPubsub": "bus", "outboxPublishTopic": "orders"}
 SUBSCRIPTION = json.dumps({"apiVersion": "dapr.io/v2alpha1", "kind": "Subscription", "metadata": {"name": "s"},

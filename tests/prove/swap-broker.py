@@ -18,6 +18,7 @@ from _prove import by_length
 
 SWAPS = by_length(5, 50, 200)
 PUBLISHERS = 4
+DELIVERED_S = by_length(150, 30, 30)
 claims = _prove.Claims()
 
 
@@ -102,7 +103,7 @@ def run(plugin, component, opened=""):
     if load.failed:
         _prove.say("; ".join(load.failed[:3]))
     try:
-        remora.eventually(lambda: not missing(load, taker), "all is delivered", 30 * _prove.PATIENCE)
+        remora.eventually(lambda: not missing(load, taker), "all is delivered", DELIVERED_S)
     except AssertionError:
         pass
     claims.at_most(f"{plugin}: lost deliveries", len(missing(load, taker)), 0, digits=0)
@@ -113,7 +114,7 @@ def run(plugin, component, opened=""):
     last.stop()
     remora.Sidecar(*resources, flags=flags, folder=sidecar.folder)
     try:
-        remora.eventually(lambda: not missing(last, taker), "all is delivered", 30 * _prove.PATIENCE)
+        remora.eventually(lambda: not missing(last, taker), "all is delivered", DELIVERED_S)
     except AssertionError:
         pass
     claims.at_most(f"{plugin}: lost by an end under load, of {len(last.done)}", len(missing(last, taker)), 0, digits=0)
