@@ -24,7 +24,7 @@ CLIENTS = [("js/invoke.js", "http"), ("js/invoke.js", "grpc"), ("python/invoke.p
 def called_through(net, program, words, kind, clients):
     front = FRONT[id(net)]
     app = Application(program, *words, protocol=kind.partition("-")[0], resources=[MEMORY], make=net.sidecar_of)
-    remora.eventually(lambda: net.addresses("reef"), "it has registered")
+    remora.eventually(lambda: net.addresses("reef") == [app.sidecar.internal], "it has registered, and nobody else")
     running = [start(front.folder, environment(front), client, protocol, "reef", kind) for client, protocol in clients]
     for client in running:
         ends_well(client)
@@ -51,7 +51,7 @@ for server, client in (("python", "js"), ("go", "python")):
         app = interop.Server(server, front.folder).wait_serving()
         flags = ["--max-body-size", "16Mi"]
         back = MUTUAL.sidecar("interop", app=app, protocol="grpc", flags=flags)
-        remora.eventually(lambda: MUTUAL.addresses("interop"), "it has registered")
+        remora.eventually(lambda: MUTUAL.addresses("interop") == [back.internal], "it has registered, and nobody else")
         interop.call(client, front.folder, front.grpc_port, "interop", "front")
         equal(back.stop(), 0)
         app.kill()
