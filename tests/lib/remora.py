@@ -582,6 +582,23 @@ class Sidecar(Program):
         os.replace(self.folder / "changed", self.folder / f"resources/{number}.yaml")
         self.signal(signal.SIGHUP)
 
+    def exchange(self, name, text, number=0, seconds=60):
+        """The same, and waits until the component has been exchanged. Where a loaded machine had no time for that, what was
+        there goes on, and the next look tries it again."""
+        done, failed = f"Component updated: {name}", f"component {name}: the change has failed"
+        before, failures = self.log().count(done), self.log().count(failed)
+        self.change(text, number)
+
+        def is_exchanged():
+            nonlocal failures
+            log = self.log()
+            if log.count(failed) > failures:
+                failures = log.count(failed)
+                self.signal(signal.SIGHUP)
+            return log.count(done) > before
+
+        eventually(is_exchanged, f"component {name} is exchanged", seconds)
+
     def stop(self, seconds=None):
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
