@@ -51,6 +51,6 @@ class Mosquitto(Process):
         """Identifiers of the messages that it has sent to the client since its start, and has no answer to."""
         waiting = set()
         for sent, answered in re.findall(rf"Sending PUBLISH to {client} \(d., q[12], r., m(\d+),|"
-                                         rf"Received (?:PUBACK|PUBCOMP) from {client} \(Mid: (\d+)", self.log()):
+                                         rf"Received (?:PUBACK|PUBCOMP) from {client} \(Mid: (\d+)\D", self.log()):
             waiting.add(sent) if sent else waiting.discard(answered)
         return waiting
