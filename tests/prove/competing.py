@@ -20,6 +20,7 @@ IN_ORDER = by_length(100, 1000, 5000)
 INSTANCES = 3
 PUBLISHERS = 4
 PATIENCE_S = 60 * remora.SLOW
+ONCE = {"processingTimeout": "1h"}  # however slow somebody is, nobody else is given what he has
 # In the short form only those that need no server of their own, or a small one.
 SHORT_ROWS = ("in-memory", "sqlite", "redis")
 claims = _prove.Claims()
@@ -66,9 +67,9 @@ def share(app_id):
 
 BROKERS = [
     Broker("in-memory", "pubsub.in-memory", lambda: None, lambda where, instance: {}, {}, one_at_a_time=True, is_shared=False),
-    Broker("sqlite", "pubsub.sqlite", lambda: remora.Folder() / "bus.db", lambda where, instance: {"connectionString": where},
+    Broker("sqlite", "pubsub.sqlite", lambda: remora.Folder() / "bus.db", lambda where, instance: {"connectionString": where, **ONCE},
            {}, one_at_a_time=True),
-    Broker("redis", "pubsub.redis", remora.Redis, lambda where, instance: {"redisHost": f"127.0.0.1:{where.port}"},
+    Broker("redis", "pubsub.redis", remora.Redis, lambda where, instance: {"redisHost": f"127.0.0.1:{where.port}", **ONCE},
            {"concurrency": "1"}),
     Broker("rabbitmq", "pubsub.rabbitmq", rabbitmq, lambda where, instance: {"connectionString": where.url},
            {"concurrency": "single"}),

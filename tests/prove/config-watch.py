@@ -78,7 +78,10 @@ class Bed:
         self.newest[key] = self.version
 
     def kill_plugin(self):
-        os.kill(rng.choice(self.sidecars).plugin_pid(self.store.plugin), signal.SIGKILL)
+        try:
+            os.kill(rng.choice(self.sidecars).plugin_pid(self.store.plugin), signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it was killed a moment ago
 
     def kill_server(self):
         self.store.server.stop()

@@ -193,7 +193,7 @@ PORTS = [
 
 def output_of(row):
     """A sidecar that ends by itself, with nothing but the row's flags."""
-    done = subprocess.run([remora.REMORAD, *row.flags], capture_output=True, text=True, timeout=30,
+    done = subprocess.run([remora.REMORAD, *row.flags], capture_output=True, text=True, timeout=60,
                           env={"PATH": os.environ["PATH"], **row.env})
     return done.returncode, done.stdout + done.stderr
 
@@ -202,22 +202,32 @@ def observe(row):
     """Problems of a row that runs with ports of its own."""
     sidecar = remora.Sidecar(*row.resources, flags=row.flags, env={"PATH": os.environ["PATH"], **row.env}, wait=False)
     if row.code is not None:
-        return [f"exit code {sidecar.wait()}, not {row.code}"] * (sidecar.wait() != row.code), sidecar.log()
+        code = sidecar.wait(60)
+        return [f"exit code {code}, not {row.code}"] * (code != row.code), sidecar.log()
     problems = []
     for path, status in (("/v1.0/healthz/outbound", row.outbound), ("/v1.0/healthz", row.healthz)):
         try:
-            remora.eventually(lambda p=path, s=status: sidecar.healthz(p) == s or not sidecar.is_alive(), path, 10)
+            remora.eventually(lambda p=path, s=status: sidecar.healthz(p) == s or not sidecar.is_alive(), path, 30)
         except AssertionError:
             problems.append(f"{path} is {sidecar.healthz(path)}, not {status}")
+    try:  # the last words may come after the first answer
+        remora.eventually(lambda: all(words in unquoted(sidecar.log()) for words in row.says), "it says it all")
+    except AssertionError:
+        pass  # told by whoever judges
     code = sidecar.stop() if sidecar.is_alive() else sidecar.wait()
     if code != 0:
         problems.append(f"exit code {code} after SIGTERM")
     return problems, sidecar.log()
 
 
+def unquoted(text):
+    """Quotes as they were before they were logged."""
+    return text.replace('\\"', '"')
+
+
 def plain(text):
-    """Quotes as they were before they were logged, and numbers of this machine as one word."""
-    text = text.replace('\\"', '"')
+    """That, and numbers of this machine as one word."""
+    text = unquoted(text)
     for pattern, word in PLACES:
         text = re.sub(pattern, word, text)
     return text
@@ -254,7 +264,7 @@ def judge(row, recorded, bad):
         else:
             code, log = output_of(row)
             problems = [f"exit code {code}, not {row.code}"] * (code != row.code)
-        text = log.replace('\\"', '"')
+        text = unquoted(log)
         problems += [f"does not say {words!r}" for words in row.says if words not in text]
         problems += [f"says {words!r}" for words in row.not_says if words in text]
         if row.recorded and recorded:

@@ -140,7 +140,7 @@ RULES = [
 ]
 POLICY = json.dumps({
     "apiVersion": "dapr.io/v1alpha1", "kind": "Resiliency", "metadata": {"name": "patience"}, "spec": {
-        "policies": {"timeouts": {"short": "300ms"}, "retries": {"once": {"policy": "constant", "duration": "10ms", "maxRetries": 1}}},
+        "policies": {"timeouts": {"short": "1s"}, "retries": {"once": {"policy": "constant", "duration": "10ms", "maxRetries": 1}}},
         "targets": {"components": {"slow": {"inbound": {"timeout": "short", "retry": "once"}}}}}})  # fmt: skip
 
 
@@ -360,6 +360,7 @@ def hanging(sidecar, harm):
     publish(sidecar, "slow/timed", json.dumps({"do": "hang"}))
     is_late = seen(lambda: harm.at("/in/late"), "the dead letter")
     took = time.monotonic() - began
+    seen(lambda: len(harm.at("/in/timed")) >= 2, "the application has read both calls")  # which it may do later than that
     harm.is_free.set()
     times = len(harm.at("/in/timed"))
     claims.holds("an application that hangs is called twice under its policy, then there is a dead letter",

@@ -92,7 +92,7 @@ def with_anchors(identity):
 def tries(through, **more):
     """None if the call was answered, else the code."""
     try:
-        through.unary(peer.head("x", **more), timeout=5 * remora.SLOW)
+        through.unary(peer.head("x", **more), timeout=30 * remora.SLOW)
         return None
     except grpc.RpcError as error:
         return error.code()
@@ -124,7 +124,7 @@ def clients():
         client(name, back, make("py"), denied)
         client(name, open_back, make("py"), None)
     for name, say in (("in plain text", remora.request_bytes("GET", "/x")), ("in plain HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")):
-        connection = Connection(("127.0.0.1", back.internal_port), 5)
+        connection = Connection(("127.0.0.1", back.internal_port))
         connection.send(say + b"\0\0\0\x04\0\0\0\0\0")
         try:
             said = connection.rest()
@@ -146,7 +146,7 @@ def server(name, identity, is_good=False, asks=True):
         one.context.verify_mode = 0
     net.register("py", one.address)
     try:
-        reply = eventually(lambda: fresh(one), f"the new {name} is asked", 15)
+        reply = eventually(lambda: fresh(one), f"the new {name} is asked", 60)
         if is_good:
             good = reply.status == 200 and one.calls_local
         else:

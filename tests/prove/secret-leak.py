@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # in check: yes
-# timeout: 120
+# timeout: 300
 """Experiment secret-leak: planted secrets searched wherever somebody could look for them.
 
 Passwords, keys and tokens are planted in a secrets file, the environment, component metadata and state values. Then
@@ -183,8 +183,11 @@ def processes(sidecar):
 
 def may_dump(pid):
     """By the limit, or by the memory that a dump would hold where the limit does not count."""
-    line = next(line for line in read(f"/proc/{pid}/limits").decode().splitlines() if line.startswith("Max core file size"))
-    return line.split()[4:6] != ["0", "0"] or int(read(f"/proc/{pid}/coredump_filter"), 16) != 0
+    limits, kinds = read(f"/proc/{pid}/limits").decode(), read(f"/proc/{pid}/coredump_filter")
+    if not limits or not kinds:
+        return False  # it is gone
+    line = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    return line.split()[4:6] != ["0", "0"] or int(kinds, 16) != 0
 
 
 def cores(sidecar, folder):
@@ -201,6 +204,11 @@ for name in ("redis", "local-secrets", "vault", "kubernetes"):  # the last words
     plugins = call(sidecar, "GET", "/v1.0/metadata").json["remora"]["plugins"]
     os.kill(next(plugin["pid"] for plugin in plugins if plugin["name"] == name and plugin["pid"]), signal.SIGSEGV)
     remora.eventually(lambda: call(sidecar, "GET", "/v1.0/state/store/k").status == 200, "the store is back")
+def are_back():
+    return all(plugin["pid"] for plugin in call(sidecar, "GET", "/v1.0/metadata").json["remora"]["plugins"])
+
+
+remora.eventually(are_back, "the plugins are back")
 answers.append(call(sidecar, "GET", "/v1.0/metadata").body)
 # A password of the cluster's changes, and whoever has it is made anew.
 cluster.put("prod", "it", {"k": plant("cluster secret, changed")})

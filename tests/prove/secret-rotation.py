@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # in check: yes
-# timeout: 120
+# timeout: 300
 """Experiment secret-rotation: Redis passwords and an encryption key change in the secrets file, in Vault and in a cluster, under
 load.
 
@@ -28,6 +28,7 @@ IN_USE_MS_MAX = 1000 * _prove.PATIENCE
 REMOTE_MS_MAX = 3000 * _prove.PATIENCE
 REMOTE = ("hashi", "kube")
 PAUSE_S = 0.4
+PATIENT = {"readTimeout": "60s"}  # a server that is slow keeps its connections
 claims = _prove.Claims()
 rng = _prove.rng
 
@@ -48,7 +49,7 @@ def key_name(n):
 def resources(n, folder, port):
     """The YAML of rotation n: key n is primary, the one before is secondary."""
     vault = remora.component("vault", "secretstores.local.file", {"secretsFile": folder / "secrets.json"})
-    redis = remora.component("red", "state.redis", {"redisHost": f"127.0.0.1:{port}"})
+    redis = remora.component("red", "state.redis", {"redisHost": f"127.0.0.1:{port}", **PATIENT})
     redis += "  - name: redisPassword\n    secretKeyRef: {name: password}\nauth: {secretStore: vault}\n"
     crypt = remora.component("enc", "state.sqlite", {"connectionString": folder / "enc.db", "keyPrefix": "none"})
     for item, key in (("primaryEncryptionKey", key_name(n)), ("secondaryEncryptionKey", key_name(max(n - 1, 0)))):
@@ -62,7 +63,7 @@ def remote_resources():
     texts = [remora.component("hashi", "secretstores.hashicorp.vault", {"vaultAddr": hashi.url, "vaultToken": hashi.token, **often}),
              remora.component("kube", "secretstores.kubernetes", {"kubeconfigPath": kubeconfig, "defaultNamespace": "prod", **often})]
     for store in REMOTE:
-        text = remora.component(f"red-{store}", "state.redis", {"redisHost": f"127.0.0.1:{remote_servers[store].port}"})
+        text = remora.component(f"red-{store}", "state.redis", {"redisHost": f"127.0.0.1:{remote_servers[store].port}", **PATIENT})
         texts.append(text + "  - name: redisPassword\n    secretKeyRef: {name: redis, key: password}\n"
                      f"auth: {{secretStore: {store}}}\n")
     return texts

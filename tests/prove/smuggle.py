@@ -157,7 +157,6 @@ def injections(bed):
 def raw(bed):
     for what, data in tricks.RAW.items():
         connection = bed.front.connect()
-        connection.socket.settimeout(2 * remora.SLOW)
         statuses = []
         try:
             connection.send(data)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # in check: yes
-# timeout: 150
+# timeout: 450
 """Experiment swap: programs and components exchanged under load, and exchanges that cannot work.
 
 64 connections write and read in an in-memory store (handed over), SQLite and Redis; every answer is checked, and every
@@ -23,6 +23,7 @@ PROGRAMS = by_length(6, 200, 200)
 CONFIGURATIONS = by_length(9, 200, 200)
 BROKEN = by_length(8, 200, 200)
 QUIET_S = by_length(2, 8, 20)
+INIT_S = by_length(10, 2, 2)
 CLIENT = os.path.join(remora.BUILD, "tests", "bench", "checked")
 WAYS = ("no exec", "no hello", "wrong version", "crash in Init", "Init hangs", "bad YAML", "missing secret", "wrong type")
 PROGRAM_OF = {"no exec": "no-exec", "no hello": "exit", "wrong version": "version", "crash in Init": "crash-init",
@@ -94,7 +95,7 @@ def exchange_configurations(bed, count):
 
 
 def yaml(bed, store, metadata=()):
-    return bed.yaml(store, metadata=metadata).replace("spec:", "spec:\n  initTimeout: 2s")
+    return bed.yaml(store, metadata=metadata).replace("spec:", f"spec:\n  initTimeout: {INIT_S}s")
 
 
 def break_program(bed, store, way):
@@ -106,7 +107,7 @@ def break_program(bed, store, way):
     bed.put_program(plugin, source, name)
     bed.put_manifest(plugin, exec=name)
     bed.eventually(lambda: f"plugin {plugin}: the exchange of its process has failed" in bed.sidecar.log()[log:],
-                   f"{way} has failed")
+                   f"{way} has failed", 60)
     bed.eventually(lambda: len(bed.generations(plugin)) == 1, "one process is left")
     return bed.plugin(plugin)["pid"] == before["pid"]
 
@@ -163,7 +164,7 @@ def experiment(workers):
         _prove.say(f"{count} in {seconds:.1f} s")
     for what in ("programs", "configurations"):
         # Beside other tests the scheduler's share is larger than ours.
-        claims.at_most(f"{what}: added to p99.9, ms", added[what], 200 if _prove.SHORT else 20, digits=1)
+        claims.at_most(f"{what}: added to p99.9, ms", added[what], 200 * _prove.PATIENCE if _prove.SHORT else 20, digits=1)
     remora.equal(bed.sidecar.stop(), 0, "exit status")
     bed.end()
     return added
