@@ -9,16 +9,16 @@ import subprocess
 import tempfile
 import time
 
-from remora import free_port
+from remora import DEADLINE_S, free_port
 
 BUILD = os.environ.get("REMORA_BUILD", "build")
 
 
-def wait_for(port, deadline=20):
-    end = time.monotonic() + deadline
+def wait_for(port):
+    end = time.monotonic() + 2 * DEADLINE_S
     while time.monotonic() < end:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
             return
         except OSError:
             time.sleep(0.01)
@@ -84,13 +84,13 @@ class Sidecar:
             self.wait_until_healthy()
 
     def wait_until_healthy(self):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 2 * DEADLINE_S
         while self.ask("GET", "/v1.0/healthz")[0] != 204:
             if time.monotonic() > end:
                 raise SystemExit("the sidecar does not become healthy\n" + self.log())
             time.sleep(0.01)
 
-    def ask(self, method, target, body=None, timeout=30):
+    def ask(self, method, target, body=None, timeout=2 * DEADLINE_S):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, target, body)
@@ -109,5 +109,5 @@ class Sidecar:
     def close(self):
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(2 * DEADLINE_S)
         shutil.rmtree(self.dir)

@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 
-from redis_fixture import Redis, Sidecar, component
+from redis_fixture import DEADLINE_S, Redis, Sidecar, component
 
 SHARED = os.environ.get("REMORA_SHARED", "../shared")
 RECORDINGS = os.path.join(SHARED, "recordings/http-api.json")
@@ -48,7 +48,7 @@ class Client:
                 head += f"{name}: {value}\r\n".replace("<HTTP_PORT>", str(self.port))
         if body is not None:
             head += f"Content-Length: {len(data)}\r\n"
-        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+        with socket.create_connection(("127.0.0.1", self.port), DEADLINE_S) as s:
             s.sendall((head + "Connection: close\r\n\r\n").encode() + data)
             answer = b""
             while part := s.recv(65536):

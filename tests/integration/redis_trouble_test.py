@@ -10,33 +10,32 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from redis_fixture import Redis, Sidecar, component, free_port
+from redis_fixture import DEADLINE_S, Redis, Sidecar, component, free_port
 
-QUICK = "  - name: dialTimeout\n    value: 500ms\n  - name: readTimeout\n    value: 500ms\n"
 
 
 def save(sidecar, key, value):
     return sidecar.ask("POST", "/v1.0/state/red", json.dumps([{"key": key, "value": value}]))
 
 
-def until(condition, what, deadline=15):
-    end = time.monotonic() + deadline
+def until(condition, what):
+    end = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.02)
 
 
 def an_outage_is_told_and_ends(redis):
-    sidecar = Sidecar(component("red", redis.port, QUICK))
+    # Of those that find no server each waits so long for it; those that have one have all the time they need.
+    quick = "  - name: dialTimeout\n    value: 1s\n  - name: readTimeout\n    value: 30s\n"
+    sidecar = Sidecar(component("red", redis.port, quick))
     try:
         assert save(sidecar, "k", 1) == (204, "")
         redis.kill()
-        start = time.monotonic()
         status, body = save(sidecar, "k", 2)
         assert status in (500, 503) and "ERR_STATE_SAVE" in body, (status, body)
         status, body = sidecar.ask("GET", "/v1.0/state/red/k")
         assert status in (500, 503) and "ERR_STATE_GET" in body and "connection refused" in body, (status, body)
-        assert time.monotonic() - start < 10
         redis.start()
         until(lambda: save(sidecar, "k", 3)[0] == 204, "the store comes back")
         assert sidecar.ask("GET", "/v1.0/state/red/k") == (200, "3")
@@ -45,7 +44,7 @@ def an_outage_is_told_and_ends(redis):
 
 
 def a_frozen_server_times_out(redis):
-    sidecar = Sidecar(component("red", redis.port, QUICK))
+    sidecar = Sidecar(component("red", redis.port, "  - name: readTimeout\n    value: 5s\n"))
     try:
         assert save(sidecar, "k", 1)[0] == 204
         redis.process.send_signal(signal.SIGSTOP)
@@ -74,7 +73,7 @@ def a_store_without_a_server_ends_the_start(redis):
     port = free_port()
     sidecar = Sidecar(component("red", port), wait=False)
     try:
-        assert sidecar.process.wait(30) == 1
+        assert sidecar.process.wait(2 * DEADLINE_S) == 1
         cause = (f"redis store: error connecting to redis at 127.0.0.1:{port}: dial tcp 127.0.0.1:{port}: connect: "
                  "connection refused")
         assert cause in sidecar.log(), sidecar.log()
@@ -86,7 +85,7 @@ def a_password_is_never_logged(redis):
     redis.cli("config", "set", "requirepass", "s3cret-word")
     sidecar = Sidecar(component("red", redis.port, "  - name: redisPassword\n    value: wr0ng-word\n"), wait=False)
     try:
-        assert sidecar.process.wait(30) == 1
+        assert sidecar.process.wait(2 * DEADLINE_S) == 1
         assert "WRONGPASS" in sidecar.log() and "wr0ng-word" not in sidecar.log(), sidecar.log()
     finally:
         sidecar.close()
