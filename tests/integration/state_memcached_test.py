@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """state.memcached through the whole product: what the servers have, which of them has it, what they cannot have, and what
-happens when they or the plugin go away. timeout: 90"""
+happens when they or the plugin go away. timeout: 120"""
 
 import concurrent.futures
 import os
@@ -29,7 +29,7 @@ def store_on(*addresses, **metadata):
 def refused(*resources):
     """The log of a sidecar that cannot start."""
     sidecar = Sidecar(*resources, wait=False)
-    equal(sidecar.wait(40), 1)
+    equal(sidecar.wait(60), 1)
     return sidecar.log()
 
 
@@ -128,7 +128,7 @@ def killed():
 @test("a frozen server times out and nobody else waits for it", "STATE-01")
 def frozen():
     mine = Memcached()
-    sidecar = Sidecar(document(mine.address, timeout="3000"), document(server().address, name="other"))
+    sidecar = Sidecar(document(mine.address, timeout="5000"), document(server().address, name="other"))
     store, other = Store(sidecar, "cache"), Store(sidecar, "other")
     equal(store.save("k", 1).status, 204)
     mine.signal(signal.SIGSTOP)

@@ -54,4 +54,5 @@ class Memcached(Process):
 
 
 def document(*addresses, name="cache", **metadata):
-    return component(name, "state.memcached", {"hosts": ",".join(addresses), **metadata})
+    """Requests have longer than the second of a component without a timeout: a busy machine takes it."""
+    return component(name, "state.memcached", {"hosts": ",".join(addresses), "timeout": "30000", **metadata})
