@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120
+# timeout: 240
 """Resiliency documents at work: a state store that fails as told (tests/plugins/flaky), the own application, and one
 behind another sidecar; retries, timeouts, circuit breakers, their metrics, and changes while all of it runs."""
 
@@ -20,7 +20,8 @@ from mesh import Mesh, reaches
 from remora import BUILD, SLOW, Sidecar, Store, call, component, equal, eventually, free_port, main, need, request_bytes, test
 
 FLAGS = ["--plugins-path", os.path.join(BUILD, "plugins"), "--plugins-path", os.path.join(BUILD, "tests", "plugins")]
-FLAKY = component("flaky", "state.flaky")
+# The second is the same process, which counts for both, and has no policy.
+FLAKY = component("flaky", "state.flaky") + "---\n" + component("counter", "state.flaky")
 
 
 def policies(spec, name="rz", scopes=""):
@@ -56,7 +57,7 @@ def metric(sidecar, family, **labels):
 
 
 def calls(store):
-    return int(store.get("calls").text)
+    return int(Store(store.sidecar, "counter").get("calls").text)
 
 
 def invoke(sidecar, method="m", verb="GET", body=None, app_id="back", **more):
@@ -94,7 +95,7 @@ def component_retries():
     equal(calls(store) - before, 3, "attempts")
     labels = {"name": "rz", "policy": "retry", "flow_direction": "outbound", "target": "Statestore_flaky", "status": ""}
     equal(metric(sidecar, "dapr_resiliency_activations_total", **labels), 3)
-    need(metric(sidecar, "dapr_resiliency_count", **labels) >= 6, "every operation counts")
+    need(metric(sidecar, "dapr_resiliency_count", **labels) >= 5, "every operation counts")
     equal(metric(sidecar, "dapr_resiliency_loaded", name="rz"), 1)
     log = sidecar.log()
     need("Error processing operation component[flaky] output. Retrying in 20ms" in log, "the retry is logged")
@@ -196,19 +197,23 @@ def component_breaker():
         states = ("closed", "half-open", "open", "unknown")
         return [metric(sidecar, "dapr_resiliency_cb_state", status=s, **labels) for s in states]
 
-    equal(calls(store), 0)
+    equal(store.get("calls").text, "0")
     equal(state(), [1, 0, 0, 0])
-    for _ in range(3):
+    for _ in range(2):
         equal(store.get("fail-3").status, 500)
-    opened = time.monotonic()
+    opened = time.monotonic()  # or a little later
+    equal(store.get("fail-3").status, 500)
     equal(state(), [0, 0, 1, 0])
-    reply = store.get("fail-3")
-    if time.monotonic() - opened < 1:  # a machine that is busy may have let its time pass
+    reply, called = store.get("fail-3"), 3
+    if reply.status == 200:
+        need(time.monotonic() - opened > 1, "it let one through before its time")
+        called += 1
+    else:
         equal((reply.status, reply.json["errorCode"]), (500, "ERR_STATE_GET"))
         need("circuit breaker is open" in reply.text, reply.text)
     eventually(lambda: store.get("fail-3").status == 200, "it lets one through again")
     equal(state(), [1, 0, 0, 0])
-    equal(calls(store), 4, "calls, none of them while it was open")
+    equal(calls(store), called + 1, "calls, none of them while it was open")
     log = sidecar.log()
     for change in ("closed to open", "open to half-open", "half-open to closed"):
         need(f'Circuit breaker \\"cb-flaky\\" changed state from {change}' in log, change)
@@ -442,7 +447,7 @@ def proxy_retries():
 @test("a proxied call meets timeouts and open circuit breakers", "INV-37 §8")
 def proxy_breaker():
     proxied = Proxied(
-        "{policies: {timeouts: {t: 300ms}, circuitBreakers: {cb: {timeout: 1h, trip: consecutiveFailures >= 3}}},"
+        "{policies: {timeouts: {t: 8s}, circuitBreakers: {cb: {timeout: 1h, trip: consecutiveFailures >= 3}}},"
         " targets: {apps: {back: {timeout: t, circuitBreaker: cb}}}}"
     )
     for _ in range(2):
