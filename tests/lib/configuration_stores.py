@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 
-from remora import Folder, Process, Redis, Skip, component, eventually, free_port, need
+from remora import Folder, Process, Redis, Skip, children, component, eventually, free_port, is_running, need
 
 
 class Sqlite:
@@ -113,7 +113,10 @@ class Server(Process):
             raise AssertionError(f"{error}: {self.log()[-2000:]}") from None
 
     def stop(self):
+        """SIGKILL. The processes that it has started answer for a moment more: until they have gone too."""
+        started = children(self.pid)
         self.kill()
+        eventually(lambda: not any(is_running(pid) for pid in started), "its processes have gone")
 
     def metadata(self, database="postgres"):
         """Of components that use it."""
