@@ -20,7 +20,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from http_app import App, answer
 from recordings import matches
-from remora import SLOW, Folder, Sidecar, component, equal, eventually, main, need, quote, shared, test
+from remora import SLOW, Folder, Sidecar, call, component, equal, eventually, free_port, main, need, quote, shared, test
 from sdk_programs import environment, ends_well, start
 
 STORES = {"sqlite": Sqlite, "redis": RedisStore, "postgresql": Postgres}
@@ -110,7 +110,14 @@ def tells(watch, store, key="pulse"):
             if any(change[0] == key and change[1] == f"beat{n}" for change in watch.all()):
                 return
             time.sleep(0.01)
-        need(n < 60, "changes arrive")
+        need(n < 60 * SLOW, "changes arrive")
+
+
+def settle(sidecar, store, name="conf"):
+    """Returns when the store has no more to say of what was written before: whoever subscribes now would be told as well."""
+    pulse = Watch(sidecar, "pulse", store=name)
+    tells(pulse, store)
+    pulse.close()
 
 
 _open = {}
@@ -214,11 +221,15 @@ for kind in STORES:
 
     @test(f"{kind}: the end of a stream is the end of its subscription", "CFG-11")
     def _(kind=kind):
-        store, sidecar, _ = bed(kind)
+        metrics = ("127.0.0.1", free_port())
+        sidecar = Sidecar(bed(kind)[0].component(), flags=["--metrics-port", str(metrics[1])])
         watch = Watch(sidecar, "ended")
         watch.close()
+        ended = re.compile(r'configuration_count\{[^}]*operation="unsubscribe",success="true"\} 1\n')
+        eventually(lambda: ended.search(call(metrics, "GET", "/metrics").text), "the plugin is told that it has ended")
         request = pb.UnsubscribeConfigurationRequest(store_name="conf", id=watch.id)
-        eventually(lambda: not stub_of(sidecar).UnsubscribeConfiguration(request).ok, "nobody knows it")
+        equal(stub_of(sidecar).UnsubscribeConfiguration(request).ok, False, "nobody knows it")
+        sidecar.end()
 
     @test(f"{kind}: what changes between reading a key and subscribing to it is told", "CFG-08 no lost update")
     def _(kind=kind):
@@ -245,6 +256,7 @@ for kind in STORES:
         store, sidecar, reader = bed(kind)
         store.put("kept", "0", "0")
         store.put("gone", "0", "0")
+        settle(sidecar, store)
         watch = Watch(sidecar, "kept", "gone", "pulse")
         id = subscribe(sidecar, "kept")
         os.kill(sidecar.plugin_pid(store.plugin), signal.SIGKILL)
@@ -275,8 +287,8 @@ for kind in STORES:
         write(store.component(note="changed"))
         tells(watch, store)
         os.remove(path)
-        eventually(lambda: get(sidecar, "k").status == 500, "it is gone")
-        equal(get(sidecar, "k").json["errorCode"], "ERR_CONFIGURATION_STORE_NOT_CONFIGURED")
+        eventually(lambda: (reply := get(sidecar, "k")).status == 500 and
+                   reply.json["errorCode"] == "ERR_CONFIGURATION_STORE_NOT_CONFIGURED", "it is gone")
         store.put("k", "1", "1")
         write(store.component())
         eventually(lambda: watch.last("k") == ("1", "1"), "what changed meanwhile is told")
@@ -404,15 +416,15 @@ def _():
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    thread.join(60)
+    thread.join(60 * SLOW)
     equal(latest, {f"k{k}": 23 for k in range(keys)})
     call.cancel()
 
 
 @test("subscriptions are bounded, and those that end make room", "ERR_CONFIGURATION_SUBSCRIBE bound")
 def _():
-    store = Sqlite()
-    sidecar = Sidecar(store.component())
+    store, most = Sqlite(), 1024
+    sidecar = Sidecar(store.component(), flags=["--app-port", str(Reader().app.port)])
     channel = grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}")
     stub = api_service_v1.DaprStub(channel)
     request = pb.SubscribeConfigurationRequest(store_name="conf", keys=["k"])
@@ -422,12 +434,18 @@ def _():
         equal(next(one).items["k"].value, "1")
     for one in ids:
         one.cancel()
+    held = []
 
-    def tasks():
-        return sidecar.plugins()["sqlite"]["state"] == "ready"
+    def subscribed():
+        reply = sidecar.call("GET", "/v1.0/configuration/conf/subscribe?key=k")
+        held.extend([reply.json["id"]] if reply.status == 200 else [])
+        return reply
 
-    eventually(tasks, "the sidecar is well")
-    need(next(stub.SubscribeConfiguration(request)).id, "there is room")
+    eventually(lambda: subscribed().status == 200 and len(held) == most or None, "there is room for all", 60)
+    refused = subscribed()
+    equal((refused.status, refused.json["errorCode"]), (503, "ERR_CONFIGURATION_SUBSCRIBE"))
+    equal(sidecar.call("GET", f"/v1.0/configuration/conf/{held.pop()}/unsubscribe").json, {"ok": True})
+    eventually(lambda: subscribed().status == 200, "there is room again")
 
 
 @test("several sidecars on one file see the same", "several processes")
@@ -505,6 +523,7 @@ def _():
                 wanted += [(k, i["value"], i["version"]) for k, i in event["items"].items()]
             eventually(lambda: watch.all() == wanted, f"{change['change']}: {watch.all()}")
         watch.close()
+        settle(sidecar, store, "cfg")
     flags = store.command("CONFIG", "GET", "notify-keyspace-events")[1].decode()
     equal(sorted(flags), sorted(golden["notify_keyspace_events_after_subscribe"][1]))
 
@@ -586,6 +605,7 @@ def _():
         if "request" in entry:
             if "subscribe v1.0-alpha1" in entry["name"]:
                 store.command("SET", "c1", "v1")
+                settle(sidecar, store)
             target = entry["request"]["target"].replace("<UUID>", id or "none")
             reply = sidecar.call(entry["request"]["method"], target)
             recorded = entry["response"]
@@ -599,7 +619,7 @@ def _():
         store.command(*entry["name"].split("after ")[1].removeprefix("redis command ").split())
         eventually(lambda: len(reader.got) > before, f"{entry['name']}: the application is told")
         [wanted] = entry["received"]["app"]
-        target, body = reader.got[-1]
+        target, body = reader.got[before]
         equal(target, wanted["target"], entry["name"])
         equal(body, json.loads(wanted["body"].replace("<UUID>", id)), entry["name"])
 
