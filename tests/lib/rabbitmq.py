@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 
-from remora import Folder, Process, Skip, _live, eventually, free_port
+from remora import DEADLINE_S, Folder, Process, Skip, _live, eventually, free_port
 
 SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 START_S = 120  # on a loaded machine
@@ -61,7 +61,15 @@ class RabbitMQ:
                 "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
         }
         self.process = None
+        eventually(self.maps, "the port mapper listens")  # without one the node would start its own
         self.start()
+
+    def maps(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.mapper_port), DEADLINE_S).close()
+            return True
+        except OSError:
+            return False
 
     @property
     def url(self):
@@ -78,8 +86,7 @@ class RabbitMQ:
         if not self.process.is_alive():
             raise AssertionError(f"rabbitmq-server has ended:\n{self.process.log()[-3000:]}")
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
-                s.settimeout(5)
+            with socket.create_connection(("127.0.0.1", self.port), DEADLINE_S) as s:
                 s.sendall(b"AMQP\0\0\x09\x01")
                 return s.recv(1) == b"\1"
         except OSError:
