@@ -12,7 +12,6 @@ import threading
 import time
 
 from remora import (
-    SLOW,
     Connection,
     Cut,
     Folder,
@@ -31,6 +30,11 @@ from remora import (
 )
 
 MEM = component("mem", "state.in-memory")
+
+
+def is_stopped(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rpartition(")")[2].split()[0] == "T"
 
 
 def descriptors(sidecar):
@@ -90,7 +94,7 @@ class Load:
     def check_kept(self):
         """A write without an answer may have happened too, so a value may be ahead of what was acknowledged."""
         for key, count in self.acknowledged.items():
-            reply = self.store.get(key)
+            reply = eventually(lambda key=key: (it := self.store.get(key)).status < 500 and it, "the store answers")
             need(reply.status == 200 and reply.json >= count, f"{key}: {count} was acknowledged, now {reply}")
 
 
@@ -110,7 +114,7 @@ def killed_under_load():
         load = Load(store)
         for round_ in range(6):
             served = load.good()
-            eventually(lambda: load.good() > served + 20, "it serves")
+            eventually(lambda: load.good() > served + 100, "it serves")
             # By turns the plugin itself and the outermost of the processes that confine it.
             pid = sidecar.plugin_pid("sqlite") if round_ % 2 else sidecar.plugins()["sqlite"]["group"]
             os.kill(pid, signal.SIGKILL)
@@ -171,11 +175,10 @@ def stopped():
     until = time.monotonic() + 2
     served = 0
     while time.monotonic() < until:
-        started = time.monotonic()
-        equal(Store(sidecar, "sqlt").save("k", served).status, 204)
+        equal(Store(sidecar, "sqlt").save("k", served).status, 204, "others go on")
         equal(sidecar.healthz(), 204)
-        need(time.monotonic() - started < 1 * SLOW, "others go on")
         served += 1
+    need(is_stopped(pid), "it was stopped all the time")
     os.kill(pid, signal.SIGCONT)
     equal({(connection.reply().status) for connection in held}, {200})
     for connection in held:
@@ -213,7 +216,7 @@ def outage():
         component(
             "red",
             "state.redis",
-            {"redisHost": f"127.0.0.1:{redis.port}", "dialTimeout": "300ms", "readTimeout": "500ms"},
+            {"redisHost": f"127.0.0.1:{redis.port}", "dialTimeout": "300ms", "readTimeout": "10s"},
         ),
     )
     store = Store(sidecar, "red")
@@ -255,7 +258,7 @@ def silent_server():
         ),
     )
     store = Store(sidecar, "red")
-    store.save("k", "v")
+    eventually(lambda: store.save("k", "v").status == 204, "it serves")
     redis.signal(signal.SIGSTOP)
     held = sidecar.connect()
     held.send(request_bytes("GET", "/v1.0/state/red/k"))
@@ -272,7 +275,14 @@ def connect_and_close():
     sidecar = Sidecar(MEM, public=True, folder=folder)
     unix = Sidecar(MEM, http=False, wait=False, flags=["--unix-domain-socket", folder.path])
     unix_path = folder / "dapr-shop-http.socket"
-    eventually(lambda: os.path.exists(unix_path) and call(unix_path, "GET", "/v1.0/healthz").status == 204, "ready")
+
+    def is_ready():
+        try:
+            return call(unix_path, "GET", "/v1.0/healthz").status == 204
+        except OSError:  # the file is there a moment before anybody listens
+            return False
+
+    eventually(is_ready, "ready")
     own = [os.path.join(at, name) for at, _, found in os.walk(folder / "run") for name in found]
     addresses = [sidecar.address, sidecar.public, unix_path] + [path for path in own if is_socket(path)]
     need(len(addresses) >= 3, f"{addresses}")
