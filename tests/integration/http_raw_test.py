@@ -33,20 +33,21 @@ class Sidecar:
         self.port, self.process = self.sidecar.port, self.sidecar.popen
 
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=remora.DEADLINE_S)
 
     def ask(self, request, step=None):
         """The whole answer to one request, whose connection is half-closed unless it is closed first."""
         with self.connect() as s:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            answer = b""
             try:
                 for at in range(0, len(request), step or len(request)):
                     s.sendall(request[at:at + (step or len(request))])
-                answer = receive_one(s)
             except ConnectionError:
-                pass
-            return answer
+                pass  # refused before all of it was sent; the answer is there nevertheless
+            try:
+                return receive_one(s)
+            except ConnectionError:
+                return b""
 
     def pss_kib(self):
         with open(f"/proc/{self.process.pid}/smaps_rollup") as f:
@@ -184,7 +185,7 @@ def ending(sidecar):
     sidecar.process.send_signal(signal.SIGTERM)
     check("an idle connection is closed at the end", idle.recv(1) == b"")
     try:
-        check("exits in order", sidecar.process.wait(timeout=20) == 0, str(sidecar.process.returncode))
+        check("exits in order", sidecar.process.wait(timeout=remora.DEADLINE_S) == 0, str(sidecar.process.returncode))
     except subprocess.TimeoutExpired:
         check("exits in time", False)
         sidecar.process.kill()
