@@ -244,6 +244,8 @@ def killed():
             pid = eventually(bed.pid, "the plugin has connected")
             os.kill(pid, signal.SIGKILL)
             eventually(lambda pid=pid: bed.pid() not in (None, pid), "it is back")
+        served = len(bed.app.requests)
+        eventually(lambda: len(bed.app.requests) > served, "it serves those who ask")
     finally:
         stop.set()
         for asker in askers:
