@@ -139,7 +139,13 @@ def killed():
     while os.read(read, 65536):
         pass  # ends when no process holds the other end
     os.close(read)
-    plugins = [plugin["pid"] for plugin in sidecar.metadata()["remora"]["plugins"]]
+
+    def connected():
+        found = [plugin["pid"] for plugin in sidecar.metadata()["remora"]["plugins"]]
+        return all(found) and found
+
+    plugins = eventually(connected, "its plugins are there")
+    need(all(is_running(pid) for pid in plugins), plugins)
     sidecar.kill()
     eventually(lambda: not any(is_running(pid) for pid in plugins), "the plugins are gone")
 
