@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools/gdb/tasks.py lists tasks and the calls of a parked one, in a process and in a core dump.
-# timeout: 60
+# timeout: 180
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 program=${REMORA_BUILD:-$top/build}/tests/unit/async/task_test
