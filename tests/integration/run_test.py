@@ -258,14 +258,13 @@ def launcher_killed():
 @test("what an application leaves running ends with it")
 def leftovers():
     bed = Bed()
-    launcher = bed.start("run", *QUIET, "--", "sh", "-c", "setsid sleep 600 & echo $!; read x < fifo; exit 5")
     os.mkfifo(os.path.join(bed.work, "fifo"))
-    eventually(lambda: launcher.app_lines(), "it is here")
+    launcher = bed.start("run", *QUIET, "--", "sh", "-c", "setsid sleep 600 & echo $!; echo here; read x < fifo; exit 5")
+    launcher.has_said("here")
     runaway = int(launcher.app_lines()[0])
     need(is_running(runaway), "it runs")
-    if launcher.is_alive():
-        with open(os.path.join(bed.work, "fifo"), "w") as f:
-            f.write("\n")
+    with open(os.path.join(bed.work, "fifo"), "w") as f:
+        f.write("\n")
     equal(launcher.wait(), 5)
     gone([runaway], "what was left")
 
