@@ -86,9 +86,10 @@ apps:
     eventually(lambda: log_of(bed, "three", "third_app_") == "to a file\n", "its log")
     eventually(lambda: log_of(bed, "two", "two_app_") == "two everywhere 7\n", "its log")
     need("unknownField has no effect" in launcher.log(), launcher.log())
-    need("dapr initialized" in log_of(bed, "two", "two_daprd_"), "the sidecar's log")
-    need("dapr initialized" in log_of(bed, "one", "first_daprd_"), "the sidecar's log")
-    need("== DAPR - first == time=" in launcher.log() and "== DAPR - two ==" not in launcher.log(), launcher.log())
+    eventually(lambda: "dapr initialized" in log_of(bed, "two", "two_daprd_"), "the sidecar's log")
+    eventually(lambda: "dapr initialized" in log_of(bed, "one", "first_daprd_"), "the sidecar's log")
+    eventually(lambda: "== DAPR - first == time=" in launcher.log(), "the sidecar's log on the console")
+    need("== DAPR - two ==" not in launcher.log(), launcher.log())
     need("to a file" not in launcher.log() and not os.path.exists(os.path.join(bed.work, "one/.dapr/logs/first_app")), "")
     listed = {one["appId"]: one for one in bed.list()}
     equal(names(listed["first"]), ["own"])
