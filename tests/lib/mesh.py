@@ -66,7 +66,7 @@ class Mesh:
         lines = ["apiVersion: dapr.io/v1alpha1", "kind: Configuration", "metadata:", "  name: mesh", "spec:"]
         if self.resolver == "sqlite":
             lines += ["  nameResolution:", "    component: sqlite", "    version: v1", "    configuration:",
-                      f"      connectionString: {json.dumps(self.database)}"]  # fmt: skip
+                      f"      connectionString: {json.dumps(self.database)}", "      updateInterval: 60s"]  # fmt: skip
         elif not spec:
             lines[-1] += " {}"
         self.count += 1
