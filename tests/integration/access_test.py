@@ -39,6 +39,7 @@ class Bed:
         self.back = self.mesh.sidecar("back", app=self.app, spec=spec, **more)
         self.config = self.mesh.folder / f"config-{self.mesh.count}.yaml"
         self.front = self.mesh.sidecar("front")
+        eventually(lambda: self.mesh.addresses("back"), "others know of it")
 
     def get(self, path, verb="GET", sidecar=None, target="back"):
         return mesh.invoke(sidecar or self.front, target, path, verb)
