@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nameresolution.sqlite: sidecars that find each other in one file. timeout: 120"""
+"""nameresolution.sqlite: sidecars that find each other in one file. timeout: 180"""
 import os
 import signal
 import sqlite3
@@ -10,16 +10,19 @@ import time
 from http_app import App, answer
 from launcher import REMORA
 from mesh import Mesh, invoke, reaches
-from remora import Sidecar, equal, eventually, free_port, main, need, test
-
-INTERVAL = "      updateInterval: 2s\n"  # at most 6 s until somebody who was killed is forgotten
+from remora import SLOW, Sidecar, equal, eventually, free_port, main, need, test
 
 
 class Bed(Mesh):
-    """Rows are those of the sidecars alone, and are renewed every second."""
+    """Rows are those of the sidecars alone. They are renewed a second before `interval` is over, and forgotten after three
+    of them, which is long enough for a sidecar on a busy machine."""
+
+    def __init__(self, interval="10s", **more):
+        super().__init__(**more)
+        self.interval = interval
 
     def configuration(self, spec=""):
-        return super().configuration(INTERVAL + spec)
+        return super().configuration(f"      updateInterval: {self.interval}\n{spec}")
 
     def rows(self, app_id):
         with self._hosts() as hosts:
@@ -33,7 +36,7 @@ def app(name):
 
 @test("sidecars of one machine call each other's applications without a server or multicast", "INV-08 T-INV-9 INV-10")
 def calls():
-    bed = Bed()
+    bed = Bed("2s")
     back = bed.sidecar("back", app=app(b"back"))
     front = bed.sidecar("front", app=app(b"front"), env={"PATH": os.environ["PATH"], "NAMESPACE": "prod"})
     equal(reaches(front, "back", "a/b?c=1").body, b"back")
@@ -66,7 +69,7 @@ def instances():
 
 @test("a sidecar that was killed is forgotten after three intervals, and its successor found at once", "INV-08")
 def killed():
-    bed = Bed()
+    bed = Bed("2s")  # at most 6 s until it is forgotten
     front = bed.sidecar("front")
     back = bed.sidecar("back", app=app(b"1"))
     reaches(front, "back")
@@ -121,7 +124,7 @@ def swapped():
     calls = Calls(front, "back")
     for sidecar in (back, front):
         done = subprocess.run([REMORA, "plugin", "swap", "sqlite", "--run-dir", sidecar.folder / "run"], capture_output=True,
-                              text=True, timeout=60)
+                              text=True, timeout=60 * SLOW)
         equal(done.returncode, 0, done.stderr)
     eventually(lambda: len(calls.statuses) > 100, "calls go on")
     equal(calls.end(), {200})
@@ -150,7 +153,7 @@ def moved():
 
 @test("a file that is deleted under sidecars is made anew by them", "INV-08")
 def deleted():
-    bed = Bed()
+    bed = Bed("5s")
     back = bed.sidecar("back", app=app(b"back"))
     front = bed.sidecar("front")
     reaches(front, "back")
