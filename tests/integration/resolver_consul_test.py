@@ -7,7 +7,7 @@ from resolver_bed import Refused, Resolver  # first: it finds the Python that ha
 import consul
 from http_app import App, answer
 from mesh import invoke, reaches
-from remora import Folder, Sidecar, equal, eventually, free_port, main, need, test
+from remora import DEADLINE_S, Folder, Sidecar, equal, eventually, free_port, main, need, test
 
 TYPE = "nameresolution.hashicorp.consul"
 PASSING = {"name": "always", "checkID": "always", "ttl": "60s", "status": "passing"}
@@ -340,7 +340,7 @@ def frozen():
     agent.news.acquire()  # every request waits for it
     try:
         call = front.link.open(consul_method(), 5, question("back"), timeout_ms=500)
-        front.link.wait(lambda: call.response is not None, "an answer", 5)
+        front.link.wait(lambda: call.response is not None, "an answer", DEADLINE_S)
         need(call.status.code != 0, "it was answered")
     finally:
         agent.news.release()

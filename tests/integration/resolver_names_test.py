@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nameresolution.kubernetes, dns and nameformat: addresses made of names, which the sidecar then looks up. timeout: 60"""
+"""nameresolution.kubernetes, dns and nameformat: addresses made of names, which the sidecar then looks up. timeout: 120"""
 from resolver_bed import Refused, Resolver  # first: it finds the Python that has the packages
 from http_app import App, answer
 from mesh import invoke

@@ -16,7 +16,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from remora import Folder, _live, eventually, free_port
+from remora import DEADLINE_S, Folder, _live, eventually, free_port
 
 REAL = os.environ.get("CONSUL") or shutil.which("consul")
 
@@ -54,7 +54,7 @@ class RealAgent:
                                          data=json.dumps(body).encode() if body is not None else None)
         if self.token:
             request.add_header("X-Consul-Token", self.token)
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=DEADLINE_S) as reply:
             text = reply.read()
             return json.loads(text) if text else None
 

@@ -10,7 +10,7 @@ import peer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from relay import Relay
-from remora import BUILD, Folder, Process, eventually, free_port, need
+from remora import BUILD, DEADLINE_S, Folder, Process, eventually, free_port, need
 
 OURS = os.path.exists(os.path.join(BUILD, "bin", "remora-sentry"))
 PROGRAM = os.environ.get("SENTRY") or os.path.join(BUILD, "bin", "remora-sentry")
@@ -28,7 +28,7 @@ def request(address, anchors, app_id, key, namespace="default", token="", domain
             certificate_signing_request=csr.public_bytes(serialization.Encoding.PEM),
         )  # fmt: skip
         try:
-            return call(made, timeout=10, **more), authority.id_of((relay.certificates or [None])[0])
+            return call(made, timeout=DEADLINE_S, **more), authority.id_of((relay.certificates or [None])[0])
         finally:
             relay.end()
 

@@ -13,7 +13,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from remora import BUILD, Folder, _live, eventually, free_port
+from remora import BUILD, DEADLINE_S, Folder, _live, eventually, free_port
 
 BUILT = os.path.join(BUILD, "vault", "vaultd")
 REAL = os.environ.get("VAULT_SERVER") or (BUILT if os.path.exists(BUILT) else None)
@@ -38,7 +38,7 @@ class Server:
         context = ssl.create_default_context(cafile=self.certificates.path("ca.pem")) if self.certificates else None
         if context:
             context.check_hostname = False
-        with urllib.request.urlopen(request, timeout=10, context=context) as reply:
+        with urllib.request.urlopen(request, timeout=DEADLINE_S, context=context) as reply:
             text = reply.read()
             return json.loads(text) if text else None
 
