@@ -42,7 +42,7 @@ def refused(function):
 @test("a client is made once the sidecar is healthy", "SDK-PYTHON")
 def _():
     with DaprClient() as d:
-        d.wait(5)
+        d.wait(60)
 
 
 for store in ("mem", "lite"):
