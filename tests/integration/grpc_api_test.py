@@ -14,7 +14,7 @@ import threading
 import grpc
 from dapr.proto.common.v1 import common_pb2
 from dapr.proto.runtime.v1 import dapr_pb2, dapr_pb2_grpc, metadata_pb2, state_pb2
-from remora import TOP, Folder, Sidecar, call, component, equal, eventually, main, need, test
+from remora import DEADLINE_S, TOP, Folder, Sidecar, call, component, equal, eventually, main, need, test
 
 MEM = component("mem", "state.in-memory")
 SIDECAR = Sidecar(MEM, app_id="g")
@@ -214,9 +214,20 @@ def _():
 
 @test("calls under way are answered when the sidecar ends", "GRPC-DRAIN")
 def _():
-    s = stub()
-    futures = [s.GetState.future(state_pb2.GetStateRequest(store_name="mem", key="zip"), timeout=30) for _ in range(50)]
-    equal([len(f.result().data) for f in futures], [1000000] * 50)
+    sidecar = Sidecar(MEM, flags=["--dapr-graceful-shutdown-seconds", str(DEADLINE_S)])
+    s = stub(f"127.0.0.1:{sidecar.grpc_port}")
+    save(s, "k", b"x" * 100000)
+    plugin = sidecar.plugin_pid("in-memory")
+    os.kill(plugin, signal.SIGSTOP)
+    request = state_pb2.GetStateRequest(store_name="mem", key="k")
+    futures = [s.GetState.future(request, timeout=DEADLINE_S) for _ in range(50)]
+    s.GetMetadata(metadata_pb2.GetMetadataRequest(), timeout=DEADLINE_S)  # comes after them on the same connection
+    sidecar.signal(signal.SIGTERM)
+    eventually(lambda: "beginning shutdown" in sidecar.log(), "the end has begun")
+    equal([f.done() for f in futures], [False] * 50)
+    os.kill(plugin, signal.SIGCONT)
+    equal([len(f.result().data) for f in futures], [100000] * 50)
+    equal(sidecar.wait(), 0)
     SIDECAR.signal(signal.SIGTERM)
     equal(SIDECAR.wait(), 0)
 
