@@ -215,6 +215,7 @@ def _():
     app = grpc_app.App()
     sidecar = Sidecar(app_id="gs", flags=["--app-port", str(app.port), "--app-protocol", "grpc"],
                       env={"APP_API_TOKEN": "tok"})
+    eventually(lambda: app.calls(LIST), "it is asked")
     equal([call.values("dapr-api-token") for call in app.calls(LIST)], [["tok"]])
     equal(sidecar.stop(), 0)
     app.stop()
