@@ -128,7 +128,7 @@ TEST(sixty_four_clients_save_durably_and_the_process_stays_small)
     uint64_t kib = pss_kib(peer.pid);
     fprintf(stderr, "  %zu durable saves in %" PRIu64 " ms: %" PRIu64 "/s; PSS %" PRIu64 " KiB\n",
             count, spent, count * 1000 / (spent > 0 ? spent : 1), kib);
-    CHECK(count > 100);
+    CHECK(count >= CLIENTS); /* each of them, however slow the disk is */
     if (!is_sanitized())
         CHECK(kib > 0 && kib <= PSS_MAX_KIB);
     peer_end(&peer);
