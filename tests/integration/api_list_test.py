@@ -137,7 +137,7 @@ def changed():
     bed.configure(listed(denied=[("secrets", "v1", "http")]))
     eventually(lambda: (bed.get("/v1.0/state/mem/k")[0], bed.rpc(get_state)) == (204, "OK"), "state is back")
     bed.configure(listed(denied=[("state", "v1", "nonsense")]))
-    eventually(lambda: "protocol" in bed.sidecar.log(), "what cannot be understood is said")
+    eventually(lambda: "must be http or grpc" in bed.sidecar.log(), "what cannot be understood is said")
     equal(bed.get("/v1.0/state/mem/k")[0], 204)
 
 
