@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Where plugins find keys of AWS: STS and S3 are moto's, which judges who signed; what a container, an instance and a broken
-STS would answer comes from a declared fake, whose S3 says in each object which key has signed the request for it."""
+STS would answer comes from a declared fake, whose S3 says in each object which key has signed the request for it. timeout: 240"""
 import datetime
 import json
 import os

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Pluggable components of Dapr's protocol behind sockets, used unmodified through the bridge: an independent component
-on grpcio (tests/lib/pluggable.py) of every kind, late, killed and back, two of one type, and answering nonsense."""
+on grpcio (tests/lib/pluggable.py) of every kind, late, killed and back, two of one type, and answering nonsense.
+timeout: 240"""
 
 import sdk  # noqa: F401  isort: skip
 
