@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """pubsub.sqlite: durable topics in one file, of one sidecar or several. timeout: 240"""
+import itertools
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import threading
 
 from http_app import App, answer
 from launcher import REMORA
-from remora import SLOW, Folder, Sidecar, component, equal, eventually, main, need, request_bytes, test
+from remora import SLOW, Folder, Sidecar, component, end_sidecars, equal, eventually, main, need, request_bytes, test
 
 JSON = [("Content-Type", "application/json")]
 
@@ -109,13 +110,24 @@ def compete():
     file.sidecar("shop", second)
     file.sidecar("bill", other)
     sender = file.sidecar("sender")
-    for n in range(300):
+    numbers = itertools.count()
+
+    def both_have_some():
+        """That the group is there does not say that the second one has subscribed as well."""
+        some = list(itertools.islice(numbers, 20))
+        for n in some:
+            publish(sender, n)
+        eventually(lambda: set(some) <= set(first.numbers() + second.numbers()), "the group has them")
+        return first.numbers() and second.numbers()
+
+    eventually(both_have_some, "both have had some")
+    count = next(numbers) + 300
+    for n in range(count - 300, count):
         publish(sender, n)
-    eventually(lambda: len(first.numbers()) + len(second.numbers()) >= 300, "the group has them")
-    eventually(lambda: len(other.numbers()) >= 300, "the other group has them")
-    equal(sorted(first.numbers() + second.numbers()), list(range(300)))
-    equal(sorted(other.numbers()), list(range(300)))
-    need(first.numbers() and second.numbers(), "both have had some")
+    eventually(lambda: len(first.numbers()) + len(second.numbers()) >= count, "the group has them")
+    eventually(lambda: len(other.numbers()) >= count, "the other group has them")
+    equal(sorted(first.numbers() + second.numbers()), list(range(count)))
+    equal(sorted(other.numbers()), list(range(count)))
     eventually(file.is_empty, "all are settled")
 
 
@@ -205,7 +217,7 @@ def kills():
     send(50)
     reader.app.start()
     send(50)
-    eventually(lambda: set(reader.numbers()) >= set(sent), "all have come")
+    eventually(lambda: set(reader.numbers()) >= set(sent), "all have come", 60)
     eventually(file.is_empty, "all are settled")
 
 
@@ -225,15 +237,13 @@ def take_over():
 
 @test("a message that takes too long comes to another one", "PUB-03 PUB-06")
 def lease():
-    gate = threading.Event()
-    file, slow, quick = File(), Reader(lambda n, target: gate.wait(60) and None), Reader()
-    metadata = {"processingTimeout": "1s"}
-    first = file.sidecar(reader=slow, metadata=metadata)
-    publish(first, 1)
-    eventually(lambda: slow.app.requests, "the first has it")
-    file.sidecar(reader=quick, metadata=metadata)
-    eventually(lambda: quick.numbers() == [1], "its time is over")
-    equal(len(slow.app.requests), 1)
+    gate, tries = threading.Event(), itertools.count()
+    file, readers = File(), [Reader(lambda n, target: 200 if next(tries) else gate.wait(60) and None) for _ in range(2)]
+    # After twice as long the first one would get it again: time enough for the other one.
+    sidecars = [file.sidecar(reader=reader, metadata={"processingTimeout": "5s"}) for reader in readers]
+    publish(sidecars[0], 1)
+    eventually(lambda: [reader.numbers() for reader in readers if reader.numbers()] == [[1]], "one's time is over", 60)
+    equal([len(reader.app.requests) for reader in readers], [1, 1], "the other one has it")
     gate.set()
 
 
@@ -244,10 +254,12 @@ def lease_again():
     reader.verdict = lambda n, target: gate.wait(60) and 200 if len(reader.app.requests) == 1 else 200
     sidecar = file.sidecar(reader=reader, metadata={"processingTimeout": "300ms"})
     publish(sidecar, 1)
-    eventually(lambda: reader.numbers() == [1], "the second time")
+    eventually(reader.numbers, "the second time")
+    before = len(reader.numbers())
     gate.set()
-    eventually(lambda: reader.numbers() == [1, 1], "the first answer is late")
+    eventually(lambda: len(reader.numbers()) > before, "the first answer is late")
     eventually(file.is_empty, "it is settled")
+    equal(set(reader.numbers()), {1})
 
 
 @test("the plugin is exchanged under load without a failed publish or a lost message", "PUB-03 SWAP-01")
@@ -263,16 +275,18 @@ def swap():
 
     thread = threading.Thread(target=load)
     thread.start()
-    for _ in range(3):
-        count = len(sent)
-        command = [REMORA, "plugin", "swap", "sqlite", "--run-dir", sidecar.folder / "run"]
-        swapped = subprocess.run(command, capture_output=True, text=True, timeout=30 * SLOW, env={"PATH": os.environ["PATH"]},
-                                 check=False)  # fmt: skip
-        need(swapped.returncode == 0, f"{swapped.stderr}\n{sidecar.log()[-3000:]}")
-        eventually(lambda: len(sent) > count + 20 or not thread.is_alive(), "it goes on")
-    need(thread.is_alive(), "a publish failed")
-    stop.set()
-    thread.join()
+    environment = {key: os.environ[key] for key in os.environ if key == "PATH" or key.endswith("SAN_OPTIONS")}
+    command = [REMORA, "plugin", "swap", "sqlite", "--run-dir", sidecar.folder / "run"]
+    try:
+        for _ in range(3):
+            count = len(sent)
+            swapped = subprocess.run(command, capture_output=True, text=True, timeout=30 * SLOW, env=environment, check=False)
+            need(swapped.returncode == 0, f"{swapped.stderr}\n{sidecar.log()[-3000:]}")
+            eventually(lambda: len(sent) > count + 20 or not thread.is_alive(), "it goes on")
+        need(thread.is_alive(), "a publish failed")
+    finally:
+        stop.set()
+        thread.join()
     eventually(lambda: set(reader.numbers()) >= set(sent), "all have come")
     eventually(file.is_empty, "all are settled")
 
@@ -350,4 +364,4 @@ def nonsense():
 
 
 if __name__ == "__main__":
-    main()
+    main(end_sidecars)
