@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# timeout: 180
 """remora-sentry against an independent client (grpcio, with messages and TLS of its own, and `cryptography`): what it
 makes and signs has the form recorded of the reference, who may not have a certificate gets none, and files that change
 take effect without anybody noticing."""
@@ -85,15 +86,23 @@ class Sentry(Program):
 
     def own_chain(self):
         """What it shows in a handshake."""
-        answer = subprocess.run(
-            ["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-showcerts", "-alpn", "h2"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        )  # fmt: skip
-        return x509.load_pem_x509_certificates(answer.stdout.encode()), answer.stdout
+        return chain_shown(self.port)
 
     def counters(self):
         lines = call(("127.0.0.1", self.metrics), "GET", "/metrics").text.split("\n")
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line and line[0] != "#"}
+
+
+def chain_shown(port):
+    """The certificates that a server shows to a client that has none, and what else that client says."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-showcerts", "-alpn", "h2"]
+
+    def said():
+        text = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+        return text if "BEGIN CERTIFICATE" in text else None
+
+    text = eventually(said, "a server shows its certificates")
+    return x509.load_pem_x509_certificates(text.encode()), text
 
 
 class Client:
@@ -572,12 +581,8 @@ def sidecar(sentry, token=None, anchors=None, **more):
 
 
 def shown(port):
-    """The certificate at a port of the mesh, by a client that shows none."""
-    answer = subprocess.run(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-showcerts", "-alpn", "h2"],
-        stdin=subprocess.DEVNULL, capture_output=True,
-    )  # fmt: skip
-    return x509.load_pem_x509_certificates(answer.stdout)
+    """The certificates at a port of the mesh."""
+    return chain_shown(port)[0]
 
 
 @test("a sidecar gets its identity with a join token, and waits without", "INV-53")
@@ -592,7 +597,7 @@ def _():
     eventually(lambda: "the join token is not known" in sentry.log(), "the stranger has asked")
     need(stranger.is_alive() and stranger.healthz() == 0, "it waits, and listens on nothing")
     folder.write("tokens", "not-the-right-secret\n")
-    stranger.wait_ready()
+    stranger.wait_ready(60)
 
 
 @test("a sidecar renews certificates of a short life, and believes only who it should", "INV-53")
@@ -711,14 +716,18 @@ def _():
     need(first != chain.issuer, "there is a new one")
     eventually(lambda: sentry.own_chain()[0][1] == chain.issuer, "it shows a certificate of the new one")
     need('level=warning msg="Issuer credentials changed; reloading"' in sentry.log(), sentry.log())
+    # Once, if the three files were changed as quickly as is meant; a part of them may have been refused before.
+    changed, refused = sentry.counters()["dapr_sentry_issuercert_changed_total"], "cannot be used, the old ones stay"
+    need(changed >= 1, "it is counted")
+    before = sentry.log().count(refused)
     sentry.folder.write("creds/issuer.key", "nonsense")
-    eventually(lambda: "the changed credentials cannot be used, the old ones stay" in sentry.log(), "it is told")
+    eventually(lambda: sentry.log().count(refused) > before, "it is told")
     equal(chain_of(client.ask())[1], chain.issuer)
-    equal(sentry.counters()["dapr_sentry_issuercert_changed_total"], 1)
+    equal(sentry.counters()["dapr_sentry_issuercert_changed_total"], changed)
     with open(sentry.folder / "creds/issuer.key", "wb") as f:
         f.write(authority.pem_key(chain.key))
     sentry.signal(signal.SIGHUP)
-    eventually(lambda: sentry.counters()["dapr_sentry_issuercert_changed_total"] > 1, "it is read again")
+    eventually(lambda: sentry.counters()["dapr_sentry_issuercert_changed_total"] > changed, "it is read again")
     client.ask()
 
 
