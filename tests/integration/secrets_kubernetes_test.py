@@ -105,6 +105,8 @@ def users():
     with open(folder / "token.new", "w") as f:
         f.write("eyJhbGciOi.kubetoken-2.sig\n")
     os.rename(folder / "token.new", folder / "token")
+    old = api.tokens - {"eyJhbGciOi.kubetoken-2.sig"}
+    api.tokens -= old  # the new one is used, or nothing is found
     equal(found(one, "kube/db")["user"], "ann")
     failed(one, "wrong/db", "Unauthorized")
     need("nobodys" not in one.log(), "the token is not in the log")
