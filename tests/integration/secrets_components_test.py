@@ -109,7 +109,8 @@ def held():
         component("mem", "state.in-memory"), broken, folder=folder)
     works(sidecar, "mem")
     for name, store in (("ghostly", "ghost"), ("unnamed", ""), ("unlucky", "broken"), ("ofstate", "mem")):
-        need(f"Component {name} references a secret store that isn't loaded: {store}" in sidecar.log(), sidecar.log())
+        words = f"Component {name} references a secret store that isn't loaded: {store}"
+        eventually(lambda words=words: words in sidecar.log(), words)
         equal(Store(sidecar, name).get("k").status, 400)
     equal([c["name"] for c in sidecar.metadata()["components"]], ["mem"])
     equal(sidecar.stop(), 0)
@@ -128,7 +129,7 @@ def rows():
               for a, b in (("a", "b"), ("b", "c"), ("c", "a"), ("self", "self"))]
     sidecar = Sidecar(*circle, component("mem", "state.in-memory"))
     works(sidecar, "mem")
-    need("Component self references a secret store that isn't loaded: self" in sidecar.log(), sidecar.log())
+    eventually(lambda: "Component self references a secret store that isn't loaded: self" in sidecar.log(), "it is said")
 
 
 @test("killed plugins of both sides come back with their secrets", "SEC-10")
