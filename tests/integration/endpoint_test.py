@@ -40,6 +40,11 @@ def names(sidecar):
     return [e["name"] for e in sidecar.metadata().get("httpEndpoints", [])]
 
 
+def replace(sidecar, name, text):
+    """A document of the resources, in one step."""
+    os.replace(sidecar.folder.write("new", text), sidecar.folder / f"resources/{name}")
+
+
 # --- who is meant -----------------------------------------------------------------------------------------------------
 
 
@@ -327,7 +332,7 @@ def reloaded():
         release.clear()
         app = App(slow)
         sidecar = Sidecar(component("mem", "state.in-memory"), app_id="a", flags=["--workers", workers])
-        write = lambda name, text: sidecar.folder.write(f"resources/{name}", text)  # noqa: E731, B023
+        write = lambda name, text: replace(sidecar, name, text)  # noqa: E731, B023
         write("e.yaml", endpoint("out", url_of(app, "/one")))
         for _ in range(12):  # by all workers
             eventually(lambda: names(sidecar) and invoke(sidecar, "out", "m").text == "/one/m", "created")
@@ -355,7 +360,7 @@ def broken():
     sidecar = Sidecar(
         endpoint("out", url_of(app, "/1")), endpoint("not-ours", url_of(app), extra="scopes: [other]\n"), app_id="a"
     )
-    write = lambda name, text: sidecar.folder.write(f"resources/{name}", text)  # noqa: E731
+    write = lambda name, text: replace(sidecar, name, text)  # noqa: E731
     equal(names(sidecar), ["out"])
     write("0.yaml", endpoint("out", url_of(app, "/2")).replace("spec:", "spec: 5\nx:"))
     eventually(lambda: "daprd load HTTPEndpoint error" in sidecar.log(), "a warning")
@@ -415,7 +420,7 @@ def restless():
     for thread in threads:
         thread.start()
     for i in range(10 // SLOW + 2):
-        sidecar.folder.write("resources/0.yaml", endpoint("out", url_of(app), [("X-I", i)]))
+        replace(sidecar, "0.yaml", endpoint("out", url_of(app), [("X-I", i)]))
         eventually(lambda: app.requests and app.requests[-1].header("x-i") == str(i), f"change {i}")  # noqa: B023
     over.set()
     for thread in threads:
