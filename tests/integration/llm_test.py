@@ -324,8 +324,10 @@ def cancelled():
     handle = shared_plugin.component("openai", provider)
 
     def wait(provider, request, exchange):
-        providers.hang(provider, request, exchange)
-        gone.append(True)
+        try:
+            providers.hang(provider, request, exchange)
+        finally:
+            gone.append(True)
 
     provider.faults = [wait]
     call = shared_plugin.open(handle, turn("x"))
