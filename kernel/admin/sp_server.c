@@ -365,10 +365,20 @@ sp_client_send(struct sp_client *client, struct slice head, struct slice body)
     return true;
 }
 
+/* Those who have greeted, though their turn to be heard has not come yet. */
+static void
+hear_strangers(struct sp_server *server)
+{
+    struct list *it, *next;
+    LIST_FOREACH_SAFE(it, next, &server->strangers)
+    on_client(server->config.loop, &LIST_ENTRY(it, struct sp_client, place)->io, EV_READ);
+}
+
 void
 sp_server_broadcast(struct sp_server *server, struct slice message)
 {
     struct list *it, *next;
+    hear_strangers(server);
     LIST_FOREACH_SAFE(it, next, &server->members)
     {
         struct sp_client *client = LIST_ENTRY(it, struct sp_client, place);

@@ -201,6 +201,26 @@ TEST(subscribers_keep_their_places)
     rig_close(&rig);
 }
 
+/* It has been let in, so to it everything that happens from then on is news. */
+TEST(who_has_greeted_is_told_though_it_was_not_its_turn)
+{
+    struct rig rig = { 0 };
+    char bytes[64];
+    rig_open(&rig, rig_pub(&rig));
+    int fd = rig_connect(&rig), silent = rig_connect(&rig);
+    rig_turn(&rig);
+    CHECK_EQ_INT(rig_receive(fd, bytes, sizeof bytes), 8); /* its greeting */
+    CHECK_EQ_INT(rig_receive(silent, bytes, sizeof bytes), 8);
+    rig_send(fd, GREETING_SUB, 8);
+    sp_server_broadcast(rig.server, SLICE("news"));
+    CHECK_EQ_INT(rig_receive(fd, bytes, sizeof bytes), 13);
+    CHECK(rig_receive(silent, bytes, sizeof bytes) <= 0);
+    CHECK(!rig_is_closed(silent));
+    close(fd);
+    close(silent);
+    rig_close(&rig);
+}
+
 TEST(silence_ends_a_connection)
 {
     struct rig rig = { 0 };
