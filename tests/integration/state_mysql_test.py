@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """state.mysql through the whole product: what lies in its tables, tables that others have made, and what happens when its
-server, its connections or its process go away. timeout: 120"""
+server, its connections or its process go away. timeout: 180"""
 
 import concurrent.futures
 import json
@@ -12,7 +12,7 @@ import threading
 
 from certificates import Certificates
 from mariadb import MariaDB
-from remora import Folder, Sidecar, Store, component, equal, eventually, free_port, main, need, test
+from remora import SLOW, Folder, Sidecar, Store, component, equal, eventually, free_port, main, need, test
 
 SCHEMA = "dapr_state_store"
 _server = []
@@ -33,7 +33,7 @@ def started(schema, **metadata):
 def refused(*resources):
     """The log of a sidecar that cannot start."""
     sidecar = Sidecar(*resources, wait=False)
-    equal(sidecar.wait(40), 1)
+    equal(sidecar.wait(60), 1)
     return sidecar.log()
 
 
@@ -235,7 +235,8 @@ def frozen():
     mine.signal(signal.SIGSTOP)
     try:
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            waiting = [pool.submit(store.save, "k", i) for i in range(12)]
+            # Few connections are for all, so that some wait until others have given up.
+            waiting = [pool.submit(sidecar.call, "POST", store.path, [{"key": "k", "value": i}], timeout=60 * SLOW) for i in range(12)]
             equal(other.save("k", 1).status, 204)
             for reply in (future.result() for future in waiting):
                 need(reply.status in (500, 503, 504), repr(reply))

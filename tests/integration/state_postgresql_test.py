@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """state.postgresql through the whole product: databases that the reference has written, what lies in ours, many writers at a
-time, and what happens when its server, its connections or its process go away. timeout: 180"""
+time, and what happens when its server, its connections or its process go away. timeout: 240"""
 
 import sdk  # noqa: F401  isort: skip
 
@@ -18,7 +18,7 @@ import grpc
 from configuration_stores import Server
 from dapr.proto.common.v1 import common_pb2
 from dapr.proto.runtime.v1 import dapr_pb2_grpc, state_pb2
-from remora import Folder, Process, Sidecar, Store, component, equal, eventually, main, need, shared, test
+from remora import SLOW, Folder, Process, Sidecar, Store, component, equal, eventually, main, need, shared, test
 
 VERSIONS = ("v1", "v2")
 _server = []
@@ -265,7 +265,7 @@ def deadlocks(version):
 
 @on_versions("a row that somebody else has locked holds up its own writer only, and not for ever", "STATE-01", ("v2",))
 def locked(version):
-    sidecar, store, base = started(version, timeout="2s")
+    sidecar, store, base = started(version, timeout="6s")
     equal(store.save("held", 1).status, 204)
     command = ["psql", "-X", "-q", "-h", "127.0.0.1", "-p", str(server().port), "-U", "postgres", "-d", base, "-c",
                "BEGIN", "-c", "UPDATE state SET key = key WHERE key = 'shop||held'", "-c", "SELECT pg_sleep(600)"]
@@ -273,7 +273,7 @@ def locked(version):
     waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND datname = '" + base + "'"
     eventually(lambda: server().rows(waits) != [("0",)], "it holds the row")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(store.save, "held", 2)
+        waiting = pool.submit(sidecar.call, "POST", store.path, [{"key": "held", "value": 2}], timeout=60 * SLOW)
         for i in range(200):
             equal(store.save(f"free{i % 7}", i).status, 204)
         reply = waiting.result()
@@ -351,7 +351,7 @@ def cannot_start():
         ({**fine, "useAWSIAM": "true"}, "not supported"),
     ):
         one = Sidecar(component("pg", "state.postgresql", metadata), wait=False)
-        equal(one.wait(40), 1)
+        equal(one.wait(60), 1)
         need(words in one.log() and "s3cret" not in one.log(), f"{words}: {one.log()[-1500:]}")
 
 
