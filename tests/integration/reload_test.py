@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 240
+# timeout: 400
 """Resources that change while components serve: nothing fails, nothing that was not meant is touched, and what cannot
 be done is said and changes nothing."""
 import os
@@ -67,6 +67,7 @@ def unchanged():
     bed.ready("three")
     # Moved to another file: both have it for a moment, which changes nothing either.
     bed.write("two.yaml", bed.yaml("memory", "two"))
+    bed.logged("duplicate definition of Component name two")
     bed.write("all.yaml", bed.yaml("memory", "one"))
     bed.remove("three.yaml")
     bed.gone("three")
