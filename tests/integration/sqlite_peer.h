@@ -30,7 +30,7 @@ enum {
     COMPONENT = 1,
     EPOCH = 7,
     CREDIT_STEP = 1024 * 1024,
-    PEER_WAIT_MS = 20000,
+    PEER_WAIT_MS = 60000,
     TOKEN_HEX = 64,
 };
 

@@ -12,6 +12,9 @@ enum { CLIENTS = 64, LOAD_MS = 3000, KILLS = 4, PSS_MAX_KIB = 5 * 1024, SAVES_MA
 
 static const char *dir;
 static char path[300];
+/* Of several processes one may stand still while it holds the lock. */
+static const char *const patient[] = { "connectionString", path,  "busyTimeout", "60s",
+                                       "timeout",          "60s", NULL };
 
 static uint64_t
 now_ms(void)
@@ -25,9 +28,8 @@ static void
 start(struct peer *peer)
 {
     const char *const arguments[] = { plugin_path("sqlite"), NULL };
-    const char *const metadata[] = { "connectionString", path, NULL };
     peer_start(peer, dir, arguments);
-    struct peer_reply reply = peer_init(peer, "state.sqlite", metadata);
+    struct peer_reply reply = peer_init(peer, "state.sqlite", patient);
     if (reply.code != 0)
         fprintf(stderr, "%.*s\n", (int)reply.status.len, reply.status.data);
     REQUIRE(reply.code == 0);
@@ -265,11 +267,10 @@ TEST(processes_that_open_a_new_file_at_once_all_succeed)
         static struct peer peers[PEERS];
         const char *const arguments[] = { plugin_path("sqlite"), NULL };
         fresh();
-        const char *const metadata[] = { "connectionString", path, NULL };
         for (int i = 0; i < PEERS; i++)
             peer_start(&peers[i], dir, arguments);
         for (int i = 0; i < PEERS; i++) {
-            peer_call_init(&peers[i], "state.sqlite", metadata);
+            peer_call_init(&peers[i], "state.sqlite", patient);
             REQUIRE(peer_flush(&peers[i]));
         }
         for (int i = 0; i < PEERS; i++) {
