@@ -204,8 +204,6 @@ def exclusive_stays():
 @test("calls under way end with the process they began with", "SWAP-10")
 def calls_under_way():
     bed = Bed("redis", workers=3)
-    bed.write("redis.yaml", bed.yaml("redis", metadata=[("readTimeout", "60s")]))  # the calls wait as long as they must
-    bed.ready("redis", 2)
     bed.redis.signal(signal.SIGSTOP)
     late = [bed.sidecar.connect() for _ in range(8)]
     for connection in late:

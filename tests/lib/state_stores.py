@@ -38,7 +38,8 @@ def sidecar(workers=1):
         _sidecars[workers] = Sidecar(
             component("mem", "state.in-memory"),
             component("sqlt", "state.sqlite", {"connectionString": folder / "state.db"}),
-            component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": str(workers)}),
+            component("red", "state.redis", {"redisHost": f"127.0.0.1:{redis().port}", "redisDB": str(workers),
+                                             "readTimeout": "20s"}),
             mysql().component("mys", schemaName=f"workers_{workers}"),
             component("pg", "state.postgresql", {**postgres().metadata(), "tablePrefix": f"workers_{workers}_"}, version="v2"),
             folder=folder,

@@ -44,7 +44,9 @@ class Bed:
     def yaml(self, store, name=None, metadata=(), extra=""):
         given = {"file": [("connectionString", self.folder / "data.db")],
                  "alone": [("path", self.folder / "alone.txt")],
-                 "redis": [("redisHost", f"127.0.0.1:{self.redis.port if self.redis else 1}")]}.get(store, [])
+                 # A server that stands still for a moment costs no answer.
+                 "redis": [("redisHost", f"127.0.0.1:{self.redis.port if self.redis else 1}"),
+                           ("readTimeout", "60s")]}.get(store, [])
         return remora.component(name or store, TYPES[store], given + list(metadata), extra)
 
     # --- changes, each in one step as editors and package managers make them ---
