@@ -249,8 +249,8 @@ def launcher_killed():
     bed = Bed()
     launcher = bed.start("run", "-a", "shop", "--", *RUNAWAY).has_said("here")
     bed.sidecar("shop")
-    pids = family(launcher.pid)
-    need(len(pids) >= 8, f"sidecar, plugin, application and their keepers: {pids}")
+    pids = eventually(lambda: (found := family(launcher.pid)) and len(found) >= 8 and found,
+                      "sidecar, plugin, application and their keepers")
     launcher.kill()
     gone(pids, "everything")
 
