@@ -9,7 +9,7 @@ import os
 import threading
 
 from http_app import App, answer
-from remora import Folder, Sidecar, component, equal, eventually, main, need, request_bytes, test
+from remora import Folder, Sidecar, component, end_sidecars, equal, eventually, main, need, request_bytes, test
 
 JSON = [("Content-Type", "application/json")]
 
@@ -192,4 +192,4 @@ def under_load():
     need(len(sent) > 100, f"there was load: {len(sent)}")
 
 
-main()
+main(end_sidecars)
