@@ -19,7 +19,7 @@ from dapr.proto import api_v1, appcallback_v1
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from http_app import App, answer
-from remora import DEADLINE_S, Folder, Sidecar, component, equal, eventually, main, need, test
+from remora import DEADLINE_S, Folder, Sidecar, component, end_sidecars, equal, eventually, main, need, test
 
 JSON = [("Content-Type", "application/json")]
 BUS = component("bus", "pubsub.in-memory")
@@ -224,7 +224,11 @@ def timeouts():
     equal(first.id, second.id)
     stream.answer(second)
     publish(sidecar, {"n": 2})
-    equal(data_of(stream.next()), {"n": 2}, "the stream goes on")
+    event = stream.next()
+    if data_of(event) == {"n": 1}:  # the second answer was late as well: once more
+        stream.answer(event)
+        event = stream.next()
+    equal(data_of(event), {"n": 2}, "the stream goes on")
 
 
 @test("an event has the attributes of its envelope, and path /", "PUB-62 PUB-65")
@@ -387,7 +391,8 @@ def takes_over():
         publish(sidecar, {"n": n})
         return n in got
 
-    eventually(lambda: reaches_app(0), "the application gets events")
+    publish(sidecar, {"n": 0})
+    eventually(lambda: got == [0], "the application gets events")
     stream = Stream(sidecar, initial())
     publish(sidecar, {"n": 1})
     event = stream.next()
@@ -485,7 +490,12 @@ def endings():
     stream.half_close()
     equal(stream.error()[0], grpc.StatusCode.OK, "half-closed")
     await_topics(sidecar, 0)
-    stream = Stream(sidecar, initial(), timeout=0.3)
+    for seconds in (0.3, 3, 30):
+        try:
+            stream = Stream(sidecar, initial(), timeout=seconds)
+            break
+        except grpc.RpcError:  # it was over before it was confirmed
+            pass
     equal(stream.error()[0], grpc.StatusCode.DEADLINE_EXCEEDED)
     await_topics(sidecar, 0)
 
@@ -543,4 +553,4 @@ def shutdown():
     equal(sidecar.wait(DEADLINE_S), 0, "exit code")
 
 
-main()
+main(end_sidecars)
