@@ -33,7 +33,7 @@ async function begin(pubsub) {
 }
 
 async function arrives(name, count) {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 60_000;
   while (got[name].length < count) {
     assert.ok(Date.now() < end, `${got[name].length} of ${count} events of ${name}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

@@ -71,7 +71,7 @@ def on_dead(event=Body()):
 
 
 async def arrives(what, count):
-    for _ in range(3000):
+    for _ in range(6000):
         if len(got[what]) >= count:
             return got[what]
         await asyncio.sleep(0.01)

@@ -77,7 +77,7 @@ def on_many(event: SubscriptionMessage):
 
 
 def arrives(what, count):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while len(got[what]) < count:
         assert time.monotonic() < end, f"{len(got[what])} of {count} events of {what}"
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from dapr.clients.grpc._response import TopicEventResponse
 
 BUS = sys.argv[1]
 MANY = 100
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def equal(got, wanted):
