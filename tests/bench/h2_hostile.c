@@ -34,6 +34,7 @@ enum {
     OUT_BYTES_MAX = 4 * 1024 * 1024,
     BATCH_BYTES = 64 * 1024,
     FRAME_BYTES_MAX = 16384,
+    PACE_LAG_NS = 100 * 1000 * 1000,
     DATA = 0,
     HEADERS = 1,
     RST_STREAM = 3,
@@ -519,12 +520,17 @@ hold_streams(int epoll)
 
 /* --- start -------------------------------------------------------------------------------------*/
 
+/* A pace, not a promise: what was missed while we did not run is not made up for in a rush. */
 static void
-wait_until_ns(uint64_t at_ns)
+keep_pace(void)
 {
-    uint64_t now_ns = clock_now_ns();
-    if (now_ns < at_ns)
-        (void)usleep((useconds_t)((at_ns - now_ns) / 1000)); /* a pace, not a promise */
+    static uint64_t next_ns;
+    uint64_t now_ns = clock_now_ns(), step_ns = UINT64_C(1000000000) / options.rate;
+    if (now_ns < next_ns)
+        (void)usleep((useconds_t)((next_ns - now_ns) / 1000));
+    else if (now_ns - next_ns > PACE_LAG_NS)
+        next_ns = now_ns;
+    next_ns += step_ns;
 }
 
 static void
@@ -538,12 +544,12 @@ run(void)
                    { "settings", settings },
                    { "pings", pings },
                    { "empty-data", empty_data } };
-    uint64_t began_ns = clock_now_ns(), until_ms = clock_now_ms() + options.seconds * 1000;
+    uint64_t until_ms = clock_now_ms() + options.seconds * 1000;
     struct slice attack = slice_str(options.attack);
     bool is_known = false;
     for (unsigned turn = 0; clock_now_ms() < until_ms && turn < options.turns; turn++) {
         if (options.rate > 0)
-            wait_until_ns(began_ns + turn * UINT64_C(1000000000) / options.rate);
+            keep_pace();
         for (size_t i = 0; i < sizeof floods / sizeof *floods; i++) {
             if (!slice_eq(attack, slice_str(floods[i].name)))
                 continue;
