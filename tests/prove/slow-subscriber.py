@@ -7,6 +7,7 @@ import _prove
 
 import http.client
 import threading
+import time
 
 import http_app
 import kafka_node
@@ -49,13 +50,28 @@ def publish(sidecar, count):
         remora.equal(answer.status, 204)
 
 
+def still(app, pids):
+    """What each holds once all that is read ahead has been read: nothing moves for a second."""
+    last, since = None, time.monotonic()
+
+    def is_still():
+        nonlocal last, since
+        now = app.taken, {name: measure.private_kib(pid) for name, pid in pids.items()}
+        if now != last:
+            last, since = now, time.monotonic()
+        return time.monotonic() - since > 1
+
+    remora.eventually(is_still, "windows and buffers are full", 60)
+    return last[1]
+
+
 def run(plugin, component):
     app = Holder()
     sidecar = remora.Sidecar(component, flags=["--app-port", str(app.app.port)])
     publish(sidecar, WARM)
     remora.eventually(lambda: app.taken, "the application has something")
     pids = {"kernel": sidecar.pid, "plugin": sidecar.plugin_pid(plugin)}
-    before = {name: measure.private_kib(pid) for name, pid in pids.items()}
+    before = still(app, pids)
     publish(sidecar, BYTES // MESSAGE)
     grown = {name: (measure.private_kib(pid) - before[name]) / 1024 for name, pid in pids.items()}
     for name, mib in grown.items():
