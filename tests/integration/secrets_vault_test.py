@@ -120,12 +120,14 @@ def climbing():
 def tokens():
     vault, folder = server(), Folder()
     vault.put("dapr/t", {"k": "v"})
-    path = folder.write("token", vault.new_token() + "\n")
+    first = vault.new_token()
+    path = folder.write("token", first + "\n")
     sidecar = Sidecar(store(vault, vaultTokenMountPath=path), store(vault, "wrong", vaultToken="hvs.nobodys-token"))
     equal(found(sidecar, "vault/t"), {"k": "v"})
     with open(path + ".new", "w") as f:
         f.write(vault.new_token())
     os.rename(path + ".new", path)
+    vault.revoke(first)
     equal(found(sidecar, "vault/t"), {"k": "v"})
     words = failed(sidecar, "wrong/t")
     need("couldn't get successful response, status code 403" in words and "nobodys" not in words, words)

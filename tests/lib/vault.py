@@ -83,6 +83,9 @@ class RealServer(Server):
         """Another one that is let in."""
         return self.ask("POST", "auth/token/create", {})["auth"]["client_token"]
 
+    def revoke(self, token):
+        self.ask("POST", "auth/token/revoke", {"token": token})
+
     def end(self):
         self.process.kill()
         self.process.wait()
@@ -108,6 +111,9 @@ class FakeServer(Server):
         token = f"s.{len(self.tokens)}Vb7kQ1x"
         self.tokens.add(token)
         return token
+
+    def revoke(self, token):
+        self.tokens.discard(token)
 
     def answer(self, method, path, query, body):
         """Status and JSON; the lock is held."""
