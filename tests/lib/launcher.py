@@ -7,6 +7,7 @@ import subprocess
 from remora import BUILD, SLOW, Folder, Process, children, eventually, need
 
 REMORA = os.path.join(BUILD, "bin", "remora")
+PATIENCE_S = 60  # several programs start one after the other until something is said
 
 
 class Bed:
@@ -68,14 +69,14 @@ class Launcher(Process):
             need(self.is_alive() or text in self.log(), f"the launcher ended:\n{self.log()[-3000:]}")
             return text in self.log()
 
-        eventually(said, f"{text!r} is said")
+        eventually(said, f"{text!r} is said", PATIENCE_S)
         return self
 
     def app_lines(self, mark="== APP == "):
         return [line[len(mark):] for line in self.log().splitlines() if line.startswith(mark)]
 
     def has_said(self, line, mark="== APP == "):
-        eventually(lambda: line in self.app_lines(mark), f"{line!r} is printed")
+        eventually(lambda: line in self.app_lines(mark), f"{line!r} is printed", PATIENCE_S)
         return self
 
 
