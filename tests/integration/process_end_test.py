@@ -9,11 +9,14 @@ import socket
 import subprocess
 import time
 
-from remora import REMORAD, SLOW, Cut, Folder, Sidecar, Store, call, children, component, equal, eventually, free_port
+from remora import DEADLINE_S, REMORAD, SLOW, Cut, Folder, Sidecar, Store, call, children, component, equal, eventually, free_port
 from remora import is_running, main, need, test
 
 MEM = component("mem", "state.in-memory")
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+
+
+PATIENT = ["--dapr-graceful-shutdown-seconds", "600"]  # longer than anybody waits here: the end is not that of the grace
 
 
 def contains(text, *parts):
@@ -31,13 +34,11 @@ def answers(address):
 @test("SIGTERM, SIGINT and the API end it with exit code 0", "§1 §10")
 def graceful():
     for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupt")):
-        sidecar = Sidecar(MEM)
+        sidecar = Sidecar(MEM, flags=PATIENT)
         idle = [sidecar.connect() for _ in range(5)]
         idle[0].send(b"GET /v1.0/hea")
         sidecar.signal(number)
-        started = time.monotonic()
-        equal(sidecar.wait(), 0)
-        need(time.monotonic() - started < 2 * SLOW, "idle connections do not delay it")
+        equal(sidecar.wait(), 0, "idle connections do not delay it")
         contains(sidecar.log(), f"Received signal '{word}'; beginning shutdown", "Daprd shutdown gracefully")
     sidecar = Sidecar(MEM)
     equal(sidecar.call("POST", "/v1.0/shutdown").status, 204)
@@ -64,13 +65,11 @@ def silent_clients():
         ("grpc_port", H2_PREFACE),
         ("grpc_port", h2_stream("/dapr.proto.runtime.v1.Dapr/GetState")),
     ):
-        sidecar = Sidecar(MEM)
+        sidecar = Sidecar(MEM, flags=PATIENT)
         with socket.create_connection(("127.0.0.1", getattr(sidecar, port))) as client:
             client.sendall(data)
             equal(sidecar.healthz(), 204, "it has seen the client")
-            began = time.monotonic()
-            equal(sidecar.stop(4), 0, f"{port}, {data}")
-            need(time.monotonic() - began < 2.5 * SLOW, f"{port}, {data}: {time.monotonic() - began} s")
+            equal(sidecar.stop(), 0, f"{port}, {data}")
 
 
 @test("a forced shutdown ends it at once with exit code 1", "§10")
@@ -80,21 +79,20 @@ def forced():
         sidecar.call("POST", "/v1.0/shutdown", headers=[("dapr-force-shutdown", "true")])
     except (Cut, OSError):
         pass  # it may be gone before the answer
-    equal(sidecar.wait(3), 1)
+    equal(sidecar.wait(), 1)
     contains(sidecar.log(), "Force shutdown requested, exiting immediately without graceful shutdown")
 
 
 @test("a second signal ends it at once with exit code 1", "§1")
 def second_signal():
-    sidecar = Sidecar(MEM)
+    sidecar = Sidecar(MEM, flags=PATIENT)
     _, plugin = in_flight(sidecar)
-    equal(sidecar.healthz(), 204)
     sidecar.signal(signal.SIGTERM)
     eventually(lambda: "beginning shutdown" in sidecar.log(), "it has heard the first")
     sidecar.signal(signal.SIGINT)
-    equal(sidecar.wait(3), 1)
+    equal(sidecar.wait(), 1)
     contains(sidecar.log(), "Received signal 'interrupt' during shutdown; exiting immediately", "level=fatal")
-    eventually(lambda: not is_running(plugin), "the plugin is gone", 1)
+    eventually(lambda: not is_running(plugin), "the plugin is gone")
     left = [name for _, _, found in os.walk(sidecar.folder / "run") for name in found]
     equal(left, [], "nothing stays in the run directory")
 
@@ -131,15 +129,15 @@ def in_flight(sidecar, name="mem"):
     os.kill(pid, signal.SIGSTOP)
     connection = sidecar.connect()
     connection.send(b"GET /v1.0/state/%s/k HTTP/1.1\r\nHost: x\r\n\r\n" % name.encode())
+    equal(sidecar.healthz(), 204, "it has seen the request")
     return connection, pid
 
 
 @test("requests in flight are answered before the end, new ones refused", "§10")
 def drained():
-    sidecar = Sidecar(MEM)
+    sidecar = Sidecar(MEM, flags=PATIENT)
     Store(sidecar, "mem").save("k", "v")
     connection, plugin = in_flight(sidecar)
-    equal(sidecar.healthz(), 204)
     sidecar.signal(signal.SIGTERM)
     eventually(lambda: sidecar.healthz() == 0, "it takes no new connections")
     need(sidecar.is_alive(), "it waits")
@@ -151,40 +149,57 @@ def drained():
 
 @test("what does not end in the grace period is cut, exit code 1", "§10")
 def grace_over():
-    sidecar = Sidecar(MEM, flags=["--dapr-graceful-shutdown-seconds", "1"])
-    connection, plugin = in_flight(sidecar)
-    sidecar.signal(signal.SIGTERM)
-    started = time.monotonic()
-    equal(sidecar.wait(), 1)
-    need(0.9 < time.monotonic() - started < 3 * SLOW, "after the grace period")
+    for _ in range(5):  # a loaded machine may take longer, now and then
+        sidecar = Sidecar(MEM, flags=["--dapr-graceful-shutdown-seconds", "1"])
+        connection, plugin = in_flight(sidecar)
+        started = time.monotonic()
+        sidecar.signal(signal.SIGTERM)
+        equal(sidecar.wait(), 1)
+        seconds = time.monotonic() - started
+        need(seconds > 0.9, f"after the grace period, not {seconds} s")
+        if seconds < 3 * SLOW:
+            break
+    need(seconds < 3 * SLOW, f"right after the grace period, not {seconds} s")
     contains(sidecar.log(), "Graceful shutdown timeout exceeded, forcing shutdown")
     try:
         equal(connection.rest(), b"")
     except ConnectionResetError:
         pass
-    eventually(lambda: not is_running(plugin), "the plugin is gone", 1)
+    eventually(lambda: not is_running(plugin), "the plugin is gone")
 
 
 @test("with a block period the API goes on working after the signal", "§10")
 def blocked():
-    sidecar = Sidecar(MEM, flags=["--dapr-block-shutdown-duration", "1s"])
-    sidecar.signal(signal.SIGTERM)
-    eventually(
-        lambda: "Blocking graceful shutdown for 1s or until app reports unhealthy..." in sidecar.log(), "it is logged"
-    )
-    equal(Store(sidecar, "mem").save("k", 1).status, 204)
-    equal(sidecar.wait(), 0)
-    contains(sidecar.log(), "Block shutdown period expired, entering shutdown...")
+    while_blocked(lambda flags: Sidecar(MEM, flags=flags))
+
+
+def while_blocked(start):
+    """Saves something meanwhile; a loaded machine may need a longer period for that."""
+    for seconds in (1, 10, 50):
+        sidecar = start(["--dapr-block-shutdown-duration", f"{seconds}s"])
+        sidecar.signal(signal.SIGTERM)
+        said = f"Blocking graceful shutdown for {seconds}s or until app reports unhealthy..."
+        eventually(lambda: said in sidecar.log(), "it is logged")
+        try:
+            status = Store(sidecar, "mem").save("k", 1).status
+        except (OSError, Cut):
+            status = 0
+        is_late = "Block shutdown period expired" in sidecar.log()
+        equal(sidecar.wait(seconds + 15), 0)
+        contains(sidecar.log(), "Block shutdown period expired, entering shutdown...")
+        if status == 204 or not is_late:
+            break
+    equal(status, 204)
 
 
 @test("the block period counts from the signal, also while components start", "§10")
 def blocked_at_start():
-    sidecar = Sidecar(MEM, flags=["--dapr-block-shutdown-duration", "1s", "--app-port", str(free_port())], wait=False)
-    eventually(lambda: sidecar.healthz("/v1.0/healthz/outbound") == 204, "the components are there")
-    sidecar.signal(signal.SIGTERM)
-    eventually(lambda: "Blocking graceful shutdown for 1s" in sidecar.log(), "it is logged")
-    equal(Store(sidecar, "mem").save("k", 1).status, 204)
-    equal(sidecar.wait(), 0)
+    def start(flags):
+        sidecar = Sidecar(MEM, flags=[*flags, "--app-port", str(free_port())], wait=False)
+        eventually(lambda: sidecar.healthz("/v1.0/healthz/outbound") == 204, "the components are there")
+        return sidecar
+
+    while_blocked(start)
 
 
 @test("stdout closes at the end and no process is left, however it ends", "§1 ARCH-3")
@@ -219,9 +234,9 @@ def nothing_left():
         process.send_signal(number)
         os.set_blocking(process.stdout.fileno(), True)
         process.stdout.read()  # until all who hold it have closed it
-        code = process.wait(5)
+        code = process.wait(DEADLINE_S)
         need(code in (0, -number, 1, 66), f"exit code {code}")  # 1 and 66 are what sanitizers make of SIGSEGV
-        eventually(lambda: not any(map(is_running, plugins)), "all plugins are gone", 1)
+        eventually(lambda: not any(map(is_running, plugins)), "all plugins are gone")
         sidecar = Sidecar(MEM, folder=folder)
         equal(Store(sidecar, "mem").save("k", 1).status, 204, "the next start is clean")
         equal(sidecar.stop(), 0)
