@@ -14,6 +14,7 @@ from http_app import App
 from remora import (
     BUILD,
     REMORAD,
+    SLOW,
     Cut,
     Folder,
     Redis,
@@ -22,6 +23,7 @@ from remora import (
     Store,
     call,
     component,
+    end_sidecars,
     equal,
     eventually,
     free_port,
@@ -35,7 +37,7 @@ MEM = component("mem", "state.in-memory")
 
 def run(*flags, env=None):
     """remorad with flags that end it; exit code, stdout, stderr."""
-    done = subprocess.run([REMORAD, *flags], capture_output=True, text=True, timeout=30, env=env)
+    done = subprocess.run([REMORAD, *flags], capture_output=True, text=True, timeout=30 * SLOW, env=env)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -108,22 +110,40 @@ def bad_flags():
 
 @test("a port in use is waited for a while, and is a start error after that", "§3")
 def port_taken():
-    silent = Silent()
-    sidecar = Sidecar(
-        MEM, http=False, wait=False, flags=["--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1"]
-    )
-    eventually(lambda: "API gRPC server is running" in sidecar.log(), "it has come to the HTTP port")
-    sidecar.signal(signal.SIGTERM)
-    equal(sidecar.wait(1), 0, "who waits for a port hears signals")
-    contains(sidecar.log(), "Daprd shutdown gracefully")
-    sidecar = Sidecar(
-        MEM, http=False, wait=False, flags=["--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1"]
-    )
-    eventually(lambda: "API gRPC server is running" in sidecar.log(), "it has come to the HTTP port")
-    silent.socket.close()
-    sidecar.address = ("127.0.0.1", silent.port)
-    sidecar.wait_ready()
-    equal(sidecar.stop(), 0)
+    def started():
+        """A sidecar that waits for a port, which it does for two seconds, and who has it."""
+        silent = Silent()
+        flags = ["--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1"]
+        sidecar = Sidecar(MEM, http=False, wait=False, flags=flags)
+        sidecar.address = ("127.0.0.1", silent.port)
+        eventually(lambda: "API gRPC server is running" in sidecar.log(), "it has come to the HTTP port")
+        return sidecar, silent
+
+    def again_if_late(use):
+        for _ in range(5):  # a loaded machine may have taken longer than that
+            sidecar, silent = started()
+            try:
+                use(sidecar, silent)
+            except AssertionError:
+                sidecar.kill()
+                if f":{silent.port}: bind: " not in sidecar.log():
+                    raise
+            else:
+                return
+        raise AssertionError("it never waited until then")
+
+    def hears_signals(sidecar, silent):
+        sidecar.signal(signal.SIGTERM)
+        equal(sidecar.wait(), 0, "who waits for a port hears signals")
+        contains(sidecar.log(), "Daprd shutdown gracefully")
+
+    def gets_it(sidecar, silent):
+        silent.socket.close()
+        sidecar.wait_ready()
+        equal(sidecar.stop(), 0)
+
+    again_if_late(hears_signals)
+    again_if_late(gets_it)
     silent = Silent()
     code, out, _ = run("--app-id", "shop", "--dapr-http-port", str(silent.port), "--dapr-listen-addresses", "127.0.0.1")
     equal(code, 1)
@@ -213,7 +233,7 @@ def ten_thousand():
 def readiness():
     silent = Silent()
     slow = component("slow", "state.redis", {"redisHost": f"127.0.0.1:{silent.port}"})
-    sidecar = Sidecar(MEM, slow.replace("spec:\n", "spec:\n  initTimeout: 1s\n"), wait=False)
+    sidecar = Sidecar(MEM, slow.replace("spec:\n", "spec:\n  initTimeout: 600s\n"), wait=False)
     eventually(lambda: sidecar.healthz() != 0, "it listens")
     reply = sidecar.call("GET", "/v1.0/healthz")
     equal((reply.status, reply.json["errorCode"]), (500, "ERR_HEALTH_NOT_READY"))
@@ -222,9 +242,9 @@ def readiness():
     equal((reply.status, reply.json["errorCode"]), (500, "ERR_OUTBOUND_HEALTH_NOT_READY"))
     reply = sidecar.call("GET", "/v1.0/healthz?appid=other")
     equal((reply.status, reply.json["errorCode"]), (500, "ERR_HEALTH_APPID_NOT_MATCH"))
-    equal(sidecar.wait(), 1)
+    sidecar.end()
     contains(
-        sidecar.log(),
+        fails(MEM, slow.replace("spec:\n", "spec:\n  initTimeout: 1s\n")),
         "Failed to init component slow (state.redis/v1): [INIT_COMPONENT_FAILURE]: initialization error "
         "occurred for slow (state.redis/v1): ",
     )
@@ -233,10 +253,11 @@ def readiness():
 @test("a signal while components are still starting ends it cleanly", "§1 §10")
 def signal_at_start():
     silent = Silent()
-    sidecar = Sidecar(MEM, component("slow", "state.redis", {"redisHost": f"127.0.0.1:{silent.port}"}), wait=False)
+    slow = component("slow", "state.redis", {"redisHost": f"127.0.0.1:{silent.port}"})
+    sidecar = Sidecar(MEM, slow.replace("spec:\n", "spec:\n  initTimeout: 600s\n"), wait=False)
     eventually(lambda: sidecar.healthz() == 500, "it listens")
     sidecar.signal(signal.SIGTERM)
-    equal(sidecar.wait(4), 0)
+    equal(sidecar.wait(), 0)
     contains(sidecar.log(), "Daprd shutdown gracefully")
 
 
@@ -259,16 +280,16 @@ def waits_for_app():
     equal((reply.status, reply.json["message"]), (500, "dapr is not ready: [app]"))
     equal(Store(sidecar, "mem").save("k", 1).status, 204, "what does not need the application works")
     waiting = f"application protocol: http. waiting on port {port}.  This will block until the app is listening on that port."
-    contains(sidecar.log(), waiting)
+    eventually(lambda: waiting in sidecar.log(), waiting)
     need("dapr initialized" not in sidecar.log(), "it has not said that it is ready")
     app = App(port=port)
     sidecar.wait_ready()
+    eventually(lambda: "dapr initialized. Status: Running." in sidecar.log(), "it says so")
     contains(
         sidecar.log(),
         f"waiting for application to listen on port {port}",
         f"application discovered on port {port}",
         "Application configuration loaded",
-        "dapr initialized. Status: Running.",
     )
     equal([request.target for request in app.asked], ["/dapr/config", "/dapr/subscribe"])
     equal(
@@ -282,7 +303,7 @@ def waits_for_app():
 def signal_while_waiting():
     sidecar = Sidecar(MEM, wait=False, flags=["--app-port", str(free_port())])
     eventually(lambda: sidecar.healthz("/v1.0/healthz/outbound") == 204, "the components are there")
-    equal(sidecar.stop(3), 0)
+    equal(sidecar.stop(), 0)
     contains(sidecar.log(), "Daprd shutdown gracefully")
 
 
@@ -461,7 +482,7 @@ def ignore_errors():
     equal(names(sidecar), ["mem"])
     equal(Store(sidecar, "late").get("k").json["errorCode"], "ERR_STATE_STORE_NOT_FOUND")
     redis.start()
-    eventually(lambda: Store(sidecar, "late").save("k", 1).status == 204, "the component appears")
+    eventually(lambda: Store(sidecar, "late").save("k", 1).status == 204, "the component appears", 60)
     equal(sorted(names(sidecar)), ["late", "mem"])
     equal(Store(sidecar, "late").get("k").text, "1")
 
@@ -607,4 +628,4 @@ def earliest_call():
 
 
 if __name__ == "__main__":
-    main()
+    main(end_sidecars)
