@@ -22,7 +22,7 @@ def bed():
 def metadata(certificate="ca.pem", host="127.0.0.1", mode="verify-full"):
     server, certificates = bed()
     return {"connectionString": f"host={host} port={server.port} user=postgres database=postgres sslmode={mode}",
-            "sslRootCert": certificates.path(certificate), "timeout": "5s"}  # fmt: skip
+            "sslRootCert": certificates.path(certificate), "timeout": "30s"}  # fmt: skip
 
 
 def is_encrypted(server, where):
