@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """pubsub.rabbitmq against a real server: what is published arrives, what is refused goes where it was said, exchanges,
 queues and messages are the reference's, and all comes back after the server, a queue or the plugin has gone.
-timeout: 240"""
+timeout: 400"""
 
 import json
 import os
