@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """pubsub.mqtt3 against real servers, plain, with passwords and over TLS, and against one of the test's own that shows
 every packet: what is published arrives, is acknowledged when it has been handled and not before, and is not lost when
-somebody dies. timeout: 200"""
+somebody dies. timeout: 300"""
 
 import json
 import os
