@@ -138,13 +138,13 @@ TEST(saved_bytes_that_are_json_are_searched_and_expired_rows_are_not)
                                       .value = slice("{\"n\":5}"),
                                       .json = true,
                                       .has_ttl = true,
-                                      .ttl_seconds = 5 };
+                                      .ttl_seconds = 100 };
     const char *etag = "00000000-0000-4000-8000-000000000000";
     CHECK(row_set(&fixture.connection, "state", &binary, etag) == NULL);
     CHECK(row_set(&fixture.connection, "state", &text, etag) == NULL);
     CHECK(row_set(&fixture.connection, "state", &brief, etag) == NULL);
     CHECK_EQ_STR(query(&fixture, "{\"filter\":{\"EQ\":{\"n\":5}}}"), "b x");
-    timestamp_shift_s = 6;
+    timestamp_shift_s = 101;
     CHECK_EQ_STR(query(&fixture, "{\"filter\":{\"EQ\":{\"n\":5}}}"), "b");
     CHECK_EQ_STR(query(&fixture, "{}"), "b t");
     fixture_fini(&fixture);
@@ -377,7 +377,7 @@ TEST(cleanup_removes_expired_rows_and_no_others)
     struct fixture fixture;
     fixture_init(&fixture);
     struct remora_state_set brief = {
-        .key = slice("x"), .value = slice("1"), .json = true, .has_ttl = true, .ttl_seconds = 5
+        .key = slice("x"), .value = slice("1"), .json = true, .has_ttl = true, .ttl_seconds = 100
     };
     const char *etag = "00000000-0000-4000-8000-000000000000";
     CHECK(row_set(&fixture.connection, "state", &brief, etag) == NULL);
@@ -396,7 +396,7 @@ TEST(cleanup_removes_expired_rows_and_no_others)
     int64_t rowid = 0;
     size_t count = 7;
     CHECK(scan_expired(&fixture.connection, "state", &rowid, rowids, &count) == NULL && count == 0);
-    timestamp_shift_s = 10;
+    timestamp_shift_s = 200;
     CHECK(scan_expired(&fixture.connection, "state", &rowid, rowids, &count) == NULL && count == 2);
     CHECK(put(&fixture, "y", "2", NULL) == NULL); /* saved again in the meantime */
     CHECK(scan_delete_expired(&fixture.connection, "state", rowids, count) == NULL);
