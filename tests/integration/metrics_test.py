@@ -27,6 +27,7 @@ from remora import (
 )
 
 MEM = component("mem", "state.in-memory")
+NOBODY = "nobody-counts"  # other tests have sidecars of simple names, which are found by mDNS
 SAMPLE = re.compile(r'^([a-z_:0-9]+)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
@@ -236,7 +237,7 @@ def templates():
     )
     use(sidecar)
     sidecar.call("GET", "//v1.0///state/mem/b")
-    sidecar.call("GET", "/v1.0/invoke/x/method/orders/7")
+    sidecar.call("GET", f"/v1.0/invoke/{NOBODY}/method/orders/7")
     metrics = scrape(sidecar)
     equal(metrics.get("dapr_http_server_request_count", path="/v1.0/state/mem/{key}"), 2)
     equal(metrics.get("dapr_http_server_request_count", path="/v1.0/invoke/{app_id}/method/orders/{id}"), 1)
@@ -377,10 +378,10 @@ def configured():
         flags=["--log-as-json"],
     )
     use(sidecar)
-    sidecar.call("GET", "/v1.0/invoke/back/method/secret/path")
-    sidecar.call("GET", "/secret/path", headers=[("dapr-app-id", "back")])
+    sidecar.call("GET", f"/v1.0/invoke/{NOBODY}/method/secret/path")
+    sidecar.call("GET", "/secret/path", headers=[("dapr-app-id", NOBODY)])
     names = [re.search('"method":"([^"]*)"', line)[1] for line in calls(sidecar)]
-    equal(names, ["SaveState", "GetState", "GetState", "InvokeService/back", "InvokeService/back"])
+    equal(names, ["SaveState", "GetState", "GetState", f"InvokeService/{NOBODY}", f"InvokeService/{NOBODY}"])
     sidecar = observed(
         MEM,
         configuration="  logging: {apiLogging: {enabled: true}}\n",
