@@ -284,9 +284,12 @@ def _():
         (component("x", "state.broker", version="v2"), "couldn't find state store state.broker/v2"),
         (component("x", "state.../../etc/x"), "no socket can have the name of"),
     ):
-        sidecar = bed.sidecar(resource, wait=False)
-        equal(sidecar.wait(), 1, resource)
-        need(words in sidecar.log(), f"{words} is not in\n{sidecar.log()}")
+        for left in range(4, -1, -1):  # the reason is heard if it comes before the time is over
+            sidecar = bed.sidecar(resource, wait=False)
+            equal(sidecar.wait(), 1, resource)
+            if words in sidecar.log():
+                break
+            need(left and "init timeout exceeded" in sidecar.log(), f"{words} is not in\n{sidecar.log()}")
 
 
 @test("a component that is killed and comes back is told its metadata again, calls wait for it", "BRIDGE-BACK")
