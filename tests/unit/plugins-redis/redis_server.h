@@ -10,8 +10,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -29,16 +32,35 @@ redis_server_is_installed(void)
     return system("redis-server --version >/dev/null 2>&1") == 0;
 }
 
+/* Whether nobody listens there and no other test program has it, as long as this one runs. */
+static inline bool
+claim_port(uint16_t port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons(port),
+                                   .sin_addr.s_addr = htonl(0x7f000001) };
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    int len = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "remora-test-port-%u", port);
+    socklen_t name_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+    int claim = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_ours = bind(claim, (struct sockaddr *)&name, name_len) == 0 &&
+                   bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    if (!is_ours)
+        close(claim); /* else it goes when the program ends, however it ends */
+    return is_ours;
+}
+
+/* Below the range that the system takes ports of clients from: none of those is in the way. */
 static inline uint16_t
 free_port(void)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    REQUIRE(bind(fd, (struct sockaddr *)&address, len) == 0);
-    REQUIRE(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
-    close(fd);
-    return ntohs(address.sin_port);
+    uint16_t number = 0;
+    do
+        REQUIRE(getrandom(&number, sizeof number, 0) == (ssize_t)sizeof number);
+    while (!claim_port((uint16_t)(10000 + number % 22000)));
+    return (uint16_t)(10000 + number % 22000);
 }
 
 static inline bool

@@ -16,7 +16,7 @@ start_sentinel(void)
     REQUIRE(file != NULL);
     fprintf(file,
             "port %s\nsentinel monitor mymaster 127.0.0.1 %u 1\n"
-            "sentinel down-after-milliseconds mymaster 300\n"
+            "sentinel down-after-milliseconds mymaster 3000\n"
             "sentinel failover-timeout mymaster 2000\n",
             port, master.port);
     fclose(file);
@@ -99,7 +99,8 @@ TEST(a_store_follows_a_failover)
     wait_for_words(&replica, "hget k data", "1");
     redis_server_stop(&master);
     bool saved = false;
-    for (unsigned i = 0; i < 10 && !saved; i++) {
+    for (unsigned i = 0; i < 100 && !saved; i++) {
+        fake_run_for(0.1);
         remora_call *call = set(store, item("k", "2"));
         saved = call->ok;
         fake_free(call);
