@@ -60,12 +60,20 @@ class Bed:
     def remove(self, name):
         os.unlink(os.path.join(self.resources, name))
 
-    def add_plugin(self, plugin):
-        target = os.path.join(self.plugins, plugin)
-        shutil.copytree(built(plugin), target)
+    def add_plugin(self, plugin, change=lambda manifest: manifest):
+        """The whole folder at once, with a manifest that may differ from the built one."""
+        made = os.path.join(self.folder.path, ".made")
+        shutil.copytree(built(plugin), made)
         broken = os.path.join(remora.BUILD, "tests", "plugins", "broken", "broken")
         if os.path.exists(broken):
-            shutil.copy2(broken, os.path.join(target, ".broken"))
+            shutil.copy2(broken, os.path.join(made, ".broken"))
+        manifest = os.path.join(made, "plugin.yaml")
+        with open(manifest) as f:
+            text = f.read()
+        with open(manifest, "w") as f:
+            f.write(change(text))
+        os.makedirs(self.plugins, exist_ok=True)
+        os.rename(made, os.path.join(self.plugins, plugin))
 
     def put_program(self, plugin, source, name=None):
         """Renames a copy over the program."""
@@ -102,8 +110,8 @@ class Bed:
         return [p for p in self.sidecar.metadata()["remora"]["plugins"] if p["name"] == plugin and p["group"] != 0]
 
     def plugin(self, plugin):
-        """The newest process."""
-        return max(self.generations(plugin), key=lambda p: p["generation"])
+        """The newest process; between one that has ended and the next there is none."""
+        return max(self.eventually(lambda: self.generations(plugin), f"{plugin} runs"), key=lambda p: p["generation"])
 
     def settled(self, plugin, version, before=0):
         def is_so():
