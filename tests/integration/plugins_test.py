@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")]
 import remora  # noqa: E402
@@ -122,18 +123,19 @@ def installed_later():
 @test("a type that a changed manifest adds is served by the next process", "RELOAD-11")
 def more_types():
     bed = Bed("memory")
-    bed.add_plugin("exclusive")
+    text = []
+
+    def without(manifest):
+        text.append(manifest)
+        need("state.exclusive" in manifest, manifest)
+        return manifest.replace("state.exclusive", "state.later")
+
+    bed.add_plugin("exclusive", without)
     manifest = os.path.join(bed.plugins, "exclusive", "plugin.yaml")
-    with open(manifest) as f:
-        text = f.read()
-    need("state.exclusive" in text, text)
-    with open(manifest + ".new", "w") as f:
-        f.write(text.replace("state.exclusive", "state.later"))
-    os.rename(manifest + ".new", manifest)
     bed.write("alone.yaml", bed.yaml("alone"))
     bed.eventually(lambda: "couldn't find" in bed.components().get("alone", {}).get("error", ""), "nobody hosts it")
     with open(manifest + ".new", "w") as f:
-        f.write(text)
+        f.write(text[0])
     os.rename(manifest + ".new", manifest)
     bed.ready("alone")
     bed.end()
@@ -144,7 +146,8 @@ def suspects():
     tests = os.path.join(remora.BUILD, "tests", "plugins")
     sidecar = remora.Sidecar(component("store", "state.hostile"), flags=["--plugins-path", os.path.join(remora.BUILD, "plugins"),
                                                                          "--plugins-path", tests])
-    for _ in range(3):
+    rounds = 0
+    for _ in range(30):
         plugin = sidecar.plugin_pid("hostile")
         os.kill(plugin, signal.SIGSTOP)
         connections = [sidecar.connect() for _ in range(9)]
@@ -152,10 +155,18 @@ def suspects():
             connection.send(remora.request_bytes("GET", f"/v1.0/state/store/{'plain' if i else 'crash'}"))
             equal(sidecar.healthz(), 204, "it has been sent")
         os.kill(plugin, signal.SIGCONT)
+        started = time.monotonic()
         replies = [connection.reply() for connection in connections]
-        equal([reply.status for reply in replies], [503] + [200] * 8, replies[1].text)
         for connection in connections:
             connection.close()
+        statuses = [reply.status for reply in replies]
+        if statuses != [503] + [200] * 8 and time.monotonic() - started > 2:
+            continue  # the next process is waited for so long only, which a loaded machine may not keep to
+        equal(statuses, [503] + [200] * 8, replies[1].text)
+        rounds += 1
+        if rounds == 3:
+            break
+    equal(rounds, 3)
     sidecar.end()
 
 
