@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120
+# timeout: 300
 """The sidecar as a process: command line and exit codes, readiness, resources on disk, ports and sockets, and the
 environment it needs. Numbers with § are sections of the behaviour that is matched."""
 
