@@ -103,7 +103,7 @@ def denied():
     need(bed.rpc(query_state) != "UNIMPLEMENTED", "the alpha version is another")
 
 
-@test("a refused method says so as the reference does", "INV-58")
+@test("a refused method says so as the reference does", "INV-58 ERR_API_UNIMPLEMENTED")
 def words():
     bed = Bed(listed(denied=[("state", "v1", "grpc")]))
     try:

@@ -158,7 +158,8 @@ for kind in STORES:
             equal((items["grpc:a"].value, items["grpc:a"].version), ("1", "v1"))
             equal(dict(items["grpc:a"].metadata), {"m": "n"} if store.has_metadata else {})
 
-    @test(f"{kind}: the application is told over HTTP until it unsubscribes", "CFG-08 CFG-09 CFG-10 X-CFG-01")
+    @test(f"{kind}: the application is told over HTTP until it unsubscribes",
+          "CFG-08 CFG-09 CFG-10 X-CFG-01 ERR_CONFIGURATION_UNSUBSCRIBE")
     def _(kind=kind):
         store, sidecar, reader = bed(kind)
         for version in ("v1.0", "v1.0-alpha1"):

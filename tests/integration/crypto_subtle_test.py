@@ -173,6 +173,9 @@ def http():
     equal((reply.status, list(reply.json)), (200, ["tag"]), reply.text)
     equal(SIDECAR.call("POST", "/v1.0-alpha1/subtlecrypto/zzz/encrypt", json.dumps(body)).json["errorCode"],
           "ERR_CRYPTO_PROVIDER_NOT_FOUND")
+    reply = SIDECAR.call("POST", "/v1.0-alpha1/subtlecrypto/local/getkey", json.dumps({"name": "nobody"}))
+    equal((reply.status, reply.json["errorCode"]), (500, "ERR_CRYPTO_KEY"))
+    need(reply.json["message"].startswith("failed to retrieve key nobody: "), reply.text)
 
 
 def ask(verb, target, **body):

@@ -375,8 +375,11 @@ def http_documents():
     text = bytearray(text)
     text[-1] ^= 1
     reply = put("decrypt", bytes(text))
-    equal((reply.status, reply.json["message"]),
-          (500, "failed to perform operation: error processing segment 0: failed to decrypt segment"))
+    equal((reply.status, reply.json["errorCode"], reply.json["message"]),
+          (500, "ERR_CRYPTO", "failed to perform operation: error processing segment 0: failed to decrypt segment"))
+    reply = SIDECAR.call("PUT", "/v1.0/crypto/local/encrypt", b"some words")
+    equal((reply.status, reply.json["errorCode"], reply.json["message"]),
+          (400, "ERR_BAD_REQUEST", "invalid request: missing header 'dapr-key-name'"))
 
 
 class Source:

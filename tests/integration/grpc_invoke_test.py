@@ -141,7 +141,7 @@ def _():
     equal(invoke(HTTP_SIDECAR, "hs", "m", data, verb=POST)[0].data.value == data, True)
 
 
-@test("what cannot be called is told as the reference tells it", "GRPC-INVOKE INV-U02")
+@test("what cannot be called is told as the reference tells it", "GRPC-INVOKE INV-U02 ERR_NOT_RESOLVED")
 def _():
     for sidecar, id, method, words in (
         (SIDECAR, "nobody", "m", "failed to invoke, id: nobody, err: couldn't find service: nobody"),

@@ -271,7 +271,7 @@ def over_grpc():
     need(event.id, "it has an id")
 
 
-@test("publishing over gRPC says why it fails in the reference's words", "PUB-U01 PUB-17")
+@test("publishing over gRPC says why it fails in the reference's words", "PUB-U01 PUB-17 ERR_PUBSUB_EMPTY ERR_TOPIC_NAME_EMPTY")
 def grpc_errors():
     from dapr.proto import api_service_v1, api_v1
     sidecar = Sidecar(component("bus", "pubsub.in-memory", [("publishingScopes", "shop=open")]))

@@ -391,6 +391,7 @@ TEST(unlimited_retries_end_when_the_caller_leaves)
     close_bed(&scene);
 }
 
+/* ERR_SHUTTING_DOWN ends the pause; the caller gets the last answer. */
 TEST(unlimited_retries_end_when_the_sidecar_does)
 {
     static atomic_bool is_ending;
