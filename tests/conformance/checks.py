@@ -263,8 +263,13 @@ def echo(bench):
 def echo_deadline(bench):
     """ends a waiting call at its deadline and on cancel"""
     link = bench.component()
-    late = link.call(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=2000 * SECONDS), timeout_ms=100)
-    need(late.status.code == pb.CODE_DEADLINE_EXCEEDED, f"code {late.status.code}")
+    slow = pb.EchoRequest(delay_ms=2000 * SECONDS)
+    os.kill(bench.hello.pid, signal.SIGSTOP)  # all come at one turn, at whose end the last are not late yet
+    calls = [link.open(pb.METHOD_ECHO, HANDLE, slow, timeout_ms=100) for _ in range(500)]
+    os.kill(bench.hello.pid, signal.SIGCONT)
+    for late in calls:
+        link.finish(late)
+        need(late.status.code == pb.CODE_DEADLINE_EXCEEDED, f"code {late.status.code}")
     call = link.open(pb.METHOD_ECHO, HANDLE, pb.EchoRequest(delay_ms=2000 * SECONDS))
     link.call(pb.METHOD_PING, 0)
     link.cancel(call)

@@ -138,15 +138,20 @@ new_from_frame(const struct frame *frame)
     return call;
 }
 
+static void
+set_timer(struct remora_call *call)
+{
+    ev_timer_set(&call->timer, (double)remora_call_time_left_ms(call) / 1000.0, 0);
+    ev_timer_start(sdk.loop, &call->timer);
+}
+
 /* A call that outlives the frame it came with must be findable and must end in time. */
 static void
 keep_open(struct remora_call *call)
 {
     link_add(&call->exchange);
-    if (call->deadline_ms == UINT64_MAX || ev_is_active(&call->timer))
-        return;
-    ev_timer_set(&call->timer, (double)remora_call_time_left_ms(call) / 1000.0, 0);
-    ev_timer_start(sdk.loop, &call->timer);
+    if (call->deadline_ms != UINT64_MAX && !ev_is_active(&call->timer))
+        set_timer(call);
 }
 
 /* `payload` stays valid until the call ends. */
@@ -346,10 +351,15 @@ call_on_cancel(struct exchange *exchange)
 static void
 on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
 {
+    struct remora_call *call = container_of(watcher, struct remora_call, timer);
     (void)loop;
     (void)events;
-    end_early(container_of(watcher, struct remora_call, timer), REMORA_DEADLINE_EXCEEDED,
-              "the deadline passed");
+    /* The loop counts from when its turn began: after a long one it is early, and a handler would
+     * take that for a caller that has given up. */
+    if (remora_call_time_left_ms(call) > 0)
+        set_timer(call);
+    else
+        end_early(call, REMORA_DEADLINE_EXCEEDED, "the deadline passed");
 }
 
 /* --- answering ---------------------------------------------------------------------------------*/
