@@ -363,22 +363,31 @@ def machines():
 @test("many callers of one name share a question, and what is known is not asked for each time", "INV-06")
 def shared_questions():
     bed = Bed()
-    before, replies = bed.asked(), []
-    callers = [threading.Thread(target=lambda: replies.append(bed.near.inside(mesh.invoke, bed.front, "nobody", "x", timeout=60)))
-               for _ in range(40)]  # fmt: skip
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    equal([reply.status for reply in replies], [500] * 40)
-    need(all("nobody" in reply.json["message"] for reply in replies), replies[0])
-    # Those that come at one time share one, and callers do not come at one time on a machine that stands still.
-    need(bed.asked() - before < 20, f"{bed.asked() - before} questions for 40 callers")
-    before, began = bed.asked(), time.monotonic()
-    for _ in range(200):
-        equal(bed.get().status, 200)
-    asked, took = bed.asked() - before, time.monotonic() - began
-    need(asked <= 2 + 11 * took, f"{asked} questions for 200 calls in {took:.1f} s")
+
+    def together():
+        """Questions for 40 callers, who come at one time unless the machine stands still."""
+        before, replies = bed.asked(), []
+        callers = [threading.Thread(target=lambda: replies.append(bed.near.inside(mesh.invoke, bed.front, "nobody", "x", timeout=60)))
+                   for _ in range(40)]  # fmt: skip
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        equal([reply.status for reply in replies], [500] * 40)
+        need(all("nobody" in reply.json["message"] for reply in replies), replies[0])
+        return bed.asked() - before
+
+    def in_turn():
+        """Questions for 200 calls, of which a slow machine has time for more."""
+        before, began = bed.asked(), time.monotonic()
+        for _ in range(200):
+            equal(bed.get().status, 200)
+        asked, took = bed.asked() - before, time.monotonic() - began
+        need(asked <= 2 + 11 * took, f"{asked} questions for 200 calls in {took:.1f} s")
+        return asked
+
+    eventually(lambda: together() <= 4, "they share their questions", 60)
+    eventually(lambda: in_turn() < 100, "so do those who come later", 60)
     bed.end()
 
 
