@@ -11,7 +11,7 @@ import threading
 import time
 
 import golden_state
-from remora import DEADLINE_S, Folder, Redis, Sidecar, Store, component, equal, main, need, shared, test
+from remora import DEADLINE_S, Folder, Redis, Sidecar, Store, component, equal, init_within, main, need, shared, test
 from state_stores import redis
 
 STRATEGIES = {
@@ -203,9 +203,7 @@ def start_at_once():
     for _ in range(5):
         folder = Folder()
         metadata = {"connectionString": folder / "new.db", "busyTimeout": "60s"}
-        documents = [
-            component(f"c{i}", "state.sqlite", metadata).replace("spec:", "spec:\n  initTimeout: 60s") for i in range(8)
-        ]
+        documents = [init_within(component(f"c{i}", "state.sqlite", metadata), "60s") for i in range(8)]
         sidecars = [Sidecar("---\n".join(documents), wait=False) for _ in range(3)]
         for sidecar in sidecars:
             sidecar.wait_ready(60)

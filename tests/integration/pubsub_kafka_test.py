@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import kafka_node  # noqa: E402
 from http_app import App, answer  # noqa: E402
 from remora import (  # noqa: E402
-    SLOW, Folder, Sidecar, component, end_sidecars, equal, eventually, free_port, kill_both, main, need, test)
+    SLOW, Folder, Sidecar, component, end_sidecars, equal, eventually, free_port, init_within, kill_both, main, need, test)
 
 LONG_S = 90  # a loaded machine
 SOON = {"sessionTimeout": "3s"}  # until what somebody dead had is another's; who is paused for so long is dead as well
@@ -426,7 +426,7 @@ def let_in():
 
 
 def refuses(words, listener="PLAINTEXT", **settings):
-    patient = broker(listener, **settings).replace("spec:", "spec:\n  initTimeout: 60s", 1)  # its own words come first
+    patient = init_within(broker(listener, **settings), "60s")  # its own words come first
     side = Sidecar(patient, wait=False)
     eventually(lambda: not side.is_alive(), f"it does not start: {words}", LONG_S)
     need(words in side.log(), f"it says {words}: {side.log()[-700:]}")

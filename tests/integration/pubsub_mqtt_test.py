@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from inbox import Inbox, subscription  # noqa: E402
 from mosquitto import Mosquitto  # noqa: E402
 from remora import (  # noqa: E402
-    Folder, Sidecar, component, end_sidecars, equal, eventually, free_port, kill_both, main, need, test)
+    Folder, Sidecar, component, end_sidecars, equal, eventually, free_port, init_within, kill_both, main, need, test)
 
 UPDATED = "Component updated: bus"
 SUBSCRIBED = "MQTT is subscribed to topic"
@@ -384,7 +384,7 @@ def tls():
 def fail(*cases):
     """Documents with which no sidecar starts, and why. All at a time, since most are tried until their time is over, which
     is enough for a try on a loaded machine."""
-    sides = [(Sidecar(text.replace("spec:", "spec:\n  initTimeout: 4s", 1), wait=False), words) for text, words in cases]
+    sides = [(Sidecar(init_within(text, "4s"), wait=False), words) for text, words in cases]
     for side, words in sides:
         eventually(lambda: not side.is_alive(), f"no start: {words}", LONG_S)
         need(words in side.log(), f"{words}: {side.log()[-700:]}")

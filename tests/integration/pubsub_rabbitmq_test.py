@@ -14,7 +14,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import rabbitmq  # noqa: E402
 from http_app import App, answer  # noqa: E402
-from remora import Folder, Sidecar, component, end_sidecars, equal, eventually, main, need, test  # noqa: E402
+from remora import Folder, Sidecar, component, end_sidecars, equal, eventually, init_within, main, need, test  # noqa: E402
 
 SAFE = {"durable": "true", "deletedWhenUnused": "false", "deliveryMode": "2", "requeueInFailure": "true"}
 LONG_S = 60  # a loaded machine
@@ -316,7 +316,7 @@ def tls():
         ("garbage", {"connectionString": f"amqp://guest:{secret}@127.0.0.1:port"}, "invalid connection string, err: invalid port"),
         ("nobody", {"connectionString": f"amqp://guest:{secret}@127.0.0.1:1"}, "dial amqp://127.0.0.1:1: no connection can be made"),
     ]:
-        patient = broker(**metadata).replace("spec:", "spec:\n  initTimeout: 60s", 1)  # its own words come first
+        patient = init_within(broker(**metadata), "60s")  # its own words come first
         side = Sidecar(patient, wait=False, app_id=name)
         eventually(lambda: words in side.log() or not side.is_alive(), f"{name} is refused", LONG_S)
         need(words in side.log() and secret not in side.log(), f"{name} in words: {side.log()[-1500:]}")

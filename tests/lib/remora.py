@@ -191,6 +191,11 @@ def component(name, type_, metadata=(), extra="", version="v1", namespace=None):
     return "\n".join(lines) + "\n" + extra
 
 
+def init_within(document, duration):
+    """The component's document, with a time of its own ("60s") for its start."""
+    return document.replace("spec:", f"spec:\n  initTimeout: {duration}", 1)
+
+
 # --- HTTP, byte for byte ----------------------------------------------------------------------------------------------
 
 
