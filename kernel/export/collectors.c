@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "http/tls.h"
 #include "telemetry/metrics.h"
 
@@ -46,6 +47,7 @@ void
 exporter_set_init(struct exporter_set *set, struct worker *worker)
 {
     *set = (struct exporter_set){ .worker = worker };
+    list_init(&set->retired);
 }
 
 /* An exporter that is still sending ends later, and needs what it was told until then. */
@@ -55,19 +57,44 @@ on_exporter_end(void *arg)
     collectors_unref(arg);
 }
 
+/* The oldest gives way when there are too many. */
+static void
+retire(struct exporter_set *set, struct exporter *exporter)
+{
+    list_append(&set->retired, &exporter->link);
+    exporter_retire(exporter);
+    size_t count = 0;
+    for (struct list *node = set->retired.next; node != &set->retired; node = node->next)
+        count++;
+    if (count > LIMIT_trace_retired)
+        exporter_give_up(LIST_ENTRY(list_take_first(&set->retired), struct exporter, link));
+}
+
 void
 exporter_set_use(struct exporter_set *set, struct collectors *collectors)
 {
     if (collectors == set->collectors)
         return;
     for (size_t i = 0; i < set->count; i++)
-        exporter_stop(TAKE(set->items[i]));
+        retire(set, TAKE(set->items[i]));
     collectors_unref(set->collectors);
     set->collectors = collectors_ref(collectors);
     set->count = collectors == NULL ? 0 : collectors->count;
     for (size_t i = 0; i < set->count; i++)
         set->items[i] = exporter_new(set->worker, &collectors->items[i], on_exporter_end,
                                      collectors_ref(collectors));
+}
+
+void
+exporter_set_close(struct exporter_set *set)
+{
+    struct list *node;
+    for (size_t i = 0; i < set->count; i++)
+        exporter_stop(TAKE(set->items[i]));
+    set->count = 0;
+    collectors_unref(TAKE(set->collectors));
+    while ((node = list_take_first(&set->retired)) != NULL)
+        exporter_stop(LIST_ENTRY(node, struct exporter, link));
 }
 
 void

@@ -2,7 +2,8 @@
 /*
  * The collectors that a Configuration names, and each worker's exporters to them. A set of
  * collectors is counted and immutable once it is in use, so that no worker needs a lock; a worker
- * goes over to another set between two requests, and what waits for the old ones is still sent.
+ * goes over to another set between two requests, and what waits for the old ones is still sent, as
+ * long as LIMIT_trace_retired and LIMIT_trace_retired_ms allow.
  */
 #ifndef EXPORT_COLLECTORS_H
 #define EXPORT_COLLECTORS_H
@@ -32,11 +33,15 @@ struct exporter_set {
     struct collectors *collectors; /* counted; NULL: none */
     struct exporter *items[SPAN_FORMS];
     size_t count;
+    struct list retired; /* those that still send, oldest first */
 };
 
+/* The set stays where it is from now on. */
 void exporter_set_init(struct exporter_set *set, struct worker *worker);
 /* Goes over to these collectors, NULL for none; the same are nothing new. */
 void exporter_set_use(struct exporter_set *set, struct collectors *collectors);
+/* Goes over to none, and lets all that are left send for LIMIT_trace_flush_ms at most. */
+void exporter_set_close(struct exporter_set *set);
 /* Hands a clean span to all of them. */
 void exporter_set_put(struct exporter_set *set, const struct span *span);
 

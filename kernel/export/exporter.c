@@ -32,6 +32,7 @@ exporter_new(struct worker *worker, const struct exporter_config *config, void (
                     config->resource);
     exporter->queue.on_span = on_span;
     timer_init(&exporter->timer, on_timer);
+    list_init(&exporter->link);
     return exporter;
 }
 
@@ -117,19 +118,20 @@ end(struct exporter *exporter)
 {
     count(exporter, SLICE("failed"), exporter->queue.span_count);
     timer_stop(&exporter->worker->timers, &exporter->timer);
+    list_remove(&exporter->link);
     client_close(exporter->client);
     span_queue_fini(&exporter->queue);
     exporter->on_end(exporter->arg);
     free(exporter);
 }
 
-/* What is there when it is its turn; all there is once it is to stop. */
+/* What is there when it is its turn; all there is once no more comes. */
 static void
 send_batches(struct task *t, struct exporter *exporter)
 {
     struct span_queue *queue = &exporter->queue;
     size_t due = queue->span_count;
-    while (due > 0 || exporter->is_stopping) {
+    while (due > 0 || exporter->is_retired) {
         struct span_batch *batch = task_is_cancelled(t) ? NULL : span_queue_take(queue);
         if (batch == NULL)
             return;
@@ -146,7 +148,7 @@ run(struct task *t, void *arg)
     struct exporter *exporter = arg;
     send_batches(t, exporter); /* suspends */
     exporter->task = NULL;
-    if (exporter->is_stopping) {
+    if (exporter->is_retired) {
         end(exporter);
     } else if (exporter->queue.span_count >= exporter->queue.batch_max) {
         start(exporter); /* with an arena of its own */
@@ -164,15 +166,17 @@ start(struct exporter *exporter)
     exporter->task = task_spawn(exporter->worker, "trace export", run, exporter);
     if (exporter->task == NULL) /* the worker is full of requests: they come first */
         timer_set(&exporter->worker->timers, &exporter->timer, clock_now_ms() + SPAWN_AGAIN_MS);
+    else if (exporter->is_retired)
+        timer_set(&exporter->worker->timers, &exporter->timer, exporter->until_ms);
 }
 
 static void
 on_timer(struct timer *timer)
 {
     struct exporter *exporter = container_of(timer, struct exporter, timer);
-    if (exporter->is_stopping && exporter->task != NULL)
-        task_cancel(exporter->task);
-    else if (!exporter->is_stopping && exporter->task == NULL)
+    if (exporter->is_retired && clock_now_ms() >= exporter->until_ms)
+        exporter_give_up(exporter);
+    else if (exporter->task == NULL)
         start(exporter);
 }
 
@@ -180,7 +184,7 @@ static void
 on_span(struct span_queue *queue, bool is_full)
 {
     struct exporter *exporter = container_of(queue, struct exporter, queue);
-    if (exporter->task != NULL || exporter->is_stopping)
+    if (exporter->task != NULL || exporter->is_retired)
         return; /* looks again before it ends; or nobody will */
     if (is_full)
         start(exporter);
@@ -188,17 +192,46 @@ on_span(struct span_queue *queue, bool is_full)
         arm(exporter);
 }
 
+/* --- its end -----------------------------------------------------------------------------------*/
+
+/* What there is to send is sent from now on. */
+static void
+retire(struct exporter *exporter, uint64_t within_ms)
+{
+    exporter->is_retired = true;
+    exporter->until_ms = clock_now_ms() + within_ms;
+    if (exporter->task != NULL)
+        timer_set(&exporter->worker->timers, &exporter->timer, exporter->until_ms);
+    else if (exporter->queue.span_count > 0)
+        start(exporter);
+}
+
+void
+exporter_retire(struct exporter *exporter)
+{
+    retire(exporter, LIMIT_trace_retired_ms);
+    if (exporter->task == NULL && exporter->queue.span_count == 0)
+        end(exporter);
+}
+
+void
+exporter_give_up(struct exporter *exporter)
+{
+    if (exporter->task != NULL)
+        task_cancel(exporter->task);
+    else
+        end(exporter);
+}
+
 void
 exporter_stop(struct exporter *exporter)
 {
-    if (exporter->task == NULL && exporter->queue.span_count > 0)
-        start(exporter);
     exporter->is_stopping = true;
+    retire(exporter, LIMIT_trace_flush_ms);
     if (exporter->task == NULL) {
         end(exporter);
         return;
     }
-    timer_set(&exporter->worker->timers, &exporter->timer, clock_now_ms() + LIMIT_trace_flush_ms);
     if (exporter->is_pausing) {
         exporter->is_pausing = false;
         wait_done(&exporter->pause, OK);

@@ -36,12 +36,15 @@ struct exporter {
     struct worker *worker;
     struct span_queue queue;
     struct client *client; /* NULL: not needed yet */
-    struct timer timer;    /* the oldest span has waited enough; when stopping: no more time */
+    struct timer timer;    /* the oldest span has waited enough; when retired: no more time */
     struct task *task;     /* sends; NULL: there is none */
     struct wait pause;     /* before an attempt is repeated */
+    struct list link;      /* for whoever has retired it; unlinked once it is gone */
+    uint64_t until_ms;     /* retired: has time until then */
     bool is_pausing;
-    bool is_stopping;
-    bool has_failed; /* and the log says so */
+    bool is_retired;  /* no span comes any more: it is gone when those it has are */
+    bool is_stopping; /* retired, and nothing is sent a second time */
+    bool has_failed;  /* and the log says so */
     void (*on_end)(void *arg);
     void *arg;
 };
@@ -49,8 +52,13 @@ struct exporter {
 /* `on_end(arg)` is called when it is gone: the configuration is of no use to it any more. */
 struct exporter *exporter_new(struct worker *worker, const struct exporter_config *config,
                               void (*on_end)(void *arg), void *arg);
-/* Sends what is left, for LIMIT_trace_flush_ms at most, and is gone. A task is left until then,
- * which keeps the worker running. */
+/* Gets no more spans: sends what is left as ever, though at once, for LIMIT_trace_retired_ms at
+ * most, and is gone; that may be so on return. */
+void exporter_retire(struct exporter *exporter);
+/* Sends what is left, for LIMIT_trace_flush_ms at most, and is gone; one that is retired may be
+ * stopped. A task is left until then, which keeps the worker running. */
 void exporter_stop(struct exporter *exporter);
+/* Sends nothing more. For one that is retired, outside of its task. */
+void exporter_give_up(struct exporter *exporter);
 
 #endif

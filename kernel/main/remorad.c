@@ -599,8 +599,8 @@ on_close_servers(struct mail *mail)
     timer_stop(&worker->kernel_worker.worker.timers, &worker->drain_timer);
     for (size_t i = 0; i < worker->server_count; i++)
         h1_server_close(worker->servers[i], NULL, NULL);
-    worker->server_count = 0;                                 /* mail that comes late finds none */
-    exporter_set_use(&worker->kernel_worker.exporters, NULL); /* sends what is left */
+    worker->server_count = 0;                             /* mail that comes late finds none */
+    exporter_set_close(&worker->kernel_worker.exporters); /* sends what is left */
 }
 
 static void
@@ -632,7 +632,7 @@ end(struct runtime *runtime)
         peers_free(TAKE(runtime->workers[i].kernel_worker.peers));
         endpoint_desk_fini(&runtime->workers[i].kernel_worker.outside);
         worker_fini(&runtime->workers[i].kernel_worker.worker); /* runs what mail is left */
-        exporter_set_use(&runtime->workers[i].kernel_worker.exporters, NULL);
+        exporter_set_close(&runtime->workers[i].kernel_worker.exporters);
         settings_unref(TAKE(runtime->workers[i].kernel_worker.settings));
         identity_unref(TAKE(runtime->workers[i].kernel_worker.identity));
     }
