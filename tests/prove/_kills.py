@@ -2,8 +2,10 @@
 """What experiments with kills share: a broker, a sidecar and an application that writes down what it is given, all of which
 die and come back while messages are published, over pub/sub or through a binding."""
 import collections
+import glob
 import http.client
 import json
+import re
 import threading
 import time
 
@@ -16,6 +18,7 @@ MESSAGES = by_length(1500, 50_000, 200_000)  # of each broker
 PUBLISHERS = 4
 KILLS = by_length(6, 40, 160)
 SETTLE_S = by_length(300, 60, 60)
+TROUBLE = re.compile(r"warn|err|fatal|drop|lost|crash", re.I)
 rng = _prove.rng
 
 
@@ -37,7 +40,8 @@ class Bed:
         flags = ["--dapr-grpc-port", str(self.grpc_port)] + ([] if streams else ["--app-port", str(self.app_port)])
         self.sidecar = remora.Sidecar(component, *routes, folder=self.folder, flags=flags)
         self.kills = collections.Counter()
-        self.is_over = False
+        self.started = time.monotonic()
+        self.timeline = []  # what was killed, when, and when it was back
 
     def start_app(self):
         program, port, python = "_subscriber.py", self.app_port, remora.sys.executable
@@ -51,6 +55,11 @@ class Bed:
         """One of them, and what of it does not come back by itself is started again."""
         what = rng.choice(["kernel", "plugin", "subscriber"] + (["server"] if self.server else []))
         self.kills[what] += 1
+        killed_s = self.seconds()
+        self.kill_this(what)
+        self.timeline.append(f"{what} {killed_s:.3f} to {self.seconds():.3f}")
+
+    def kill_this(self, what):
         if what == "kernel":
             self.sidecar.kill()
             command = self.sidecar.popen.args
@@ -64,6 +73,9 @@ class Bed:
         else:
             self.server.stop()
             self.server.start()
+
+    def seconds(self):
+        return time.monotonic() - self.started
 
     def kill_plugin(self):
         """Not one that has just gone, and whose end the kernel has not seen yet."""
@@ -94,7 +106,7 @@ class Bed:
                 except (OSError, http.client.HTTPException):
                     connection = None
                 time.sleep(0.02)
-            acknowledged.append(n)
+            acknowledged[n] = self.seconds()
 
     def counts(self):
         try:
@@ -103,8 +115,20 @@ class Bed:
         except FileNotFoundError:
             return collections.Counter()
 
+    def explain(self, lost, acknowledged):
+        """What is needed to find out whose a loss is: which kill was near it, and what everybody said in their lives."""
+        _prove.say(f"kills: {'; '.join(self.timeline)}")
+        _prove.say("lost, and when acknowledged: " + ", ".join(f"{n} {acknowledged[n]:.3f}" for n in lost[:20]))
+        for folder in [self.folder] + ([self.server.folder] if hasattr(self.server, "folder") else []):
+            for log in sorted(glob.glob(folder / "log-*")):
+                with open(log, errors="replace") as f:
+                    lines = [line.rstrip() for line in f if TROUBLE.search(line)]
+                _prove.say(f"{log}: {len(lines)} lines of trouble")
+                for line in lines[:20] + lines[20:][-20:]:
+                    _prove.say("  " + line[:300])
+
     def run(self, claims):
-        acknowledged = []
+        acknowledged = {}  # when
         threads = [threading.Thread(target=self.publish, args=(i, acknowledged), daemon=True) for i in range(PUBLISHERS)]
         for thread in threads:
             thread.start()
@@ -126,8 +150,7 @@ class Bed:
         kills = ", ".join(f"{what} {count}" for what, count in sorted(self.kills.items()))
         claims.at_most(f"{self.name}: lost of {len(expected)} messages, kills of {kills}", len(lost), 0, digits=0)
         if lost:
-            _prove.say(f"lost: {lost[:10]}")
-            _prove.say(self.sidecar.log()[-3000:])
+            self.explain(lost, acknowledged)
         _prove.say(f"{self.name}: {more} came more than once")
         remora.end_all()
         return len(lost), more
