@@ -4,7 +4,6 @@
 holds its partition, and nobody's death loses anything. Through kafka-python the records look as the reference's do.
 timeout: 600"""
 
-import itertools
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import kafka_node  # noqa: E402
 from http_app import App, answer  # noqa: E402
+from inbox import until_all_work  # noqa: E402
 from remora import (  # noqa: E402
     SLOW, Folder, Sidecar, component, end_sidecars, equal, eventually, free_port, init_within, kill_both, main, need, test)
 
@@ -314,25 +314,18 @@ def competing():
     robin = {"app_id": "pair", "consumerGroupRebalanceStrategy": "RoundRobin", **SOON}  # a group has one strategy
     sides = [sidecar(subscription("shared"), app=app, **robin) for app in apps]
     third = sidecar(subscription("shared"), app=other, app_id="billing", **avro)
-    numbers = itertools.count()
+
+    def spread(side, i):
+        publish(side, i, "shared", f"?metadata.partitionNumber={i % 4}")
 
     def pair():
-        return set(apps[0].tried("shared") + apps[1].tried("shared"))
+        return [app.tried("shared") for app in apps]
 
-    def both_work():
-        """Who comes second is given partitions a while later."""
-        some = list(itertools.islice(numbers, 4))
-        for i in some:
-            publish(third, i, "shared", f"?metadata.partitionNumber={i % 4}")
-        eventually(lambda: set(some) <= pair(), "the pair has them", LONG_S)
-        return all(app.tried("shared") for app in apps)
-
-    eventually(both_work, "both work", LONG_S)
-    first = next(numbers)
+    first = until_all_work(pair, lambda i: spread(third, i), at_once=4, seconds=LONG_S)
     wanted = list(range(first + 200))
     for i in wanted[first:]:
-        publish(sides[i % 2], i, "shared", f"?metadata.partitionNumber={i % 4}")
-    eventually(lambda: pair() == set(wanted), "each by one of the two", LONG_S)
+        spread(sides[i % 2], i)
+    eventually(lambda: set().union(*pair()) == set(wanted), "each by one of the two", LONG_S)
     eventually(lambda: sorted(other.tried("shared")) == wanted, "all of them by the other one")
     for partition in range(4):
         own = [i for i in other.taken("shared") if i % 4 == partition]
@@ -340,7 +333,7 @@ def competing():
     sides[0].end()
     more = range(len(wanted), len(wanted) + 20)
     for i in more:
-        publish(third, i, "shared", f"?metadata.partitionNumber={i % 4}")
+        spread(third, i)
     eventually(lambda: set(more) <= set(apps[1].taken("shared")), "who is left gets all partitions", LONG_S)
 
 

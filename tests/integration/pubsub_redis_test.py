@@ -3,7 +3,6 @@
 """pubsub.redis against a real server: what is published arrives, competing instances share it, what is refused or was
 in the hands of the dead comes again. That streams look as the reference's do is in pubsub_golden_test.py."""
 
-import itertools
 import json
 import os
 import signal
@@ -13,7 +12,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from inbox import Inbox, subscription  # noqa: E402
+from inbox import Inbox, subscription, until_all_work  # noqa: E402
 from remora import (  # noqa: E402
     Redis, Sidecar, component, end_sidecars, equal, eventually, free_port, kill_both, main, need, request_bytes, test)
 
@@ -79,17 +78,7 @@ def competing():
     redis, apps, other = Redis(), [Inbox(), Inbox()], Inbox()
     sides = [sidecar(redis, subscription("orders"), app=app) for app in apps]
     sidecar(redis, subscription("orders"), app=other, app_id="billing")
-    numbers = itertools.count()
-
-    def both_work():
-        """One may have subscribed later."""
-        number = next(numbers)
-        publish(sides[0], number)
-        eventually(lambda: number in apps[0].tried() + apps[1].tried(), "one of the two has it")
-        return all(app.tried() for app in apps)
-
-    eventually(both_work, "both work")
-    first = next(numbers)
+    first = until_all_work(lambda: [app.tried() for app in apps], lambda number: publish(sides[0], number))
     wanted = list(range(first + 400))
     for i in wanted[first:]:
         publish(sides[i % 2], i)

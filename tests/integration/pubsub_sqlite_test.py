@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 from http_app import App, answer
+from inbox import until_all_work
 from launcher import REMORA
 from remora import SLOW, Folder, Sidecar, component, end_sidecars, equal, eventually, main, need, request_bytes, test
 
@@ -110,18 +111,7 @@ def compete():
     file.sidecar("shop", second)
     file.sidecar("bill", other)
     sender = file.sidecar("sender")
-    numbers = itertools.count()
-
-    def both_have_some():
-        """That the group is there does not say that the second one has subscribed as well."""
-        some = list(itertools.islice(numbers, 20))
-        for n in some:
-            publish(sender, n)
-        eventually(lambda: set(some) <= set(first.numbers() + second.numbers()), "the group has them")
-        return first.numbers() and second.numbers()
-
-    eventually(both_have_some, "both have had some")
-    count = next(numbers) + 300
+    count = 300 + until_all_work(lambda: [first.numbers(), second.numbers()], lambda n: publish(sender, n), at_once=20)
     for n in range(count - 300, count):
         publish(sender, n)
     eventually(lambda: len(first.numbers()) + len(second.numbers()) >= count, "the group has them")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """An application with topics that remembers what it was given, and documents that subscribe it."""
 
+import itertools
 import json
 import threading
 
 from http_app import App, answer
+from remora import eventually
 
 
 class Inbox(App):
@@ -30,6 +32,22 @@ class Inbox(App):
     def tried(self, topic="orders"):
         with self.lock:
             return [data for name, data, _ in self.got if name == topic]
+
+
+def until_all_work(had, send, at_once=1, seconds=None):
+    """Instances of an application come to share its topic one after the other: sends 0, 1, … until each of them has had
+    some. `had()` says what, a list for each. The next number."""
+    numbers = itertools.count()
+
+    def all_work():
+        some = list(itertools.islice(numbers, at_once))
+        for number in some:
+            send(number)
+        eventually(lambda: set(some) <= set().union(*had()), "they have what was sent", seconds)
+        return all(had())
+
+    eventually(all_work, "all of them work", seconds)
+    return next(numbers)
 
 
 def subscription(topic, dead=None, pubsub="bus", route=None, metadata=None):
