@@ -16,7 +16,7 @@ STUBS = {
 case " $* " in *' update '*) act=update ;; *) act=install ;; esac
 mkdir "$STATE/busy" || { echo "E: Could not get lock of $act"; exit 100; }
 echo "$act" >>"$STATE/calls"
-until [ -e "$STATE/go" ]; do sleep 0.01; done
+until [ -e "$STATE/go" ]; do [ -d "$STATE" ] || exit 1; sleep 0.01; done
 for word; do case $word in -*) ;; *) touch "$STATE/has-$word" ;; esac; done
 rmdir "$STATE/busy"
 """,
