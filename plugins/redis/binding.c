@@ -22,6 +22,7 @@ static const char increment_script[] = "local number = redis.call('INCR', KEYS[1
 struct invoking {
     struct client *client;
     remora_call *call;
+    struct remora_slice key;
     bool is_write;
 };
 
@@ -70,12 +71,11 @@ on_done(const struct conn_result *result, void *arg)
 }
 
 static void
-run(struct client *client, remora_call *call, bool is_write, const struct remora_slice *args,
-    size_t count)
+run(const struct invoking *wanted, const struct remora_slice *args, size_t count)
 {
-    struct invoking *invoking = remora_call_alloc(call, sizeof *invoking);
-    *invoking = (struct invoking){ .client = client, .call = call, .is_write = is_write };
-    client_command(client, call, args, count, on_done, invoking);
+    struct invoking *invoking = remora_call_alloc(wanted->call, sizeof *invoking);
+    *invoking = *wanted;
+    client_command(invoking->client, invoking->call, invoking->key, args, count, on_done, invoking);
 }
 
 static void
@@ -86,7 +86,8 @@ get(struct client *client, remora_call *call, const struct remora_binding_reques
     bool deletes = remora_metadata_get(request->metadata, request->metadata_count, "delete",
                                        &text_of_delete) &&
                    remora_slice_eq(text_of_delete, "true");
-    run(client, call, deletes, (struct remora_slice[]){ text(deletes ? "GETDEL" : "GET"), key }, 2);
+    run(&(struct invoking){ client, call, key, deletes },
+        (struct remora_slice[]){ text(deletes ? "GETDEL" : "GET"), key }, 2);
 }
 
 /* False: the call has been answered. *ret is empty where there is no time to live. */
@@ -117,7 +118,7 @@ create(struct client *client, remora_call *call, const struct remora_binding_req
     if (!take_ttl(call, request, ttl))
         return;
     const struct remora_slice args[] = { text("SET"), key, request->data, text("PX"), text(ttl) };
-    run(client, call, true, args, ttl[0] == '\0' ? 3 : 5);
+    run(&(struct invoking){ client, call, key, true }, args, ttl[0] == '\0' ? 3 : 5);
 }
 
 static void
@@ -128,9 +129,10 @@ increment(struct client *client, remora_call *call, const struct remora_binding_
     if (!take_ttl(call, request, ttl))
         return;
     if (ttl[0] == '\0')
-        run(client, call, true, (struct remora_slice[]){ text("INCR"), key }, 2);
+        run(&(struct invoking){ client, call, key, true },
+            (struct remora_slice[]){ text("INCR"), key }, 2);
     else
-        run(client, call, true,
+        run(&(struct invoking){ client, call, key, true },
             (struct remora_slice[]){ text("EVAL"), text(increment_script), text("1"), key,
                                      text(ttl) },
             5);
@@ -151,7 +153,8 @@ invoke(remora_call *call, void *self, const struct remora_binding_request *reque
     else if (remora_slice_eq(request->operation, "increment"))
         increment(self, call, request, key);
     else
-        run(self, call, true, (struct remora_slice[]){ text("DEL"), key }, 2);
+        run(&(struct invoking){ self, call, key, true },
+            (struct remora_slice[]){ text("DEL"), key }, 2);
 }
 
 const struct remora_binding_ops redis_binding_ops = {

@@ -26,16 +26,23 @@ slice_of(const char *text)
     return (struct remora_slice){ text, strlen(text) };
 }
 
-bool
-broker_command(struct conn *conn, const char *const *words, size_t count, uint64_t wait_ms,
-               conn_done *done, void *arg)
+void
+broker_words(struct remora_slice args[BROKER_WORDS_MAX], const char *const *words, size_t count)
 {
-    struct remora_slice args[16];
-    if (count > sizeof args / sizeof args[0])
+    if (count > BROKER_WORDS_MAX)
         abort();
     for (size_t i = 0; i < count; i++)
         args[i] = slice_of(words[i]);
-    return conn_command(conn, args, count, wait_ms, done, arg);
+}
+
+bool
+intake_command(struct intake *intake, const char *const *words, size_t count, uint64_t wait_ms,
+               conn_done *done)
+{
+    struct remora_slice args[BROKER_WORDS_MAX];
+    broker_words(args, words, count);
+    return link_command(intake->broker->link, LINK_MAIN, intake->place.slot, args, count, wait_ms,
+                        done, intake);
 }
 
 /* --- publishing --------------------------------------------------------------------------------*/
@@ -77,7 +84,8 @@ append(struct broker *broker, remora_call *call, const struct remora_publish *me
         args[count++] = slice_of("metadata");
         args[count++] = (struct remora_slice){ metadata->data, metadata->len };
     }
-    return conn_command(broker->conn, args, count, remora_call_time_left_ms(call), done, arg);
+    return link_command(broker->link, LINK_MAIN, link_slot(broker->link, message->topic), args,
+                        count, remora_call_time_left_ms(call), done, arg);
 }
 
 /* A result of a write; a server that has become a replica is left. */
@@ -86,7 +94,7 @@ publish_failure(struct broker *broker, remora_call *call, const struct conn_resu
 {
     struct remora_failure *failure = failure_of_result(call, result, true, PUBLISH_FAILED);
     if (failure_is_replica(result))
-        conn_restart(broker->conn, "the server has become a replica");
+        link_restart(broker->link, "the server has become a replica");
     return failure;
 }
 
@@ -191,8 +199,11 @@ publish_many(remora_call *call, void *self, const struct remora_publish *message
 static void
 broker_free(struct broker *broker)
 {
-    conn_free(broker->conn); /* first: no command comes back to a subscription */
-    broker->conn = NULL;
+    for (struct intake *intake = broker->intakes; intake != NULL; intake = intake->next) {
+        conn_free(intake->reader); /* which looks for its server by the link */
+        intake->reader = NULL;
+    }
+    link_free(broker->link); /* then: no command comes back to a subscription */
     while (broker->intakes != NULL) {
         struct intake *intake = broker->intakes;
         broker->intakes = intake->next;
@@ -263,7 +274,7 @@ on_init_cancelled(remora_call *call, void *arg)
 void
 redis_broker_init(remora_call *call, const struct remora_config *config)
 {
-    static const struct conn_events events = { .ready = on_ready, .down = on_down };
+    static const struct link_events events = { .ready = on_ready, .down = on_down };
     char why[SETTINGS_WHY_BYTES];
     struct broker *broker = calloc(1, sizeof *broker);
     if (broker == NULL)
@@ -281,8 +292,7 @@ redis_broker_init(remora_call *call, const struct remora_config *config)
     }
     broker->init = call;
     broker->retries_left = broker->server.settings.max_retries;
-    struct conn_settings settings = server_conn_settings(&broker->server);
-    broker->conn = conn_new(remora_loop(), &settings, &events, broker);
+    broker->link = server_connect(&broker->server, 0, &events, broker);
     remora_call_on_cancel(call, on_init_cancelled,
                           broker); /* which may be at once: nothing follows */
 }

@@ -22,7 +22,7 @@
 struct broker {
     struct server server;
     struct broker_settings settings;
-    struct conn *conn; /* for all that does not wait inside the server */
+    struct link *link; /* for all that does not wait inside the server */
     bool is_down;
 
     remora_call *init; /* to be answered, or NULL */
@@ -44,21 +44,23 @@ struct intake {
     struct intake *next;
     struct broker *broker;
     uint64_t id;
-    char *stream; /* owned */
+    char *stream;            /* owned */
+    struct link_place place; /* where the stream is */
     size_t out_max;
     size_t batch_max; /* 1: none */
     uint32_t batch_await_ms;
 
     remora_call *opening, *closing; /* to be answered, or NULL */
     bool has_group;
-    unsigned commands; /* of this subscription that the broker's connection carries */
+    unsigned commands; /* of this subscription that the broker's link carries */
 
     /* Its own connection, because a read waits inside the server. */
     struct conn *reader;
     int64_t reader_number; /* as the server counts clients; 0: not known */
     bool is_reading;
-    ev_timer pause; /* after a read was refused */
-    size_t largest; /* of the latest entries, in bytes; 0: not known */
+    bool is_between; /* the stream moves to another server: the reader cannot follow yet */
+    ev_timer pause;  /* after a read was refused */
+    size_t largest;  /* of the latest entries, in bytes; 0: not known */
 
     struct entries queued, out, acknowledging;
     struct parcel *parcels; /* what `out` went in */
@@ -79,9 +81,13 @@ void redis_broker_close(void *self);
 /* Something has come to rest. The caller returns at once. */
 void broker_settle(struct broker *broker);
 uint64_t broker_now_ms(void);
-/* A command without binary arguments. */
-bool broker_command(struct conn *conn, const char *const *words, size_t count, uint64_t wait_ms,
-                    conn_done *done, void *arg);
+enum { BROKER_WORDS_MAX = 16 };
+/* The arguments of a command without binary ones. */
+void
+broker_words(struct remora_slice args[BROKER_WORDS_MAX], const char *const *words, size_t count);
+/* A command about the subscription's stream, over the broker's link. */
+bool intake_command(struct intake *intake, const char *const *words, size_t count, uint64_t wait_ms,
+                    conn_done *done);
 
 /* --- intake.c ----------------------------------------------------------------------------------*/
 
@@ -89,7 +95,7 @@ void broker_subscribe(remora_call *call, void *self, const struct remora_subscri
 void broker_unsubscribe(remora_call *call, void *self, uint64_t id);
 /* Without a word to anybody; what is out comes back to nobody. */
 void intake_free(struct intake *intake);
-/* The broker's connection is there. */
+/* The broker's link is there. */
 void intake_on_ready(struct intake *intake);
 /* Nothing is read any more. */
 void intake_stop_reading(struct intake *intake);

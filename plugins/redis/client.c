@@ -10,7 +10,7 @@
 static void
 client_free(struct client *client)
 {
-    conn_free(client->conn);
+    link_free(client->link);
     server_fini(&client->server);
     free(client);
 }
@@ -87,7 +87,7 @@ on_init_cancelled(remora_call *call, void *arg)
 void
 client_init(remora_call *call, const struct remora_config *config, const struct client_kind *kind)
 {
-    static const struct conn_events events = { .ready = on_ready, .down = on_down };
+    static const struct link_events events = { .ready = on_ready, .down = on_down };
     char why[SETTINGS_WHY_BYTES];
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
@@ -100,8 +100,7 @@ client_init(remora_call *call, const struct remora_config *config, const struct 
     client->kind = kind;
     client->init = call;
     client->retries_left = client->server.settings.max_retries;
-    struct conn_settings settings = server_conn_settings(&client->server);
-    client->conn = conn_new(remora_loop(), &settings, &events, client);
+    client->link = server_connect(&client->server, 0, &events, client);
     remora_call_on_cancel(call, on_init_cancelled,
                           client); /* which may be at once: nothing follows */
 }
@@ -115,12 +114,13 @@ client_close(void *self)
 /* --- operations --------------------------------------------------------------------------------*/
 
 void
-client_command(struct client *client, remora_call *call, const struct remora_slice *args,
-               size_t count, conn_done *done, void *arg)
+client_command(struct client *client, remora_call *call, struct remora_slice key,
+               const struct remora_slice *args, size_t count, conn_done *done, void *arg)
 {
     uint64_t wait_ms = (uint64_t)client->server.settings.dial_timeout_ms;
     uint64_t left_ms = remora_call_time_left_ms(call);
-    if (!conn_command(client->conn, args, count, wait_ms < left_ms ? wait_ms : left_ms, done, arg))
+    if (!link_command(client->link, LINK_MAIN, link_slot(client->link, key), args, count,
+                      wait_ms < left_ms ? wait_ms : left_ms, done, arg))
         remora_reply_failure(call, failure_busy(call));
 }
 
@@ -130,7 +130,7 @@ client_failed(struct client *client, remora_call *call, const struct conn_result
 {
     struct remora_failure *failure = failure_of_result(call, result, is_write, "");
     if (failure_is_replica(result))
-        conn_restart(client->conn, "the server has become a replica");
+        link_restart(client->link, "the server has become a replica");
     if (failure != NULL)
         remora_reply_failure(call, failure);
     return failure != NULL;

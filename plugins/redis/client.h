@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A component that needs one connection to its server and nothing else: connects while `init`
- * waits, answers it, keeps the connection and tells the log of trouble.
+ * A component that needs a link to its server and nothing else: connects while `init` waits,
+ * answers it, keeps the link and tells the log of trouble.
  */
 #ifndef REDIS_CLIENT_H
 #define REDIS_CLIENT_H
@@ -22,7 +22,7 @@ struct client_kind {
 struct client {
     const struct client_kind *kind;
     struct server server;
-    struct conn *conn;
+    struct link *link;
     bool is_down;
     remora_call *init; /* to be answered, or NULL */
     int64_t retries_left;
@@ -41,10 +41,10 @@ void client_is_unfit(struct client *client, enum remora_code code, const char *w
 
 /* --- operations --------------------------------------------------------------------------------*/
 
-/* Sends a command of a call, which waits for a connection as long as making one may take; or
- * answers the call: there is no room. */
-void client_command(struct client *client, remora_call *call, const struct remora_slice *args,
-                    size_t count, conn_done *done, void *arg);
+/* Sends a command of a call about a key, which waits for a connection as long as making one may
+ * take; or answers the call: there is no room. */
+void client_command(struct client *client, remora_call *call, struct remora_slice key,
+                    const struct remora_slice *args, size_t count, conn_done *done, void *arg);
 /* Answers a call whose command failed; false if it did not. */
 bool client_failed(struct client *client, remora_call *call, const struct conn_result *result,
                    bool is_write);

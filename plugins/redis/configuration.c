@@ -17,6 +17,7 @@ struct reading {
     struct remora_slice *keys; /* owned texts only where they were found */
     size_t key_count, key_cap, next_key;
     bool owns_keys;
+    int slot;                                /* of the server whose keys are being found */
     struct remora_configuration_item *items; /* texts owned */
     size_t item_count;
     size_t bytes;
@@ -64,10 +65,8 @@ bool
 configuration_mget(struct configuration *configuration, const struct remora_slice *keys,
                    size_t count, uint64_t wait_ms, conn_done *done, void *arg)
 {
-    struct remora_slice args[1 + CONFIGURATION_KEYS_A_TIME] = { text("MGET") };
     assert(count <= CONFIGURATION_KEYS_A_TIME);
-    memcpy(args + 1, keys, count * sizeof *keys);
-    return conn_command(configuration->conn, args, 1 + count, wait_ms, done, arg);
+    return link_mget(configuration->link, keys, count, wait_ms, done, arg);
 }
 
 /* --- reading -----------------------------------------------------------------------------------*/
@@ -105,7 +104,7 @@ has_failed(struct reading *reading, const struct conn_result *result, enum resp_
 {
     struct remora_failure *failure = failure_of_result(reading->call, result, false, "");
     if (failure_is_replica(result))
-        conn_restart(reading->configuration->conn, "the server has become a replica");
+        link_restart(reading->configuration->link, "the server has become a replica");
     if (failure == NULL && result->value->type != type)
         failure = failure_new(reading->call, REMORA_INTERNAL, REMORA_EFFECT_FAILED,
                               "redis answered with something else");
@@ -183,6 +182,7 @@ begin_reading(struct reading *reading)
 /* --- all keys ----------------------------------------------------------------------------------*/
 
 static void scan(struct reading *reading, struct remora_slice cursor);
+static void scan_next(struct reading *reading);
 
 static void
 take_key(struct reading *reading, struct remora_slice key)
@@ -215,7 +215,7 @@ on_scanned(const struct conn_result *result, void *arg)
     if (reading->key_count > CONFIGURATION_KEYS_MAX)
         fail_too_large(reading);
     else if (remora_slice_eq(parts[0].text, "0"))
-        begin_reading(reading);
+        scan_next(reading);
     else
         scan(reading, parts[0].text);
 }
@@ -224,9 +224,20 @@ static void
 scan(struct reading *reading, struct remora_slice cursor)
 {
     const struct remora_slice args[] = { text("SCAN"), cursor, text("COUNT"), text("1000") };
-    if (!conn_command(reading->configuration->conn, args, 4,
+    if (!link_command(reading->configuration->link, LINK_MAIN, reading->slot, args, 4,
                       remora_call_time_left_ms(reading->call), on_scanned, reading))
         fail(reading, failure_busy(reading->call));
+}
+
+/* One server after the other. */
+static void
+scan_next(struct reading *reading)
+{
+    reading->slot = link_next_server(reading->configuration->link, reading->slot);
+    if (reading->slot == LINK_ANY)
+        begin_reading(reading);
+    else
+        scan(reading, text("0"));
 }
 
 static void
@@ -235,10 +246,10 @@ get(remora_call *call, void *self, const struct remora_configuration_query *quer
     struct reading *reading = calloc(1, sizeof *reading);
     if (reading == NULL)
         abort();
-    *reading = (struct reading){ .configuration = self, .call = call };
+    *reading = (struct reading){ .configuration = self, .call = call, .slot = LINK_ANY };
     if (query->key_count == 0) {
         reading->owns_keys = true;
-        scan(reading, text("0"));
+        scan_next(reading);
         return;
     }
     reading->keys = calloc(query->key_count, sizeof *reading->keys);
@@ -258,8 +269,9 @@ const struct remora_configuration_ops redis_configuration_ops = {
 static void
 configuration_free(struct configuration *configuration)
 {
+    ears_free(configuration); /* which look for their servers by the link */
+    link_free(configuration->link);
     keyspace_free(configuration);
-    conn_free(configuration->conn);
     server_fini(&configuration->server);
     free(configuration);
 }
@@ -327,10 +339,18 @@ on_init_cancelled(remora_call *call, void *arg)
     init_failed(configuration, why);
 }
 
+static void
+on_changed(void *owner)
+{
+    ears_follow(owner);
+}
+
 void
 redis_configuration_init(remora_call *call, const struct remora_config *config)
 {
-    static const struct conn_events events = { .ready = on_ready, .down = on_down };
+    static const struct link_events events = { .ready = on_ready,
+                                               .down = on_down,
+                                               .changed = on_changed };
     char why[SETTINGS_WHY_BYTES];
     struct configuration *configuration = calloc(1, sizeof *configuration);
     if (configuration == NULL)
@@ -342,8 +362,7 @@ redis_configuration_init(remora_call *call, const struct remora_config *config)
     }
     configuration->init = call;
     configuration->retries_left = configuration->server.settings.max_retries;
-    struct conn_settings settings = server_conn_settings(&configuration->server);
-    configuration->conn = conn_new(remora_loop(), &settings, &events, configuration);
+    configuration->link = server_connect(&configuration->server, 0, &events, configuration);
     remora_call_on_cancel(call, on_init_cancelled,
                           configuration); /* which may be at once: nothing follows */
 }

@@ -181,7 +181,7 @@ fail_requests(struct conn *conn, uint64_t written, const char *why)
     conn->requests_cap = conn->requests_first = conn->requests_count = 0;
     for (size_t i = 0; i < count && !conn->freed; i++) {
         const struct request *request = &requests[(first + i) & (cap - 1)];
-        struct conn_result result = { .sent = request->end <= written, .why = why };
+        struct conn_result result = { .sent = request->end <= written, .why = why, .conn = conn };
         if (request->done != NULL)
             request->done(&result, request->arg);
     }

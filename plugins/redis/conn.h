@@ -52,9 +52,10 @@ struct conn_settings {
 /* How a command ended. */
 struct conn_result {
     const struct resp_value
-        *value;      /* the reply, valid during the callback; NULL if there is none */
-    bool sent;       /* without a reply: the server may have got it */
-    const char *why; /* without a reply */
+        *value;        /* the reply, valid during the callback; NULL if there is none */
+    bool sent;         /* without a reply: the server may have got it */
+    const char *why;   /* without a reply */
+    struct conn *conn; /* that carried it; NULL: none did */
 };
 
 typedef void conn_done(const struct conn_result *result, void *arg);

@@ -68,7 +68,7 @@ deliver(struct conn *conn)
         conn->events->message(conn->owner, value);
     } else if (!is_unasked) {
         struct request request = conn_pop_request(conn);
-        struct conn_result result = { .value = value, .sent = true };
+        struct conn_result result = { .value = value, .sent = true, .conn = conn };
         if (request.done != NULL)
             request.done(&result, request.arg);
     }

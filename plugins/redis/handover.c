@@ -87,8 +87,8 @@ acknowledge(struct entry *entry)
                                    { intake->stream, strlen(intake->stream) },
                                    { consumer, strlen(consumer) },
                                    entry->message.id };
-    return conn_command(intake->broker->conn, args, 4, ACKNOWLEDGE_WAITS_MS, on_acknowledged,
-                        entry);
+    return link_command(intake->broker->link, LINK_MAIN, intake->place.slot, args, 4,
+                        ACKNOWLEDGE_WAITS_MS, on_acknowledged, entry);
 }
 
 /* It may be said twice, and is said until it is heard: what is not acknowledged comes again. */
@@ -260,7 +260,8 @@ intake_give_back(struct intake *intake)
     const char *const before[] = { "XCLAIM", intake->stream, settings->consumer, settings->consumer,
                                    "0" };
     const char *const after[] = { "IDLE", idle, "JUSTID" };
-    while (intake->queued.first != NULL && conn_is_ready(intake->broker->conn)) {
+    struct link *link = intake->broker->link;
+    while (intake->queued.first != NULL && link_is_ready(link, intake->place.slot)) {
         struct entry *entry = intake->queued.first;
         size_t count = 0, ids = 0;
         for (size_t i = 0; i < 5; i++)
@@ -269,7 +270,7 @@ intake_give_back(struct intake *intake)
             args[count++] = entry->message.id;
         for (size_t i = 0; i < 3; i++)
             args[count++] = (struct remora_slice){ after[i], strlen(after[i]) };
-        if (!conn_command(intake->broker->conn, args, count, 0, NULL, NULL))
+        if (!link_command(link, LINK_MAIN, intake->place.slot, args, count, 0, NULL, NULL))
             return;
         for (; ids > 0; ids--) {
             entry = intake->queued.first;

@@ -11,9 +11,10 @@
 #include "broker.h"
 
 enum {
-    READ_WAITS_MS = 2000, /* inside the server */
-    READ_PAUSE_MS = 1000, /* after it refused */
-    READ_AHEAD_MIN = 16,  /* messages, where queueDepth allows */
+    READ_WAITS_MS = 2000,  /* inside the server */
+    READ_PAUSE_MS = 1000,  /* after it refused */
+    MOVING_PAUSE_MS = 100, /* while the stream moves to another server and there is nothing new */
+    READ_AHEAD_MIN = 16,   /* messages, where queueDepth allows */
     READ_AHEAD_BYTES = 256 * 1024,
     RELEASED_MAX = 64, /* identifiers in one command */
 };
@@ -83,12 +84,19 @@ on_pause_over(struct ev_loop *loop, ev_timer *watcher, int events)
 }
 
 static void
+start_pause(struct intake *intake, unsigned pause_ms)
+{
+    ev_timer_stop(remora_loop(), &intake->pause);
+    ev_timer_set(&intake->pause, pause_ms / 1e3, 0.0);
+    ev_timer_start(remora_loop(), &intake->pause);
+}
+
+static void
 pause_reading(struct intake *intake, struct remora_slice why)
 {
     remora_log(REMORA_WARN, "redis streams: topic %s cannot be read reason=\"%.*s\"",
                intake->stream, (int)(why.len > 300 ? 300 : why.len), why.data);
-    ev_timer_set(&intake->pause, READ_PAUSE_MS / 1e3, 0.0);
-    ev_timer_start(remora_loop(), &intake->pause);
+    start_pause(intake, READ_PAUSE_MS);
 }
 
 /* [[stream, [entry, …]]], or nothing in time. False: it is something else. */
@@ -105,20 +113,41 @@ take_streams(struct intake *intake, const struct resp_value *value)
 }
 
 static void
-on_read(const struct conn_result *result, void *arg)
+take_answer(struct intake *intake, const struct resp_value *value)
 {
     static const char odd[] = "it answered what was not asked";
+    if (resp_is_error(value, "NOGROUP"))
+        intake_lost_group(intake);
+    else if (value->type == RESP_ERROR)
+        pause_reading(intake, value->text);
+    else if (!take_streams(intake, value))
+        pause_reading(intake, (struct remora_slice){ odd, sizeof odd - 1 });
+}
+
+static void
+on_read(const struct conn_result *result, void *arg)
+{
     struct intake *intake = arg;
     const struct resp_value *value = result->value;
     intake->is_reading = false;
-    if (value != NULL && resp_is_error(value, "NOGROUP"))
-        intake_lost_group(intake);
-    else if (value != NULL && value->type == RESP_ERROR)
-        pause_reading(intake, value->text);
-    else if (value != NULL && !take_streams(intake, value))
-        pause_reading(intake, (struct remora_slice){ odd, sizeof odd - 1 });
-    if (failure_is_replica(result))
-        conn_restart(intake->reader, "the server has become a replica");
+    intake->is_between = value != NULL && resp_is_error(value, "ASK");
+    if (link_is_elsewhere(intake->broker->link, result))
+        conn_restart(intake->reader, "another server has the stream");
+    else if (value != NULL && !intake->is_between)
+        take_answer(intake, value);
+    intake_pump(intake);
+}
+
+/* The broker's link follows the stream from command to command. */
+static void
+on_read_between(const struct conn_result *result, void *arg)
+{
+    struct intake *intake = arg;
+    intake->is_reading = intake->is_between = false;
+    if (result->value != NULL)
+        take_answer(intake, result->value);
+    if (result->value == NULL || result->value->type == RESP_NIL)
+        start_pause(intake, MOVING_PAUSE_MS);
     intake_pump(intake);
 }
 
@@ -133,6 +162,14 @@ may_read(const struct intake *intake, size_t room)
            conn_is_ready(intake->reader);
 }
 
+static bool
+read_with(struct intake *intake, const char *const *words, size_t count, conn_done *done)
+{
+    struct remora_slice args[BROKER_WORDS_MAX];
+    broker_words(args, words, count);
+    return conn_command(intake->reader, args, count, 0, done, intake);
+}
+
 static void
 read_more(struct intake *intake)
 {
@@ -145,8 +182,13 @@ read_more(struct intake *intake)
     snprintf(wait, sizeof wait, "%d", READ_WAITS_MS);
     const char *const words[] = { "XREADGROUP", "GROUP", consumer,  consumer,       "COUNT", count,
                                   "BLOCK",      wait,    "STREAMS", intake->stream, ">" };
-    intake->is_reading = broker_command(intake->reader, words, sizeof words / sizeof words[0], 0,
-                                        on_read, intake);
+    const char *const between[] = { "XREADGROUP", "GROUP",   consumer,       consumer, "COUNT",
+                                    count,        "STREAMS", intake->stream, ">" };
+    if (intake->is_between)
+        intake->is_reading = intake_command(intake, between, sizeof between / sizeof between[0], 0,
+                                            on_read_between);
+    else
+        intake->is_reading = read_with(intake, words, sizeof words / sizeof words[0], on_read);
 }
 
 static void
@@ -162,7 +204,7 @@ on_reader_ready(void *owner)
 {
     struct intake *intake = owner;
     const char *const words[] = { "CLIENT", "ID" };
-    (void)broker_command(intake->reader, words, 2, 0, on_reader_number, intake);
+    (void)read_with(intake, words, 2, on_reader_number);
     intake_pump(intake);
 }
 
@@ -179,10 +221,17 @@ static struct conn *
 make_reader(struct intake *intake)
 {
     static const struct conn_events events = { .ready = on_reader_ready, .down = on_reader_down };
-    struct conn_settings settings = server_conn_settings(&intake->broker->server);
-    if (settings.read_timeout_ms >= 0)
-        settings.read_timeout_ms += READ_WAITS_MS;
-    return conn_new(remora_loop(), &settings, &events, intake);
+    return link_connect(&intake->place, READ_WAITS_MS, &events, intake);
+}
+
+/* The numbers are the server's own. */
+static bool
+is_reader_there(struct intake *intake)
+{
+    struct link *link = intake->broker->link;
+    return intake->is_reading && intake->reader_number != 0 &&
+           link_is_ready(link, intake->place.slot) &&
+           strcmp(conn_address(intake->reader), link_address(link, intake->place.slot)) == 0;
 }
 
 /* A read that waits ends at once, if the server lets us; else by itself. */
@@ -190,13 +239,12 @@ void
 intake_stop_reading(struct intake *intake)
 {
     char number[24];
-    struct conn *conn = intake->broker->conn;
     reclaim_stop(intake);
-    if (!intake->is_reading || intake->reader_number == 0 || !conn_is_ready(conn))
+    if (!is_reader_there(intake))
         return;
     snprintf(number, sizeof number, "%" PRId64, intake->reader_number);
     const char *const words[] = { "CLIENT", "UNBLOCK", number };
-    (void)broker_command(conn, words, 3, 0, NULL, NULL);
+    (void)intake_command(intake, words, 3, 0, NULL);
 }
 
 /* --- the group ---------------------------------------------------------------------------------*/
@@ -223,11 +271,11 @@ open_failed(struct intake *intake, const struct conn_result *result)
     remora_reply_failure(call, failure);
     if (intake->closing != NULL)
         remora_reply_ok(intake->closing);
-    struct conn *conn = intake->broker->conn;
+    struct link *link = intake->broker->link;
     bool is_replica = failure_is_replica(result);
     forget(intake);
     if (is_replica)
-        conn_restart(conn, "the server has become a replica");
+        link_restart(link, "the server has become a replica");
 }
 
 static void
@@ -261,7 +309,7 @@ make_group(struct intake *intake, uint64_t wait_ms)
     const char *const words[] = {
         "XGROUP", "CREATE", intake->stream, intake->broker->settings.consumer, "0", "MKSTREAM"
     };
-    bool is_sent = broker_command(intake->broker->conn, words, 6, wait_ms, on_group, intake);
+    bool is_sent = intake_command(intake, words, 6, wait_ms, on_group);
     intake->commands += is_sent;
     return is_sent;
 }
@@ -281,7 +329,7 @@ remake_group(struct intake *intake)
 {
     if (!intake->has_group && intake->opening == NULL && intake->commands == 0 &&
         !intake_is_stopped(intake) && !ev_is_active(&intake->pause) &&
-        conn_is_ready(intake->broker->conn))
+        link_is_ready(intake->broker->link, intake->place.slot))
         (void)make_group(intake, 0);
 }
 
@@ -357,6 +405,7 @@ broker_subscribe(remora_call *call, void *self, const struct remora_subscription
                                .broker = broker,
                                .id = wanted->id,
                                .stream = stream,
+                               .place = { broker->link, link_slot(broker->link, wanted->topic) },
                                .opening = call };
     broker->intakes = intake;
     init_limits(intake, wanted);

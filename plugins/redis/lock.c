@@ -45,11 +45,12 @@ reply_strange(const struct locking *locking)
 }
 
 static void
-run(const struct locking *wanted, const struct remora_slice *args, size_t count, conn_done *done)
+run(const struct locking *wanted, struct remora_slice resource, const struct remora_slice *args,
+    size_t count, conn_done *done)
 {
     struct locking *locking = remora_call_alloc(wanted->call, sizeof *locking);
     *locking = *wanted;
-    client_command(locking->client, locking->call, args, count, done, locking);
+    client_command(locking->client, locking->call, resource, args, count, done, locking);
 }
 
 /* "OK", or nil where the key is there already. */
@@ -74,7 +75,7 @@ try_lock(remora_call *call, void *self, struct remora_slice resource, struct rem
     snprintf(seconds, sizeof seconds, "%" PRIu32, expiry_seconds);
     const struct remora_slice args[] = { text("SET"), resource,   owner,
                                          text("NX"),  text("EX"), text(seconds) };
-    run(&(struct locking){ self, call }, args, sizeof args / sizeof args[0], on_tried);
+    run(&(struct locking){ self, call }, resource, args, sizeof args / sizeof args[0], on_tried);
 }
 
 static void
@@ -100,7 +101,7 @@ unlock(remora_call *call, void *self, struct remora_slice resource, struct remor
 {
     const struct remora_slice args[] = { text("EVAL"), text(unlock_script), text("1"), resource,
                                          owner };
-    run(&(struct locking){ self, call }, args, sizeof args / sizeof args[0], on_unlocked);
+    run(&(struct locking){ self, call }, resource, args, sizeof args / sizeof args[0], on_unlocked);
 }
 
 const struct remora_lock_ops redis_lock_ops = { .try_lock = try_lock, .unlock = unlock };
@@ -113,9 +114,15 @@ static void
 on_info(const struct conn_result *result, void *arg)
 {
     struct client *client = arg;
-    if (result->value == NULL || client->init == NULL)
-        return; /* the connection is lost, which is known */
-    if (result->value->type == RESP_STRING && server_count_replicas(result->value->text) > 0)
+    if (client->init == NULL)
+        return;
+    if (result->value == NULL) { /* which is known, unless another server can be asked */
+        link_restart(client->link, result->why);
+        return;
+    }
+    if (result->value->type == RESP_STRING)
+        link_note_replicas(client->link, server_count_replicas(result->value->text));
+    if (link_replicas(client->link, NULL) > 0)
         client_is_unfit(client, REMORA_FAILED_PRECONDITION, "replication is not supported");
     else
         client_is_fit(client);
@@ -125,7 +132,9 @@ static void
 probe(struct client *client)
 {
     const struct remora_slice args[] = { text("INFO"), text("replication") };
-    (void)conn_command(client->conn, args, 2, 0, on_info, client); /* nothing is queued before */
+    uint64_t wait_ms = (uint64_t)client->server.settings.dial_timeout_ms;
+    (void)link_command(client->link, LINK_MAIN, LINK_ANY, args, 2, wait_ms, on_info,
+                       client); /* nothing is queued before */
 }
 
 void

@@ -85,7 +85,8 @@ claim(struct intake *intake, const struct remora_slice *ids, size_t count)
     for (size_t i = 0; i < 5; i++)
         args[i] = (struct remora_slice){ words[i], strlen(words[i]) };
     memcpy(args + 5, ids, count * sizeof *ids);
-    intake->is_asking = conn_command(intake->broker->conn, args, 5 + count, 0, on_claimed, intake);
+    intake->is_asking = link_command(intake->broker->link, LINK_MAIN, intake->place.slot, args,
+                                     5 + count, 0, on_claimed, intake);
     intake->commands += intake->is_asking;
 }
 
@@ -130,16 +131,16 @@ on_pending(const struct conn_result *result, void *arg)
 void
 reclaim_step(struct intake *intake)
 {
-    struct conn *conn = intake->broker->conn;
     char page[8];
     if (!intake->is_reclaiming || intake->is_asking || intake_is_stopped(intake) ||
-        !intake->has_group || intake_room(intake) == 0 || !conn_is_ready(conn))
+        !intake->has_group || intake_room(intake) == 0 ||
+        !link_is_ready(intake->broker->link, intake->place.slot))
         return;
     snprintf(page, sizeof page, "%d", PAGE);
     const char *const words[] = {
         "XPENDING", intake->stream, intake->broker->settings.consumer, intake->reclaim_from, "+",
         page
     };
-    intake->is_asking = broker_command(conn, words, 6, 0, on_pending, intake);
+    intake->is_asking = intake_command(intake, words, 6, 0, on_pending);
     intake->commands += intake->is_asking;
 }

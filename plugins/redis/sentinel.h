@@ -9,7 +9,7 @@
 
 #include "conn.h"
 
-enum { SENTINELS_MAX = 16 };
+enum { SENTINELS_MAX = 64 };
 
 struct sentinel_address {
     const char *host, *port;

@@ -66,11 +66,14 @@ server_fini(struct server *server)
     settings_fini(&server->settings);
 }
 
-struct conn_settings
-server_conn_settings(struct server *server)
+struct link *
+server_connect(struct server *server, int64_t waiting_ms, const struct link_events *events,
+               void *owner)
 {
     const struct settings *settings = &server->settings;
-    return (struct conn_settings){
+    for (size_t i = 0; i < settings->host_count; i++)
+        server->seeds[i] = (struct link_seed){ settings->hosts[i].host, settings->hosts[i].port };
+    const struct conn_settings conn = {
         .host = settings->hosts[0].host,
         .port = settings->hosts[0].port,
         .locator = settings->failover ? &sentinel_locator : NULL,
@@ -84,6 +87,14 @@ server_conn_settings(struct server *server)
         .read_timeout_ms = settings->read_timeout_ms,
         .write_timeout_ms = settings->write_timeout_ms,
     };
+    return link_new(remora_loop(),
+                    &(struct link_settings){
+                        .conn = conn,
+                        .seeds = server->seeds,
+                        .seed_count = settings->is_cluster ? settings->host_count : 0,
+                        .waiting_ms = waiting_ms,
+                    },
+                    events, owner);
 }
 
 /* "…\r\nconnected_slaves:1\r\n…" */

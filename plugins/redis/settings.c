@@ -251,10 +251,10 @@ take_addresses(struct reader *reader, struct settings *ret)
         if (more)
             rest = (struct remora_slice){ comma + 1, rest.len - one.len - 1 };
     }
-    if (ret->host_count > 1 && !ret->failover)
+    if (ret->host_count > 1 && !ret->failover && !ret->is_cluster)
         reader_complain(reader,
                         "redis store error: redisHost names several hosts, which needs failover "
-                        "(redisType cluster is not supported yet)");
+                        "or redisType cluster");
     show_hosts(ret);
 }
 
@@ -269,6 +269,18 @@ take_failover(struct reader *reader, struct settings *ret)
         reader_complain(reader, "redis store error: failover needs sentinelMasterName");
 }
 
+/* With failover the sentinels have the word, as in the reference's client. */
+static void
+take_type(struct reader *reader, struct settings *ret)
+{
+    struct remora_slice value;
+    if (!reader_find(reader, "redisType", &value))
+        return;
+    ret->is_cluster = remora_slice_eq(value, "cluster") && !ret->failover;
+    if (!remora_slice_eq(value, "cluster") && !remora_slice_eq(value, "node"))
+        reader_complain(reader, "redis store error: redisType must be node or cluster");
+}
+
 /* --- what we do not do -------------------------------------------------------------------------*/
 
 static void
@@ -279,10 +291,6 @@ refuse_unsupported(struct reader *reader)
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
         if (take_bool(reader, switches[i], false))
             reader_complain(reader, "redis store error: %s is not supported yet", switches[i]);
-    if (reader_find(reader, "redisType", &value) && !remora_slice_eq(value, "node"))
-        reader_complain(reader, remora_slice_eq(value, "cluster")
-                                    ? "redis store error: redisType cluster is not supported yet"
-                                    : "redis store error: redisType must be node or cluster");
     if (reader_find(reader, "queryIndexes", &value))
         reader_complain(reader, "redis store error: queryIndexes is not supported yet");
 }
@@ -336,10 +344,13 @@ settings_parse(const struct remora_config *config, struct settings *ret,
     struct settings settings = { 0 };
     refuse_unsupported(&reader);
     take_failover(&reader, &settings);
+    take_type(&reader, &settings);
     take_addresses(&reader, &settings);
     settings.username = take_text(&reader, "redisUsername", "");
     settings.password = take_text(&reader, "redisPassword", "");
     settings.db = take_int(&reader, "redisDB", 0);
+    if (settings.is_cluster) /* which has one, and the reference asks for no other */
+        settings.db = 0;
     settings.enable_tls = take_bool(&reader, "enableTLS", false);
     settings.skip_verify = take_bool(&reader, "insecureSkipTLSVerify", false);
     settings.client_cert = take_text(&reader, "clientCert", NULL);

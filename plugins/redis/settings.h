@@ -15,8 +15,9 @@ enum { SETTINGS_WHY_BYTES = 512, SETTINGS_HOSTS_MAX = SENTINELS_MAX };
 struct settings {
     struct {
         char *host, *port;       /* owned */
-    } hosts[SETTINGS_HOSTS_MAX]; /* more than one with failover only: the sentinels */
+    } hosts[SETTINGS_HOSTS_MAX]; /* more than one: the sentinels, or seeds of the cluster */
     size_t host_count;
+    bool is_cluster;
     char *username, *password; /* owned; never NULL */
     char *shown_host;          /* "host:port,…", for users */
     bool failover;

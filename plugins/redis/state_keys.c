@@ -5,7 +5,8 @@
  * A page ends in the middle of what one SCAN brought, so the token of the next page carries the
  * keys left over beside the cursor: "<cursor>:" and then "<length>:<key>" for each. As with SCAN
  * itself, a key that is there all the time appears, and one may appear on two pages if the server
- * resizes its table meanwhile.
+ * resizes its table meanwhile. The servers of a cluster are searched in turn, each named by its
+ * lowest slot, "<slot>:" in front of the token; what moves to another one meanwhile may be missed.
  */
 #include "store.h"
 
@@ -27,6 +28,7 @@ struct search {
     remora_call *call;
     struct remora_slice pattern;
     char *glob; /* what the server looks for: no less than the pattern */
+    int slot;   /* of the server that is searched; LINK_ANY: all have been */
     char cursor[24], wanted[24];
     size_t page_size;          /* 0: all */
     struct remora_slice *keys; /* owned, and each key too */
@@ -218,9 +220,10 @@ take_number(struct remora_slice *rest, uint64_t *ret)
 static bool
 read_token(struct search *search, struct remora_slice token)
 {
-    uint64_t cursor, len;
-    if (!take_number(&token, &cursor))
+    uint64_t cursor, len, slot;
+    if (!take_number(&token, &slot) || slot > SLOTS || !take_number(&token, &cursor))
         return false;
+    search->slot = slot == SLOTS ? LINK_ANY : (int)slot;
     snprintf(search->cursor, sizeof search->cursor, "%" PRIu64, cursor);
     while (token.len > 0) {
         if (!take_number(&token, &len) || len > token.len)
@@ -236,9 +239,10 @@ read_token(struct search *search, struct remora_slice token)
 static void
 write_token(const struct search *search, size_t from, struct resp_buf *ret)
 {
-    char number[24];
-    resp_buf_append(ret, search->cursor, strlen(search->cursor));
-    resp_buf_append(ret, ":", 1);
+    char number[64];
+    snprintf(number, sizeof number, "%d:%s:", search->slot == LINK_ANY ? SLOTS : search->slot,
+             search->cursor);
+    resp_buf_append(ret, number, strlen(number));
     for (size_t i = from; i < search->count; i++) {
         snprintf(number, sizeof number, "%zu:", search->keys[i].len);
         resp_buf_append(ret, number, strlen(number));
@@ -254,7 +258,7 @@ reply_page(struct search *search)
     size_t count = search->count;
     if (search->page_size > 0 && count > search->page_size)
         count = search->page_size;
-    if (count < search->count || strcmp(search->cursor, "0") != 0)
+    if (count < search->count || search->slot != LINK_ANY)
         write_token(search, count, &token);
     struct search found = *search; /* which the reply takes with it */
     remora_state_reply_keys(
@@ -295,6 +299,8 @@ on_scan(const struct conn_result *result, void *arg)
     const struct resp_value *cursor = &result->value->items[0], *keys = &result->value->items[1];
     memcpy(search->cursor, cursor->text.data, cursor->text.len);
     search->cursor[cursor->text.len] = '\0';
+    if (strcmp(search->cursor, "0") == 0)
+        search->slot = link_next_server(search->store->link, search->slot);
     bool fits = true;
     for (size_t i = 0; i < keys->count && fits; i++)
         if (keys->items[i].type == RESP_STRING)
@@ -303,7 +309,7 @@ on_scan(const struct conn_result *result, void *arg)
         search_failed(search,
                       failure_new(search->call, REMORA_RESOURCE_EXHAUSTED, REMORA_EFFECT_FAILED,
                                   "too many keys for one answer: ask for pages"));
-    else if (strcmp(search->cursor, "0") == 0 ||
+    else if (search->slot == LINK_ANY ||
              (search->page_size > 0 && search->count >= search->page_size))
         reply_page(search);
     else if (remora_call_is_cancelled(search->call))
@@ -327,7 +333,8 @@ send_scan(struct search *search)
     struct remora_slice args[6];
     for (size_t i = 0; i < 6; i++)
         args[i] = (struct remora_slice){ words[i], strlen(words[i]) };
-    if (!conn_command(search->store->conn, args, 6, store_wait_ms(search->call), on_scan, search))
+    if (!link_command(search->store->link, LINK_MAIN, search->slot, args, 6,
+                      store_wait_ms(search->call), on_scan, search))
         search_failed(search, failure_busy(search->call));
 }
 
@@ -335,18 +342,20 @@ void
 state_keys_like(remora_call *call, void *self, struct remora_slice pattern, uint32_t page_size,
                 struct remora_slice token)
 {
+    struct store *store = self;
     struct search *search = remora_call_alloc(call, sizeof *search);
-    *search = (struct search){ .store = self,
+    *search = (struct search){ .store = store,
                                .call = call,
                                .pattern = pattern,
                                .glob = glob_of(call, pattern),
+                               .slot = link_next_server(store->link, LINK_ANY),
                                .cursor = "0",
                                .page_size = page_size };
     if (token.len > 0 && !read_token(search, token))
         search_failed(search, failure_new(call, REMORA_INVALID_ARGUMENT, REMORA_EFFECT_FAILED,
                                           "the continuation token is not one of ours"));
     else if (token.len > 0 &&
-             (strcmp(search->cursor, "0") == 0 || (page_size > 0 && search->count >= page_size)))
+             (search->slot == LINK_ANY || (page_size > 0 && search->count >= page_size)))
         reply_page(search); /* the scan had come to its end */
     else
         send_scan(search);

@@ -32,6 +32,15 @@ read_failed(struct read *read, const struct remora_failure *failure)
     read->finish(read, &(struct remora_state_value){ .failure = failure });
 }
 
+static void
+read_command(struct read *read, const struct remora_slice *args, size_t count, conn_done *done)
+{
+    struct link *link = read->store->link;
+    if (!link_command(link, LINK_MAIN, link_slot(link, read->key), args, count,
+                      store_wait_ms(read->call), done, read))
+        read_failed(read, failure_busy(read->call));
+}
+
 static void on_read_script(const struct conn_result *result, void *arg);
 
 /* `how` is EVALSHA with the script's SHA1, or EVAL with its text. */
@@ -41,16 +50,14 @@ read_send_script(struct read *read, const char *how, const char *script)
     struct remora_slice args[4] = {
         { how, strlen(how) }, { script, strlen(script) }, { "1", 1 }, read->key
     };
-    if (!conn_command(read->store->conn, args, 4, store_wait_ms(read->call), on_read_script, read))
-        read_failed(read, failure_busy(read->call));
+    read_command(read, args, 4, on_read_script);
 }
 
 static void
 read_send(struct read *read, const char *command, conn_done *done)
 {
     struct remora_slice args[2] = { { command, strlen(command) }, read->key };
-    if (!conn_command(read->store->conn, args, 2, store_wait_ms(read->call), done, read))
-        read_failed(read, failure_busy(read->call));
+    read_command(read, args, 2, done);
 }
 
 static bool

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -36,13 +37,14 @@ struct write {
     judge_fn *judge;
     struct remora_slice *args;
     size_t count;
-    struct remora_slice key; /* empty for a transaction */
+    struct remora_slice key; /* of a transaction the first one: all are in its slot */
     const char *action;      /* "failed to set key ", or NULL: errors are told as they come */
     bool has_etag, strong, wants_documents;
     finish_fn *finish;  /* failure NULL: done */
     struct many *many;  /* or NULL */
-    struct write *next; /* in the store's lists of those who wait for replicas */
+    struct write *next; /* of those that wait for replicas, or of the parts before they go */
     const struct remora_state_operation *ops; /* of a transaction */
+    struct parts *parts;                      /* of a transaction over several slots; or NULL */
     struct remora_slice own_args[WRITE_ARGS];
     char expected[NUMBER_BYTES], expiry[NUMBER_BYTES];
 };
@@ -70,63 +72,106 @@ action_prefix(const struct write *write, char prefix[PREFIX_BYTES])
 
 /* --- the replicas of strong writes -------------------------------------------------------------*/
 
+/* Strong writes that a server has done and whose replicas are waited for, on the connection that
+ * carried them: those the running WAIT covers, and those that came later. */
+struct waiters {
+    struct waiters *next;
+    struct store *store;
+    struct conn *conn;
+    unsigned replicas;
+    struct write *now, *later;
+};
+
 static void on_wait(const struct conn_result *result, void *arg);
 
 static void
-fail_waiting(struct store *store, const struct conn_result *result)
+finish_waiting(struct waiters *waiters, const struct conn_result *result)
 {
-    struct write *write = store->waiting_now;
-    store->waiting_now = NULL;
+    struct write *write = waiters->now;
+    waiters->now = NULL;
     for (struct write *next; write != NULL; write = next) {
         char prefix[PREFIX_BYTES];
         next = write->next;
         snprintf(prefix, sizeof prefix,
-                 "redis waiting for %u replicas to acknowledge write, err: ", store->replicas);
-        struct remora_failure *failure = result == NULL
-                                             ? failure_busy(write->call)
-                                             : failure_of(store, write->call, result, true, prefix);
+                 "redis waiting for %u replicas to acknowledge write, err: ", waiters->replicas);
+        struct remora_failure *failure = failure_of(waiters->store, write->call, result, true,
+                                                    prefix);
         if (failure != NULL)
             failure->effect = REMORA_EFFECT_UNKNOWN; /* it is written, only not acknowledged */
         write->finish(write, failure);
     }
 }
 
+static void
+forget_waiters(struct waiters *waiters)
+{
+    struct waiters **at = &waiters->store->waiters;
+    while (*at != waiters)
+        at = &(*at)->next;
+    *at = waiters->next;
+    free(waiters);
+}
+
+void
+state_forget_waiters(struct store *store)
+{
+    while (store->waiters != NULL)
+        forget_waiters(store->waiters);
+}
+
 /* One WAIT at a time: it covers all writes before it, so those that come meanwhile share the next.
  */
 static void
-wait_for_replicas(struct store *store)
+wait_for_replicas(struct waiters *waiters)
 {
     char replicas[NUMBER_BYTES], timeout[NUMBER_BYTES];
-    if (store->waiting_now != NULL || store->waiting_next == NULL)
-        return;
-    store->waiting_now = store->waiting_next;
-    store->waiting_next = NULL;
-    snprintf(replicas, sizeof replicas, "%u", store->replicas);
-    snprintf(timeout, sizeof timeout, "%d", STORE_WAIT_MS);
-    struct remora_slice args[3] = { text("WAIT"), text(replicas), text(timeout) };
-    if (!conn_command(store_strong_conn(store), args, 3, 0, on_wait, store))
-        fail_waiting(store, NULL);
+    while (waiters->now == NULL && waiters->later != NULL) {
+        waiters->now = waiters->later;
+        waiters->later = NULL;
+        snprintf(replicas, sizeof replicas, "%u", waiters->replicas);
+        snprintf(timeout, sizeof timeout, "%d", STORE_WAIT_MS);
+        struct remora_slice args[3] = { text("WAIT"), text(replicas), text(timeout) };
+        if (!link_command_over(waiters->store->link, waiters->conn, args, 3, on_wait, waiters))
+            finish_waiting(waiters, &(struct conn_result){ .why = "the connection is lost" });
+    }
+    if (waiters->now == NULL)
+        forget_waiters(waiters);
 }
 
 static void
 on_wait(const struct conn_result *result, void *arg)
 {
-    struct store *store = arg;
-    fail_waiting(store, result);
-    wait_for_replicas(store);
+    finish_waiting(arg, result);
+    wait_for_replicas(arg);
+}
+
+static struct waiters *
+waiters_on(struct store *store, struct conn *conn)
+{
+    for (struct waiters *one = store->waiters; one != NULL; one = one->next)
+        if (one->conn == conn)
+            return one;
+    struct waiters *waiters = calloc(1, sizeof *waiters);
+    if (waiters == NULL)
+        abort();
+    *waiters = (struct waiters){ .next = store->waiters, .store = store, .conn = conn };
+    return store->waiters = waiters;
 }
 
 static void
-settle(struct write *write, const struct remora_failure *failure)
+settle(struct write *write, const struct remora_failure *failure, struct conn *conn)
 {
     struct store *store = write->store;
-    if (failure != NULL || !write->strong || store->replicas == 0) {
+    unsigned replicas = failure != NULL || !write->strong ? 0 : link_replicas(store->link, conn);
+    if (replicas == 0) {
         write->finish(write, failure);
         return;
     }
-    write->next = store->waiting_next;
-    store->waiting_next = write;
-    wait_for_replicas(store);
+    struct waiters *waiters = waiters_on(store, conn);
+    waiters->replicas = replicas;
+    write->next = waiters->later;
+    waiters->later = write;
+    wait_for_replicas(waiters);
 }
 
 /* --- one command -------------------------------------------------------------------------------*/
@@ -136,9 +181,9 @@ static void on_written(const struct conn_result *result, void *arg);
 static void
 send_write(struct write *write)
 {
-    struct conn *conn = write->strong ? store_strong_conn(write->store) : write->store->conn;
-    if (!conn_command(conn, write->args, write->count, store_wait_ms(write->call), on_written,
-                      write))
+    struct link *link = write->store->link;
+    if (!link_command(link, write->strong ? LINK_WAITING : LINK_MAIN, link_slot(link, write->key),
+                      write->args, write->count, store_wait_ms(write->call), on_written, write))
         write->finish(write, failure_busy(write->call));
 }
 
@@ -165,7 +210,7 @@ on_written(const struct conn_result *result, void *arg)
             failure = failure_new(write->call, REMORA_INTERNAL, REMORA_EFFECT_UNKNOWN,
                                   "%sredis answered a script with something else", prefix);
     }
-    settle(write, failure);
+    settle(write, failure, result->conn);
 }
 
 static struct remora_failure *
@@ -282,6 +327,12 @@ has_etag(bool given, struct remora_slice etag)
     return given && etag.len > 0;
 }
 
+static bool
+is_strong(const struct write *write, enum remora_consistency wanted)
+{
+    return wanted == REMORA_STRONG && link_replicas(write->store->link, NULL) > 0;
+}
+
 static void
 start_set(struct write *write, const struct remora_state_set *set)
 {
@@ -289,7 +340,7 @@ start_set(struct write *write, const struct remora_state_set *set)
     write->key = set->key;
     write->action = "failed to set key ";
     write->has_etag = has_etag(set->has_etag, set->etag);
-    write->strong = set->consistency == REMORA_STRONG && write->store->replicas > 0;
+    write->strong = is_strong(write, set->consistency);
     const bool is_document = store_wants_document(write->store, set->metadata, set->metadata_count);
     write->script = is_document ? &script_documents : &script_set;
     write->judge = judge_set;
@@ -318,7 +369,7 @@ start_delete(struct write *write, const struct remora_state_delete *del)
 {
     write->key = del->key;
     write->has_etag = has_etag(del->has_etag, del->etag);
-    write->strong = del->consistency == REMORA_STRONG && write->store->replicas > 0;
+    write->strong = is_strong(write, del->consistency);
     write->args = write->own_args;
     if (!write->has_etag) {
         write->args[0] = text("DEL");
@@ -497,7 +548,6 @@ static struct remora_failure *
 put_operations(struct write *write, size_t count)
 {
     struct remora_slice *keys = write->args + 3, *args = keys + count;
-    const bool is_strong = write->store->replicas > 0;
     for (size_t i = 0; i < count; i++, args += OPERATION_ARGS) {
         const struct remora_state_operation *op = &write->ops[i];
         struct remora_failure *failure = NULL;
@@ -509,9 +559,117 @@ put_operations(struct write *write, size_t count)
         if (failure != NULL)
             return failure;
         enum remora_consistency wanted = op->is_delete ? op->del.consistency : op->set.consistency;
-        write->strong = write->strong || (is_strong && wanted == REMORA_STRONG);
+        write->strong = write->strong || is_strong(write, wanted);
     }
     return NULL;
+}
+
+/* One script, which needs all keys to be at one server. */
+static struct remora_failure *
+prepare_transaction(struct write *write, const struct remora_state_operation *ops, size_t count)
+{
+    write->ops = ops;
+    write->key = ops[0].is_delete ? ops[0].del.key : ops[0].set.key;
+    write->script = write->store->has_json ? &script_documents : &script_transact;
+    write->judge = judge_transaction;
+    write->count = 3 + count * (1 + OPERATION_ARGS);
+    write->args = remora_call_alloc(write->call, write->count * sizeof write->args[0]);
+    char *number = remora_call_alloc(write->call, NUMBER_BYTES);
+    snprintf(number, NUMBER_BYTES, "%zu", count);
+    write->args[0] = text("EVALSHA");
+    write->args[1] = text(write->script->sha);
+    write->args[2] = text(number);
+    return put_operations(write, count);
+}
+
+/* --- all or nothing, for each slot of a cluster ------------------------------------------------*/
+
+struct placed {
+    int slot;
+    size_t index; /* of the operation */
+};
+
+/* A transaction whose keys are in several slots: a server does a part whole or not at all, and
+ * knows nothing of the others. */
+struct parts {
+    remora_call *call;
+    size_t left, done;
+    const struct remora_failure *failure; /* of one that failed */
+    enum remora_effect effect;            /* the worst of those that failed */
+};
+
+static enum remora_effect
+worse(enum remora_effect one, enum remora_effect other)
+{
+    if (one == REMORA_EFFECT_UNKNOWN || other == REMORA_EFFECT_UNKNOWN)
+        return REMORA_EFFECT_UNKNOWN;
+    return one == REMORA_EFFECT_NOT_SENT ? other : one;
+}
+
+static void
+parts_reply(const struct parts *parts)
+{
+    const struct remora_failure *one = parts->failure;
+    if (one == NULL) {
+        remora_reply_ok(parts->call);
+        return;
+    }
+    struct remora_failure *failure = failure_new(
+        parts->call, one->code, parts->done > 0 ? REMORA_EFFECT_UNKNOWN : parts->effect, "%s%s",
+        one->message,
+        parts->done > 0 ? " (what the transaction does in other slots of the cluster is done)"
+                        : "");
+    remora_reply_failure(parts->call, with_reason(failure, one->reason));
+}
+
+static void
+finish_part(struct write *write, const struct remora_failure *failure)
+{
+    struct parts *parts = write->parts;
+    if (failure == NULL) {
+        parts->done++;
+    } else {
+        parts->effect = parts->failure == NULL ? failure->effect
+                                               : worse(parts->effect, failure->effect);
+        parts->failure = parts->failure == NULL ? failure : parts->failure;
+    }
+    if (--parts->left == 0)
+        parts_reply(parts);
+}
+
+static int
+compare_placed(const void *a, const void *b)
+{
+    const struct placed *left = a, *right = b;
+    if (left->slot != right->slot)
+        return left->slot < right->slot ? -1 : 1;
+    return left->index < right->index ? -1 : 1;
+}
+
+static int
+slot_of_operation(const struct store *store, const struct remora_state_operation *op)
+{
+    return link_slot(store->link, op->is_delete ? op->del.key : op->set.key);
+}
+
+/* The operations of one slot after those of another; as they are if there is one slot. */
+static const struct remora_state_operation *
+sort_by_slot(remora_call *call, const struct store *store, const struct remora_state_operation *ops,
+             size_t count)
+{
+    size_t same = 1;
+    while (same < count && slot_of_operation(store, &ops[same]) == slot_of_operation(store, ops))
+        same++;
+    if (same == count)
+        return ops;
+    struct placed *placed = remora_call_alloc(call, count * sizeof *placed);
+    struct remora_state_operation *sorted = remora_call_alloc(call, count * sizeof *sorted);
+    for (size_t i = 0; i < count; i++)
+        placed[i] = (struct placed){ slot_of_operation(store, &ops[i]), i };
+    qsort(placed, count, sizeof *placed, compare_placed);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = ops[placed[i].index];
+    return sorted;
 }
 
 void
@@ -522,21 +680,30 @@ state_transact(remora_call *call, void *self, const struct remora_state_operatio
         remora_reply_ok(call);
         return;
     }
-    struct write *write = write_new(call, self);
-    write->ops = ops;
-    write->script = write->store->has_json ? &script_documents : &script_transact;
-    write->wants_documents = store_wants_document(write->store, metadata, metadata_count);
-    write->judge = judge_transaction;
-    write->count = 3 + count * (1 + OPERATION_ARGS);
-    write->args = remora_call_alloc(call, write->count * sizeof write->args[0]);
-    char *number = remora_call_alloc(call, NUMBER_BYTES);
-    snprintf(number, NUMBER_BYTES, "%zu", count);
-    write->args[0] = text("EVALSHA");
-    write->args[1] = text(write->script->sha);
-    write->args[2] = text(number);
-    struct remora_failure *failure = put_operations(write, count);
-    if (failure != NULL)
-        finish_one(write, failure);
-    else
+    struct store *store = self;
+    const struct remora_state_operation *sorted = sort_by_slot(call, store, ops, count);
+    struct parts *parts = remora_call_alloc(call, sizeof *parts);
+    struct write *writes = NULL;
+    *parts = (struct parts){ .call = call };
+    for (size_t i = 0, next; i < count; i = next) {
+        int slot = slot_of_operation(store, &sorted[i]);
+        for (next = i + 1; next < count && slot_of_operation(store, &sorted[next]) == slot; next++)
+            ;
+        struct write *write = write_new(call, store);
+        write->wants_documents = store_wants_document(store, metadata, metadata_count);
+        write->finish = finish_part;
+        write->parts = parts;
+        write->next = writes;
+        writes = write;
+        parts->left++;
+        struct remora_failure *failure = prepare_transaction(write, sorted + i, next - i);
+        if (failure != NULL) { /* nothing has been sent */
+            remora_reply_failure(call, failure);
+            return;
+        }
+    }
+    for (struct write *write = writes, *next; write != NULL; write = next) {
+        next = write->next; /* the last one's end is that of all */
         send_write(write);
+    }
 }

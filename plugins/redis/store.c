@@ -13,11 +13,8 @@ failure_of(struct store *store, remora_call *call, const struct conn_result *res
            const char *prefix)
 {
     struct remora_failure *failure = failure_of_result(call, result, is_write, prefix);
-    if (failure_is_replica(result)) {
-        conn_restart(store->conn, "the server has become a replica");
-        if (store->strong_conn != NULL)
-            conn_restart(store->strong_conn, "the server has become a replica");
-    }
+    if (failure_is_replica(result))
+        link_restart(store->link, "the server has become a replica");
     return failure;
 }
 
@@ -41,8 +38,8 @@ store_wait_ms(const remora_call *call)
 static void
 store_free(struct store *store)
 {
-    conn_free(store->conn);
-    conn_free(store->strong_conn);
+    link_free(store->link);
+    state_forget_waiters(store);
     server_fini(&store->server);
     free(store);
 }
@@ -62,10 +59,13 @@ on_info(const struct conn_result *result, void *arg)
 {
     struct store *store = arg;
     const struct resp_value *value = result->value;
-    if (value == NULL)
-        return; /* on_down() has heard of it */
+    if (value == NULL) { /* on_down() has heard of it, unless another server can be asked */
+        if (store->init != NULL)
+            link_restart(store->link, result->why);
+        return;
+    }
     if (value->type == RESP_STRING)
-        store->replicas = server_count_replicas(value->text);
+        link_note_replicas(store->link, server_count_replicas(value->text));
     if (store->init == NULL)
         return;
     if (value->type != RESP_STRING) {
@@ -95,23 +95,20 @@ on_json_probe(const struct conn_result *result, void *arg)
                           !resp_is_error(result->value, "NOPERM");
 }
 
-static void
-ask(struct conn *conn, conn_done *done, void *arg, const char *const *words, size_t count)
-{
-    struct remora_slice args[3];
-    for (size_t i = 0; i < count; i++)
-        args[i] = (struct remora_slice){ words[i], strlen(words[i]) };
-    (void)conn_command(conn, args, count, 0, done, arg); /* nothing is queued before it */
-}
-
 /* Whether the server knows them now or not: a call that finds one missing sends its text. */
 static void
-load_scripts(struct conn *conn)
+load_scripts(void *owner, struct conn *conn)
 {
     const struct script *const scripts[] = { &script_set, &script_del, &script_transact,
                                              &script_documents, &script_read };
-    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
-        ask(conn, NULL, NULL, (const char *const[]){ "SCRIPT", "LOAD", scripts[i]->text }, 3);
+    (void)owner;
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        const char *text = scripts[i]->text;
+        const struct remora_slice args[] = { { "SCRIPT", 6 },
+                                             { "LOAD", 4 },
+                                             { text, strlen(text) } };
+        (void)conn_command(conn, args, 3, 0, NULL, NULL); /* nothing is queued before it */
+    }
 }
 
 static void
@@ -122,9 +119,13 @@ on_ready(void *owner)
         remora_log(REMORA_INFO, "redis: connected again host=%s",
                    store->server.settings.shown_host);
     store->is_down = false;
-    load_scripts(store->conn);
-    ask(store->conn, on_json_probe, store, (const char *const[]){ "JSON.GET", "remora:probe" }, 2);
-    ask(store->conn, on_info, store, (const char *const[]){ "INFO", "replication" }, 2);
+    const struct remora_slice key = { "remora:probe", 12 };
+    const struct remora_slice json[] = { { "JSON.GET", 8 }, key };
+    const struct remora_slice info[] = { { "INFO", 4 }, { "replication", 11 } };
+    uint64_t wait_ms = (uint64_t)store->server.settings.dial_timeout_ms;
+    int slot = link_slot(store->link, key); /* the other one goes there too: they stay in order */
+    (void)link_command(store->link, LINK_MAIN, slot, json, 2, wait_ms, on_json_probe, store);
+    (void)link_command(store->link, LINK_MAIN, slot, info, 2, wait_ms, on_info, store);
 }
 
 static void
@@ -143,34 +144,6 @@ on_down(void *owner, const char *why, bool refused)
     store->is_down = true;
 }
 
-static void
-on_strong_ready(void *owner)
-{
-    struct store *store = owner;
-    load_scripts(store->strong_conn);
-}
-
-static void
-on_strong_down(void *owner, const char *why, bool refused)
-{
-    (void)owner; /* the other connection has the same trouble, and tells */
-    (void)why;
-    (void)refused;
-}
-
-struct conn *
-store_strong_conn(struct store *store)
-{
-    static const struct conn_events events = { .ready = on_strong_ready, .down = on_strong_down };
-    if (store->strong_conn == NULL) {
-        struct conn_settings settings = server_conn_settings(&store->server);
-        if (settings.read_timeout_ms >= 0)
-            settings.read_timeout_ms += STORE_WAIT_MS;
-        store->strong_conn = conn_new(remora_loop(), &settings, &events, store);
-    }
-    return store->strong_conn;
-}
-
 /* The sidecar waits no longer. A store that came up later would be nobody's. */
 static void
 on_init_cancelled(remora_call *call, void *arg)
@@ -186,7 +159,9 @@ on_init_cancelled(remora_call *call, void *arg)
 void
 store_init(remora_call *call, const struct remora_config *config)
 {
-    static const struct conn_events events = { .ready = on_ready, .down = on_down };
+    static const struct link_events events = { .ready = on_ready,
+                                               .down = on_down,
+                                               .connected = load_scripts };
     char why[SETTINGS_WHY_BYTES];
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL)
@@ -198,8 +173,7 @@ store_init(remora_call *call, const struct remora_config *config)
     }
     store->init = call;
     store->retries_left = store->server.settings.max_retries;
-    struct conn_settings conn_settings = server_conn_settings(&store->server);
-    store->conn = conn_new(remora_loop(), &conn_settings, &events, store);
+    store->link = server_connect(&store->server, STORE_WAIT_MS, &events, store);
     remora_call_on_cancel(call, on_init_cancelled,
                           store); /* which may be at once: nothing follows */
 }

@@ -10,17 +10,14 @@
 #include "scripts.h"
 #include "server.h"
 
-struct write;
+struct waiters;
 
 /* How long a strong write waits for the replicas; the reference waits as long. */
 enum { STORE_WAIT_MS = 1000 };
 
 struct store {
     struct server server;
-    /* Two connections, because WAIT holds up all that follows on its own. Strongly consistent
-     * writes take the second, which is made at the first of them. */
-    struct conn *conn, *strong_conn;
-    unsigned replicas; /* when the connection was made, as the reference counts them */
+    struct link *link; /* strongly consistent writes take LINK_WAITING: they end with a WAIT */
     bool was_ready, is_down;
     bool has_json; /* the server has the JSON module */
 
@@ -28,9 +25,7 @@ struct store {
     int64_t retries_left;
     char last_why[CONN_WHY_BYTES]; /* the latest failed attempt of init; empty if none */
 
-    /* Strong writes that the server has done and whose replicas are waited for: those the running
-     * WAIT covers, and those that came later. */
-    struct write *waiting_now, *waiting_next;
+    struct waiters *waiters; /* strong writes that are done, by connection; see state_write.c */
 };
 
 extern const struct remora_state_ops store_ops;
@@ -38,8 +33,6 @@ extern const struct remora_state_ops store_ops;
 void store_init(remora_call *call, const struct remora_config *config);
 void store_close(void *self);
 
-/* The connection for strongly consistent writes. */
-struct conn *store_strong_conn(struct store *store);
 /* The item asks to be kept as a JSON document, and the server can. */
 bool store_wants_document(const struct store *store, const struct remora_pair *metadata,
                           size_t metadata_count);
@@ -64,6 +57,8 @@ void state_delete_many(remora_call *call, void *self, const struct remora_state_
                        size_t count);
 void state_transact(remora_call *call, void *self, const struct remora_state_operation *ops,
                     size_t count, const struct remora_pair *metadata, size_t metadata_count);
+/* Writes that wait for replicas are forgotten. */
+void state_forget_waiters(struct store *store);
 void state_query(remora_call *call, void *self, struct remora_slice query,
                  struct remora_slice key_prefix, const struct remora_pair *metadata,
                  size_t metadata_count);

@@ -108,7 +108,6 @@ TEST(what_is_malformed_or_not_supported_is_refused)
             "redis client configuration error: decode failed. dialTimeout: "
             "time: invalid duration \"soon\"");
     refused("enableTLS", "perhaps", "redis client configuration error: enableTLS is not a boolean");
-    refused("redisType", "cluster", "redis store error: redisType cluster is not supported yet");
     refused("redisType", "ring", "redis store error: redisType must be node or cluster");
     refused("failover", "true", "redis store error: failover needs sentinelMasterName");
     refused("useEntraID", "true", "redis store error: useEntraID is not supported yet");
@@ -116,7 +115,26 @@ TEST(what_is_malformed_or_not_supported_is_refused)
     refused("queryIndexes", "[]", "redis store error: queryIndexes is not supported yet");
     refused("redisHost", "a:1,b:1",
             "redis store error: redisHost names several hosts, which needs failover "
-            "(redisType cluster is not supported yet)");
+            "or redisType cluster");
+}
+
+TEST(the_seeds_of_a_cluster_are_read)
+{
+    struct settings settings;
+    REQUIRE(PARSE(&settings, "redisHost", "a:1, b", "redisType", "cluster", "redisDB", "3"));
+    CHECK(settings.is_cluster);
+    CHECK_EQ_INT(settings.host_count, 2);
+    CHECK_EQ_STR(settings.shown_host, "a:1,b:6379");
+    CHECK_EQ_INT(settings.db, 0); /* a cluster has no other */
+    settings_fini(&settings);
+    REQUIRE(PARSE(&settings, "redisHost", "a:1", "redisType", "node", "redisDB", "3"));
+    CHECK(!settings.is_cluster);
+    CHECK_EQ_INT(settings.db, 3);
+    settings_fini(&settings);
+    REQUIRE(PARSE(&settings, "redisHost", "a:1", "redisType", "cluster", "failover", "true",
+                  "sentinelMasterName", "m"));
+    CHECK(settings.failover && !settings.is_cluster);
+    settings_fini(&settings);
 }
 
 TEST(sentinels_are_read)

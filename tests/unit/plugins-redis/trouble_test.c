@@ -291,7 +291,7 @@ TEST(a_strong_write_waits_for_the_replicas)
     for (unsigned i = 0; i < 2000 && !replica_is_linked(&master); i++)
         short_pause();
     struct store *store = open_at(host_of(master.port), NULL);
-    CHECK_EQ_INT(store->replicas, 1);
+    CHECK_EQ_INT(link_replicas(store->link, NULL), 1);
     struct remora_state_set wanted = item("k", "1");
     wanted.consistency = REMORA_STRONG;
     set_ok(store, wanted);
