@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 180
 """Conversations with language models through the sidecar, over HTTP, gRPC and the official SDK. The providers are fakes that
-speak the wire of each (tests/lib/providers.py); the last test has a real model, where one is installed."""
+speak the wire of each (tests/lib/providers/); the last test has a real model, where one is installed."""
 
 import sdk  # noqa: F401  isort: skip
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The plugin of language models beside a kernel that speaks the contract and nothing else: each provider of
-tests/lib/providers.py (they are fakes that refuse what the providers' documentation does not allow) is asked whatever a
+tests/lib/providers/ (they are fakes that refuse what the providers' documentation does not allow) is asked whatever a
 conversation may hold, and answers well, badly, or not at all."""
 
 import json
