@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 240
-"""state.redis and lock.redis with `redisType: cluster` against a real cluster: keys of all slots, slots that move under
+"""state.redis, lock.redis and bindings.redis with `redisType: cluster` against a real cluster: keys of all slots, slots that move under
 load, servers that die, seeds that do. Redis replicates asynchronously: what has to survive a dead server is saved with
 consistency strong, which waits for the replica."""
 
@@ -286,6 +286,57 @@ def password():
     log = refused(f"127.0.0.1:{free_port()},{whole.hosts}", redisPassword="wr0ng")
     need("WRONGPASS" in log, log)
     need("wr0ng" not in log, "the password is not told")
+
+
+def post(side, target, body):
+    return side.call("POST", target, json.dumps(body).encode(), [("Content-Type", "application/json")])
+
+
+def lock(side, resource, owner):
+    body = {"resourceId": resource, "lockOwner": owner, "expiryInSeconds": 600}
+    reply = post(side, "/v1.0-alpha1/lock/locks", body)
+    equal(reply.status, 200, f"{reply}")
+    return reply.json["success"]
+
+
+def unlock(side, resource, owner):
+    reply = post(side, "/v1.0-alpha1/unlock/locks", {"resourceId": resource, "lockOwner": owner})
+    equal(reply.status, 200, f"{reply}")
+    return reply.json["status"]
+
+
+@test("locks of all slots, also while they move; a cluster with replicas is refused", "LOCK")
+def locks():
+    whole = Cluster(masters=2, replicas=0)
+    side = Sidecar(document(whole.hosts, "locks", "lock.redis"))
+    names = spread(30, "lock")
+    need(all(lock(side, name, "me") for name in names), "taken")
+    need(not any(lock(side, name, "you") for name in names), "held")
+    key = f"lock||shop||{names[0]}"
+    home = whole.owner_of(key)
+    whole.move(slot_of(key), next(node for node in whole.masters if node is not home))
+    need(not lock(side, names[0], "you"), "held where it is now")
+    equal([unlock(side, names[0], "you"), unlock(side, names[0], "me"), unlock(side, names[0], "me")], [2, 0, 1], "unlock")
+    need(all(unlock(side, name, "me") == 0 for name in names[1:]), "given back")
+    log = refused(cluster().hosts, name="locks", type_="lock.redis")
+    need("replication is not supported" in log, log)
+
+
+@test("the binding reads, writes, counts and deletes keys of all slots", "BIND")
+def binding():
+    side = Sidecar(document(cluster().hosts, "bind", "bindings.redis"))
+
+    def invoke(operation, key, data=None, **metadata):
+        return post(side, "/v1.0/bindings/bind", {"operation": operation, "data": data, "metadata": {"key": key, **metadata}})
+
+    for key in spread(30, "bind"):
+        equal(invoke("create", key, {"is": key}).status, 204, "create")
+        equal(invoke("get", key).json, {"is": key}, "get")
+        equal(invoke("increment", key + "n", ttlInSeconds="600").status, 204, "increment")
+        equal(cluster().command(key + "n", "GET", key + "n"), b"1", "counted")
+        equal(invoke("get", key, delete="true").json, {"is": key}, "get and delete")
+        equal(invoke("delete", key + "n").status, 204, "delete")
+        equal(cluster().command(key, "EXISTS", key), 0, "gone")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 """A Redis Cluster of a test's own: small servers on free ports, joined without redis-cli. Servers are told apart by
 their place in `masters` and `replicas`, as they were at the start; `owner()` and `master_of()` ask the cluster."""
 
-import itertools
 import socket
 
 from remora import DEADLINE_S, Redis, eventually, free_port, need
@@ -183,12 +182,3 @@ class Cluster:
         for slot in slots:
             eventually(lambda: self.owner(slot) is not None, "a replica takes over", 60)
         self.settle()
-
-
-def keys_at(node, prefix="k"):
-    """Keys of a server, without an end."""
-    ranges = [(first, last) for first, last, master, *_ in node.command("CLUSTER", "SLOTS") if master[1] == node.port]
-    for i in itertools.count():
-        key = f"{prefix}{i}"
-        if any(first <= slot_of(key) <= last for first, last in ranges):
-            yield key
