@@ -7,7 +7,10 @@
 
 #include "../shared/memory.h"
 
-enum { ANSWER_BYTES_MAX = 8 * 1024 * 1024 /* ten messages of 256 KiB, escaped */ };
+enum {
+    ANSWER_BYTES_MAX = 8 * 1024 * 1024, /* ten messages of 256 KiB, escaped */
+    SETTLE_TIMEOUT_MS = 30 * 1000,
+};
 
 struct queue_ask {
     struct queue *queue;
@@ -16,7 +19,8 @@ struct queue_ask {
     cJSON *fields;
     char *body;
     uint64_t timeout_ms;
-    bool is_for_url; /* what is on its way */
+    bool is_complete; /* it has all its fields */
+    bool is_for_url;  /* what is on its way */
     queue_done *done;
     void *arg;
 };
@@ -43,6 +47,7 @@ queue_fini(struct queue *queue)
 {
     settings_fini(&queue->settings);
     free(queue->name);
+    free(queue->owner);
     free(queue->url);
     *queue = (struct queue){ .name = NULL };
 }
@@ -75,11 +80,18 @@ clean(char *words)
             *c = ' ';
 }
 
-static const char *
-text_of(const cJSON *reply, const char *name)
+const char *
+queue_text(const cJSON *object, const char *name)
 {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(reply, name));
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(object, name));
     return text == NULL ? "" : text;
+}
+
+void
+queue_put(cJSON *fields, const char *name, cJSON *value)
+{
+    if (value == NULL || !cJSON_AddItemToObject(fields, name, value))
+        abort();
 }
 
 /* {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "…"} */
@@ -87,7 +99,7 @@ static void
 fail(struct queue_ask *ask, const struct answer *answer, const cJSON *reply)
 {
     char words[QUEUE_WORDS_BYTES];
-    const char *type = text_of(reply, "__type");
+    const char *type = queue_text(reply, "__type");
     const char *hash = strrchr(type, '#');
     const char *code = hash == NULL ? type : hash + 1;
     if (answer->error != NULL)
@@ -95,7 +107,7 @@ fail(struct queue_ask *ask, const struct answer *answer, const cJSON *reply)
     else if (*code == '\0')
         (void)snprintf(words, sizeof words, "%s", "");
     else
-        (void)snprintf(words, sizeof words, ", %s: %s", code, text_of(reply, "message"));
+        (void)snprintf(words, sizeof words, ", %s: %s", code, queue_text(reply, "message"));
     clean(words);
     char full[QUEUE_WORDS_BYTES + 64];
     (void)snprintf(full, sizeof full, "operation error SQS: %s%s%s",
@@ -110,7 +122,7 @@ fail(struct queue_ask *ask, const struct answer *answer, const cJSON *reply)
         .is_unknown = strstr(code, "NonExistentQueue") != NULL ||
                       strcmp(code, "QueueDoesNotExist") == 0,
     };
-    if (result.is_unknown) { /* perhaps there is one again, elsewhere */
+    if (result.is_unknown && !ask->is_complete) { /* perhaps there is one again, elsewhere */
         free(ask->queue->url);
         ask->queue->url = NULL;
     }
@@ -122,7 +134,7 @@ static void send_next(struct queue_ask *ask);
 static void
 take_url(struct queue_ask *ask, const cJSON *reply)
 {
-    const char *url = text_of(reply, "QueueUrl");
+    const char *url = queue_text(reply, "QueueUrl");
     const struct queue_result result = { .words = "operation error SQS: GetQueueUrl, no URL" };
     if (*url == '\0') {
         finish(ask, &result);
@@ -149,23 +161,38 @@ on_answer(struct answer *answer, void *arg)
     cJSON_Delete(reply);
 }
 
+static char *
+printed(const cJSON *fields)
+{
+    char *body = cJSON_PrintUnformatted(fields);
+    if (body == NULL)
+        abort();
+    return body;
+}
+
+static char *
+question_for_url(const struct queue *queue)
+{
+    cJSON *fields = cJSON_CreateObject();
+    queue_put(fields, "QueueName", cJSON_CreateString(queue->name));
+    if (queue->owner != NULL)
+        queue_put(fields, "QueueOwnerAWSAccountId", cJSON_CreateString(queue->owner));
+    char *body = printed(fields);
+    cJSON_Delete(fields);
+    return body;
+}
+
 /* The queue's URL first, if it is not known. */
 static void
 send_next(struct queue_ask *ask)
 {
     struct queue *queue = ask->queue;
-    ask->is_for_url = queue->url == NULL;
-    cJSON *fields = ask->is_for_url ? cJSON_CreateObject() : ask->fields;
+    ask->is_for_url = !ask->is_complete && queue->url == NULL;
     char *target = memory_printf("AmazonSQS.%s", ask->is_for_url ? "GetQueueUrl" : ask->action);
-    if (cJSON_AddStringToObject(fields, ask->is_for_url ? "QueueName" : "QueueUrl",
-                                ask->is_for_url ? queue->name : queue->url) == NULL)
-        abort();
+    if (!ask->is_complete && !ask->is_for_url)
+        queue_put(ask->fields, "QueueUrl", cJSON_CreateString(queue->url));
     free(ask->body);
-    ask->body = cJSON_PrintUnformatted(fields);
-    if (ask->body == NULL)
-        abort();
-    if (ask->is_for_url)
-        cJSON_Delete(fields);
+    ask->body = ask->is_for_url ? question_for_url(queue) : printed(ask->fields);
     char *path = memory_printf("%s/", queue->settings.base);
     const struct request_spec spec = {
         .settings = &queue->settings,
@@ -186,17 +213,54 @@ send_next(struct queue_ask *ask)
     free(target);
 }
 
+static struct queue_ask *
+start(struct queue *queue, const struct queue_ask *from)
+{
+    struct queue_ask *ask = memory_new(sizeof *ask);
+    *ask = *from;
+    ask->queue = queue;
+    send_next(ask);
+    return ask;
+}
+
 struct queue_ask *
 queue_ask(struct queue *queue, const char *action, cJSON *fields, uint64_t timeout_ms,
           queue_done *done, void *arg)
 {
-    struct queue_ask *ask = memory_new(sizeof *ask);
-    ask->queue = queue;
-    ask->action = action;
-    ask->fields = fields;
-    ask->timeout_ms = timeout_ms;
-    ask->done = done;
-    ask->arg = arg;
-    send_next(ask);
-    return ask;
+    return start(queue, &(struct queue_ask){ .action = action,
+                                             .fields = fields,
+                                             .timeout_ms = timeout_ms,
+                                             .done = done,
+                                             .arg = arg });
+}
+
+struct queue_ask *
+queue_ask_any(struct queue *queue, const char *action, cJSON *fields, uint64_t timeout_ms,
+              queue_done *done, void *arg)
+{
+    return start(queue, &(struct queue_ask){ .action = action,
+                                             .fields = fields,
+                                             .timeout_ms = timeout_ms,
+                                             .is_complete = true,
+                                             .done = done,
+                                             .arg = arg });
+}
+
+/* --- messages ----------------------------------------------------------------------------------*/
+
+void
+queue_delete(struct queue *queue, const char *receipt, queue_done *done, void *arg)
+{
+    cJSON *fields = cJSON_CreateObject();
+    queue_put(fields, "ReceiptHandle", cJSON_CreateString(receipt));
+    (void)queue_ask(queue, "DeleteMessage", fields, SETTLE_TIMEOUT_MS, done, arg);
+}
+
+void
+queue_give_back(struct queue *queue, const char *receipt, queue_done *done, void *arg)
+{
+    cJSON *fields = cJSON_CreateObject();
+    queue_put(fields, "ReceiptHandle", cJSON_CreateString(receipt));
+    queue_put(fields, "VisibilityTimeout", cJSON_CreateNumber(0));
+    (void)queue_ask(queue, "ChangeMessageVisibility", fields, SETTLE_TIMEOUT_MS, done, arg);
 }

@@ -7,12 +7,13 @@
 
 #include "request.h"
 
-enum { QUEUE_WAIT_S = 20, QUEUE_WORDS_BYTES = 512 };
+enum { QUEUE_WORDS_BYTES = 512 };
 
 struct queue {
     struct settings settings;
     char *name;
-    char *url; /* as the service names it; NULL: it has not been asked */
+    char *owner; /* the account that has it; NULL: ours */
+    char *url;   /* as the service names it; NULL: it has not been asked */
 };
 
 /* What came of it: `reply` (borrowed) or words. */
@@ -38,6 +39,19 @@ void queue_fini(struct queue *queue);
  */
 struct queue_ask *queue_ask(struct queue *queue, const char *action, cJSON *fields,
                             uint64_t timeout_ms, queue_done *done, void *arg);
+/* The same, with `fields` as they are: it is not about this queue, or not about it alone. */
+struct queue_ask *queue_ask_any(struct queue *queue, const char *action, cJSON *fields,
+                                uint64_t timeout_ms, queue_done *done, void *arg);
+
+/* A message that has been received goes for good, or is there again at once. Ends by itself. */
+void queue_delete(struct queue *queue, const char *receipt, queue_done *done, void *arg);
+void queue_give_back(struct queue *queue, const char *receipt, queue_done *done, void *arg);
+
+/* The string at the name, "" if there is none; borrowed. */
+const char *queue_text(const cJSON *object, const char *name);
+/* cJSON's, which aborts when memory is out; `value` is moved. */
+void queue_put(cJSON *fields, const char *name, cJSON *value);
+
 /* Nothing is told then. NULL is nothing. */
 void queue_ask_end(struct queue_ask *ask);
 

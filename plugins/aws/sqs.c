@@ -2,19 +2,14 @@
 /* The binding of a queue; see sqs.h. */
 #include "sqs.h"
 
-#include <ev.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../shared/memory.h"
-#include "queue.h"
+#include "receiver.h"
 
 enum {
-    RECEIVE_MAX = 10, /* messages of one answer: the service's limit */
-    RECEIVE_TIMEOUT_MS = (QUEUE_WAIT_S + 20) * 1000,
-    DELETE_TIMEOUT_MS = 30 * 1000,
-    PAUSE_MIN_MS = 500,
-    PAUSE_MAX_MS = 30 * 1000,
+    READ_WAIT_S = 20,
     MESSAGE_BYTES_MAX = 1024 * 1024, /* the service's limit */
 };
 
@@ -23,9 +18,7 @@ struct sqs {
     uint64_t reading; /* 0: nobody reads */
     uint32_t window;
     uint32_t open; /* messages handed over and not settled: their deletion belongs to it */
-    struct queue_ask *receiving; /* NULL: nobody asks */
-    ev_timer pause;              /* before the next time, after a failure */
-    uint64_t pause_ms;
+    struct receiver receiver;
     bool is_closed; /* the last one that is open frees it */
     remora_call *stopping, *quiescing;
 };
@@ -120,8 +113,6 @@ settle(struct sqs *sqs)
     return true;
 }
 
-static void receive(struct sqs *sqs);
-
 static void
 message_over(struct message *message)
 {
@@ -129,8 +120,8 @@ message_over(struct message *message)
     free(message->receipt);
     free(message);
     sqs->open--;
-    if (!settle(sqs) && sqs->reading != 0)
-        receive(sqs);
+    if (!settle(sqs))
+        receiver_ask(&sqs->receiver);
 }
 
 static void
@@ -156,16 +147,13 @@ on_handled(bool is_handled, struct remora_slice data, const struct remora_pair *
         message_over(message);
         return;
     }
-    cJSON *fields = cJSON_CreateObject();
-    if (cJSON_AddStringToObject(fields, "ReceiptHandle", message->receipt) == NULL)
-        abort();
-    (void)queue_ask(&message->sqs->queue, "DeleteMessage", fields, DELETE_TIMEOUT_MS, on_deleted,
-                    message); /* it ends by itself, and nobody else ends it */
+    queue_delete(&message->sqs->queue, message->receipt, on_deleted, message);
 }
 
 static void
-hand_over(struct sqs *sqs, const cJSON *in)
+hand_over(const cJSON *in, void *arg)
 {
+    struct sqs *sqs = arg;
     const char *body = cJSON_GetStringValue(cJSON_GetObjectItem(in, "Body"));
     const char *receipt = cJSON_GetStringValue(cJSON_GetObjectItem(in, "ReceiptHandle"));
     struct message *message = memory_new(sizeof *message);
@@ -178,68 +166,11 @@ hand_over(struct sqs *sqs, const cJSON *in)
     remora_binding_event(sqs->reading, &event, on_handled, message);
 }
 
-/* After a failure the next try comes later each time. */
-static void
-pause_reading(struct sqs *sqs, const char *words)
+static uint32_t
+room(void *arg)
 {
-    if (sqs->pause_ms == 0)
-        remora_log(REMORA_WARN, "sqs: unable to receive from queue %s, it is tried again: %s",
-                   sqs->queue.name, words);
-    sqs->pause_ms = sqs->pause_ms == 0 ? PAUSE_MIN_MS : 2 * sqs->pause_ms;
-    if (sqs->pause_ms > PAUSE_MAX_MS)
-        sqs->pause_ms = PAUSE_MAX_MS;
-    ev_now_update(remora_loop());
-    ev_timer_set(&sqs->pause, (double)sqs->pause_ms / 1e3, 0.);
-    ev_timer_start(remora_loop(), &sqs->pause);
-}
-
-static void
-on_pause(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    (void)loop;
-    (void)events;
-    receive(timer->data);
-}
-
-static void
-on_received(const struct queue_result *result, void *arg)
-{
-    struct sqs *sqs = arg;
-    const cJSON *messages = cJSON_GetObjectItem(result->reply, "Messages"), *one;
-    sqs->receiving = NULL;
-    if (result->words != NULL) {
-        pause_reading(sqs, result->words);
-        return;
-    }
-    if (sqs->pause_ms > 0)
-        remora_log(REMORA_INFO, "sqs: queue %s is read again", sqs->queue.name);
-    sqs->pause_ms = 0;
-    cJSON_ArrayForEach(one, messages) if (cJSON_IsObject(one)) hand_over(sqs, one);
-    receive(sqs);
-}
-
-static void
-put(cJSON *fields, const char *name, cJSON *value)
-{
-    if (value == NULL || !cJSON_AddItemToObject(fields, name, value))
-        abort();
-}
-
-/* As many as there is room for, if nobody asks already. */
-static void
-receive(struct sqs *sqs)
-{
-    if (sqs->reading == 0 || sqs->receiving != NULL || sqs->open >= sqs->window ||
-        ev_is_active(&sqs->pause))
-        return;
-    const uint32_t room = sqs->window - sqs->open;
-    cJSON *fields = cJSON_CreateObject();
-    const char *const all[] = { "All" };
-    put(fields, "MaxNumberOfMessages", cJSON_CreateNumber(room < RECEIVE_MAX ? room : RECEIVE_MAX));
-    put(fields, "WaitTimeSeconds", cJSON_CreateNumber(QUEUE_WAIT_S));
-    put(fields, "MessageAttributeNames", cJSON_CreateStringArray(all, 1));
-    sqs->receiving = queue_ask(&sqs->queue, "ReceiveMessage", fields, RECEIVE_TIMEOUT_MS,
-                               on_received, sqs);
+    const struct sqs *sqs = arg;
+    return sqs->open < sqs->window ? sqs->window - sqs->open : 0;
 }
 
 /* What is on its way to us is given again when its time is over. */
@@ -247,9 +178,7 @@ static void
 stop_reading(struct sqs *sqs)
 {
     sqs->reading = 0;
-    ev_timer_stop(remora_loop(), &sqs->pause);
-    queue_ask_end(sqs->receiving);
-    sqs->receiving = NULL;
+    receiver_close(&sqs->receiver);
 }
 
 static void
@@ -259,8 +188,7 @@ read_events(remora_call *call, void *self, uint64_t reading, uint32_t window)
     stop_reading(sqs);
     sqs->reading = reading;
     sqs->window = window;
-    sqs->pause_ms = 0;
-    receive(sqs);
+    receiver_open(&sqs->receiver);
     remora_reply_ok(call);
 }
 
@@ -285,8 +213,13 @@ sqs_init(remora_call *call, const struct remora_config *config)
 {
     char error[SETTINGS_ERROR_BYTES];
     struct sqs *sqs = memory_new(sizeof *sqs);
-    ev_init(&sqs->pause, on_pause);
-    sqs->pause.data = sqs;
+    sqs->receiver = (struct receiver){ .queue = &sqs->queue,
+                                       .name = "sqs",
+                                       .wait_s = READ_WAIT_S,
+                                       .room = room,
+                                       .take = hand_over,
+                                       .arg = sqs };
+    receiver_init(&sqs->receiver);
     if (queue_read(config, &sqs->queue, error)) {
         remora_reply_init(call, sqs, REMORA_CAP_INPUT_BINDING | REMORA_CAP_OUTPUT_BINDING, 0);
         return;
