@@ -27,6 +27,9 @@ struct client {
     remora_call *init; /* to be answered, or NULL */
     int64_t retries_left;
     char last_why[CONN_WHY_BYTES]; /* the latest failed attempt of init; empty if none */
+    /* The probe's own. */
+    size_t questions; /* not yet answered */
+    bool has_replicas, is_cut_off;
 };
 
 /* Answers the call. What the operations get as `self` is the client. */

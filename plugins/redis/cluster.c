@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "replication.h"
+
 enum { TICK_MS = 20, NODES_MAX = 2 * SLOTS_SERVERS_MAX }; /* those of the map, and others' words */
 
 uint64_t
@@ -64,11 +66,21 @@ on_main_ready(void *owner)
 }
 
 static void
+on_info(const struct conn_result *result, void *arg)
+{
+    struct lane *lane = arg;
+    if (result->value != NULL && result->value->type == RESP_STRING)
+        lane->replicas = replication_count(result->value->text);
+}
+
+static void
 on_waiting_ready(void *owner)
 {
-    const struct lane *lane = owner;
+    static const struct remora_slice info[] = { { "INFO", 4 }, { "replication", 11 } };
+    struct lane *lane = owner;
     struct cluster *cluster = lane->node->cluster;
     cluster_enter(cluster);
+    (void)conn_command(lane->conn, info, 2, 0, on_info, lane); /* the first on it */
     on_connected(cluster, lane->conn);
     if (!cluster->freed)
         cluster_dispatch(cluster);
@@ -264,14 +276,11 @@ cluster_address(const struct cluster *cluster, int slot)
 unsigned
 cluster_replicas(const struct cluster *cluster, const struct conn *conn)
 {
-    unsigned most = 0;
     for (size_t i = 0; i < cluster->node_count; i++) {
         const struct node *node = cluster->nodes[i];
-        bool is_it = conn == NULL ? node->is_master
-                                  : node->lanes[LINK_MAIN].conn == conn ||
-                                        node->lanes[LINK_WAITING].conn == conn;
-        if (is_it && node->replicas > most)
-            most = node->replicas;
+        unsigned replicas = node->lanes[LINK_WAITING].replicas;
+        if (node->lanes[LINK_MAIN].conn == conn || node->lanes[LINK_WAITING].conn == conn)
+            return replicas > node->replicas ? replicas : node->replicas;
     }
-    return most;
+    return 0;
 }

@@ -16,6 +16,7 @@ enum {
     REDIRECTIONS_MAX = 16,
     PAUSE_MS_MIN = 8,
     PAUSE_MS_MAX = 512,
+    MAP_NEW_MS = 1000,   /* who told it is behind the times: another one is asked */
     MAP_OLD_MS = 10000,  /* then it is asked for again */
     LOOK_AGAIN_MS = 250, /* as long as something waits for a server that is away */
 };
@@ -266,9 +267,10 @@ redirect(struct errand *errand, enum slots_redirection kind, unsigned slot, stru
 {
     struct cluster *cluster = errand->cluster;
     if (kind == SLOTS_MOVED) {
+        bool is_old_news = cluster_now_ms() - cluster->map_at_ms < MAP_NEW_MS;
         cluster->at[slot] = node;
         cluster->is_moved = true;
-        cluster_look(cluster, false);
+        cluster_look(cluster, is_old_news);
     }
     errand->asks = kind == SLOTS_ASK;
     set_node(errand, errand->asks ? node : NULL);

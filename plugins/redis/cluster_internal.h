@@ -17,6 +17,7 @@
 struct lane {
     struct node *node;
     struct conn *conn; /* owned; NULL: not needed yet */
+    unsigned replicas; /* of the node when this stood; of LINK_WAITING only */
 };
 
 struct node {

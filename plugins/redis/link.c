@@ -336,6 +336,12 @@ link_replicas(const struct link *link, const struct conn *conn)
     return link->cluster == NULL ? link->replicas : cluster_replicas(link->cluster, conn);
 }
 
+bool
+link_may_replicate(const struct link *link)
+{
+    return link->cluster != NULL || link->replicas > 0;
+}
+
 void
 link_note_replicas(struct link *link, unsigned count)
 {

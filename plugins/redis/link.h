@@ -80,9 +80,12 @@ int link_next_server(const struct link *link, int slot);
 /* "host:port" of the slot's server, as used in texts; "" if nobody knows. Valid for the moment. */
 const char *link_address(const struct link *link, int slot);
 
-/* How many replicas the server behind a result's connection has; NULL: the one that has most. A
- * cluster tells; of a single server it is what link_note_replicas() was told. */
+/* How many replicas the server behind a result's connection has: in a cluster those that it had
+ * when the connection was made, or more if the cluster says so; of a single server (whatever
+ * `conn`) what link_note_replicas() was told. */
 unsigned link_replicas(const struct link *link, const struct conn *conn);
+/* Servers have replicas, or may get some without our hearing of it. */
+bool link_may_replicate(const struct link *link);
 void link_note_replicas(struct link *link, unsigned count);
 
 /* A connection of one's own to the server of a slot, which looks where that is before each attempt;

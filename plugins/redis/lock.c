@@ -12,6 +12,7 @@
 
 #include "client.h"
 #include "failure.h"
+#include "replication.h"
 
 enum { NUMBER_BYTES = 24 };
 
@@ -114,27 +115,36 @@ static void
 on_info(const struct conn_result *result, void *arg)
 {
     struct client *client = arg;
-    if (client->init == NULL)
-        return;
-    if (result->value == NULL) { /* which is known, unless another server can be asked */
-        link_restart(client->link, result->why);
-        return;
+    const struct resp_value *value = result->value;
+    client->questions--;
+    if (value == NULL) {
+        client->is_cut_off = true;
+        snprintf(client->last_why, sizeof client->last_why, "%s", result->why);
+    } else if (value->type == RESP_STRING && replication_count(value->text) > 0) {
+        client->has_replicas = true;
     }
-    if (result->value->type == RESP_STRING)
-        link_note_replicas(client->link, server_count_replicas(result->value->text));
-    if (link_replicas(client->link, NULL) > 0)
+    if (client->init == NULL || client->questions > 0)
+        return;
+    if (client->has_replicas)
         client_is_unfit(client, REMORA_FAILED_PRECONDITION, "replication is not supported");
+    else if (client->is_cut_off) /* of one server that is known; of a cluster it is all said anew */
+        link_restart(client->link, client->last_why);
     else
         client_is_fit(client);
 }
 
+/* Asks every server. */
 static void
 probe(struct client *client)
 {
     const struct remora_slice args[] = { text("INFO"), text("replication") };
     uint64_t wait_ms = (uint64_t)client->server.settings.dial_timeout_ms;
-    (void)link_command(client->link, LINK_MAIN, LINK_ANY, args, 2, wait_ms, on_info,
-                       client); /* nothing is queued before */
+    struct link *link = client->link;
+    if (client->questions > 0)
+        return; /* those that have been asked already will tell */
+    client->is_cut_off = false;
+    for (int slot = LINK_ANY; (slot = link_next_server(link, slot)) != LINK_ANY;)
+        client->questions += link_command(link, LINK_MAIN, slot, args, 2, wait_ms, on_info, client);
 }
 
 void

@@ -96,17 +96,3 @@ server_connect(struct server *server, int64_t waiting_ms, const struct link_even
                     },
                     events, owner);
 }
-
-/* "…\r\nconnected_slaves:1\r\n…" */
-unsigned
-server_count_replicas(struct remora_slice info)
-{
-    static const char field[] = "connected_slaves:";
-    const char *at = memmem(info.data, info.len, field, sizeof field - 1);
-    unsigned count = 0;
-    if (at == NULL)
-        return 0;
-    for (at += sizeof field - 1; at < info.data + info.len && *at >= '0' && *at <= '9'; at++)
-        count = count > 1000 ? count : count * 10 + (unsigned)(*at - '0');
-    return count;
-}

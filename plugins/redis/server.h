@@ -26,7 +26,4 @@ void server_fini(struct server *server);
 struct link *server_connect(struct server *server, int64_t waiting_ms,
                             const struct link_events *events, void *owner);
 
-/* Replicas by the server's answer to INFO replication. */
-unsigned server_count_replicas(struct remora_slice info);
-
 #endif

@@ -330,7 +330,7 @@ has_etag(bool given, struct remora_slice etag)
 static bool
 is_strong(const struct write *write, enum remora_consistency wanted)
 {
-    return wanted == REMORA_STRONG && link_replicas(write->store->link, NULL) > 0;
+    return wanted == REMORA_STRONG && link_may_replicate(write->store->link);
 }
 
 static void

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replication.h"
+
 struct remora_failure *
 failure_of(struct store *store, remora_call *call, const struct conn_result *result, bool is_write,
            const char *prefix)
@@ -60,12 +62,14 @@ on_info(const struct conn_result *result, void *arg)
     struct store *store = arg;
     const struct resp_value *value = result->value;
     if (value == NULL) { /* on_down() has heard of it, unless another server can be asked */
-        if (store->init != NULL)
-            link_restart(store->link, result->why);
+        if (store->init == NULL)
+            return;
+        snprintf(store->last_why, sizeof store->last_why, "%s", result->why);
+        link_restart(store->link, result->why);
         return;
     }
     if (value->type == RESP_STRING)
-        link_note_replicas(store->link, server_count_replicas(value->text));
+        link_note_replicas(store->link, replication_count(value->text));
     if (store->init == NULL)
         return;
     if (value->type != RESP_STRING) {

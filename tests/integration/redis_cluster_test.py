@@ -170,6 +170,7 @@ def migration():
         for key in keys[40:50]:
             whole.move(slot_of(in_redis(key)), home)
         whole.move(slot_of("{moving}"), home)
+        load.go_on(200)  # a save that was on its way to the server that goes would have an unknown end
         whole.remove(new)
         load.go_on(200)
     finally:

@@ -66,10 +66,10 @@ class Node(Redis):
 
 
 class Cluster:
-    def __init__(self, masters=3, replicas=1, options=()):
-        """`replicas` of each master."""
+    def __init__(self, masters=3, replicas=1, options=(), more=None):
+        """`replicas` of each master; `more` has the options of each master alone."""
         self.options = options
-        self.masters = [Node(*options) for _ in range(masters)]
+        self.masters = [Node(*options, *(more[i] if more else ())) for i in range(masters)]
         self.replicas = [Node(*options) for _ in range(masters * replicas)]
         bounds = [SLOTS * i // masters for i in range(masters + 1)]
         for i, node in enumerate(self.masters):
