@@ -23,8 +23,9 @@ struct request {
     uint64_t since_ms;
     ev_timer refusal; /* too many wait */
     struct curl_slist *headers;
+    struct remora_slice unsent; /* of the body */
     size_t capacity, most;
-    bool is_too_large;
+    bool is_secret, is_too_large;
     struct answer answer;
 };
 
@@ -55,8 +56,18 @@ request_end(struct request *request)
     for (struct curl_slist *line = request->headers; line != NULL; line = line->next)
         explicit_bzero(line->data, strlen(line->data)); /* signatures, tokens */
     curl_slist_free_all(request->headers);
+    if (request->is_secret && request->answer.body != NULL)
+        explicit_bzero(request->answer.body, request->capacity);
     free(request->answer.body);
     free(request);
+}
+
+bool
+request_was_sent(const struct request *request)
+{
+    long bytes = 0;
+    curl_easy_getinfo(request->transfer.easy, CURLINFO_REQUEST_SIZE, &bytes);
+    return bytes > 0;
 }
 
 static void
@@ -64,6 +75,7 @@ on_done(struct transfer *transfer, CURLcode code)
 {
     struct request *rq = (struct request *)transfer;
     char words[128];
+    rq->answer.was_sent = request_was_sent(rq);
     if (rq->is_too_large) {
         (void)snprintf(words, sizeof words, "the answer is longer than %zu bytes", rq->most);
         rq->answer.error = words;
@@ -78,6 +90,23 @@ on_done(struct transfer *transfer, CURLcode code)
     request_end(rq);
 }
 
+/* Of a secret nothing is left behind. */
+static bool
+grow(struct request *rq, size_t capacity)
+{
+    char *grown = rq->is_secret ? malloc(capacity) : realloc(rq->answer.body, capacity);
+    if (grown == NULL)
+        return false;
+    if (rq->is_secret && rq->answer.body != NULL) {
+        memcpy(grown, rq->answer.body, rq->answer.len);
+        explicit_bzero(rq->answer.body, rq->capacity);
+        free(rq->answer.body);
+    }
+    rq->answer.body = grown;
+    rq->capacity = capacity;
+    return true;
+}
+
 static size_t
 on_body(char *bytes, size_t size, size_t count, void *arg)
 {
@@ -87,14 +116,8 @@ on_body(char *bytes, size_t size, size_t count, void *arg)
         rq->is_too_large = true;
         return 0;
     }
-    if (rq->answer.len + len + 1 > rq->capacity) {
-        const size_t capacity = (rq->answer.len + len) * 2 + 1024;
-        char *grown = realloc(rq->answer.body, capacity);
-        if (grown == NULL)
-            return 0;
-        rq->answer.body = grown;
-        rq->capacity = capacity;
-    }
+    if (rq->answer.len + len + 1 > rq->capacity && !grow(rq, (rq->answer.len + len) * 2 + 1024))
+        return 0;
     memcpy(rq->answer.body + rq->answer.len, bytes, len);
     rq->answer.len += len;
     rq->answer.body[rq->answer.len] = '\0';
@@ -175,6 +198,36 @@ sign(struct request *rq, const struct request_spec *spec)
     return true;
 }
 
+static size_t
+on_read(char *room, size_t size, size_t count, void *arg)
+{
+    struct request *rq = arg;
+    const size_t most = size * count;
+    const size_t len = rq->unsent.len < most ? rq->unsent.len : most;
+    memcpy(room, rq->unsent.data, len);
+    rq->unsent.data += len;
+    rq->unsent.len -= len;
+    return len;
+}
+
+/* A body that cannot be read twice: libcurl would send it again if a connection that was used
+ * before ends without an answer, and what it asks for would be done twice. */
+static void
+set_body(struct request *rq, const struct request_spec *spec)
+{
+    CURL *easy = rq->transfer.easy;
+    rq->unsent = spec->body;
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body.len);
+    if (spec->body.len == 0) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+    } else {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+        curl_easy_setopt(easy, CURLOPT_READDATA, rq);
+    }
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
+}
+
 static void
 set_options(struct request *rq, const struct request_spec *spec)
 {
@@ -193,11 +246,8 @@ set_options(struct request *rq, const struct request_spec *spec)
     if (spec->timeout_ms < INT32_MAX)
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
                          spec->timeout_ms > 0 ? (long)spec->timeout_ms : 1L);
-    if (strcmp(spec->method, "GET") != 0) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body.len);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, spec->body.len == 0 ? "" : spec->body.data);
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
-    }
+    if (strcmp(spec->method, "GET") != 0)
+        set_body(rq, spec);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, rq);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -271,6 +321,7 @@ request_start(const struct request_spec *spec, void (*on_answer)(struct answer *
     rq->on_answer = on_answer;
     rq->arg = arg;
     rq->most = spec->answer_bytes_max;
+    rq->is_secret = spec->is_secret;
     ev_init(&rq->refusal, on_refusal);
     rq->refusal.data = rq;
     if (aws_credentials_now(credentials) == NULL) {

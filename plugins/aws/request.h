@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One signed request to a service and its answer. Plugin thread only. */
+/* One signed request to a service and its answer; it is sent once. Plugin thread only. */
 #ifndef AWS_PLUGIN_REQUEST_H
 #define AWS_PLUGIN_REQUEST_H
 
@@ -20,6 +20,7 @@ struct request_spec {
     struct remora_slice body;
     size_t answer_bytes_max;
     uint64_t timeout_ms;
+    bool is_secret; /* what is answered is wiped when it is done with */
 };
 
 struct answer {
@@ -28,6 +29,7 @@ struct answer {
     char *body;        /* NUL-terminated; the receiver may TAKE it: free() then */
     size_t len;
     char version[REQUEST_VERSION_BYTES]; /* x-amz-version-id; empty: none */
+    bool was_sent; /* some of it has left: with no answer, nobody knows what has become of it */
 };
 
 struct request;
@@ -38,5 +40,7 @@ struct request *request_start(const struct request_spec *spec,
                               void (*on_answer)(struct answer *answer, void *arg), void *arg);
 /* Nothing is told then. NULL is nothing. */
 void request_end(struct request *request);
+/* While it is on its way: has some of it left? */
+bool request_was_sent(const struct request *request);
 
 #endif

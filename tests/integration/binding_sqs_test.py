@@ -68,6 +68,19 @@ def _():
     sidecar.end()
 
 
+@test("a message whose answer is lost is not sent again by itself", "BIND-02")
+def _():
+    """A fake of a service: it takes a message and closes the connection, which has been used before."""
+    url = answer(200, b'{"QueueUrl": "http://127.0.0.1/1/once"}')
+    fake = App(lambda request, exchange: url if b"lost" not in request.body else None)
+    sidecar = Sidecar(binding("once", "once", direction="output", endpoint=f"http://127.0.0.1:{fake.port}"))
+    equal(invoke(sidecar, "once", "taken").status, 204)
+    fake.take()
+    equal(invoke(sidecar, "once", "lost").status, 500)
+    equal(len(fake.take()), 1)
+    sidecar.end()
+
+
 @test("what is in the queue is read, and deleted once it has been handled", "BIND-01")
 def _():
     url = queue("in", VisibilityTimeout="600")
