@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Services of AWS, and of what speaks as they do. Read on in s3.h and sqs.h. */
+/* Services of AWS, and of what speaks as they do. Read on in s3.h, sqs.h and secrets.h. */
 #include "../shared/transfer.h"
 #include "s3.h"
+#include "secrets.h"
 #include "sqs.h"
 
 static bool
@@ -22,6 +23,16 @@ static const struct remora_component_type types[] = {
       .quiesce = sqs_quiesce,
       .close = sqs_close,
       .binding = &sqs_ops },
+    { .type = "secretstores.aws.secretsmanager",
+      .versions = "v1",
+      .init = secrets_init_manager,
+      .close = secrets_close,
+      .secret = &secrets_ops },
+    { .type = "secretstores.aws.parameterstore",
+      .versions = "v1",
+      .init = secrets_init_parameters,
+      .close = secrets_close,
+      .secret = &secrets_ops },
 };
 
 int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of build/venv-servers: mail, and S3 and SQS."""
+"""Servers of build/venv-servers: mail, and services of AWS."""
 import json
 import os
 import socket
@@ -49,7 +49,7 @@ class Mail(Server):
 
 
 class Aws:
-    """S3 and SQS, with one user: its keys. call() is boto3's."""
+    """Services of AWS, with one user: its keys. call() is boto3's."""
 
     def __init__(self):
         if not os.path.exists(PYTHON):

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads answers with a secret; see secret_answer.h. */
+#include "secret_answer.h"
+
+#include <string.h>
+
+#include "../shared/json_secret.h"
+#include "service.h"
+
+static struct remora_slice
+keep(remora_call *call, const char *text)
+{
+    const size_t len = strlen(text);
+    char *copy = remora_call_alloc(call, len + 1);
+    memcpy(copy, text, len + 1);
+    return (struct remora_slice){ copy, len };
+}
+
+/* A text, or else its JSON. */
+static struct remora_slice
+keep_value(remora_call *call, const cJSON *item)
+{
+    if (cJSON_IsString(item))
+        return keep(call, item->valuestring);
+    char *text = cJSON_PrintUnformatted(item);
+    const struct remora_slice value = keep(call, text != NULL ? text : "");
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    cJSON_free(text);
+    return value;
+}
+
+/* False: it is no object, and one value. */
+static bool
+read_map(remora_call *call, const char *text, struct remora_pair **ret_pairs, size_t *ret_count)
+{
+    const size_t len = strlen(text);
+    cJSON *map = service_has_nul(text, len) ? NULL : cJSON_ParseWithLength(text, len);
+    const int count = cJSON_IsObject(map) ? cJSON_GetArraySize(map) : -1;
+    const bool is_good = count >= 0 && count <= SECRET_PAIRS_MAX;
+    if (is_good) {
+        struct remora_pair *pairs = remora_call_alloc(call, ((size_t)count + 1) * sizeof *pairs);
+        *ret_count = 0;
+        const cJSON *item;
+        cJSON_ArrayForEach(item, map)
+            pairs[(*ret_count)++] = (struct remora_pair){ keep(call, item->string),
+                                                          keep_value(call, item) };
+        *ret_pairs = pairs;
+    }
+    json_secret_delete(map);
+    return is_good;
+}
+
+bool
+secret_read(remora_call *call, const struct secret_form *form, const cJSON *tree,
+            struct remora_pair **ret_pairs, size_t *ret_count)
+{
+    const cJSON *secret = form->within == NULL
+                              ? tree
+                              : cJSON_GetObjectItemCaseSensitive(tree, form->within);
+    const char *name = service_text(secret, "Name"), *value = service_text(secret, form->value);
+    const size_t prefix_len = strlen(form->prefix);
+    *ret_count = 0;
+    *ret_pairs = NULL;
+    if (name == NULL || strncmp(name, form->prefix, prefix_len) != 0)
+        return false;
+    if (value == NULL || (form->is_map && read_map(call, value, ret_pairs, ret_count)))
+        return true;
+    struct remora_pair *pair = remora_call_alloc(call, sizeof *pair);
+    *pair = (struct remora_pair){ keep(call, name + prefix_len), keep(call, value) };
+    *ret_pairs = pair;
+    *ret_count = 1;
+    return true;
+}

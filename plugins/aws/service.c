@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON protocol; see service.h. */
+#include "service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shared/json_secret.h"
+#include "../shared/memory.h"
+
+enum { WORDS_BYTES = 640, MESSAGE_BYTES_MAX = 400 };
+
+struct service_ask {
+    struct request *request;
+    const struct service *service;
+    const char *operation;
+    struct text body;
+    service_done *done;
+    void *arg;
+};
+
+/* --- JSON --------------------------------------------------------------------------------------*/
+
+void
+service_put_raw(struct text *out, const char *json)
+{
+    text_put(out, json, strlen(json));
+}
+
+void
+service_put(struct text *out, struct remora_slice text)
+{
+    static const char digits[] = "0123456789abcdef";
+    service_put_raw(out, "\"");
+    for (size_t from = 0, at = 0; at <= text.len; at++) {
+        const unsigned char c = at < text.len ? (unsigned char)text.data[at] : '\0';
+        if (at < text.len && c >= ' ' && c != '"' && c != '\\')
+            continue;
+        if (at > from)
+            text_put(out, text.data + from, at - from);
+        from = at + 1;
+        const char escape[] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
+        if (at < text.len)
+            text_put(out, escape, sizeof escape);
+    }
+    service_put_raw(out, "\"");
+}
+
+const char *
+service_text(const cJSON *tree, const char *name)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(tree, name));
+}
+
+bool
+service_has_nul(const char *json, size_t len)
+{
+    static const char nul[] = "\\u0000";
+    for (size_t at = 0; at + sizeof nul - 1 <= len; at++) {
+        if (json[at] != '\\')
+            continue;
+        if (memcmp(json + at, nul, sizeof nul - 1) == 0)
+            return true;
+        at++; /* what a backslash stands before begins nothing */
+    }
+    return false;
+}
+
+/* --- what came of it ---------------------------------------------------------------------------*/
+
+void
+service_ask_end(struct service_ask *ask)
+{
+    if (ask == NULL)
+        return;
+    request_end(ask->request);
+    free(ask->body.bytes);
+    free(ask);
+}
+
+bool
+service_ask_was_sent(const struct service_ask *ask)
+{
+    return request_was_sent(ask->request);
+}
+
+/* "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException" */
+static const char *
+code_of(const cJSON *tree)
+{
+    const char *type = service_text(tree, "__type");
+    const char *hash = type == NULL ? NULL : strrchr(type, '#');
+    return type == NULL ? "" : hash == NULL ? type : hash + 1;
+}
+
+static const char *
+message_of(const cJSON *tree)
+{
+    const char *message = service_text(tree, "message");
+    if (message == NULL)
+        message = service_text(tree, "Message");
+    return message == NULL ? "" : message;
+}
+
+/* The first line of it: of a signature that is refused the rest is the request, with its token. */
+static void
+say(char *words, const struct service_ask *ask, const struct answer *answer, const cJSON *tree)
+{
+    const char *code = code_of(tree), *message = message_of(tree);
+    size_t len = strcspn(message, "\r\n");
+    if (len > MESSAGE_BYTES_MAX)
+        len = MESSAGE_BYTES_MAX;
+    if (answer->error != NULL)
+        (void)snprintf(words, WORDS_BYTES, "operation error %s: %s, %s", ask->service->title,
+                       ask->operation, answer->error);
+    else if (*code == '\0')
+        (void)snprintf(words, WORDS_BYTES, "operation error %s: %s, StatusCode: %ld",
+                       ask->service->title, ask->operation, answer->status);
+    else
+        (void)snprintf(words, WORDS_BYTES, "operation error %s: %s, %.100s: %.*s, StatusCode: %ld",
+                       ask->service->title, ask->operation, code, (int)len, message,
+                       answer->status);
+    for (char *c = words; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = ' ';
+}
+
+static void
+on_answer(struct answer *answer, void *arg)
+{
+    struct service_ask *ask = arg;
+    char words[WORDS_BYTES];
+    const bool has_body = answer->error == NULL && answer->body != NULL;
+    const bool has_nul = has_body && service_has_nul(answer->body, answer->len);
+    cJSON *tree = has_body && !has_nul ? cJSON_ParseWithLength(answer->body, answer->len) : NULL;
+    struct service_reply reply = { .tree = tree,
+                                   .code = "",
+                                   .status = answer->status,
+                                   .was_sent = answer->was_sent,
+                                   .bytes = answer->len };
+    ask->request = NULL; /* it goes by itself */
+    if (answer->error != NULL || answer->status / 100 != 2) {
+        say(words, ask, answer, tree);
+        reply.words = words;
+        reply.code = code_of(tree);
+    } else if (!cJSON_IsObject(tree)) {
+        (void)snprintf(words, sizeof words, "operation error %s: %s, %s", ask->service->title,
+                       ask->operation,
+                       has_nul ? "a text has a NUL in it" : "the answer makes no sense");
+        reply.words = words;
+    }
+    ask->done(&reply, ask->arg);
+    json_secret_delete(tree);
+    service_ask_end(ask);
+}
+
+/* --- asking ------------------------------------------------------------------------------------*/
+
+struct service_ask *
+service_ask(const struct service_question *question, service_done *done, void *arg)
+{
+    const struct service *service = question->service;
+    const struct settings *settings = question->settings;
+    struct service_ask *ask = memory_new(sizeof *ask);
+    ask->service = service;
+    ask->operation = question->operation;
+    ask->body = question->body;
+    ask->done = done;
+    ask->arg = arg;
+    char *target = memory_printf("%s.%s", service->target, question->operation);
+    char *kind = memory_printf("application/x-amz-json-%s", service->version);
+    char *path = memory_printf("%s/", settings->base);
+    const struct request_spec spec = {
+        .settings = settings,
+        .service = service->name,
+        .method = "POST",
+        .host = settings->host,
+        .path = path,
+        .headers = { { "content-type", kind }, { "x-amz-target", target } },
+        .header_count = 2,
+        .body = { ask->body.bytes, ask->body.len },
+        .answer_bytes_max = question->answer_bytes_max,
+        .timeout_ms = question->timeout_ms,
+        .is_secret = service->is_secret,
+    };
+    ask->request = request_start(&spec, on_answer, ask);
+    if (ask->request == NULL)
+        abort(); /* nothing of it is the user's */
+    free(path);
+    free(kind);
+    free(target);
+    return ask;
+}
