@@ -5,7 +5,8 @@
  * Avro's own JSON it is wrapped in the branch's name. Bytes are texts of \u00XX, numbers that are
  * not finite are null and ±1e999, logical types look like what they are stored as. Schemas come
  * from a registry and data from anybody: nesting, steps, memory and results are bounded here, and
- * everything beyond is refused in words. What is in the data is never in the words.
+ * everything beyond is refused in words. Words about data have nothing of them but sizes; words
+ * about JSON may name a member, and a number that is out of range.
  *
  * avro_schema.c reads schemas, avro_text.c writes and reads numbers and texts, avro_read.c makes
  * JSON of data, avro_write.c data of JSON. No thread but one at a time for a schema.

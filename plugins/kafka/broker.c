@@ -41,6 +41,8 @@ close_broker(struct broker *broker)
 {
     ev_timer_stop(remora_loop(), &broker->init_end);
     group_free(broker);
+    registry_close(broker->registry);
+    broker->registry = NULL;
     broker->is_closed = true;
     if (broker->chores == 0)
         broker_free(broker);
@@ -165,6 +167,8 @@ broker_open(remora_call *call, struct settings settings, uint32_t capabilities)
     }
     broker->next = brokers;
     brokers = broker;
+    if (broker->settings.registry_url != NULL)
+        broker->registry = registry_new(&broker->settings);
     broker->init = call;
     broker->chores++;
     *probing = (struct probing){ .chore = { .work = probe, .done = on_probed },

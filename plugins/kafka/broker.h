@@ -5,8 +5,9 @@
  * member of one consumer group; what the group has done with a partition is an offset in Kafka, and
  * that is all the durability there is: this plugin may be killed at any moment. broker.c has the
  * component's life, publish.c what goes out, group.c membership and partitions that come and go,
- * partition.c a partition's records on their way to the sidecar. A binding (binding.c) publishes to
- * one topic, and what it reads are subscriptions to all of its topics. All on the plugin's thread;
+ * partition.c a partition's records on their way to the sidecar, values.c what is Avro among them.
+ * A binding (binding.c) publishes to one topic, and what it reads are subscriptions to all of its
+ * topics. All on the plugin's thread;
  * librdkafka has its own.
  *
  *   fetched by librdkafka → queued → out → DONE: gone, its offset stored when all before it are
@@ -18,6 +19,7 @@
 #include "chore.h"
 #include "client.h"
 #include "headers.h"
+#include "registry.h"
 
 struct broker {
     struct broker *next;
@@ -26,6 +28,7 @@ struct broker {
     size_t events, events_max; /* with the sidecar */
     struct settings settings;
     struct client producer;
+    struct registry *registry; /* of schemas; NULL: none */
 
     remora_call *init; /* to be answered, or NULL */
     ev_timer init_end; /* no server was to be reached for a while */
@@ -67,6 +70,7 @@ struct intake {
     size_t out, out_max;
     size_t batch_max; /* 1: none */
     uint32_t batch_await_ms;
+    bool is_avro; /* values are, and are handed over as JSON */
 
     struct waiting *opening, *closing; /* or NULL. Nothing is handed over before it is open */
     bool is_open;                      /* others of its reading may still be opening */
@@ -87,6 +91,8 @@ struct record {
     size_t bytes;
     int64_t tries;
     enum record_state state;
+    struct avro_schema *schema; /* of its value, once it is known; counted */
+    struct avro_bytes json;     /* its value while it is handed over */
 };
 
 struct partition {
@@ -102,9 +108,11 @@ struct partition {
     size_t count, bytes;          /* of those that are not done */
     size_t done;                  /* behind one that is not */
     size_t out;
-    int64_t retry_ms; /* the latest wait; 0: none yet */
-    ev_timer retry;   /* what was refused holds up all of the partition */
-    ev_timer await;   /* a batch becomes full */
+    int64_t retry_ms;             /* the latest wait; 0: none yet */
+    ev_timer retry;               /* what was refused holds up all of the partition */
+    ev_timer await;               /* a batch becomes full */
+    struct registry_wait *asking; /* for the schema of: */
+    struct record *asked;
     bool is_batch_due;
     bool is_revoked; /* nothing more is handed over */
     bool is_gone;    /* not ours any more: freed with the last that is out */
@@ -164,5 +172,16 @@ void partition_take(struct partition *partition, rd_kafka_event_t *event,
                     const rd_kafka_message_t *message);
 /* Does what can be done now. */
 void partition_pump(struct partition *partition);
+/* One that cannot be handed over: it is tried again, or skipped, as if the application had refused
+ * it. Who calls does not touch the record again. */
+void partition_refuse(struct partition *partition, struct record *record, const char *why);
+
+/* --- values.c ----------------------------------------------------------------------------------*/
+
+/* Makes JSON of records that are Avro, up to the first that cannot be: how many are ready. With 0
+ * the first one has been refused or its schema is asked for; the partition is pumped later. */
+size_t values_read(struct partition *partition, struct record *first, size_t count);
+/* Nothing is asked for any more. */
+void values_forget(struct partition *partition);
 
 #endif

@@ -522,19 +522,30 @@ group_end(struct broker *broker, uint64_t id, remora_call *call)
     return true;
 }
 
+/* What is wrong with the kind of values that a subscription asks for; NULL: nothing. */
+static const char *
+read_kind(const struct broker *broker, const struct remora_subscription *wanted, char *words,
+          size_t words_bytes, bool *ret_avro)
+{
+    struct remora_slice kind = { "none", 4 };
+    (void)remora_metadata_get(wanted->metadata, wanted->metadata_count, "valueSchemaType", &kind);
+    if (!headers_read_kind(kind, ret_avro, words, words_bytes))
+        return words;
+    return *ret_avro && broker->registry == NULL ? "schema registry details not set" : NULL;
+}
+
 void
 broker_subscribe(remora_call *call, void *self, const struct remora_subscription *wanted)
 {
     struct broker *broker = self;
+    char words[HEADERS_KIND_BYTES];
+    bool is_avro;
+    const char *fault = read_kind(broker, wanted, words, sizeof words, &is_avro);
     char *topic = remora_slice_dup(wanted->topic);
-    struct remora_slice schema;
-    if (topic == NULL || topic[0] == '\0' ||
-        (remora_metadata_get(wanted->metadata, wanted->metadata_count, "valueSchemaType",
-                             &schema) &&
-         !remora_slice_eq(schema, "None") && !remora_slice_eq(schema, "none"))) {
-        remora_reply_error(call, REMORA_INVALID_ARGUMENT,
-                           topic == NULL || topic[0] == '\0' ? "kafka: the topic's name is invalid"
-                                                             : "schema registry details not set");
+    if (topic == NULL || topic[0] == '\0')
+        fault = "kafka: the topic's name is invalid";
+    if (fault != NULL) {
+        remora_reply_error(call, REMORA_INVALID_ARGUMENT, "%s", fault);
         free(topic);
         return;
     }
@@ -546,6 +557,7 @@ broker_subscribe(remora_call *call, void *self, const struct remora_subscription
     intake->out_max = window;
     intake->batch_max = batch > window ? window : batch;
     intake->batch_await_ms = wanted->batch_await_ms;
+    intake->is_avro = is_avro;
 }
 
 void

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "../shared/escape.h"
 
@@ -14,6 +15,7 @@ enum {
     HEADERS_MAX = 256, /* of a record that become metadata */
     HEADERS_BYTES_MAX = 64 * 1024,
     NAME_BYTES_MAX = 512, /* where a name has to be a text of its own */
+    KIND_SHOWN = 64,
     OWN_PAIRS = 5,
     OWN_TEXT_BYTES = 3 * 24,
 };
@@ -43,6 +45,17 @@ header_source_find(const struct header_source *from, const char *name, struct re
             return true;
         }
     }
+    return false;
+}
+
+bool
+headers_read_kind(struct remora_slice kind, bool *ret_avro, char *why, size_t why_bytes)
+{
+    *ret_avro = kind.len == 4 && strncasecmp(kind.data, "avro", 4) == 0;
+    if (*ret_avro || (kind.len == 4 && strncasecmp(kind.data, "none", 4) == 0))
+        return true;
+    (void)snprintf(why, why_bytes, "error parsing schema type. '%.*s' is not a supported value",
+                   kind.len > KIND_SHOWN ? KIND_SHOWN : (int)kind.len, kind.data);
     return false;
 }
 

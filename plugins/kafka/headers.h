@@ -20,6 +20,10 @@ struct header_source {
 /* The value of a name, which is compared as it is; the last one counts. False: there is none. */
 bool
 header_source_find(const struct header_source *from, const char *name, struct remora_slice *ret);
+/* Whether values are Avro, which is what metadata `valueSchemaType` say. False: it is neither Avro
+ * nor None, in the words of the reference. */
+enum { HEADERS_KIND_BYTES = 128 };
+bool headers_read_kind(struct remora_slice kind, bool *ret_avro, char *why, size_t why_bytes);
 /* NULL: there are none. Owned by the caller. */
 rd_kafka_headers_t *headers_make(const struct settings *settings, const struct header_source *from);
 

@@ -33,6 +33,7 @@ free_records(struct partition *partition)
         partition->first = record->next;
         if (record->event != NULL)
             rd_kafka_event_destroy(record->event);
+        avro_schema_unref(record->schema);
         free(record);
     }
     partition->last = &partition->first;
@@ -131,8 +132,10 @@ set_done(struct partition *partition, struct record *record)
 {
     record->state = RECORD_DONE;
     rd_kafka_event_destroy(record->event);
+    avro_schema_unref(record->schema);
     record->event = NULL;
     record->message = NULL;
+    record->schema = NULL;
     partition->count--;
     partition->bytes -= record->bytes;
     partition->done++;
@@ -175,23 +178,26 @@ wait_before_retry(struct partition *partition)
     ev_timer_start(remora_loop(), &partition->retry);
 }
 
+/* `why`: in words, where it is not the application's doing; else empty. */
 static void
-refused(struct partition *partition, struct record *record)
+refused(struct partition *partition, struct record *record, const char *why)
 {
     const struct settings *settings = &partition->broker->settings;
     bool is_over = !settings->is_retried || (settings->retries_max != RETRY_FOR_EVER &&
                                              record->tries > settings->retries_max);
     enum remora_level level = record->tries == 1 ? REMORA_WARN : REMORA_DEBUG;
     if (is_over) {
-        remora_log(REMORA_ERROR, "%s Kafka message: %s/%" PRId32 "/%" PRId64,
+        remora_log(REMORA_ERROR, "%s Kafka message: %s/%" PRId32 "/%" PRId64 "%s%s",
                    settings->is_retried ? "Too many failed attempts at processing"
                                         : "Error processing",
-                   partition->topic, partition->number, record->offset);
+                   partition->topic, partition->number, record->offset,
+                   why[0] == '\0' ? "" : ". Error: ", why);
         set_done(partition, record);
         return;
     }
-    remora_log(level, "Error processing Kafka message: %s/%" PRId32 "/%" PRId64 ". Retrying...",
-               partition->topic, partition->number, record->offset);
+    remora_log(level, "Error processing Kafka message: %s/%" PRId32 "/%" PRId64 "%s%s. Retrying...",
+               partition->topic, partition->number, record->offset,
+               why[0] == '\0' ? "" : ". Error: ", why);
     record->state = RECORD_QUEUED;
 }
 
@@ -213,9 +219,24 @@ settle_record(struct partition *partition, struct record *record, enum remora_ve
         record->state = RECORD_QUEUED;
         return;
     }
-    refused(partition, record);
+    refused(partition, record, "");
     if (record->state == RECORD_QUEUED)
         wait_before_retry(partition);
+}
+
+void
+partition_refuse(struct partition *partition, struct record *record, const char *why)
+{
+    record->tries++;
+    refused(partition, record, why);
+    if (record->state == RECORD_QUEUED) {
+        wait_before_retry(partition);
+        return;
+    }
+    retire(partition);
+    ev_timer_stop(remora_loop(), &partition->retry);
+    ev_timer_set(&partition->retry, 0.0, 0.0); /* in the loop's next turn, however many there are */
+    ev_timer_start(remora_loop(), &partition->retry);
 }
 
 static void
@@ -261,10 +282,13 @@ on_event_done(bool is_handled, struct remora_slice data, const struct remora_pai
 
 /* `null` is what the reference gives for a record without a value. */
 static struct remora_slice
-data_of(const rd_kafka_message_t *message)
+data_of(const struct record *record)
 {
+    const rd_kafka_message_t *message = record->message;
     if (message->payload == NULL)
         return (struct remora_slice){ "null", 4 };
+    if (record->json.data != NULL)
+        return (struct remora_slice){ record->json.data, record->json.len };
     return (struct remora_slice){ message->payload, message->len };
 }
 
@@ -290,7 +314,7 @@ send_parcel(struct partition *partition, struct intake *intake, struct record *f
     *parcel = (struct parcel){ .partition = partition, .intake = intake, .count = count };
     for (size_t i = 0; i < count; i++, from = from->next) {
         header_pairs_init(&pairs[i], &partition->broker->settings, from->message);
-        messages[i] = (struct remora_message){ .data = data_of(from->message),
+        messages[i] = (struct remora_message){ .data = data_of(from),
                                                .metadata = pairs[i].pairs,
                                                .metadata_count = pairs[i].count };
         from->state = RECORD_OUT;
@@ -299,12 +323,15 @@ send_parcel(struct partition *partition, struct intake *intake, struct record *f
     }
     partition->out += count;
     intake->out += count;
+    struct record *const *records = parcel->records; /* it comes back later, never at once */
     if (partition->broker->is_binding)
         hand_over_event(partition->broker, intake, messages, parcel);
     else
         remora_deliver(intake->id, messages, count, on_delivered, parcel);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         header_pairs_fini(&pairs[i]);
+        avro_bytes_fini(&records[i]->json);
+    }
     free(pairs);
     free(messages);
 }
@@ -349,7 +376,10 @@ partition_pump(struct partition *partition)
     struct intake *intake = group_intake(broker, partition->topic);
     size_t count;
     if (partition->is_revoked || broker->is_quiet || intake == NULL || intake->opening != NULL ||
-        ev_is_active(&partition->retry))
+        ev_is_active(&partition->retry) || partition->asking != NULL)
+        return;
+    /* What could be read of a batch may be less than all of it: the rest comes after it. */
+    if (intake->is_avro && partition->out > 0 && broker->settings.concurrency == 1)
         return;
     fill(partition, intake);
     while (has_room(broker, intake)) {
@@ -360,6 +390,8 @@ partition_pump(struct partition *partition)
             await_batch(partition, intake);
             return;
         }
+        if (intake->is_avro && (count = values_read(partition, record, count)) == 0)
+            return;
         ev_timer_stop(remora_loop(), &partition->await);
         partition->is_batch_due = false;
         send_parcel(partition, intake, record, count);
@@ -413,6 +445,7 @@ void
 partition_revoke(struct partition *partition)
 {
     partition->is_revoked = true;
+    values_forget(partition);
     ev_timer_stop(remora_loop(), &partition->retry);
     ev_timer_stop(remora_loop(), &partition->await);
 }

@@ -2,13 +2,16 @@
 /* The `kafka` plugin: building blocks on Apache Kafka. Read on in broker.h. */
 #include <signal.h>
 
+#include "../shared/transfer.h"
 #include "broker.h"
+
+enum { REGISTRY_CONNECTIONS = 16 }; /* to one registry, as in the reference */
 
 static bool
 setup(void)
 {
     /* OpenSSL writes with write(), to sockets that may be closed at the other end. */
-    return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+    return signal(SIGPIPE, SIG_IGN) != SIG_ERR && transfer_setup(REGISTRY_CONNECTIONS);
 }
 
 static const struct remora_component_type types[] = {

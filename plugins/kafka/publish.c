@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What goes out. A record's bytes stay in the call until the servers have said what became of it,
- * so that librdkafka need not copy them.
+ * so that librdkafka need not copy them. What is to be Avro waits for its schema first, if that is
+ * not at hand; of a bulk the request's own metadata say so, as in the reference.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "broker.h"
 
@@ -20,6 +20,11 @@ struct sending {
     remora_call *call;
     struct bulk *bulk; /* NULL: alone */
     size_t index;
+    struct broker *broker;
+    struct remora_publish message;
+    struct header_source from;
+    struct remora_slice key, value; /* of the record; no data: there is none */
+    int32_t partition;
 };
 
 struct bulk {
@@ -101,42 +106,15 @@ is_topic(struct remora_slice name)
 }
 
 static size_t
-size_of(const struct remora_publish *message, const struct header_source *from,
-        struct remora_slice key)
+size_of(const struct sending *sending)
 {
-    size_t bytes = RECORD_OVERHEAD_MAX + message->data.len + key.len;
+    const struct header_source *from = &sending->from;
+    size_t bytes = RECORD_OVERHEAD_MAX + sending->value.len + sending->key.len;
     for (size_t i = 0; i < from->own_count; i++)
         bytes += from->own[i].name.len + from->own[i].value.len;
     for (size_t i = 0; i < from->shared_count; i++)
         bytes += from->shared[i].name.len + from->shared[i].value.len;
     return bytes;
-}
-
-/* NULL: it can be sent. */
-static struct remora_failure *
-check(const struct settings *settings, remora_call *call, const struct remora_publish *message,
-      const struct header_source *from, struct remora_slice key)
-{
-    char words[160];
-    struct remora_slice schema;
-    if (!is_topic(message->topic))
-        return failure_of(call, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, REMORA_EFFECT_FAILED);
-    size_t bytes = size_of(message, from, key);
-    if (bytes > (size_t)settings->message_bytes_max) {
-        snprintf(words, sizeof words,
-                 "kafka: invalid configuration (Attempt to produce message larger than configured "
-                 "Producer.MaxMessageBytes: %zu > %lld)",
-                 bytes, (long long)settings->message_bytes_max);
-        return failure_new(call, REMORA_INVALID_ARGUMENT, REMORA_EFFECT_FAILED, words);
-    }
-    if (!header_source_find(from, "valueSchemaType", &schema) ||
-        (schema.len == 4 && strncasecmp(schema.data, "none", 4) == 0))
-        return NULL;
-    bool is_avro = schema.len == 4 && strncasecmp(schema.data, "avro", 4) == 0;
-    snprintf(words, sizeof words, "%s",
-             is_avro ? "schema registry details not set"
-                     : "error parsing schema type. It is not a supported value");
-    return failure_new(call, REMORA_INVALID_ARGUMENT, REMORA_EFFECT_FAILED, words);
 }
 
 /* The partition that `partitionNumber` names, if it is there. False: it is no number. */
@@ -170,30 +148,33 @@ is_tombstone(struct remora_slice data)
 }
 
 static void
-send_record(struct broker *broker, struct sending *sending, const struct remora_publish *message,
-            const struct header_source *from)
+fail(struct sending *sending, enum remora_code code, const char *words)
 {
-    struct remora_slice key = { NULL, 0 };
-    int32_t partition = RD_KAFKA_PARTITION_UA;
-    if (!header_source_find(from, "__key", &key))
-        (void)header_source_find(from, "partitionKey", &key);
-    struct remora_failure *failure = check(&broker->settings, sending->call, message, from, key);
-    if (failure == NULL && !find_partition(from, &partition))
-        failure = failure_new(sending->call, REMORA_INVALID_ARGUMENT, REMORA_EFFECT_FAILED,
-                              "kafka error: invalid value for 'partitionNumber' attribute");
-    if (failure != NULL) {
-        finish(sending, failure);
+    finish(sending, failure_new(sending->call, code, REMORA_EFFECT_FAILED, words));
+}
+
+static void
+produce(struct sending *sending)
+{
+    char words[160];
+    const struct settings *settings = &sending->broker->settings;
+    size_t bytes = size_of(sending);
+    if (bytes > (size_t)settings->message_bytes_max) {
+        snprintf(words, sizeof words,
+                 "kafka: invalid configuration (Attempt to produce message larger than configured "
+                 "Producer.MaxMessageBytes: %zu > %lld)",
+                 bytes, (long long)settings->message_bytes_max);
+        fail(sending, REMORA_INVALID_ARGUMENT, words);
         return;
     }
-    rd_kafka_headers_t *headers = headers_make(&broker->settings, from);
-    const char *bytes = message->data.data == NULL ? "" : message->data.data;
+    rd_kafka_headers_t *headers = headers_make(settings, &sending->from);
     rd_kafka_resp_err_t err = rd_kafka_producev(
-        broker->producer.rk, RD_KAFKA_V_TOPIC(text_of(sending->call, message->topic)),
-        RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(0),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)(is_tombstone(message->data) ? NULL : bytes),
-                         is_tombstone(message->data) ? 0 : message->data.len),
-        RD_KAFKA_V_KEY((void *)(uintptr_t)key.data, key.len), RD_KAFKA_V_HEADERS(headers),
-        RD_KAFKA_V_OPAQUE(sending), RD_KAFKA_V_END);
+        sending->broker->producer.rk,
+        RD_KAFKA_V_TOPIC(text_of(sending->call, sending->message.topic)),
+        RD_KAFKA_V_PARTITION(sending->partition), RD_KAFKA_V_MSGFLAGS(0),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)sending->value.data, sending->value.len),
+        RD_KAFKA_V_KEY((void *)(uintptr_t)sending->key.data, sending->key.len),
+        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(sending), RD_KAFKA_V_END);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     if (headers != NULL)
@@ -201,14 +182,94 @@ send_record(struct broker *broker, struct sending *sending, const struct remora_
     finish(sending, failure_of(sending->call, err, REMORA_EFFECT_FAILED));
 }
 
+/* What is to be Avro is, with the id of its schema in front. */
+static void
+on_latest(const struct registry_answer *answer, void *arg)
+{
+    struct sending *sending = arg;
+    const struct settings *settings = &sending->broker->settings;
+    struct remora_slice json = sending->message.data;
+    struct avro_bytes out = { .max = (size_t)settings->message_bytes_max };
+    char why[AVRO_WHY_BYTES] = "";
+    if (answer->schema == NULL) {
+        fail(sending, answer->code, answer->why);
+        return;
+    }
+    const unsigned char head[] = { 0, (unsigned char)(answer->id >> 24),
+                                   (unsigned char)(answer->id >> 16),
+                                   (unsigned char)(answer->id >> 8), (unsigned char)answer->id };
+    avro_put(&out, head, sizeof head);
+    bool is_made = avro_from_json(answer->schema, json.data == NULL ? "" : json.data, json.len,
+                                  settings->is_avro_json ? AVRO_JSON_TAGGED : AVRO_JSON_STANDARD,
+                                  &out, why);
+    if (is_made) {
+        char *value = remora_call_alloc(sending->call, out.len);
+        memcpy(value, out.data, out.len);
+        sending->value = (struct remora_slice){ value, out.len };
+    }
+    avro_bytes_fini(&out);
+    if (is_made)
+        produce(sending);
+    else
+        fail(sending, REMORA_INVALID_ARGUMENT, why);
+}
+
+static void
+make_value(struct sending *sending)
+{
+    const struct header_source *from = &sending->from;
+    const struct remora_pair *pairs = sending->bulk != NULL ? from->shared : from->own;
+    size_t count = sending->bulk != NULL ? from->shared_count : from->own_count;
+    struct remora_slice kind = { "none", 4 };
+    char words[HEADERS_KIND_BYTES];
+    bool is_avro;
+    (void)remora_metadata_get(pairs, count, "valueSchemaType", &kind);
+    if (!headers_read_kind(kind, &is_avro, words, sizeof words))
+        fail(sending, REMORA_INVALID_ARGUMENT, words);
+    else if (!is_avro)
+        produce(sending);
+    else if (sending->broker->registry == NULL)
+        fail(sending, REMORA_INVALID_ARGUMENT, "schema registry details not set");
+    else
+        (void)registry_ask_latest(sending->broker->registry, sending->message.topic, on_latest,
+                                  sending); /* who closes the registry makes it answer */
+}
+
+static void
+send_record(struct sending *sending)
+{
+    const char *data = sending->message.data.data;
+    sending->partition = RD_KAFKA_PARTITION_UA;
+    if (!header_source_find(&sending->from, "__key", &sending->key))
+        (void)header_source_find(&sending->from, "partitionKey", &sending->key);
+    if (!is_topic(sending->message.topic)) {
+        finish(sending,
+               failure_of(sending->call, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, REMORA_EFFECT_FAILED));
+        return;
+    }
+    if (!find_partition(&sending->from, &sending->partition)) {
+        fail(sending, REMORA_INVALID_ARGUMENT,
+             "kafka error: invalid value for 'partitionNumber' attribute");
+        return;
+    }
+    if (is_tombstone(sending->message.data)) {
+        produce(sending);
+        return;
+    }
+    sending->value = (struct remora_slice){ data == NULL ? "" : data, sending->message.data.len };
+    make_value(sending);
+}
+
 void
 broker_publish(remora_call *call, void *self, const struct remora_publish *message)
 {
     struct sending *sending = remora_call_alloc(call, sizeof *sending);
-    *sending = (struct sending){ .call = call };
-    send_record(
-        self, sending, message,
-        &(struct header_source){ .own = message->metadata, .own_count = message->metadata_count });
+    *sending = (struct sending){ .call = call,
+                                 .broker = self,
+                                 .message = *message,
+                                 .from = { .own = message->metadata,
+                                           .own_count = message->metadata_count } };
+    send_record(sending);
 }
 
 /* Each is a record of its own; librdkafka packs them into as few requests as it can. */
@@ -221,12 +282,16 @@ broker_publish_many(remora_call *call, void *self, const struct remora_publish *
     *bulk = (struct bulk){ .call = call, .count = count, .left = count + 1 };
     bulk->failures = remora_call_alloc(call, (count + 1) * sizeof *bulk->failures);
     for (size_t i = 0; i < count; i++) {
-        sendings[i] = (struct sending){ .call = call, .bulk = bulk, .index = i };
-        send_record(self, &sendings[i], &messages[i],
-                    &(struct header_source){ .own = messages[i].metadata,
-                                             .own_count = messages[i].metadata_count,
-                                             .shared = metadata,
-                                             .shared_count = metadata_count });
+        sendings[i] = (struct sending){ .call = call,
+                                        .bulk = bulk,
+                                        .index = i,
+                                        .broker = self,
+                                        .message = messages[i],
+                                        .from = { .own = messages[i].metadata,
+                                                  .own_count = messages[i].metadata_count,
+                                                  .shared = metadata,
+                                                  .shared_count = metadata_count } };
+        send_record(&sendings[i]);
     }
     sendings[count] = (struct sending){ .call = call, .bulk = bulk, .index = count };
     finish(&sendings[count], NULL); /* the one too many */

@@ -31,6 +31,8 @@ enum {
     QUEUED_MESSAGES = 256,
     QUEUED_MESSAGES_MAX = 100000,
     CONCURRENCY_MAX = 1000,
+    LATEST_SCHEMA_MS = 5 * 60 * 1000,
+    LATEST_SCHEMA_MS_MAX = 24 * 3600 * 1000,
     PATTERN_BYTES_MAX = 512,
     TEXT_SHOWN = 64,
 };
@@ -392,14 +394,26 @@ check_version(struct reader *reader)
         reader_complain(reader, "kafka error: invalid kafka version");
 }
 
-/* A registry matters to messages whose metadata say that they are Avro, and those are refused. */
+/* Of schemas, for messages whose metadata say that they are Avro. */
 static void
-warn_of_registry(struct reader *reader)
+take_registry(struct reader *reader, struct settings *ret)
 {
-    struct remora_slice value;
-    if (reader_find(reader, "schemaRegistryURL", &value) || take_bool(reader, "useAvroJSON", false))
-        remora_log(REMORA_WARN, "kafka: a schema registry has no effect: messages whose "
-                                "valueSchemaType is Avro are refused");
+    struct remora_slice url;
+    ret->registry_key = take_text(reader, "schemaRegistryAPIKey", "");
+    ret->registry_secret = take_text(reader, "schemaRegistryAPISecret", "");
+    ret->keeps_schemas = take_bool(reader, "schemaCachingEnabled", true);
+    ret->is_avro_json = take_bool(reader, "useAvroJSON", false);
+    ret->latest_ms = between(
+        take_duration_ms(reader, "schemaLatestVersionCacheTTL", LATEST_SCHEMA_MS, 1000), 0,
+        LATEST_SCHEMA_MS_MAX);
+    if (!reader_find(reader, "schemaRegistryURL", &url))
+        return;
+    while (url.len > 0 && url.data[url.len - 1] == '/')
+        url.len--;
+    ret->registry_url = copy(reader, "schemaRegistryURL", url);
+    const char *text = ret->registry_url == NULL ? "" : ret->registry_url;
+    if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
+        reader_complain(reader, "kafka error: invalid value for 'schemaRegistryURL' attribute");
 }
 
 /* What all members of a group have to agree on. */
@@ -433,7 +447,7 @@ settings_parse(const struct remora_config *config, struct settings *ret,
     take_offset(&reader, &settings);
     take_names(&reader, &settings);
     take_auth(&reader, &settings);
-    warn_of_registry(&reader);
+    take_registry(&reader, &settings);
     take_strategy(&reader, &settings);
     check_version(&reader);
     take_compression(&reader, &settings);
@@ -524,6 +538,9 @@ settings_fini(struct settings *settings)
     free(settings->client_cert);
     wipe(settings->client_key);
     free(settings->compression);
+    wipe(settings->registry_url); /* may have a password in front of the host */
+    free(settings->registry_key);
+    wipe(settings->registry_secret);
     free(settings->publish_topic);
     for (size_t i = 0; i < settings->topic_count; i++)
         free(settings->topics[i]);

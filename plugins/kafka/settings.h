@@ -45,6 +45,12 @@ struct settings {
     int64_t fetch_min, fetch_default; /* bytes */
     int64_t queued_messages;          /* read ahead, of a partition */
 
+    char *registry_url; /* of schemas, without a slash at its end; owned; NULL: none */
+    char *registry_key, *registry_secret; /* owned; empty: none */
+    bool keeps_schemas;                   /* what the registry says is remembered */
+    int64_t latest_ms;                    /* so long, of what the latest schema of a topic is */
+    bool is_avro_json; /* Avro is made of Avro's own JSON and the other way round; else standard */
+
     bool escape_headers;
     char *publish_topic;               /* of a binding: owned; empty: none */
     char *topics[SETTINGS_TOPICS_MAX]; /* likewise: what is read, each once; owned */

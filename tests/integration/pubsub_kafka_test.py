@@ -310,7 +310,7 @@ def newest():
 def competing():
     SERVER.create("shared", 4)
     apps, other = [Inbox(), Inbox()], Inbox()
-    avro = {"schemaRegistryURL": "http://127.0.0.1:1", "useAvroJSON": "true"}  # matters to Avro only
+    avro = {"schemaRegistryURL": "http://127.0.0.1:1", "useAvroJSON": "true"}  # is asked for Avro only
     robin = {"app_id": "pair", "consumerGroupRebalanceStrategy": "RoundRobin", **SOON}  # a group has one strategy
     sides = [sidecar(subscription("shared"), app=app, **robin) for app in apps]
     third = sidecar(subscription("shared"), app=other, app_id="billing", **avro)

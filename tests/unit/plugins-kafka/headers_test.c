@@ -56,3 +56,16 @@ TEST(what_the_pattern_excludes_is_no_header)
     CHECK(headers_make(&settings, &(struct header_source){ own, NULL, 1, 0 }) == NULL);
     regfree(&settings.excluded);
 }
+
+TEST(values_are_avro_or_nothing_of_the_kind)
+{
+    char words[HEADERS_KIND_BYTES];
+    bool is_avro;
+    CHECK(headers_read_kind((struct remora_slice){ "AVRO", 4 }, &is_avro, words, sizeof words) &&
+          is_avro);
+    CHECK(headers_read_kind((struct remora_slice){ "None", 4 }, &is_avro, words, sizeof words) &&
+          !is_avro);
+    CHECK(!headers_read_kind((struct remora_slice){ "", 0 }, &is_avro, words, sizeof words));
+    CHECK(!headers_read_kind((struct remora_slice){ "Proto", 5 }, &is_avro, words, sizeof words));
+    CHECK_EQ_STR(words, "error parsing schema type. 'Proto' is not a supported value");
+}

@@ -51,7 +51,25 @@ TEST(defaults_are_the_references)
     CHECK_EQ_INT(settings.fetch_min, 1);
     CHECK_EQ_INT(settings.queued_messages, 256);
     CHECK_EQ_STR(settings.compression, "none");
+    CHECK(settings.registry_url == NULL && settings.keeps_schemas && !settings.is_avro_json);
+    CHECK_EQ_INT(settings.latest_ms, 300000);
     settings_fini(&settings);
+}
+
+TEST(a_registry_has_an_address_and_a_login)
+{
+    struct settings settings;
+    REQUIRE(PARSE(&settings, NODE, "schemaRegistryURL", "https://r:8081/api/",
+                  "schemaRegistryAPIKey", "key", "schemaRegistryAPISecret", "secret",
+                  "schemaCachingEnabled", "false", "schemaLatestVersionCacheTTL", "30"));
+    CHECK_EQ_STR(settings.registry_url, "https://r:8081/api");
+    CHECK_EQ_STR(settings.registry_key, "key");
+    CHECK_EQ_STR(settings.registry_secret, "secret");
+    CHECK(!settings.keeps_schemas);
+    CHECK_EQ_INT(settings.latest_ms, 30000);
+    settings_fini(&settings);
+    CHECK(!PARSE(&settings, NODE, "schemaRegistryURL", "file:///etc/passwd"));
+    CHECK_EQ_STR(why, "kafka error: invalid value for 'schemaRegistryURL' attribute");
 }
 
 TEST(every_field_is_read)
@@ -65,7 +83,7 @@ TEST(every_field_is_read)
                   "consumerFetchDefault", "65536", "heartbeatInterval", "5", "sessionTimeout",
                   "20s", "consumerGroupRebalanceStrategy", "RoundRobin", "schemaRegistryURL",
                   "http://r", "useAvroJSON", "true"));
-    CHECK(settings.is_round_robin);
+    CHECK(settings.is_round_robin && settings.is_avro_json);
     CHECK_EQ_STR(settings.group, "id");
     CHECK_EQ_STR(settings.client_id, "me");
     CHECK_EQ_STR(settings.sasl_mechanism, "SCRAM-SHA-512");
