@@ -79,13 +79,16 @@ def subscription(topic, raw=True, bulk=None, **metadata):
     return json.dumps({"apiVersion": "dapr.io/v2alpha1", "kind": "Subscription", "metadata": {"name": topic}, "spec": spec})
 
 
+def bus(registry, **metadata):
+    more = {"schemaRegistryURL": registry} if registry else {}
+    return component("bus", "pubsub.kafka", {"brokers": SERVER.address(), "authType": "none", "initialOffset": "oldest",
+                                             "heartbeatInterval": "500ms", **more, **metadata})
+
+
 def sidecar(*subscriptions, app=None, registry=REGISTRY.url, env=None, **metadata):
     app_id = json.loads(subscriptions[0])["spec"]["topic"] if subscriptions else "press"
-    more = {"schemaRegistryURL": registry} if registry else {}
-    bus = component("bus", "pubsub.kafka", {"brokers": SERVER.address(), "authType": "none", "initialOffset": "oldest",
-                                            "heartbeatInterval": "500ms", **more, **metadata})
     flags = ["--app-port", str(app.port)] if app else []
-    return Sidecar(bus, *subscriptions, app_id=app_id, flags=flags, env=env)
+    return Sidecar(bus(registry, **metadata), *subscriptions, app_id=app_id, flags=flags, env=env)
 
 
 def send(side, topic, value, query=AVRO):
@@ -264,6 +267,32 @@ def registry_away():
     door.trouble = lambda request: None
     eventually(lambda: app.taken() == [{"id": i, "note": None} for i in range(3)], "all come, in order", LONG_S)
     eventually(lambda: committed("patient") == 3, "and are committed", LONG_S)
+
+
+@test("a component may be exchanged while the registry is silent")
+def silent_registry():
+    id_ = REGISTRY.register("silent", ORDER)
+    app, door, over = Inbox(), Door(REGISTRY), threading.Event()
+    door.trouble = lambda request: None if over.wait(LONG_S) else answer(503)
+    side = sidecar(subscription("silent"), app=app, registry=door.url)
+    pid = side.plugin_pid("kafka")
+    SERVER.produce("silent", encoded(ORDER, {"id": 0, "note": None}, id_))
+    replies = []
+    threads = [threading.Thread(target=lambda: replies.append(send(side, "silent", {"id": 1}))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: sorted(set(door.paths())) == [f"/schemas/ids/{id_}", "/subjects/silent-value/versions/latest"],
+               "it is asked for both", LONG_S)
+    side.exchange("bus", bus(REGISTRY.url))
+    for thread in threads:
+        thread.join()
+    for reply in replies:
+        need(reply.status == 204 or "Timeout" in reply.text or "timed out" in reply.text or "closed" in reply.text,
+             f"publish: {reply.status} {reply.text}")
+    sent = [reply.status for reply in replies].count(204)
+    eventually(lambda: len(app.taken()) == 1 + sent, "what was published is delivered", LONG_S)
+    over.set()
+    equal(side.plugin_pid("kafka"), pid, "the plugin's process")
 
 
 @test("an id that the registry does not know holds its partition, or is skipped")
