@@ -29,28 +29,43 @@ put_bool(struct text *out, const char *value)
     return true;
 }
 
+/* As JSON has it, which is how the server writes all of its own but NaN and the infinities. */
 static bool
-put_integer(struct text *out, const char *value)
+is_number(const char *at)
 {
-    put_words(out, value);
+    static const char digits[] = "0123456789";
+    at += *at == '-';
+    size_t len = strspn(at, digits);
+    bool ok = len == 1 || (len > 1 && *at != '0');
+    at += len;
+    if (*at == '.') {
+        len = strspn(at + 1, digits);
+        ok = ok && len > 0;
+        at += 1 + len;
+    }
+    if (*at == 'e' || *at == 'E') {
+        at += at[1] == '+' || at[1] == '-' ? 2 : 1;
+        len = strspn(at, digits);
+        ok = ok && len > 0;
+        at += len;
+    }
+    return ok && *at == '\0';
+}
+
+static bool
+put_number(struct text *out, const char *value)
+{
+    if (is_number(value))
+        put_words(out, value);
+    else
+        text_put_string(out, value);
     return true;
 }
 
 static bool
 put_float(struct text *out, const char *value)
 {
-    put_words(out, value);
-    return strpbrk(value, "NI") == NULL; /* NaN, Infinity */
-}
-
-static bool
-put_numeric(struct text *out, const char *value)
-{
-    if (strpbrk(value, "NI") != NULL)
-        text_put_string(out, value);
-    else
-        put_words(out, value);
-    return true;
+    return put_number(out, value) && strpbrk(value, "NI") == NULL; /* NaN, Infinity */
 }
 
 /* Blanks between its words are no part of it. */
@@ -353,14 +368,14 @@ struct kind {
 
 static const struct kind kinds[] = {
     { 16, 1000, put_bool },         { 17, 1001, put_bytea },        { 18, 1002, put_char },
-    { 19, 1003, put_text },         { 20, 1016, put_integer },      { 21, 1005, put_integer },
-    { 23, 1007, put_integer },      { 25, 1009, put_text },         { 26, 1028, put_integer },
-    { 28, 1011, put_integer },      { 29, 1012, put_integer },      { 114, 199, put_json },
+    { 19, 1003, put_text },         { 20, 1016, put_number },       { 21, 1005, put_number },
+    { 23, 1007, put_number },       { 25, 1009, put_text },         { 26, 1028, put_number },
+    { 28, 1011, put_number },       { 29, 1012, put_number },       { 114, 199, put_json },
     { 650, 651, put_inet },         { 700, 1021, put_float },       { 701, 1022, put_float },
     { 829, 1040, put_mac },         { 869, 1041, put_inet },        { 1042, 1014, put_text },
     { 1043, 1015, put_text },       { 1082, 1182, put_time_point }, { 1083, 1183, put_clock },
     { 1114, 1115, put_time_point }, { 1184, 1185, put_time_point }, { 1186, 1187, put_interval },
-    { 1700, 1231, put_numeric },    { 2950, 2951, put_uuid },       { 3802, 3807, put_json },
+    { 1700, 1231, put_number },     { 2950, 2951, put_uuid },       { 3802, 3807, put_json },
 };
 
 /* --- arrays ------------------------------------------------------------------------------------*/
@@ -392,8 +407,9 @@ put_array(struct text *out, const struct kind *kind, const char **at, int depth)
     (*at)++;
     put_words(out, "[");
     for (bool is_first = true; ok && **at != '}'; is_first = false) {
-        if (!is_first && *(*at)++ != ',')
-            return false;
+        if (!is_first && **at != ',')
+            return false; /* it may be the end of the text */
+        *at += !is_first;
         put_words(out, is_first ? "" : ",");
         if (**at == '{') {
             ok = put_array(out, kind, at, depth + 1);
