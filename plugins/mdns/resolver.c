@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "../shared/monotonic.h"
 
 enum {
     BROWSE_MS = 1000,    /* until an app is not there, as with the reference */
@@ -45,14 +46,6 @@ struct resolver {
     unsigned answers_left;
     uint64_t answers_s; /* the second they are for */
 };
-
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* it exists */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static uint16_t
 random_number(void)
@@ -147,7 +140,7 @@ resolver_stop(struct resolver *resolver)
 static bool
 may_answer(struct resolver *resolver)
 {
-    uint64_t second = now_ms() / 1000;
+    uint64_t second = monotonic_now_ms() / 1000;
     if (second != resolver->answers_s)
         resolver->answers_left = ANSWERS_PER_S;
     resolver->answers_s = second;
@@ -175,7 +168,7 @@ static void
 ask_network(struct resolver *resolver, struct app *app)
 {
     struct dns_writer writer;
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_now_ms();
     const struct instance *part = app_incomplete(app, now);
     app->asked_ms = now;
     dns_write_start(&writer, random_number(), 0);
@@ -195,7 +188,7 @@ reply_addresses(const struct app *app, remora_call *call)
 {
     static char addresses[INSTANCES_MAX][ADDRESS_BYTES]; /* large, and the plugin has one thread */
     static struct remora_slice slices[INSTANCES_MAX];
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_now_ms();
     size_t count = app_addresses(app, now, addresses);
     for (size_t i = 0; i < count; i++)
         slices[i] = (struct remora_slice){ addresses[i], strlen(addresses[i]) };
@@ -244,7 +237,7 @@ browse_next_ms(const struct app *app)
 static void
 browse(struct resolver *resolver)
 {
-    uint64_t now = now_ms(), next_ms = UINT64_MAX;
+    uint64_t now = monotonic_now_ms(), next_ms = UINT64_MAX;
     for (struct app *app = resolver->directory.apps; app != NULL; app = app->next) {
         if (app->waiters != NULL && now >= app->browse_ms + BROWSE_MS)
             fail_waiters(app);
@@ -276,7 +269,7 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)events;
     struct resolver *resolver = timer->data;
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_now_ms();
     directory_expire(&resolver->directory, now);
     for (struct app *app = resolver->directory.apps; app != NULL; app = app->next)
         if (app_is_due(app, now))
@@ -292,7 +285,7 @@ wait_for_answer(struct resolver *resolver, struct app *app, remora_call *call)
     if (waiter == NULL)
         abort();
     if (app->waiters == NULL) {
-        app->browse_ms = now_ms();
+        app->browse_ms = monotonic_now_ms();
         app->browse_asked = 0;
     }
     *waiter = (struct waiter){ .next = app->waiters, .call = call };
@@ -303,7 +296,7 @@ wait_for_answer(struct resolver *resolver, struct app *app, remora_call *call)
 void
 resolver_ask(struct resolver *resolver, remora_call *call, const struct remora_name_query *query)
 {
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_now_ms();
     struct remora_slice unreachable;
     struct app *app = directory_get(&resolver->directory, query->id, now);
     if (app == NULL) {
@@ -341,9 +334,9 @@ on_packet(struct net *net, const void *data, size_t len, const struct net_source
         return; /* answers come from the port alone: RFC 6762 section 6 */
     if (resolver->is_started && service_is_taken_back(&resolver->service, data, len))
         announce_again(resolver);
-    directory_take(&resolver->directory, data, len, source->interface, now_ms());
+    directory_take(&resolver->directory, data, len, source->interface, monotonic_now_ms());
     for (struct app *app = resolver->directory.apps; app != NULL; app = app->next)
-        if (app->waiters != NULL && app_has_address(app, now_ms()))
+        if (app->waiters != NULL && app_has_address(app, monotonic_now_ms()))
             answer_waiters(app);
 }
 

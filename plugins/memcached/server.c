@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 #include "../shared/resolve.h"
 #include "../shared/socket.h"
 
@@ -55,14 +55,6 @@ struct server {
 static struct server *servers;
 
 static void dial(struct server *server);
-
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- buffers -----------------------------------------------------------------------------------*/
 
@@ -164,7 +156,7 @@ set_timer(struct server *server)
     ev_timer_stop(remora_loop(), &server->timer);
     if (server->first == NULL)
         return;
-    uint64_t now = now_ms(), deadline = server->first->deadline_ms;
+    uint64_t now = monotonic_now_ms(), deadline = server->first->deadline_ms;
     ev_timer_set(&server->timer, deadline > now ? (double)(deadline - now) / 1000 : 0, 0);
     ev_timer_start(remora_loop(), &server->timer);
 }
@@ -314,7 +306,7 @@ dial_failed(struct server *server, const char *what, int code)
         dial(server);
         return;
     }
-    server->next_dial_ms = now_ms() + server->pause_ms;
+    server->next_dial_ms = monotonic_now_ms() + server->pause_ms;
     server->pause_ms = server->pause_ms * 2 < PAUSE_MAX_MS ? server->pause_ms * 2 : PAUSE_MAX_MS;
     give_up(server, REMORA_UNAVAILABLE, server->why);
 }
@@ -405,7 +397,7 @@ on_resolved(struct addrinfo *addresses, const char *why, void *arg)
     }
     (void)snprintf(server->why, sizeof server->why, "dial tcp: lookup %s: %s", server->place.host,
                    why);
-    server->next_dial_ms = now_ms() + server->pause_ms;
+    server->next_dial_ms = monotonic_now_ms() + server->pause_ms;
     give_up(server, REMORA_UNAVAILABLE, server->why);
 }
 
@@ -478,13 +470,13 @@ server_submit(struct server *server, struct request *request)
 {
     request->next = NULL;
     request->is_sent = false;
-    request->deadline_ms = now_ms() + (uint64_t)server->timeout_ms;
+    request->deadline_ms = monotonic_now_ms() + (uint64_t)server->timeout_ms;
     if (server->request_count >= REQUESTS_MAX ||
         (server->request_count > 0 && server->held_bytes + request->value.len > OUT_BYTES_MAX)) {
         fail(request, REMORA_RESOURCE_EXHAUSTED, "too many requests are waiting for the server");
         return;
     }
-    if (server->state == STATE_IDLE && server->next_dial_ms > now_ms()) {
+    if (server->state == STATE_IDLE && server->next_dial_ms > monotonic_now_ms()) {
         fail(request, REMORA_UNAVAILABLE, server->why);
         return;
     }

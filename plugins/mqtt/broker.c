@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "../shared/monotonic.h"
 
 enum {
     SWEEP_MS = 200,
@@ -14,14 +15,6 @@ enum {
 };
 
 #define START_FAILED "failed to establish connection to broker: "
-
-uint64_t
-broker_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 uint16_t
 broker_new_id(struct broker *broker)
@@ -35,7 +28,7 @@ broker_new_id(struct broker *broker)
 bool
 broker_may_complain(struct broker *broker)
 {
-    uint64_t now_ms = broker_now_ms();
+    uint64_t now_ms = monotonic_now_ms();
     if (broker->complained_at_ms != 0 && now_ms - broker->complained_at_ms < COMPLAINT_PAUSE_MS)
         return false;
     broker->complained_at_ms = now_ms;
@@ -105,9 +98,9 @@ broker_rest(struct broker *broker, uint64_t left_ms, void (*rested)(void *arg), 
     broker->rested_arg = arg;
     broker->resting_until_ms = UINT64_MAX;
     if (left_ms != UINT64_MAX)
-        broker->resting_until_ms = broker_now_ms() + (left_ms > 2 * HANDOVER_SPARE_MS
-                                                          ? left_ms - HANDOVER_SPARE_MS
-                                                          : left_ms / 2);
+        broker->resting_until_ms = monotonic_now_ms() + (left_ms > 2 * HANDOVER_SPARE_MS
+                                                             ? left_ms - HANDOVER_SPARE_MS
+                                                             : left_ms / 2);
     broker_watch(broker);
     broker_settle(broker);
 }
@@ -151,7 +144,7 @@ on_sweep(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)events;
     struct broker *broker = watcher->data;
-    uint64_t now_ms = broker_now_ms();
+    uint64_t now_ms = monotonic_now_ms();
     bool is_any = sendings_sweep(broker, now_ms);
     is_any = intakes_sweep(broker, now_ms) || is_any;
     if (broker->starting != NULL && now_ms >= broker->starting_until_ms)
@@ -297,7 +290,7 @@ mqtt_broker_start(remora_call *call, void *self)
     uint64_t left_ms = remora_call_time_left_ms(call);
     left_ms = left_ms > START_SPARE_MS ? left_ms - START_SPARE_MS : 0;
     broker->starting = call;
-    broker->starting_until_ms = broker_now_ms() + (left_ms < WAIT_MS ? left_ms : WAIT_MS);
+    broker->starting_until_ms = monotonic_now_ms() + (left_ms < WAIT_MS ? left_ms : WAIT_MS);
     broker_watch(broker);
     remora_call_on_cancel(call, on_start_cancelled,
                           broker); /* which may be at once: nothing follows */

@@ -147,7 +147,6 @@ void mqtt_binding_start(remora_call *call, void *self);
 void mqtt_binding_quiesce(remora_call *call, void *self);
 void mqtt_binding_close(void *self);
 extern const struct remora_binding_ops mqtt_binding_ops;
-uint64_t broker_now_ms(void);
 /* Something waits that the sweep ends when its time is over. */
 void broker_watch(struct broker *broker);
 /* Comes to rest if it is to, and nothing is open. */

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../shared/monotonic.h"
 
 enum {
     PULSE_MS = 10 * 1000, /* how often an established connection is looked at */
@@ -28,18 +29,10 @@ release(struct conn *conn)
     free(conn);
 }
 
-static void
-touch_clock(struct conn *conn)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
-    conn->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 void
 conn_enter(struct conn *conn)
 {
-    touch_clock(conn);
+    conn->now_ms = monotonic_now_ms();
     conn->callbacks++;
 }
 
@@ -234,7 +227,7 @@ conn_out(struct conn *conn)
 {
     assert(conn->state == STATE_READY || conn->state == STATE_GREETING);
     if (conn_is_flushed(conn)) {
-        touch_clock(conn);
+        conn->now_ms = monotonic_now_ms();
         conn->written_at_ms = conn->now_ms; /* from when on it may stall */
     }
     ev_prepare_start(conn->loop, &conn->flush);

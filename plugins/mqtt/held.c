@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
+
 #define NO_SESSION UINT64_MAX /* for a generation: the server has forgotten the message */
 
 /* --- lists -------------------------------------------------------------------------------------*/
@@ -152,7 +154,7 @@ acknowledge(struct held *held)
 static void
 set_pause_timer(struct broker *broker)
 {
-    uint64_t now_ms = broker_now_ms(), due_ms = UINT64_MAX;
+    uint64_t now_ms = monotonic_now_ms(), due_ms = UINT64_MAX;
     for (const struct held *held = broker->paused.first; held != NULL; held = held->next)
         due_ms = held->due_ms < due_ms ? held->due_ms : due_ms;
     ev_timer_stop(remora_loop(), &broker->pause);
@@ -183,7 +185,7 @@ pause_it(struct held *held)
     for (unsigned i = 0; i < held->refusals && pause_ms < max_ms; i++)
         pause_ms *= 2;
     held->refusals++;
-    held->due_ms = broker_now_ms() + (pause_ms < max_ms ? pause_ms : max_ms);
+    held->due_ms = monotonic_now_ms() + (pause_ms < max_ms ? pause_ms : max_ms);
     held_move(held, &broker->paused, NULL);
     set_pause_timer(broker);
 }
@@ -194,7 +196,7 @@ held_on_pause_over(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop;
     (void)events;
     struct broker *broker = watcher->data;
-    uint64_t now_ms = broker_now_ms();
+    uint64_t now_ms = monotonic_now_ms();
     for (struct held *held = broker->paused.first, *next; held != NULL; held = next) {
         next = held->next;
         if (held->due_ms <= now_ms)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "topic.h"
 
 #define FAILED "mqtt error from subscribe: "
@@ -237,9 +238,9 @@ intake_new(struct broker *broker, const struct remora_subscription *wanted)
                                .id = wanted->id,
                                .filter = remora_slice_dup(wanted->topic), /* has no NUL */
                                .window = wanted->window > 0 ? wanted->window : 1,
-                               .opening_until_ms = broker_now_ms() + WAIT_MS };
+                               .opening_until_ms = monotonic_now_ms() + WAIT_MS };
     if (broker->has_events)
-        intake->opening_until_ms = broker_now_ms() + EVENT_WAIT_MS;
+        intake->opening_until_ms = monotonic_now_ms() + EVENT_WAIT_MS;
     if (remora_metadata_get(wanted->metadata, wanted->metadata_count, "unsubscribeOnClose",
                             &unsubscribe) &&
         !remora_parse_bool(unsubscribe, &intake->unsubscribe_on_close))

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "topic.h"
 
 enum {
@@ -269,7 +270,7 @@ broker_publish(remora_call *call, void *self, const struct remora_publish *messa
     struct sending wanted = { .broker = broker,
                               .call = call,
                               .message = message,
-                              .until_ms = broker_now_ms() + WAIT_MS,
+                              .until_ms = monotonic_now_ms() + WAIT_MS,
                               .qos = broker->settings.qos,
                               .is_retained = broker->settings.is_retained };
     if (!is_fit(call, message) || !read_wishes(call, message, &wanted))

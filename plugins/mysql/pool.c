@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 
 enum { STACK_BYTES = 512 * 1024, STOP_S = 1 };
 
@@ -39,14 +40,6 @@ struct pool {
 };
 
 static struct pool *pools; /* plugin thread only */
-
-uint64_t
-pool_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- on the threads ----------------------------------------------------------------------------*/
 
@@ -89,7 +82,7 @@ refuse_late(struct job *job)
     if (atomic_load(&job->is_cancelled))
         return failure_new(REMORA_CANCELLED, REMORA_EFFECT_NOT_SENT,
                            "the caller gave up while the request was waiting");
-    if (pool_now_ms() >= job->deadline_ms)
+    if (monotonic_now_ms() >= job->deadline_ms)
         return failure_new(REMORA_DEADLINE_EXCEEDED, REMORA_EFFECT_NOT_SENT,
                            "the server was busy for longer than the component's timeout");
     return NULL;
@@ -101,7 +94,7 @@ refuse_early(struct pool *pool)
 {
     struct failure *failure = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->next_try_ms > pool_now_ms())
+    if (pool->next_try_ms > monotonic_now_ms())
         failure = failure_new(REMORA_UNAVAILABLE, REMORA_EFFECT_NOT_SENT, "%s", pool->why);
     pthread_mutex_unlock(&pool->lock);
     return failure;
@@ -117,7 +110,7 @@ note_attempt(struct pool *pool, const struct failure *failure)
         pool->next_try_ms = 0;
     } else {
         (void)snprintf(pool->why, sizeof pool->why, "%s", failure->message);
-        pool->next_try_ms = pool_now_ms() + pool->pause_ms;
+        pool->next_try_ms = monotonic_now_ms() + pool->pause_ms;
         pool->pause_ms = pool->pause_ms * 2 < PAUSE_MAX_MS ? pool->pause_ms * 2 : PAUSE_MAX_MS;
     }
     pthread_mutex_unlock(&pool->lock);

@@ -38,6 +38,4 @@ struct failure *pool_submit(struct pool *pool, struct job *job);
 /* The process is about to end: waits for the threads, not for the servers. */
 void pool_stop_all(void);
 
-uint64_t pool_now_ms(void); /* monotonic */
-
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 #include "../shared/row_reply.h"
 #include "keys.h"
 #include "rows.h"
@@ -33,7 +34,7 @@ reply_and_free(remora_call *call, struct failure *failure)
 static void
 submit(remora_call *call, struct store *store, struct job *job)
 {
-    job->deadline_ms = pool_now_ms() + (uint64_t)store->timeout_ms;
+    job->deadline_ms = monotonic_now_ms() + (uint64_t)store->timeout_ms;
     struct failure *failure = pool_submit(store->pool, job);
     if (failure != NULL)
         reply_and_free(call, failure);

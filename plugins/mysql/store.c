@@ -5,6 +5,7 @@
 #include "store.h"
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 
 static const uint32_t capabilities = REMORA_CAP_ETAG | REMORA_CAP_TRANSACTIONAL | REMORA_CAP_TTL |
                                      REMORA_CAP_KEYS_LIKE;
@@ -87,7 +88,7 @@ store_init(remora_call *call, const struct remora_config *config)
                                           .finish = finish_opening,
                                           .bytes = sizeof(*opening),
                                           .is_first = true,
-                                          .deadline_ms = pool_now_ms() +
+                                          .deadline_ms = monotonic_now_ms() +
                                                          (uint64_t)store->timeout_ms },
                                  .call = call,
                                  .store = store };

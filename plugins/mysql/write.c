@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 
 /* --- conditions --------------------------------------------------------------------------------*/
 
@@ -350,7 +351,7 @@ write_run(struct job *job, struct session *session)
         failure = write->count == 1 ? run_operations(session, write)
                                     : run_transaction(session, write);
         if (!may_be_repeated(failure) || attempt == ATTEMPTS_MAX ||
-            pool_now_ms() >= job->deadline_ms || atomic_load(&job->is_cancelled))
+            monotonic_now_ms() >= job->deadline_ms || atomic_load(&job->is_cancelled))
             break;
         forget_failures(write);
         pause_before(attempt, write);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 
 enum { NULLS_MAX = 4 };
 
@@ -154,7 +155,7 @@ link_send(struct link *link, struct job *job)
     link->tail = &job->next;
     link->depth++;
     link->is_exclusive = job->is_exclusive;
-    link->progress_ms = link->depth == 1 ? pool_now_ms() : link->progress_ms;
+    link->progress_ms = link->depth == 1 ? monotonic_now_ms() : link->progress_ms;
     bool ok = job->is_plain ? send_plain(link, job) : send_pipelined(link, job);
     if (ok && job->is_row_by_row)
         ok = PQsetSingleRowMode(link->db) != 0;
@@ -268,7 +269,7 @@ fail_command(struct link *link, struct job *job, const PGresult *result)
 static void
 end_job(struct link *link, struct job *job)
 {
-    link->progress_ms = pool_now_ms();
+    link->progress_ms = monotonic_now_ms();
     link->is_exclusive = false;
     link->idle_nulls = 0;
     if (link->was_cancelled)
@@ -428,7 +429,7 @@ on_dialed(PGconn *db, const char *why, void *arg)
     ev_io_init(&link->writable, on_writable, PQsocket(db), EV_WRITE);
     link->readable.data = link->writable.data = link;
     ev_io_start(remora_loop(), &link->readable);
-    link->progress_ms = pool_now_ms();
+    link->progress_ms = monotonic_now_ms();
     pool_link_ready(link->pool, link);
 }
 

@@ -49,6 +49,5 @@ void pool_link_lost(struct pool *pool, struct link *link, const char *why);
 void pool_job_done(struct pool *pool, struct link *link);
 /* The same, but it goes again, on whatever connection. */
 void pool_job_again(struct pool *pool, struct link *link);
-uint64_t pool_now_ms(void);
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 #include "link.h"
 
 enum {
@@ -44,14 +44,6 @@ struct pool {
     bool is_probing;
     char why[DIAL_WHY_BYTES]; /* it is down */
 };
-
-uint64_t
-pool_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 const struct pool_options *
 pool_options_of(const struct pool *pool)
@@ -176,7 +168,7 @@ static void
 grow(struct pool *pool)
 {
     if (pool->link_count >= links_max(pool) || pool->dial_count >= DIALS_MAX ||
-        pool_now_ms() < pool->next_dial_ms || (pool->is_down && pool->dial_count > 0))
+        monotonic_now_ms() < pool->next_dial_ms || (pool->is_down && pool->dial_count > 0))
         return;
     struct link *link = link_new(pool);
     link->next = pool->links;
@@ -264,7 +256,7 @@ note_failed_dial(struct pool *pool, const char *why)
 {
     pool->dial_count--;
     pool->is_down = pool->link_count == 0;
-    pool->next_dial_ms = pool_now_ms() + pool->pause_ms;
+    pool->next_dial_ms = monotonic_now_ms() + pool->pause_ms;
     pool->pause_ms = pool->pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pool->pause_ms * 2;
     snprintf(pool->why, sizeof pool->why, "%s", why);
     if (!pool->is_probing)
@@ -412,7 +404,7 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)events;
     struct pool *pool = timer->data;
-    uint64_t now = pool_now_ms();
+    uint64_t now = monotonic_now_ms();
     expire(pool, &pool->quick, now);
     expire(pool, &pool->exclusive, now);
     tell_refused(pool);
@@ -477,7 +469,7 @@ pool_submit(struct pool *pool, struct job *job)
 {
     uint64_t limit = (uint64_t)pool->options.settings->timeout_ms;
     uint64_t left = job->call == NULL ? UINT64_MAX : remora_call_time_left_ms(job->call);
-    job->since_ms = pool_now_ms();
+    job->since_ms = monotonic_now_ms();
     job->deadline_ms = job->since_ms + (left < limit ? left : limit);
     job->link = NULL;
     job->has_failed = job->is_given_up = job->is_cancelled = job->is_again = false;

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../shared/monotonic.h"
 #include "dial.h"
 
 enum { STACK_BYTES = 512 * 1024 };
@@ -42,9 +42,7 @@ struct session {
 uint64_t
 now_ms(void)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return monotonic_now_ms();
 }
 
 /* --- log ---------------------------------------------------------------------------------------*/

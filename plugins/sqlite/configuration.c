@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "allocate.h"
 #include "database.h"
 #include "items.h"
 #include "opening.h"
-#include "timestamp.h"
 
 enum { POLL_MIN_MS = 10, POLL_MAX_MS = 60 * 1000, RETRY_MS = 500 };
 
@@ -102,7 +102,7 @@ submit(struct configuration *configuration, struct job *job)
 static uint64_t
 deadline_of(const struct configuration *configuration)
 {
-    return monotonic_ms() + (uint64_t)configuration->config.timeout_ms;
+    return monotonic_now_ms() + (uint64_t)configuration->config.timeout_ms;
 }
 
 /* --- get ---------------------------------------------------------------------------------------*/

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "../shared/monotonic.h"
 #include "functions.h"
 #include "allocate.h"
-#include "timestamp.h"
 
 enum {
     BUSY_STEP_MIN_US = 200,
@@ -145,7 +145,7 @@ static int
 on_busy(void *arg, int attempt)
 {
     struct connection *connection = arg;
-    uint64_t now = monotonic_ms();
+    uint64_t now = monotonic_now_ms();
     if (attempt == 0)
         connection->busy_deadline_ms = now + (uint64_t)connection->config->busy_timeout_ms;
     if (now >= connection->busy_deadline_ms ||
@@ -161,7 +161,7 @@ static int
 on_progress(void *arg)
 {
     const struct connection *connection = arg;
-    return monotonic_ms() >= connection->run_deadline_ms ||
+    return monotonic_now_ms() >= connection->run_deadline_ms ||
            (connection->is_cancelled != NULL && atomic_load(connection->is_cancelled)) ||
            (connection->is_stopping != NULL && atomic_load(connection->is_stopping));
 }
@@ -313,9 +313,9 @@ connection_open(struct connection *connection)
     int rc = open_once(connection);
     /* Where waiting could be a deadlock SQLite does not ask the busy handler: of several processes
      * that switch a new file to a WAL at once, all but one fail immediately. */
-    uint64_t deadline_ms = monotonic_ms() + (uint64_t)connection->config->busy_timeout_ms;
+    uint64_t deadline_ms = monotonic_now_ms() + (uint64_t)connection->config->busy_timeout_ms;
     while ((rc & 0xff) == SQLITE_BUSY && connection->config->busy_timeout_ms > 0 &&
-           monotonic_ms() < deadline_ms) {
+           monotonic_now_ms() < deadline_ms) {
         connection_close(connection);
         struct timespec pause = { .tv_nsec = BUSY_STEP_MAX_US * 1000L };
         nanosleep(&pause, NULL);

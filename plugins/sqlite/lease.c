@@ -8,8 +8,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../shared/monotonic.h"
 
 enum { BOOT_ID_LEN = 36, EXPIRED_ROWS_MAX = 16 };
 
@@ -22,9 +23,7 @@ int64_t lease_shift_ms;
 static int64_t
 now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + lease_shift_ms;
+    return (int64_t)monotonic_now_ms() + lease_shift_ms;
 }
 
 bool

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "allocate.h"
 #include "lease.h"
 #include "opening.h"
-#include "timestamp.h"
 
 struct lock_store {
     struct store_config config;
@@ -94,7 +94,7 @@ submit(remora_call *call, struct lock_store *store, const struct locking *wanted
     locking->call = call;
     locking->write = (struct write){
         .job = { .finish = finish,
-                 .deadline_ms = monotonic_ms() + (uint64_t)store->config.timeout_ms,
+                 .deadline_ms = monotonic_now_ms() + (uint64_t)store->config.timeout_ms,
                  .bytes = sizeof(*locking) + wanted->resource.len + wanted->owner.len },
         .table = store->config.table,
         .count = 1,

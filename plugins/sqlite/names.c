@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "allocate.h"
 #include "host.h"
 #include "opening.h"
-#include "timestamp.h"
 
 enum {
     UPDATE_INTERVAL_DEFAULT_MS = 5000,
@@ -84,7 +84,7 @@ submit(struct names *names, remora_call *call, struct worker *worker, const stru
     job->names = names;
     job->call = call;
     job->job.bytes = sizeof(*job);
-    job->job.deadline_ms = monotonic_ms() + (uint64_t)names->config.timeout_ms;
+    job->job.deadline_ms = monotonic_now_ms() + (uint64_t)names->config.timeout_ms;
     names->jobs++;
     struct failure *failure = worker_submit(worker, &job->job);
     if (failure != NULL) {

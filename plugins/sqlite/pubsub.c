@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "allocate.h"
 #include "opening.h"
-#include "timestamp.h"
 
 enum { CLEAN_INTERVAL_MS = 1000, POLL_MIN_MS = 10, POLL_MAX_MS = 60 * 1000 };
 
@@ -98,7 +98,7 @@ submit_publishing(remora_call *call, struct pubsub *pubsub, const struct remora_
     struct publishing *publishing = allocate(sizeof(*publishing));
     *publishing = (struct publishing){
         .write = { .job = { .finish = finish_publishing,
-                            .deadline_ms = monotonic_ms() + (uint64_t)pubsub->config.timeout_ms,
+                            .deadline_ms = monotonic_now_ms() + (uint64_t)pubsub->config.timeout_ms,
                             .bytes = sizeof(*publishing) + bytes },
                    .table = pubsub->rules.table,
                    .count = count,

@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "../shared/memory.h"
+#include "../shared/monotonic.h"
 #include "../shared/row_reply.h"
 #include "scan.h"
 #include "store.h"
-#include "timestamp.h"
 
 /* What a waiting request weighs besides its value. */
 enum { REQUEST_BYTES = 512 };
@@ -18,7 +18,7 @@ enum { REQUEST_BYTES = 512 };
 static uint64_t
 deadline_of(const struct store *store)
 {
-    return monotonic_ms() + (uint64_t)store->config.timeout_ms;
+    return monotonic_now_ms() + (uint64_t)store->config.timeout_ms;
 }
 
 /* Until its reply; the job lies in the call's memory. */

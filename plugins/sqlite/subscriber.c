@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "allocate.h"
 #include "timestamp.h"
 
@@ -372,7 +373,7 @@ subscriber_open(remora_call *call, void *self, const struct remora_subscription 
     struct joining *joining = allocate(sizeof(*joining));
     *joining = (struct joining){
         .write = { .job = { .finish = finish_joining,
-                            .deadline_ms = monotonic_ms() + (uint64_t)pubsub->config.timeout_ms,
+                            .deadline_ms = monotonic_now_ms() + (uint64_t)pubsub->config.timeout_ms,
                             .bytes = sizeof(*joining) },
                    .table = pubsub->rules.table,
                    .count = 2,

@@ -69,11 +69,3 @@ timestamp_parse(const char *text, size_t len, int64_t *ret_unix_s)
     *ret_unix_s = (int64_t)timegm(&tm);
     return true;
 }
-
-uint64_t
-monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}

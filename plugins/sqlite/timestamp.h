@@ -27,7 +27,4 @@ bool timestamp_format(int64_t unix_s, struct timestamp *ret);
 /* Reads the first 19 characters; a fraction or zone behind them is ignored. */
 bool timestamp_parse(const char *text, size_t len, int64_t *ret_unix_s);
 
-/* Milliseconds of a clock that never jumps. */
-uint64_t monotonic_ms(void);
-
 #endif

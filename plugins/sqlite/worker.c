@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "group.h"
-#include "timestamp.h"
 
 enum { STACK_BYTES = 512 * 1024 };
 
@@ -100,7 +100,7 @@ take_group(struct job **jobs, struct job **late)
 {
     struct job *group = NULL, **tail = &group, **from = jobs;
     size_t operations = 0, bytes = 0;
-    uint64_t now_ms = monotonic_ms();
+    uint64_t now_ms = monotonic_now_ms();
     while (*from != NULL && operations < GROUP_OPERATIONS_MAX && bytes < GROUP_BYTES_MAX) {
         struct job *job = *from;
         if (job->run != NULL) {
@@ -140,7 +140,7 @@ serve(struct worker *worker, struct job *jobs)
     for (struct job *job = jobs, *next; job != NULL; job = next) {
         next = job->next;
         job->next = NULL;
-        if (!is_late(job, monotonic_ms()))
+        if (!is_late(job, monotonic_now_ms()))
             job->failure = connection_open(&worker->connection);
         if (job->failure == NULL)
             job->run(job, &worker->connection);
