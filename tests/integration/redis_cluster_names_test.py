@@ -47,7 +47,7 @@ def works(red, whole):
     whole.move(slot_of(key), home)
 
 
-@test("servers that announce a host name, or that their name is not known", "STATE")
+@test("servers that announce a host name, or that their name is not known", "STATE-01")
 def announced():
     whole = cluster()
     for node in whole.masters:
@@ -61,7 +61,7 @@ def announced():
         node.command("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
 
 
-@test("TLS to every server, each checked", "STATE")
+@test("TLS to every server, each checked", "STATE-01")
 def secured():
     certificates = Certificates(Folder())
     ports = [free_port() for _ in range(3)]
@@ -80,7 +80,7 @@ def secured():
     need("certificate" in side.log(), side.log())
 
 
-@test("strong saves wait for the replica of the key's server, and for no other", "STATE")
+@test("strong saves wait for the replica of the key's server, and for no other", "STATE-01")
 def strong():
     whole = Cluster(masters=3, replicas=1)
     red = store(whole.hosts)
@@ -163,7 +163,7 @@ def entry(first, last, host=b"127.0.0.1", port=b"PORT"):
 ALL = b"*1\r\n" + entry(0, 16383)
 
 
-@test("maps of slots that make no sense end the start, and say why", "STATE")
+@test("maps of slots that make no sense end the start, and say why", "STATE-01")
 def hostile_maps():
     maps = {
         b"*0\r\n": "cluster has no slots",
@@ -181,13 +181,13 @@ def hostile_maps():
         need(why in side.log(), f"{why}: {side.log()}")
 
 
-@test("a hostile seed is passed over for one that makes sense", "STATE")
+@test("a hostile seed is passed over for one that makes sense", "STATE-01")
 def hostile_seed():
     whole = cluster()
     works(store(f"{Fake(b'*0' + bytes((13, 10))).host},{whole.hosts}"), whole)
 
 
-@test("a server that sends commands in circles, and one that is never ready: each ends in time", "STATE")
+@test("a server that sends commands in circles, and one that is never ready: each ends in time", "STATE-01")
 def circles():
     redirected, passing = "redirected too often", "TRYAGAIN"
     for others, why in ((b"-MOVED 0 127.0.0.1:PORT\r\n", redirected), (b"-ASK 0 127.0.0.1:PORT\r\n", redirected),
@@ -203,7 +203,7 @@ def circles():
         need(fake.asked.count(b"HGETALL") - before <= 100, f"a few times: {fake.asked}")
 
 
-@test("a map that leads to nobody: calls end in time, and go on when it leads somewhere", "STATE")
+@test("a map that leads to nobody: calls end in time, and go on when it leads somewhere", "STATE-01")
 def nowhere():
     fake = Fake(b"*2\r\n" + entry(0, 8191) + entry(8192, 16383, port=b"%d" % free_port()))
     fake.others = b"*0\r\n"

@@ -90,7 +90,7 @@ class Load:
             need(number <= value <= self.tried[key], f"{key}: {value}, but {number} was acknowledged")
 
 
-@test("keys of all slots: save, get, delete, ETags, first write", "STATE")
+@test("keys of all slots: save, get, delete, ETags, first write", "STATE-01 STATE-02 STATE-03")
 def all_operations():
     red = store()
     keys = spread(300)
@@ -109,7 +109,7 @@ def all_operations():
         equal(red.save(key, 2, options={"concurrency": "first-write"}).status, 409, "is the only one")
 
 
-@test("a bulk get brings keys of all slots", "STATE")
+@test("a bulk get brings keys of all slots", "STATE-04")
 def bulk():
     red = store()
     keys = spread(1000, "bulk")
@@ -118,7 +118,7 @@ def bulk():
     equal({item["key"]: item.get("data") for item in reply.json}, {**{key: key for key in keys}, "nothing": None}, "bulk")
 
 
-@test("a transaction of one slot is done whole or not at all", "STATE")
+@test("a transaction of one slot is done whole or not at all", "STATE-05")
 def same_slot():
     red = store()
     keys = [f"{{cart}}{i}" for i in range(5)]
@@ -131,7 +131,7 @@ def same_slot():
     equal([red.get(key).json for key in keys], [1] * 5, "nothing of it is done")
 
 
-@test("a transaction of several slots is done for each of them, and says when it is not for all", "STATE")
+@test("a transaction of several slots is done for each of them, and says when it is not for all", "STATE-05")
 def several_slots():
     red = store()
     keys = spread(60, "tx")
@@ -150,7 +150,7 @@ def several_slots():
     equal(red.get(keys[1]).json, 2, "what is wrong in itself is found out before")
 
 
-@test("slots move between servers under load, and servers come and go: nothing is lost, nothing fails", "STATE")
+@test("slots move between servers under load, and servers come and go: nothing is lost, nothing fails", "STATE-01")
 def migration():
     whole = cluster()
     red = store()
@@ -179,7 +179,7 @@ def migration():
     load.check()
 
 
-@test("an open migration: what has gone already is asked for where it is", "STATE")
+@test("an open migration: what has gone already is asked for where it is", "STATE-01")
 def ask():
     whole = cluster()
     red = store()
@@ -214,7 +214,7 @@ def ask():
     equal(red.get(keys[5]).json, 5, "after all of it")
 
 
-@test("a server is killed while strong saves run: a replica takes over, what was acknowledged is there", "STATE")
+@test("a server is killed while strong saves run: a replica takes over, what was acknowledged is there", "STATE-01")
 def failover():
     whole = cluster()
     red = store()
@@ -234,7 +234,25 @@ def failover():
     equal(red.get(keys[0]).json, -1, "and found")
 
 
-@test("a replica is promoted by hand: no save fails", "STATE")
+@test("a server without a replica is killed and started again: what was acknowledged is on its disk", "STATE-01")
+def restart():
+    whole = Cluster(masters=3, replicas=0)
+    red = store(whole.hosts)
+    keys = spread(60, "disk")
+    load = Load(red, keys)
+    try:
+        load.go_on(200)
+        whole.masters[0].kill()
+        whole.masters[0].start()
+        whole.settle()
+        load.go_on(200)
+    finally:
+        load.stop()
+    load.check()
+    need(all(red.save(key, -1).status == 204 for key in keys), "all keys can be saved again")
+
+
+@test("a replica is promoted by hand: no save fails", "STATE-01")
 def switchover():
     whole = cluster()
     red = store()
@@ -249,7 +267,7 @@ def switchover():
     equal(load.failed[:3], [], "no save has failed")
 
 
-@test("of the seeds one is alive", "STATE")
+@test("of the seeds one is alive", "STATE-01")
 def seeds():
     whole = cluster()
     dead = ",".join(f"127.0.0.1:{free_port()}" for _ in range(3))
@@ -265,7 +283,7 @@ def refused(hosts, **metadata):
     return side.log()
 
 
-@test("a server that is no cluster, and no server: the start fails and says why", "STATE")
+@test("a server that is no cluster, and no server: the start fails and says why", "STATE-01")
 def no_start():
     single = Redis()
     log = refused(f"127.0.0.1:{single.port}", redisMaxRetries="1", redisMinRetryInterval="10ms")
@@ -275,7 +293,7 @@ def no_start():
     need(f"error connecting to redis at 127.0.0.1:{port}" in log and "connection refused" in log, log)
 
 
-@test("every server asks for the password, and a wrong one ends the start", "STATE")
+@test("every server asks for the password, and a wrong one ends the start", "STATE-01")
 def password():
     whole = Cluster(masters=3, replicas=0)
     for node in whole.masters:
@@ -306,7 +324,7 @@ def unlock(side, resource, owner):
     return reply.json["status"]
 
 
-@test("locks of all slots, also while they move; a cluster with replicas is refused", "LOCK")
+@test("locks of all slots, also while they move; a cluster with replicas is refused", "LOCK-01")
 def locks():
     whole = Cluster(masters=2, replicas=0)
     side = Sidecar(document(whole.hosts, "locks", "lock.redis"))
@@ -323,7 +341,7 @@ def locks():
     need("replication is not supported" in log, log)
 
 
-@test("the binding reads, writes, counts and deletes keys of all slots", "BIND")
+@test("the binding reads, writes, counts and deletes keys of all slots", "BIND-02")
 def binding():
     side = Sidecar(document(cluster().hosts, "bind", "bindings.redis"))
 
