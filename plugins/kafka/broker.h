@@ -45,7 +45,9 @@ struct broker {
         GROUP_REVOKING,  /* what is out comes back */
     } group_state;
     ev_timer revoke_end; /* it does not come back in time */
-    ev_timer look;       /* a consumer that does not look is put out of its group */
+    /* The partitions that go, where others stay; owned. NULL: all go. */
+    rd_kafka_topic_partition_list_t *leaving;
+    ev_timer look; /* a consumer that does not look is put out of its group */
 
     remora_call *quiescing;
     bool is_quiet;   /* nothing new is handed over */

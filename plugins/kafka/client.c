@@ -128,7 +128,10 @@ set_consumer(struct setup *setup, const struct settings *settings)
                              ? settings->session_timeout_ms
                              : GROUP_SILENCE_MS_MIN;
     set(setup, "group.id", settings->group);
-    set(setup, "partition.assignment.strategy", settings->is_round_robin ? "roundrobin" : "range");
+    static const char *const strategies[] = { [SHARE_BY_RANGE] = "range",
+                                              [SHARE_ROUND_ROBIN] = "roundrobin",
+                                              [SHARE_STICKY] = "cooperative-sticky" };
+    set(setup, "partition.assignment.strategy", strategies[settings->strategy]);
     set(setup, "isolation.level", "read_uncommitted");
     set(setup, "auto.offset.reset", settings->from_oldest ? "earliest" : "latest");
     set(setup, "enable.auto.offset.store", "false");

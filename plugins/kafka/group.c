@@ -2,9 +2,10 @@
 /*
  * Membership in the consumer group. Each change of topics makes librdkafka join anew: it takes all
  * partitions away (what is out comes back first, as long as that takes no more than a while) and
- * gives some. Before a partition is fetched its beginning is made certain: a group that has no
- * offset there and starts with what is new commits the end of the partition as its offset, so that
- * nothing published from now on is missed if this process dies before its first commit.
+ * gives some. Where members are sticky it takes and gives only those that move. Before a partition
+ * is fetched its beginning is made certain: a group that has no offset there and starts with what
+ * is new commits the end of the partition as its offset, so that nothing published from now on is
+ * missed if this process dies before its first commit.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,24 @@ let_go_on(struct broker *broker)
     ev_feed_event(remora_loop(), &broker->consumer.watcher, EV_READ);
 }
 
+static bool
+is_sticky(const struct broker *broker)
+{
+    return broker->settings.strategy == SHARE_STICKY;
+}
+
+static rd_kafka_resp_err_t
+assign_all(struct broker *broker, const rd_kafka_topic_partition_list_t *list)
+{
+    if (!is_sticky(broker))
+        return rd_kafka_assign(broker->consumer.rk, list);
+    rd_kafka_error_t *error = rd_kafka_incremental_assign(broker->consumer.rk, list);
+    rd_kafka_resp_err_t err = error == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR
+                                            : rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    return err;
+}
+
 static void
 on_placed(struct chore *chore)
 {
@@ -153,7 +172,7 @@ on_placed(struct chore *chore)
     rd_kafka_topic_partition_list_t *list = placing->partitions;
     bool is_closed = broker->is_closed;
     if (!is_closed) {
-        rd_kafka_resp_err_t err = rd_kafka_assign(broker->consumer.rk, list);
+        rd_kafka_resp_err_t err = assign_all(broker, list);
         if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
             client_tell(&broker->consumer, err, rd_kafka_err2str(err));
         for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
@@ -196,13 +215,40 @@ forget_partitions(struct broker *broker)
     }
 }
 
-/* Commits what is stored. */
+static void
+forget_revoked(struct broker *broker)
+{
+    struct partition **at = &broker->partitions;
+    while (*at != NULL) {
+        struct partition *partition = *at;
+        if (!partition->is_revoked) {
+            at = &partition->next;
+            continue;
+        }
+        *at = partition->next;
+        partition_forget(partition);
+    }
+}
+
+static void
+forget_leaving(struct broker *broker)
+{
+    if (broker->leaving != NULL)
+        rd_kafka_topic_partition_list_destroy(broker->leaving);
+    broker->leaving = NULL;
+}
+
+/* Commits what is stored. It fails when the group is lost anyway. */
 static void
 finish_revoke(struct broker *broker)
 {
     ev_timer_stop(remora_loop(), &broker->revoke_end);
-    (void)rd_kafka_assign(broker->consumer.rk, NULL); /* fails when the group is lost anyway */
-    forget_partitions(broker);
+    if (broker->leaving == NULL)
+        (void)rd_kafka_assign(broker->consumer.rk, NULL);
+    else
+        rd_kafka_error_destroy(rd_kafka_incremental_unassign(broker->consumer.rk, broker->leaving));
+    forget_leaving(broker);
+    forget_revoked(broker);
     let_go_on(broker);
 }
 
@@ -217,16 +263,27 @@ on_revoke_end(struct ev_loop *loop, ev_timer *watcher, int events)
     finish_revoke(broker);
 }
 
+/* How many records of partitions that go are with the application. */
+static size_t
+leaving_out(const struct broker *broker)
+{
+    size_t out = 0;
+    for (const struct partition *at = broker->partitions; at != NULL; at = at->next)
+        out += at->is_revoked ? at->out : 0;
+    return out;
+}
+
 static void
-take_back(struct broker *broker)
+take_back(struct broker *broker, const rd_kafka_topic_partition_list_t *list)
 {
     bool is_lost = rd_kafka_assignment_lost(broker->consumer.rk) != 0;
-    size_t out = 0;
-    for (struct partition *at = broker->partitions; at != NULL; at = at->next) {
-        partition_revoke(at);
-        out += at->out;
-    }
-    if (is_lost || out == 0) {
+    if (is_sticky(broker))
+        broker->leaving = rd_kafka_topic_partition_list_copy(list);
+    for (struct partition *at = broker->partitions; at != NULL; at = at->next)
+        if (!is_sticky(broker) ||
+            rd_kafka_topic_partition_list_find(list, at->topic, at->number) != NULL)
+            partition_revoke(at);
+    if (is_lost || leaving_out(broker) == 0) {
         finish_revoke(broker);
         return;
     }
@@ -282,7 +339,7 @@ on_consumer_event(void *owner, rd_kafka_event_t *event)
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         assign(broker, event);
     else
-        take_back(broker);
+        take_back(broker, rd_kafka_event_topic_partition_list(event));
     return false;
 }
 
@@ -587,10 +644,7 @@ group_settle(struct broker *broker)
     }
     if (is_less)
         update(broker);
-    size_t out = 0;
-    for (const struct partition *one = broker->partitions; one != NULL; one = one->next)
-        out += one->out;
-    if (broker->group_state == GROUP_REVOKING && out == 0)
+    if (broker->group_state == GROUP_REVOKING && leaving_out(broker) == 0)
         finish_revoke(broker);
     broker_settle(broker);
 }
@@ -600,6 +654,7 @@ group_free(struct broker *broker)
 {
     ev_timer_stop(remora_loop(), &broker->revoke_end);
     ev_timer_stop(remora_loop(), &broker->look);
+    forget_leaving(broker);
     forget_partitions(broker);
     while (broker->gone != NULL) {
         struct partition *partition = broker->gone;

@@ -416,20 +416,21 @@ take_registry(struct reader *reader, struct settings *ret)
         reader_complain(reader, "kafka error: invalid value for 'schemaRegistryURL' attribute");
 }
 
-/* What all members of a group have to agree on. */
+/* What all members of a group have to agree on. Any other word is the first, as in the reference.
+ */
 static void
 take_strategy(struct reader *reader, struct settings *ret)
 {
     struct remora_slice value = { "range", 5 };
     char text[TEXT_SHOWN + 1];
     (void)reader_find(reader, "consumerGroupRebalanceStrategy", &value);
-    ret->is_round_robin = is_word(value, "roundrobin");
-    if (is_word(value, "sticky"))
-        reader_complain(reader, "kafka error: consumerGroupRebalanceStrategy 'sticky' is not "
-                                "supported yet");
-    else if (!ret->is_round_robin && !is_word(value, "range"))
-        reader_complain(reader, "kafka error: invalid consumerGroupRebalanceStrategy '%s'",
-                        shown(value, text));
+    ret->strategy = is_word(value, "sticky")       ? SHARE_STICKY
+                    : is_word(value, "roundrobin") ? SHARE_ROUND_ROBIN
+                                                   : SHARE_BY_RANGE;
+    if (ret->strategy == SHARE_BY_RANGE && !is_word(value, "range"))
+        remora_log(REMORA_WARN,
+                   "Invalid consumer group rebalance strategy: %s. Using default strategy: 'range'",
+                   shown(value, text));
 }
 
 bool

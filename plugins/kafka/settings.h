@@ -40,7 +40,8 @@ struct settings {
     int64_t retries_max;  /* then it is skipped; RETRY_FOR_EVER */
     int64_t concurrency;  /* messages, or batches, of a partition with the sidecar */
     int64_t heartbeat_ms, session_timeout_ms;
-    bool is_round_robin; /* how partitions are shared; else by range */
+    /* How members share partitions, and, with sticky, whether they give up only what moves. */
+    enum settings_strategy { SHARE_BY_RANGE, SHARE_ROUND_ROBIN, SHARE_STICKY } strategy;
     int64_t metadata_refresh_ms, keep_alive_ms;
     int64_t fetch_min, fetch_default; /* bytes */
     int64_t queued_messages;          /* read ahead, of a partition */

@@ -91,11 +91,11 @@ def broker(listener="PLAINTEXT", **metadata):
                                              "heartbeatInterval": "500ms", **metadata})
 
 
-def sidecar(*subscriptions, app=None, app_id=None, **metadata):
+def sidecar(*subscriptions, app=None, app_id=None, wait=True, **metadata):
     """Each topic has a group of its own, so that nobody meets consumers of another test, alive or dead."""
     app_id = app_id or (json.loads(subscriptions[0])["spec"]["topic"] if subscriptions else "press")
     flags = ["--app-port", str(app.port)] if app else []
-    return Sidecar(broker(**metadata), *subscriptions, app_id=app_id, flags=flags)
+    return Sidecar(broker(**metadata), *subscriptions, app_id=app_id, flags=flags, wait=wait)
 
 
 def send(publisher, data, topic, query=""):
@@ -335,6 +335,76 @@ def competing():
     for i in more:
         spread(third, i)
     eventually(lambda: set(more) <= set(apps[1].taken("shared")), "who is left gets all partitions", LONG_S)
+
+
+@test("sticky members give up only the partitions that move, and lose nothing as they come and go")
+def sticky():
+    SERVER.create("sticky", 3)
+    held, stuck = threading.Event(), []
+
+    def slow(topic, data):
+        if data == "held":
+            stuck.append(data)
+            need(held.wait(LONG_S), "it is let go")
+        return 200
+
+    apps = [Inbox(slow) for _ in range(3)]
+    glue = {"app_id": "glue", "consumerGroupRebalanceStrategy": "Sticky", **SOON}
+
+    def shares():
+        return sorted((member for member in SERVER.members("glue")), key=len)
+
+    def everything():
+        return [data for app in apps for data in app.tried("sticky")]
+
+    press = sidecar()
+    sides = [sidecar(subscription("sticky"), app=app, **glue) for app in apps[:2]]
+    eventually(lambda: [len(one) for one in shares()] == [1, 2], "two share three partitions", LONG_S)
+    # One is with the application, of a partition that will not move: whoever comes need not wait for it.
+    alone, pair = shares()
+    publish(press, "held", "sticky", f"?metadata.partitionNumber={alone[0][1]}")
+    eventually(lambda: stuck == ["held"], "one is with the application", LONG_S)
+    sides.append(sidecar(subscription("sticky"), app=apps[2], **glue))
+    eventually(lambda: [len(one) for one in shares()] == [1, 1, 1], "a third one has one of the pair", 20)
+    need(alone in shares() and not held.is_set(), "who had one has it still")
+    held.set()
+    for i in range(30):
+        publish(press, i, "sticky", f"?metadata.partitionNumber={i % 3}")
+    eventually(lambda: set(range(30)) <= set(everything()), "all arrive", LONG_S)
+    need(all(app.taken("sticky") for app in apps), "at all of them")
+    equal(sorted(everything(), key=str), sorted([*range(30), "held"], key=str), "each once")
+    sides[0].stop()
+    for i in range(30, 60):
+        publish(press, i, "sticky", f"?metadata.partitionNumber={i % 3}")
+    kill_both(sides[1], "kafka")
+    for i in range(60, 90):
+        publish(press, i, "sticky", f"?metadata.partitionNumber={i % 3}")
+    eventually(lambda: set(range(90)) <= set(everything()), "who is left gets the rest", LONG_S)
+    for i in range(3):
+        own = [data for data in apps[2].taken("sticky") if data in range(60, 90) and data % 3 == i]
+        equal(own, sorted(own), f"partition {i} is in order")
+
+
+@test("sticky members of ours and the reference's do not meet in one group, and say so")
+def sticky_strangers():
+    SERVER.create("strange")
+    kafka = kafka_node.client()
+    from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+    consumer = kafka.KafkaConsumer("strange", bootstrap_servers=SERVER.address(), group_id="strange",
+                                   partition_assignment_strategy=[StickyPartitionAssignor])
+
+    def look(condition):
+        consumer.poll(100)
+        return condition()
+
+    try:
+        eventually(lambda: look(consumer.assignment), "the stranger is a member", LONG_S)
+        side = sidecar(subscription("strange"), app=Inbox(), consumerGroupRebalanceStrategy="sticky", wait=False, **SOON)
+        eventually(lambda: look(lambda: "nconsistent group protocol" in side.log()), "it is told of", LONG_S)
+        need(consumer.assignment(), "the stranger goes on")
+    finally:
+        consumer.close()
 
 
 @test("killing the plugin loses nothing")

@@ -171,3 +171,15 @@ class Kafka:
         finally:
             admin.close()
         return {(at.topic, at.partition): told.offset for at, told in offsets.items()}
+
+    def members(self, group):
+        """What each member of the group has: lists of (topic, partition); none while they are shared out."""
+        admin = client().KafkaAdminClient(bootstrap_servers=self.address())
+        try:
+            told = admin.describe_groups([group])[group]
+        finally:
+            admin.close()
+        if told["group_state"] != "Stable":
+            return []
+        return [[(one["topic"], number) for one in member["member_assignment"]["assigned_partitions"]
+                 for number in one["partitions"]] for member in told["members"]]

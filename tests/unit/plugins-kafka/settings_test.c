@@ -56,6 +56,24 @@ TEST(defaults_are_the_references)
     settings_fini(&settings);
 }
 
+TEST(members_share_partitions_as_the_metadata_say)
+{
+    static const struct {
+        const char *word;
+        enum settings_strategy strategy;
+    } rows[] = { { "", SHARE_BY_RANGE },
+                 { "Range", SHARE_BY_RANGE },
+                 { "roundRobin", SHARE_ROUND_ROBIN },
+                 { "Sticky", SHARE_STICKY },
+                 { "fair", SHARE_BY_RANGE } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct settings settings;
+        REQUIRE(PARSE(&settings, NODE, "consumerGroupRebalanceStrategy", rows[i].word));
+        CHECK_EQ_INT(settings.strategy, rows[i].strategy);
+        settings_fini(&settings);
+    }
+}
+
 TEST(a_registry_has_an_address_and_a_login)
 {
     struct settings settings;
@@ -83,7 +101,7 @@ TEST(every_field_is_read)
                   "consumerFetchDefault", "65536", "heartbeatInterval", "5", "sessionTimeout",
                   "20s", "consumerGroupRebalanceStrategy", "RoundRobin", "schemaRegistryURL",
                   "http://r", "useAvroJSON", "true"));
-    CHECK(settings.is_round_robin && settings.is_avro_json);
+    CHECK(settings.strategy == SHARE_ROUND_ROBIN && settings.is_avro_json);
     CHECK_EQ_STR(settings.group, "id");
     CHECK_EQ_STR(settings.client_id, "me");
     CHECK_EQ_STR(settings.sasl_mechanism, "SCRAM-SHA-512");
@@ -177,10 +195,6 @@ TEST(what_makes_no_sense_is_refused_in_the_references_words)
         { { NODE, "version", "new" }, "kafka error: invalid kafka version" },
         { { NODE, "version", "1..2" }, "kafka error: invalid kafka version" },
         { { NODE, "compression", "rar" }, "kafka error: invalid compression codec 'rar'" },
-        { { NODE, "consumerGroupRebalanceStrategy", "Sticky" },
-          "kafka error: consumerGroupRebalanceStrategy 'sticky' is not supported yet" },
-        { { NODE, "consumerGroupRebalanceStrategy", "fair" },
-          "kafka error: invalid consumerGroupRebalanceStrategy 'fair'" },
         { { NODE, "maxMessageBytes", "many" },
           "kafka error: cannot parse 'maxMessageBytes' as int: \"many\"" },
         { { NODE, "consumeRetryInterval", "-1" },
