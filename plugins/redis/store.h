@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A state store: one configured component of type `state.redis`. store.c has its life, state_read.c
- * and state_write.c its operations, state_keys.c the search for keys. All on the plugin's thread.
+ * A state store: one configured component of type `state.redis`. store.c has its life,
+ * state_read.c, state_write.c and state_transact.c its operations, state_wait.c the wait for
+ * replicas, state_keys.c the search for keys. All on the plugin's thread.
  */
 #ifndef REDIS_STORE_H
 #define REDIS_STORE_H
@@ -25,7 +26,7 @@ struct store {
     int64_t retries_left;
     char last_why[CONN_WHY_BYTES]; /* the latest failed attempt of init; empty if none */
 
-    struct waiters *waiters; /* strong writes that are done, by connection; see state_write.c */
+    struct waiters *waiters; /* strong writes that are done, by connection; see state_wait.c */
 };
 
 extern const struct remora_state_ops store_ops;

@@ -80,7 +80,7 @@ def names(count, prefix):
     return keys
 
 
-@test("items of all servers are read, by their names and all of them", "CFG-08")
+@test("items of all servers are read, by their names and all of them", "CFG-01")
 def reading():
     for node in cluster().masters:
         node.command("FLUSHALL")
@@ -95,7 +95,7 @@ def reading():
     equal(get(side), wanted, "all")
 
 
-@test("changes at all servers are told, and only those that are subscribed to", "CFG-08")
+@test("changes at all servers are told, and only those that are subscribed to", "CFG-01")
 def hearing():
     reader = Reader()
     side = sidecar(reader)
@@ -112,7 +112,7 @@ def hearing():
     eventually(lambda: reader.last(keys[0]) is None or reader.last(keys[0]) == "", "a deletion is told")
 
 
-@test("who subscribes to everything hears of all servers", "CFG-08")
+@test("who subscribes to everything hears of all servers", "CFG-01")
 def hearing_all():
     reader = Reader()
     subscribe(sidecar(reader))
@@ -120,7 +120,7 @@ def hearing_all():
         told(reader, key, "value")
 
 
-@test("a key that moves to another server, and to one that is new, is still heard of", "CFG-08")
+@test("a key that moves to another server, and to one that is new, is still heard of", "CFG-01")
 def moving():
     whole, reader = cluster(), Reader()
     subscribe(sidecar(reader), "moving", "untouched")
@@ -140,7 +140,7 @@ def moving():
     told(reader, "moving", "3")
 
 
-@test("a server dies: what changes at the one that takes over is told", "CFG-08")
+@test("a server dies: what changes at the one that takes over is told", "CFG-01")
 def failing():
     whole, reader = cluster(), Reader()
     side = sidecar(reader)
@@ -159,7 +159,7 @@ def failing():
     whole.revive(victim)
 
 
-@test("a replica is promoted by hand: what changes there is told", "CFG-08")
+@test("a replica is promoted by hand: what changes there is told", "CFG-01")
 def promoted():
     whole, reader = cluster(), Reader()
     subscribe(sidecar(reader), "promoted")
