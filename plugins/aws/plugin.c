@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Services of AWS, and of what speaks as they do. Read on in s3.h, sqs.h and secrets.h. */
+/* Services of AWS, and of what speaks as they do. Read on in s3.h, sqs.h, secrets.h and
+ * dynamo.h. */
 #include "../shared/transfer.h"
+#include "dynamo.h"
 #include "s3.h"
 #include "secrets.h"
 #include "sqs.h"
@@ -23,6 +25,11 @@ static const struct remora_component_type types[] = {
       .quiesce = sqs_quiesce,
       .close = sqs_close,
       .binding = &sqs_ops },
+    { .type = "state.aws.dynamodb",
+      .versions = "v1",
+      .init = dynamo_init,
+      .close = dynamo_close,
+      .state = &dynamo_ops },
     { .type = "secretstores.aws.secretsmanager",
       .versions = "v1",
       .init = secrets_init_manager,

@@ -402,7 +402,11 @@ def no_piece(bench):
 # --- large values and flow control -----------------------------------------------------------------------------------
 
 
-@check(needs="state")
+# Stores whose items are shorter than what these checks are about.
+SHORT_VALUES = {"state.aws.dynamodb"}
+
+
+@check(needs="long values")
 def big_value(bench):
     """takes and gives a value of 20 MiB under credits"""
     store = Store(bench)
@@ -420,7 +424,7 @@ def open_get_big(store):
     return call
 
 
-@check(needs="state")
+@check(needs="long values")
 def call_credit_zero(bench):
     """stops at a call's credit, serves others meanwhile, and goes on with new credit"""
     store = Store(bench)
@@ -437,7 +441,7 @@ def call_credit_zero(bench):
     need(call.received_bytes == call.response.payload_bytes, "the answer is cut")
 
 
-@check(needs="state")
+@check(needs="long values")
 def link_credit_zero(bench):
     """stops at the connection's credit and goes on with new credit"""
     store = Store(bench)
@@ -458,7 +462,7 @@ def link_credit_zero(bench):
         link.finish(call)
 
 
-@check(needs="state")
+@check(needs="long values")
 def cancel_answer(bench):
     """breaks a large answer off when it is cancelled"""
     store = Store(bench)
@@ -471,7 +475,7 @@ def cancel_answer(bench):
     need(call.received_bytes <= CALL_CREDIT * 2, "it sent everything")
 
 
-@check(needs="state")
+@check(needs="long values")
 def many_big(bench):
     """serves eight calls of 3 MiB at a time, sent and answered in pieces of any size"""
     store = Store(bench)
@@ -492,7 +496,7 @@ def many_big(bench):
         need(store.get(f"p{i}")[0] == value, f"value {i} differs")
 
 
-@check(needs="state")
+@check(needs="long values")
 def dies_in_transfer(bench):
     """ends when the kernel dies in the middle of transfers"""
     store = Store(bench)

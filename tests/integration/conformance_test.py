@@ -50,6 +50,7 @@ RUNS = [["in-memory"], ["sqlite"], ["redis"], ["echo"], ["local-secrets"],
         ["-t", "bindings.mqtt3", "mqtt", "binding_", "life", "many_components"],
         ["http"], ["localstorage"], ["cron"], ["smtp"], ["aws"],
         ["-t", "bindings.aws.sqs", "aws", "binding_", "life", "many_components"],
+        ["-t", "state.aws.dynamodb", "aws"],
         ["-t", "secretstores.aws.secretsmanager", "aws", "secret_missing", "life", "many_components"],
         ["-t", "secretstores.aws.parameterstore", "aws", "secret_missing", "life", "many_components"],
         ["conversation-echo"], ["crypto"], ["-t", "crypto.dapr.jwks", "crypto", "crypto_", "life", "many_components"],
@@ -80,6 +81,8 @@ for kind, name in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("googleai"
 aws = servers.Aws()
 aws.call("s3", "create_bucket", Bucket="conform")
 aws.call("sqs", "create_queue", QueueName="conform", Attributes={"VisibilityTimeout": "600"})
+aws.call("dynamodb", "create_table", TableName="conform", KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+         AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}], BillingMode="PAY_PER_REQUEST")
 os.environ.update(AWS_URL=aws.url, AWS_KEY=aws.access_key, AWS_SECRET=aws.secret_key)
 keys = http_app.App(lambda *_: http_app.answer(200, b'{"keys":[]}'))
 os.environ["JWKS_URL"] = f"http://127.0.0.1:{keys.port}/keys"

@@ -55,6 +55,9 @@ DOCUMENTED = [
                                             "skipVerify": False, "tlsServerName": "vault.local", "vaultToken": "s.token",
                                             "vaultKVPrefix": "dapr", "vaultKVUsePrefix": True, "enginePath": "secret",
                                             "vaultValueType": "map", "vaultNamespace": "ns"}),
+    ("state.aws.dynamodb", "v1", {"table": "Contracts", "accessKey": "AKIA", "secretKey": "k", "endpoint": "http://{address}",
+                                  "region": "eu-west-1", "sessionToken": "myTOKEN", "ttlAttributeName": "expiresAt",
+                                  "partitionKey": "ContractID", "actorStateStore": "true"}),
     ("secretstores.aws.secretsmanager", "v1", {"region": "us-east-1", "accessKey": "AKIA", "secretKey": "k", "sessionToken": "t",
                                                "endpoint": "http://{address}", "multipleKeyValuesPerSecret": "true"}),
     ("secretstores.aws.parameterstore", "v1", {"region": "us-east-1", "accessKey": "AKIA", "secretKey": "k", "sessionToken": "t",
@@ -86,7 +89,7 @@ DOCUMENTED = [
     ("crypto.dapr.jwks", "v1", {"jwks": '{"keys": []}', "requestTimeout": "30s", "minRefreshInterval": "10m"}),
 ]
 # What a parser of metadata says; a server that is away is another matter.
-AWAY = ("refused", "no connection can be made", "Can't connect to server")
+AWAY = ("refused", "Couldn't connect", "no connection can be made", "Can't connect to server")
 COMPLAINTS = ("invalid", "parse", "decod", "not supported", "is missing", "missing ", "unknown", "must be", "not a ")
 
 
