@@ -17,7 +17,12 @@ enum {
     TRANSACTION_MAX = 100,                      /* the service's */
 };
 
-static const struct service service = { "dynamodb", "DynamoDB", "DynamoDB_20120810", "1.0", false };
+static const struct service service = {
+    .name = "dynamodb",
+    .title = "DynamoDB",
+    .target = "DynamoDB_20120810",
+    .version = "1.0",
+};
 
 /* A call under way, in its memory. */
 struct operation {

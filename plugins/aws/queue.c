@@ -6,18 +6,26 @@
 #include <string.h>
 
 #include "../shared/memory.h"
+#include "service.h"
 
 enum {
     ANSWER_BYTES_MAX = 8 * 1024 * 1024, /* ten messages of 256 KiB, escaped */
     SETTLE_TIMEOUT_MS = 30 * 1000,
 };
 
+static const struct service service = {
+    .name = "sqs",
+    .title = "SQS",
+    .target = "AmazonSQS",
+    .version = "1.0",
+    .may_be_empty = true,
+};
+
 struct queue_ask {
     struct queue *queue;
-    struct request *request;
+    struct service_ask *asked;
     const char *action; /* a constant */
     cJSON *fields;
-    char *body;
     uint64_t timeout_ms;
     bool is_complete; /* it has all its fields */
     bool is_for_url;  /* what is on its way */
@@ -59,9 +67,8 @@ queue_ask_end(struct queue_ask *ask)
 {
     if (ask == NULL)
         return;
-    request_end(ask->request);
+    service_ask_end(ask->asked);
     cJSON_Delete(ask->fields);
-    free(ask->body);
     free(ask);
 }
 
@@ -70,14 +77,6 @@ finish(struct queue_ask *ask, const struct queue_result *result)
 {
     ask->done(result, ask->arg);
     queue_ask_end(ask);
-}
-
-static void
-clean(char *words)
-{
-    for (char *c = words; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = ' ';
 }
 
 const char *
@@ -94,33 +93,13 @@ queue_put(cJSON *fields, const char *name, cJSON *value)
         abort();
 }
 
-/* {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "…"} */
 static void
-fail(struct queue_ask *ask, const struct answer *answer, const cJSON *reply)
+fail(struct queue_ask *ask, const struct service_reply *reply)
 {
-    char words[QUEUE_WORDS_BYTES];
-    const char *type = queue_text(reply, "__type");
-    const char *hash = strrchr(type, '#');
-    const char *code = hash == NULL ? type : hash + 1;
-    if (answer->error != NULL)
-        (void)snprintf(words, sizeof words, "%s", answer->error);
-    else if (*code == '\0')
-        (void)snprintf(words, sizeof words, "%s", "");
-    else
-        (void)snprintf(words, sizeof words, ", %s: %s", code, queue_text(reply, "message"));
-    clean(words);
-    char full[QUEUE_WORDS_BYTES + 64];
-    (void)snprintf(full, sizeof full, "operation error SQS: %s%s%s",
-                   ask->is_for_url ? "GetQueueUrl" : ask->action, answer->error != NULL ? ", " : "",
-                   words);
-    if (answer->error == NULL) {
-        const size_t len = strlen(full);
-        (void)snprintf(full + len, sizeof full - len, ", StatusCode: %ld", answer->status);
-    }
     const struct queue_result result = {
-        .words = full,
-        .is_unknown = strstr(code, "NonExistentQueue") != NULL ||
-                      strcmp(code, "QueueDoesNotExist") == 0,
+        .words = reply->words,
+        .is_unknown = strstr(reply->code, "NonExistentQueue") != NULL ||
+                      strcmp(reply->code, "QueueDoesNotExist") == 0,
     };
     if (result.is_unknown && !ask->is_complete) { /* perhaps there is one again, elsewhere */
         free(ask->queue->url);
@@ -146,38 +125,36 @@ take_url(struct queue_ask *ask, const cJSON *reply)
 }
 
 static void
-on_answer(struct answer *answer, void *arg)
+on_answer(const struct service_reply *reply, void *arg)
 {
     struct queue_ask *ask = arg;
-    cJSON *reply = cJSON_ParseWithLength(answer->body == NULL ? "" : answer->body, answer->len);
-    const struct queue_result result = { .reply = reply };
-    ask->request = NULL; /* it goes by itself */
-    if (answer->error != NULL || answer->status / 100 != 2)
-        fail(ask, answer, reply);
+    const struct queue_result result = { .reply = reply->tree };
+    ask->asked = NULL; /* it goes by itself */
+    if (reply->words != NULL)
+        fail(ask, reply);
     else if (ask->is_for_url)
-        take_url(ask, reply);
+        take_url(ask, reply->tree);
     else
         finish(ask, &result);
-    cJSON_Delete(reply);
 }
 
-static char *
+static struct text
 printed(const cJSON *fields)
 {
     char *body = cJSON_PrintUnformatted(fields);
     if (body == NULL)
         abort();
-    return body;
+    return (struct text){ .bytes = body, .len = strlen(body) };
 }
 
-static char *
+static struct text
 question_for_url(const struct queue *queue)
 {
     cJSON *fields = cJSON_CreateObject();
     queue_put(fields, "QueueName", cJSON_CreateString(queue->name));
     if (queue->owner != NULL)
         queue_put(fields, "QueueOwnerAWSAccountId", cJSON_CreateString(queue->owner));
-    char *body = printed(fields);
+    const struct text body = printed(fields);
     cJSON_Delete(fields);
     return body;
 }
@@ -188,29 +165,17 @@ send_next(struct queue_ask *ask)
 {
     struct queue *queue = ask->queue;
     ask->is_for_url = !ask->is_complete && queue->url == NULL;
-    char *target = memory_printf("AmazonSQS.%s", ask->is_for_url ? "GetQueueUrl" : ask->action);
     if (!ask->is_complete && !ask->is_for_url)
         queue_put(ask->fields, "QueueUrl", cJSON_CreateString(queue->url));
-    free(ask->body);
-    ask->body = ask->is_for_url ? question_for_url(queue) : printed(ask->fields);
-    char *path = memory_printf("%s/", queue->settings.base);
-    const struct request_spec spec = {
+    const struct service_question question = {
+        .service = &service,
         .settings = &queue->settings,
-        .service = "sqs",
-        .method = "POST",
-        .host = queue->settings.host,
-        .path = path,
-        .headers = { { "content-type", "application/x-amz-json-1.0" }, { "x-amz-target", target } },
-        .header_count = 2,
-        .body = { ask->body, strlen(ask->body) },
+        .operation = ask->is_for_url ? "GetQueueUrl" : ask->action,
+        .body = ask->is_for_url ? question_for_url(queue) : printed(ask->fields),
         .answer_bytes_max = ANSWER_BYTES_MAX,
         .timeout_ms = ask->timeout_ms,
     };
-    ask->request = request_start(&spec, on_answer, ask);
-    if (ask->request == NULL)
-        abort(); /* nothing of it is the user's */
-    free(path);
-    free(target);
+    ask->asked = service_ask(&question, on_answer, ask);
 }
 
 static struct queue_ask *

@@ -7,8 +7,6 @@
 
 #include "request.h"
 
-enum { QUEUE_WORDS_BYTES = 512 };
-
 struct queue {
     struct settings settings;
     char *name;

@@ -30,7 +30,11 @@ struct kind {
 };
 
 static const struct kind manager = {
-    .service = { "secretsmanager", "Secrets Manager", "secretsmanager", "1.1", true },
+    .service = { .name = "secretsmanager",
+                 .title = "Secrets Manager",
+                 .target = "secretsmanager",
+                 .version = "1.1",
+                 .is_secret = true },
     .get = "GetSecretValue",
     .list = "ListSecrets",
     .missing = { "ResourceNotFoundException" },
@@ -38,7 +42,11 @@ static const struct kind manager = {
 };
 
 static const struct kind parameters = {
-    .service = { "ssm", "SSM", "AmazonSSM", "1.1", true },
+    .service = { .name = "ssm",
+                 .title = "SSM",
+                 .target = "AmazonSSM",
+                 .version = "1.1",
+                 .is_secret = true },
     .get = "GetParameter",
     .list = "DescribeParameters",
     .missing = { "ParameterNotFound", "ParameterVersionNotFound", "ResourceNotFoundException" },

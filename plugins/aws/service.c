@@ -143,7 +143,7 @@ on_answer(struct answer *answer, void *arg)
         say(words, ask, answer, tree);
         reply.words = words;
         reply.code = code_of(tree);
-    } else if (!cJSON_IsObject(tree)) {
+    } else if (!cJSON_IsObject(tree) && !(ask->service->may_be_empty && answer->len == 0)) {
         (void)snprintf(words, sizeof words, "operation error %s: %s, %s", ask->service->title,
                        ask->operation,
                        has_nul ? "a text has a NUL in it" : "the answer makes no sense");

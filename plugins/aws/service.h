@@ -15,12 +15,13 @@ struct service {
     const char *target;  /* of its operations: "DynamoDB_20120810" */
     const char *version; /* of the protocol: "1.0" */
     bool is_secret;      /* what it answers is wiped */
+    bool may_be_empty;   /* an answer without a body is a good one */
 };
 
 /* What came of it, borrowed during the callback. */
 struct service_reply {
     const cJSON *tree; /* what was answered, also by a failure; NULL: no JSON */
-    const char *words; /* without a secret; NULL: it went well, and there is a tree */
+    const char *words; /* without a secret; NULL: it went well, and there is a tree, if due */
     const char *code;  /* "ResourceNotFoundException"; "" if it went well or did not say */
     long status;       /* 0: there was no answer */
     bool was_sent;     /* see struct answer */
