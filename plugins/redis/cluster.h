@@ -21,6 +21,11 @@
 
 struct cluster;
 
+enum {
+    CLUSTER_BYTES_MAX =
+        256 << 20, /* of commands under way, which are kept until they are answered */
+};
+
 struct cluster *cluster_new(struct ev_loop *loop, const struct link_settings *settings,
                             const struct link_events *events, void *owner);
 void cluster_free(struct cluster *cluster);

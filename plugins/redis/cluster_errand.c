@@ -48,6 +48,7 @@ errand_new(struct cluster *cluster, const struct remora_slice *args, size_t coun
         errand->next->at = &errand->next;
     cluster->errands = errand;
     cluster->errand_count++;
+    cluster->errand_bytes += bytes;
     return errand;
 }
 
@@ -68,6 +69,7 @@ errand_unlink(struct errand *errand)
     if (errand->next != NULL)
         errand->next->at = errand->at;
     errand->cluster->errand_count--;
+    errand->cluster->errand_bytes -= errand->bytes;
 }
 
 static void
@@ -98,7 +100,7 @@ cluster_forget_errands(struct cluster *cluster)
         free(errand);
     }
     cluster->errands = cluster->waiting = NULL;
-    cluster->errand_count = cluster->waiting_count = 0;
+    cluster->errand_count = cluster->errand_bytes = cluster->waiting_count = 0;
 }
 
 /* --- waiting -----------------------------------------------------------------------------------*/
@@ -343,6 +345,10 @@ cluster_command(struct cluster *cluster, enum link_lane lane, int slot,
     if (cluster->errand_count >= CONN_REQUESTS_MAX)
         return false;
     struct errand *errand = errand_new(cluster, args, count);
+    if (cluster->errand_bytes > CLUSTER_BYTES_MAX && cluster->errand_count > 1) {
+        errand_free(errand);
+        return false;
+    }
     errand->lane = lane;
     errand->slot = slot;
     errand->until_ms = now_ms + (wait_ms < dial_ms ? wait_ms : dial_ms);

@@ -96,7 +96,7 @@ struct cluster {
     ev_timer answer; /* seekers, with what is known */
 
     struct errand *errands;
-    size_t errand_count;
+    size_t errand_count, errand_bytes;
     struct errand *waiting, **last_waiting;
     size_t waiting_count, waiting_bytes;
     ev_timer tick; /* runs while something waits */

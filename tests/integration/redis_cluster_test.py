@@ -358,5 +358,39 @@ def binding():
         equal(cluster().command(key, "EXISTS", key), 0, "gone")
 
 
+@test("what is counted while servers are killed and started again is counted once, or not at all", "BIND-02")
+def counting():
+    whole = Cluster(masters=3, replicas=0)
+    side = Sidecar(document(whole.hosts, "bind", "bindings.redis"))
+    keys = spread(24, "count")
+    tried, done = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
+    is_over = []
+
+    def count(own):
+        connection = side.connect()
+        while not is_over:
+            for key in own:
+                tried[key] += 1
+                body = json.dumps({"operation": "increment", "metadata": {"key": key}}).encode()
+                connection.send(request_bytes("POST", "/v1.0/bindings/bind", [("Content-Type", "application/json")], body))
+                done[key] += connection.reply("POST").status == 204
+
+    threads = [threading.Thread(target=count, args=(keys[i::12],)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for node in whole.masters:
+        before = sum(done.values())
+        eventually(lambda: sum(done.values()) > before + 300, "counting goes on", 60)
+        node.kill()
+        node.start()
+        whole.settle()
+    is_over.append(True)
+    for thread in threads:
+        thread.join()
+    for key in keys:
+        number = int(whole.command(key, "GET", key))
+        need(done[key] <= number <= tried[key], f"{key}: {done[key]} done, {tried[key]} tried, {number} counted")
+
+
 if __name__ == "__main__":
     main(end_sidecars)
