@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Services of AWS, and of what speaks as they do. Read on in s3.h, sqs.h, secrets.h and
- * dynamo.h. */
+/* Services of AWS, and of what speaks as they do. Read on in s3.h, sqs.h, secrets.h,
+ * dynamo.h and broker.h. */
 #include "../shared/transfer.h"
 #include "dynamo.h"
 #include "s3.h"
 #include "secrets.h"
+#include "snssqs.h"
 #include "sqs.h"
 
 static bool
@@ -40,6 +41,12 @@ static const struct remora_component_type types[] = {
       .init = secrets_init_parameters,
       .close = secrets_close,
       .secret = &secrets_ops },
+    { .type = "pubsub.aws.snssqs",
+      .versions = "v1",
+      .init = snssqs_init,
+      .quiesce = snssqs_quiesce,
+      .close = snssqs_close,
+      .pubsub = &snssqs_ops },
 };
 
 int

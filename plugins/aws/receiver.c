@@ -40,8 +40,8 @@ on_received(const struct queue_result *result, void *arg)
     const cJSON *messages = cJSON_GetObjectItem(result->reply, "Messages"), *one;
     uint32_t left = r->asked;
     r->asking = NULL;
-    if (result->words != NULL) {
-        pause_reading(r, result->words);
+    if (result->words != NULL || !cJSON_IsObject(result->reply)) {
+        pause_reading(r, result->words != NULL ? result->words : "the answer is no JSON object");
         return;
     }
     if (r->pause_ms > 0)
