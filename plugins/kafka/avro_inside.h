@@ -62,7 +62,7 @@ struct avro_schema {
 
 /* Words are put together from inside out: the first ones say what is wrong, later ones where. */
 struct avro_words {
-    char *text; /* of AVRO_WHY_BYTES */
+    char *text; /* of AVRO_WHY_BYTES; NULL: nobody wants them */
 };
 
 /* Always false. */

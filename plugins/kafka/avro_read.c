@@ -358,9 +358,12 @@ avro_to_json(const struct avro_schema *schema, const void *data, size_t len, enu
              struct avro_bytes *out, char why[AVRO_WHY_BYTES])
 {
     const unsigned char *bytes = len == 0 ? (const unsigned char *)"" : data;
-    struct reader r = {
-        .at = bytes, .end = bytes + len, .out = out, .kind = kind, .words = { .text = why }
-    };
+    struct reader r = { .begin = bytes,
+                        .at = bytes,
+                        .end = bytes + len,
+                        .out = out,
+                        .kind = kind,
+                        .words = { .text = why } };
     return read_value(&r, schema->root) &&
            (!out->is_full || avro_fail(&r.words, "the value is too large as JSON"));
 }

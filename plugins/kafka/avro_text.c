@@ -15,6 +15,8 @@ bool
 avro_fail(struct avro_words *words, const char *format, ...)
 {
     va_list arguments;
+    if (words->text == NULL)
+        return false;
     va_start(arguments, format);
     (void)vsnprintf(words->text, AVRO_WHY_BYTES, format, arguments);
     va_end(arguments);
@@ -26,6 +28,8 @@ avro_within(struct avro_words *words, const char *format, ...)
 {
     char text[AVRO_WHY_BYTES];
     va_list arguments;
+    if (words->text == NULL)
+        return false;
     va_start(arguments, format);
     int len = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
@@ -42,8 +46,10 @@ avro_within(struct avro_words *words, const char *format, ...)
 bool
 avro_add(struct avro_words *words, const char *format, ...)
 {
-    size_t used = strlen(words->text);
+    size_t used = words->text == NULL ? 0 : strlen(words->text);
     va_list arguments;
+    if (words->text == NULL)
+        return false;
     va_start(arguments, format);
     (void)vsnprintf(words->text + used, AVRO_WHY_BYTES - used, format, arguments);
     va_end(arguments);

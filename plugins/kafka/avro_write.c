@@ -14,8 +14,9 @@
 #include <string.h>
 
 enum {
-    STEPS_MAX = 20 * 1000 * 1000, /* of one value: a second at most */
-    STEP_BYTES = 64,              /* of a string that are one step */
+    STEPS_MAX = 5 * 1000 * 1000, /* of one value: a fraction of a second */
+    TRY_STEPS = 4,               /* what a branch costs that does not take a value */
+    STEP_BYTES = 64,             /* of a string that are one step */
     NUMBER_BYTES_MAX = 400,
     NAME_SHOWN = 64,
     DEFAULTS_BYTES_MAX = 1024 * 1024, /* of one schema */
@@ -70,6 +71,7 @@ struct said {
     char *made; /* malloc'ed, or NULL */
 };
 
+/* False: `why` says what is wrong, or is NULL, where words have been said. */
 static bool
 say(struct writer *w, uint32_t token, enum token_unescape how, struct said *ret, const char **why)
 {
@@ -77,7 +79,7 @@ say(struct writer *w, uint32_t token, enum token_unescape how, struct said *ret,
     const char *text = w->tokens->text + it->at;
     *ret = (struct said){ .bytes = text, .len = it->len };
     if (!spend(w, 1 + it->len / STEP_BYTES)) {
-        *why = w->words.text;
+        *why = NULL;
         return false;
     }
     if (memchr(text, '\\', it->len) == NULL)
@@ -202,8 +204,7 @@ write_string(struct writer *w, const struct avro_node *node, uint32_t token)
     if (token_at(w, token)->type != TOKEN_STRING)
         return refuse_kind(w, token, kind);
     if (!say(w, token, node->type == AVRO_STRING ? TOKEN_AS_TEXT : TOKEN_AS_BYTES, &said, &why))
-        return why != w->words.text &&
-               avro_fail(&w->words, "cannot decode textual %s: %s", kind, why);
+        return why != NULL && avro_fail(&w->words, "cannot decode textual %s: %s", kind, why);
     if (node->is_decimal)
         said.bytes = (const char *)avro_shorten((const unsigned char *)said.bytes, &said.len);
     put_sized(w, said.bytes, said.len);
@@ -219,7 +220,7 @@ write_fixed(struct writer *w, const struct avro_node *node, uint32_t token)
     if (token_at(w, token)->type != TOKEN_STRING)
         return refuse_kind(w, token, "bytes");
     if (!say(w, token, TOKEN_AS_BYTES, &said, &why))
-        return why != w->words.text && avro_fail(&w->words, "cannot decode textual bytes: %s", why);
+        return why != NULL && avro_fail(&w->words, "cannot decode textual bytes: %s", why);
     bool is_whole = said.len == node->count;
     if (is_whole)
         avro_put(w->out, said.bytes, said.len);
@@ -250,7 +251,9 @@ write_enum(struct writer *w, const struct avro_node *node, uint32_t token)
         (void)refuse_kind(w, token, "string");
         return avro_within(&w->words, "cannot decode textual enum: expected key: ");
     }
-    if (!say(w, token, TOKEN_AS_TEXT, &said, &why) || !spend(w, node->count))
+    if (!spend(w, node->count))
+        return false;
+    if (!say(w, token, TOKEN_AS_TEXT, &said, &why))
         return refuse_symbol(w, node);
     size_t at = 0;
     while (at < node->count && (strlen(node->symbols[at]) != said.len ||
@@ -309,7 +312,7 @@ write_pair(struct writer *w, const struct avro_node *node, uint32_t token, struc
     const char *why;
     char name[NAME_SHOWN + 1];
     if (!say(w, token, TOKEN_AS_TEXT, &said, &why))
-        return why != w->words.text &&
+        return why != NULL &&
                avro_fail(&w->words, "cannot decode textual map: expected key: %s", why);
     avro_put_long(w->out, (int64_t)said.len);
     avro_keys_add(keys, w->out->len, said.len);
@@ -370,7 +373,7 @@ sort_members(struct writer *w, const struct avro_node *node, uint32_t token, uin
         const char *why;
         char name[NAME_SHOWN + 1];
         if (!say(w, at, TOKEN_AS_TEXT, &said, &why))
-            return why != w->words.text &&
+            return why != NULL &&
                    avro_fail(&w->words, "cannot decode textual map: expected key: %s", why);
         size_t field = memchr(said.bytes, '\0', said.len) != NULL
                            ? node->count
@@ -431,13 +434,25 @@ write_record(struct writer *w, const struct avro_node *node, uint32_t token)
 /* --- unions ------------------------------------------------------------------------------------*/
 
 static bool
+take_branch(struct writer *w, const struct avro_node *node, size_t branch, uint32_t token)
+{
+    avro_put_long(w->out, (int64_t)branch);
+    return write_value(w, node->branches[branch], token);
+}
+
+/* Of one that does not take the value nothing is left, and no words are made. */
+static bool
 try_branch(struct writer *w, const struct avro_node *node, size_t branch, uint32_t token)
 {
     size_t len = w->out->len;
-    avro_put_long(w->out, (int64_t)branch);
-    if (write_value(w, node->branches[branch], token))
+    char *text = w->words.text;
+    w->words.text = NULL;
+    bool is_taken = take_branch(w, node, branch, token);
+    w->words.text = text;
+    if (is_taken)
         return true;
     w->out->len = len;
+    (void)spend(w, TRY_STEPS);
     return false;
 }
 
@@ -458,7 +473,7 @@ write_untagged(struct writer *w, const struct avro_node *node, uint32_t token)
     bool is_by_name = type == TOKEN_NUMBER || type == TOKEN_OBJECT;
     size_t null;
     if (type == TOKEN_NULL && find_null(node, &null))
-        return try_branch(w, node, null, token);
+        return take_branch(w, node, null, token);
     for (size_t i = 0; i < node->count && w->steps > 0 && !w->out->is_full; i++) {
         size_t branch = is_by_name ? node->sorted[i] : i;
         if (node->branches[branch]->type != AVRO_NULL && try_branch(w, node, branch, token))
@@ -476,7 +491,7 @@ write_tagged(struct writer *w, const struct avro_node *node, uint32_t token)
     char name[NAME_SHOWN + 1];
     size_t branch;
     if (it->type == TOKEN_NULL && find_null(node, &branch))
-        return try_branch(w, node, branch, token);
+        return take_branch(w, node, branch, token);
     if (!expect(w, token, TOKEN_OBJECT))
         return avro_within(&w->words, "cannot decode textual union: ");
     if (it->count != 1)
@@ -493,7 +508,7 @@ write_tagged(struct writer *w, const struct avro_node *node, uint32_t token)
                          "cannot decode textual union: cannot decode textual map: cannot determine "
                          "codec: \"%s\"",
                          name);
-    if (try_branch(w, node, branch, token + 2))
+    if (take_branch(w, node, branch, token + 2))
         return true;
     (void)avro_within(&w->words, "cannot decode textual union: ");
     return avro_add(&w->words, " for key: \"%s\"", name);
@@ -510,7 +525,7 @@ write_first(struct writer *w, const struct avro_node *node, uint32_t token)
     for (size_t i = 0; i < node->count && w->steps > 0 && !w->out->is_full; i++)
         if (try_branch(w, node, i, token))
             return true;
-    return false;
+    return avro_fail(&w->words, "no branch of the union takes it");
 }
 
 static bool

@@ -11,6 +11,8 @@
 enum {
     HEAD_BYTES = 5,            /* a zero, and an id of four bytes, its highest first */
     READY_BYTES = 1024 * 1024, /* of JSON in one batch; one value may be larger */
+    JSON_BYTES = 256 * 1024,   /* that any value may become, and for each of its bytes: */
+    JSON_FACTOR = 1024,
 };
 
 static void
@@ -65,7 +67,10 @@ read_value(struct partition *partition, struct record *record, char why[AVRO_WHY
         ask(partition, record);
     if (record->schema == NULL)
         return false;
-    record->json = (struct avro_bytes){ .max = AVRO_JSON_BYTES_MAX };
+    size_t most = message->len > AVRO_JSON_BYTES_MAX / JSON_FACTOR
+                      ? (size_t)AVRO_JSON_BYTES_MAX
+                      : JSON_BYTES + JSON_FACTOR * message->len;
+    record->json = (struct avro_bytes){ .max = most };
     if (avro_to_json(record->schema, (const char *)message->payload + HEAD_BYTES,
                      message->len - HEAD_BYTES, is_tagged ? AVRO_JSON_TAGGED : AVRO_JSON_STANDARD,
                      &record->json, why))
