@@ -345,6 +345,29 @@ def remembered():
     refused(side, "kept", {"id": 1, "more": 2}, "cannot determine codec")
 
 
+@test("so many schemas are remembered and no more: the one that was of use the longest ago goes")
+def bounded():
+    door, app = Door(REGISTRY), Inbox()
+    door.trouble = lambda request: answer(200, b'{"schema":"\\"long\\""}')
+    side = sidecar(subscription("bounded"), app=app, registry=door.url)
+    producer = kafka_node.client().KafkaProducer(bootstrap_servers=SERVER.address())
+
+    def deliver(*ids):
+        before = len(app.taken())
+        for id_ in ids:
+            producer.send("bounded", encoded("long", id_, id_))
+        producer.flush()
+        eventually(lambda: app.taken()[before:] == list(ids), "they are delivered", LONG_S)
+        return [int(path.rsplit("/", 1)[1]) for path in (request.target for request in door.take())]
+
+    try:
+        equal(deliver(*range(300), *range(100, 300)), list(range(300)), "each is asked for once")
+        equal(deliver(299, 44, 43, 44), [43], "what was of use is known, what was forgotten is asked for")
+    finally:
+        producer.close()
+    need(side.is_alive(), "the sidecar is well")
+
+
 @test("a registry that asks for a login gets it, over TLS, and nobody else does")
 def login():
     folder = Folder()
