@@ -12,7 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 check_address(const struct slots_address *address)
 {
-    long port = strtol(address->port, NULL, 10);
+    int64_t port;
+    const struct remora_slice text = { address->port, strlen(address->port) };
+    assert(remora_parse_i64(text, &port));
     assert(strlen(address->host) > 0 && strlen(address->host) <= 253);
     assert(strpbrk(address->host, " \r\n\t\"/") == NULL);
     assert(port > 0 && port < 65536);
