@@ -102,11 +102,11 @@ static struct text
 get_body(const struct dynamo *dynamo, struct remora_slice key, bool is_consistent)
 {
     struct text body = { .bytes = NULL };
-    service_put_raw(&body, "{\"TableName\":");
-    service_put(&body, (struct remora_slice){ dynamo->names.table, strlen(dynamo->names.table) });
-    service_put_raw(&body, ",\"Key\":");
+    json_put_raw(&body, "{\"TableName\":");
+    json_put(&body, (struct remora_slice){ dynamo->names.table, strlen(dynamo->names.table) });
+    json_put_raw(&body, ",\"Key\":");
     item_put_key(&body, &dynamo->names, key);
-    service_put_raw(&body, is_consistent ? ",\"ConsistentRead\":true}" : "}");
+    json_put_raw(&body, is_consistent ? ",\"ConsistentRead\":true}" : "}");
     return body;
 }
 

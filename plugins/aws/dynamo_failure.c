@@ -79,7 +79,7 @@ reason_of(const cJSON *tree)
     const cJSON *reason;
     cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(tree, "CancellationReasons"))
     {
-        const char *code = service_text(reason, "Code");
+        const char *code = json_text(reason, "Code");
         if (code != NULL && strcmp(code, "None") != 0)
             return code;
     }

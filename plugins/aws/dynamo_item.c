@@ -9,7 +9,7 @@
 #include <sys/random.h>
 
 #include "../shared/base64.h"
-#include "service.h"
+#include "json.h"
 
 enum { NUMBER_BYTES = 24 };
 
@@ -103,16 +103,16 @@ slice_of(const char *text)
 static void
 put_name(struct text *out, const char *name)
 {
-    service_put(out, slice_of(name));
-    service_put_raw(out, ":");
+    json_put(out, slice_of(name));
+    json_put_raw(out, ":");
 }
 
 static void
 put_text(struct text *out, struct remora_slice text)
 {
-    service_put_raw(out, "{\"S\":");
-    service_put(out, text);
-    service_put_raw(out, "}");
+    json_put_raw(out, "{\"S\":");
+    json_put(out, text);
+    json_put_raw(out, "}");
 }
 
 static void
@@ -120,9 +120,9 @@ put_number(struct text *out, int64_t number)
 {
     char digits[NUMBER_BYTES];
     (void)snprintf(digits, sizeof digits, "%" PRId64, number);
-    service_put_raw(out, "{\"N\":");
-    service_put(out, slice_of(digits));
-    service_put_raw(out, "}");
+    json_put_raw(out, "{\"N\":");
+    json_put(out, slice_of(digits));
+    json_put_raw(out, "}");
 }
 
 static void
@@ -133,19 +133,19 @@ put_bytes(struct text *out, struct remora_slice bytes)
     if (encoded == NULL)
         abort();
     base64_encode(bytes.data, bytes.len, encoded);
-    service_put_raw(out, "{\"B\":\"");
+    json_put_raw(out, "{\"B\":\"");
     text_put(out, encoded, len);
-    service_put_raw(out, "\"}");
+    json_put_raw(out, "\"}");
     free(encoded);
 }
 
 void
 item_put_key(struct text *out, const struct item_names *names, struct remora_slice key)
 {
-    service_put_raw(out, "{");
+    json_put_raw(out, "{");
     put_name(out, names->key);
     put_text(out, key);
-    service_put_raw(out, "}");
+    json_put_raw(out, "}");
 }
 
 static void
@@ -162,23 +162,23 @@ put_new_etag(struct text *out)
 static void
 put_item(struct text *out, const struct item_names *names, const struct item_write *write)
 {
-    service_put_raw(out, "{");
+    json_put_raw(out, "{");
     put_name(out, names->key);
     put_text(out, write->key);
-    service_put_raw(out, ",\"value\":");
+    json_put_raw(out, ",\"value\":");
     /* A text is UTF-8 there. */
     if (write->is_json && item_is_utf8(write->value))
         put_text(out, write->value);
     else
         put_bytes(out, write->value);
-    service_put_raw(out, ",\"etag\":");
+    json_put_raw(out, ",\"etag\":");
     put_new_etag(out);
     if (write->expires_s != 0) {
-        service_put_raw(out, ",");
+        json_put_raw(out, ",");
         put_name(out, names->ttl);
         put_number(out, write->expires_s);
     }
-    service_put_raw(out, "}");
+    json_put_raw(out, "}");
 }
 
 /* What has expired and has not been removed yet is not there. */
@@ -187,45 +187,45 @@ put_condition(struct text *out, const struct item_names *names, const struct ite
               int64_t now_s)
 {
     const bool has_etag = write->condition == ITEM_HAS_ETAG, expires = names->ttl != NULL;
-    service_put_raw(out, ",\"ConditionExpression\":\"");
-    service_put_raw(out, has_etag ? "etag = :etag" : "attribute_not_exists(etag)");
+    json_put_raw(out, ",\"ConditionExpression\":\"");
+    json_put_raw(out, has_etag ? "etag = :etag" : "attribute_not_exists(etag)");
     if (expires)
-        service_put_raw(out, has_etag ? " AND (attribute_not_exists(#ttl) OR #ttl > :now)"
-                                      : " OR #ttl <= :now");
-    service_put_raw(out, "\"");
+        json_put_raw(out, has_etag ? " AND (attribute_not_exists(#ttl) OR #ttl > :now)"
+                                   : " OR #ttl <= :now");
+    json_put_raw(out, "\"");
     if (expires) {
-        service_put_raw(out, ",\"ExpressionAttributeNames\":{\"#ttl\":");
-        service_put(out, slice_of(names->ttl));
-        service_put_raw(out, "}");
+        json_put_raw(out, ",\"ExpressionAttributeNames\":{\"#ttl\":");
+        json_put(out, slice_of(names->ttl));
+        json_put_raw(out, "}");
     }
     if (!has_etag && !expires)
         return;
-    service_put_raw(out, ",\"ExpressionAttributeValues\":{");
+    json_put_raw(out, ",\"ExpressionAttributeValues\":{");
     if (has_etag) {
-        service_put_raw(out, "\":etag\":");
+        json_put_raw(out, "\":etag\":");
         put_text(out, write->etag);
     }
     if (expires) {
-        service_put_raw(out, has_etag ? ",\":now\":" : "\":now\":");
+        json_put_raw(out, has_etag ? ",\":now\":" : "\":now\":");
         put_number(out, now_s);
     }
-    service_put_raw(out, "}");
+    json_put_raw(out, "}");
 }
 
 void
 item_put_write(struct text *out, const struct item_names *names, const struct item_write *write,
                int64_t now_s)
 {
-    service_put_raw(out, "{\"TableName\":");
-    service_put(out, slice_of(names->table));
-    service_put_raw(out, write->is_delete ? ",\"Key\":" : ",\"Item\":");
+    json_put_raw(out, "{\"TableName\":");
+    json_put(out, slice_of(names->table));
+    json_put_raw(out, write->is_delete ? ",\"Key\":" : ",\"Item\":");
     if (write->is_delete)
         item_put_key(out, names, write->key);
     else
         put_item(out, names, write);
     if (write->condition != ITEM_ANY)
         put_condition(out, names, write, now_s);
-    service_put_raw(out, "}");
+    json_put_raw(out, "}");
 }
 
 /* --- in ----------------------------------------------------------------------------------------*/
@@ -242,7 +242,7 @@ keep(remora_call *call, const char *text)
 static bool
 read_value(remora_call *call, const cJSON *value, struct remora_bytes *ret_value)
 {
-    const char *text = service_text(value, "S"), *encoded = service_text(value, "B");
+    const char *text = json_text(value, "S"), *encoded = json_text(value, "B");
     if (value == NULL || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(value, "NULL"))) {
         *ret_value = (struct remora_bytes){ .data = "" };
     } else if (text != NULL) {
@@ -266,7 +266,7 @@ read_expiry(const struct item_names *names, const cJSON *item, int64_t *ret_seco
 {
     const cJSON *ttl = names->ttl == NULL ? NULL
                                           : cJSON_GetObjectItemCaseSensitive(item, names->ttl);
-    const char *number = service_text(ttl, "N");
+    const char *number = json_text(ttl, "N");
     *ret_seconds = 0;
     return ttl == NULL || (number != NULL && remora_parse_i64(slice_of(number), ret_seconds) &&
                            *ret_seconds < INT64_MAX / 1000);
@@ -278,7 +278,7 @@ item_read(remora_call *call, const struct item_names *names, const cJSON *item,
           char ret_why[ITEM_WHY_BYTES])
 {
     const cJSON *etag = cJSON_GetObjectItemCaseSensitive(item, "etag");
-    const char *etag_text = service_text(etag, "S");
+    const char *etag_text = json_text(etag, "S");
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, "value");
     struct remora_state_value found = { .found = true, .has_etag = etag_text != NULL };
     int64_t expires_s;
@@ -308,5 +308,5 @@ item_read(remora_call *call, const struct item_names *names, const cJSON *item,
 const char *
 item_key(const struct item_names *names, const cJSON *item)
 {
-    return service_text(cJSON_GetObjectItemCaseSensitive(item, names->key), "S");
+    return json_text(cJSON_GetObjectItemCaseSensitive(item, names->key), "S");
 }

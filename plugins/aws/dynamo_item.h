@@ -35,7 +35,7 @@ struct item_write {
     bool is_delete;
     struct remora_slice key, value;
     bool is_json;
-    int64_t expires_s; /* 0: never */
+    int64_t expires_s; /* 0: never, as it must be without an attribute for it */
     enum item_condition condition;
     struct remora_slice etag; /* of the condition */
 };

@@ -159,19 +159,19 @@ ask_for_batch(struct reading *reading)
     const struct item_names *names = &reading->dynamo->names;
     struct text body = { .bytes = NULL };
     bool is_consistent = false, is_next = false;
-    service_put_raw(&body, "{\"RequestItems\":{");
-    service_put(&body, (struct remora_slice){ names->table, strlen(names->table) });
-    service_put_raw(&body, ":{\"Keys\":[");
+    json_put_raw(&body, "{\"RequestItems\":{");
+    json_put(&body, (struct remora_slice){ names->table, strlen(names->table) });
+    json_put_raw(&body, ":{\"Keys\":[");
     for (size_t i = reading->begin; i < reading->end; i++) {
         if (!is_first(reading, i))
             continue;
-        service_put_raw(&body, is_next ? "," : "");
+        json_put_raw(&body, is_next ? "," : "");
         item_put_key(&body, names, reading->gets[i].key);
         is_next = true;
     }
     for (size_t i = reading->begin; i < reading->end; i++)
         is_consistent = is_consistent || reading->gets[i].consistency == REMORA_STRONG;
-    service_put_raw(&body, is_consistent ? "],\"ConsistentRead\":true}}}" : "]}}}");
+    json_put_raw(&body, is_consistent ? "],\"ConsistentRead\":true}}}" : "]}}}");
     reading->ask = dynamo_ask(reading->dynamo, reading->call, "BatchGetItem", body, on_batch,
                               reading);
 }
@@ -354,14 +354,14 @@ dynamo_transact(remora_call *call, void *self, const struct remora_state_operati
         !fits(call, dynamo, writes, count))
         return;
     struct text body = { .bytes = NULL };
-    service_put_raw(&body, "{\"TransactItems\":[");
+    json_put_raw(&body, "{\"TransactItems\":[");
     for (size_t i = 0; i < count; i++) {
-        service_put_raw(&body, i > 0 ? "," : "");
-        service_put_raw(&body, writes[i].is_delete ? "{\"Delete\":" : "{\"Put\":");
+        json_put_raw(&body, i > 0 ? "," : "");
+        json_put_raw(&body, writes[i].is_delete ? "{\"Delete\":" : "{\"Put\":");
         item_put_write(&body, &dynamo->names, &writes[i], now_s);
-        service_put_raw(&body, "}");
+        json_put_raw(&body, "}");
     }
-    service_put_raw(&body, "]}");
+    json_put_raw(&body, "]}");
     struct transaction *transaction = remora_call_alloc(call, sizeof *transaction);
     transaction->call = call;
     transaction->ask = dynamo_ask(dynamo, call, "TransactWriteItems", body, on_transacted,

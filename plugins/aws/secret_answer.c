@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../shared/json_secret.h"
-#include "service.h"
+#include "json.h"
 
 static struct remora_slice
 keep(remora_call *call, const char *text)
@@ -35,7 +35,7 @@ static bool
 read_map(remora_call *call, const char *text, struct remora_pair **ret_pairs, size_t *ret_count)
 {
     const size_t len = strlen(text);
-    cJSON *map = service_has_nul(text, len) ? NULL : cJSON_ParseWithLength(text, len);
+    cJSON *map = json_has_nul(text, len) ? NULL : cJSON_ParseWithLength(text, len);
     const int count = cJSON_IsObject(map) ? cJSON_GetArraySize(map) : -1;
     const bool is_good = count >= 0 && count <= SECRET_PAIRS_MAX;
     if (is_good) {
@@ -58,7 +58,7 @@ secret_read(remora_call *call, const struct secret_form *form, const cJSON *tree
     const cJSON *secret = form->within == NULL
                               ? tree
                               : cJSON_GetObjectItemCaseSensitive(tree, form->within);
-    const char *name = service_text(secret, "Name"), *value = service_text(secret, form->value);
+    const char *name = json_text(secret, "Name"), *value = json_text(secret, form->value);
     const size_t prefix_len = strlen(form->prefix);
     *ret_count = 0;
     *ret_pairs = NULL;

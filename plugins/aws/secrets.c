@@ -144,10 +144,10 @@ refuse_size(const struct asking *asking)
 static void
 put_member(struct text *out, const char *name, struct remora_slice value)
 {
-    service_put_raw(out, out->len == 0 ? "{\"" : ",\"");
-    service_put_raw(out, name);
-    service_put_raw(out, "\":");
-    service_put(out, value);
+    json_put_raw(out, out->len == 0 ? "{\"" : ",\"");
+    json_put_raw(out, name);
+    json_put_raw(out, "\":");
+    json_put(out, value);
 }
 
 /* --- one ---------------------------------------------------------------------------------------*/
@@ -179,14 +179,14 @@ ask_for(struct asking *asking, struct remora_slice name, const struct remora_pai
     struct remora_slice version;
     if (kind == &parameters) {
         put_member(&body, "Name", name);
-        service_put_raw(&body, ",\"WithDecryption\":true}");
+        json_put_raw(&body, ",\"WithDecryption\":true}");
     } else {
         put_member(&body, "SecretId", name);
         if (remora_metadata_get(metadata, metadata_count, "version_id", &version))
             put_member(&body, "VersionId", version);
         if (remora_metadata_get(metadata, metadata_count, "version_stage", &version))
             put_member(&body, "VersionStage", version);
-        service_put_raw(&body, "}");
+        json_put_raw(&body, "}");
     }
     ask(asking, kind->get, body, done);
 }
@@ -307,10 +307,10 @@ on_page(const struct service_reply *reply, void *arg)
     const cJSON *item;
     cJSON_ArrayForEach(item, items)
     {
-        const char *name = service_text(item, "Name");
+        const char *name = json_text(item, "Name");
         fits = fits && (name == NULL || take_name(asking, name));
     }
-    const char *token = service_text(reply->tree, "NextToken");
+    const char *token = json_text(reply->tree, "NextToken");
     if (!fits)
         refuse_size(asking);
     else if (token != NULL && *token != '\0')
@@ -328,13 +328,13 @@ ask_for_page(struct asking *asking, const char *token)
     if (token != NULL)
         put_member(&body, "NextToken", (struct remora_slice){ token, strlen(token) });
     if (*prefix != '\0') {
-        service_put_raw(&body, body.len == 0 ? "{" : ",");
-        service_put_raw(&body, "\"ParameterFilters\":[{\"Key\":\"Name\",\"Option\":\"BeginsWith\","
-                               "\"Values\":[");
-        service_put(&body, (struct remora_slice){ prefix, strlen(prefix) });
-        service_put_raw(&body, "]}]");
+        json_put_raw(&body, body.len == 0 ? "{" : ",");
+        json_put_raw(&body, "\"ParameterFilters\":[{\"Key\":\"Name\",\"Option\":\"BeginsWith\","
+                            "\"Values\":[");
+        json_put(&body, (struct remora_slice){ prefix, strlen(prefix) });
+        json_put_raw(&body, "]}]");
     }
-    service_put_raw(&body, body.len == 0 ? "{}" : "}");
+    json_put_raw(&body, body.len == 0 ? "{}" : "}");
     ask(asking, store->kind->list, body, on_page);
 }
 

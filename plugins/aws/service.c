@@ -19,53 +19,6 @@ struct service_ask {
     void *arg;
 };
 
-/* --- JSON --------------------------------------------------------------------------------------*/
-
-void
-service_put_raw(struct text *out, const char *json)
-{
-    text_put(out, json, strlen(json));
-}
-
-void
-service_put(struct text *out, struct remora_slice text)
-{
-    static const char digits[] = "0123456789abcdef";
-    service_put_raw(out, "\"");
-    for (size_t from = 0, at = 0; at <= text.len; at++) {
-        const unsigned char c = at < text.len ? (unsigned char)text.data[at] : '\0';
-        if (at < text.len && c >= ' ' && c != '"' && c != '\\')
-            continue;
-        if (at > from)
-            text_put(out, text.data + from, at - from);
-        from = at + 1;
-        const char escape[] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
-        if (at < text.len)
-            text_put(out, escape, sizeof escape);
-    }
-    service_put_raw(out, "\"");
-}
-
-const char *
-service_text(const cJSON *tree, const char *name)
-{
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(tree, name));
-}
-
-bool
-service_has_nul(const char *json, size_t len)
-{
-    static const char nul[] = "\\u0000";
-    for (size_t at = 0; at + sizeof nul - 1 <= len; at++) {
-        if (json[at] != '\\')
-            continue;
-        if (memcmp(json + at, nul, sizeof nul - 1) == 0)
-            return true;
-        at++; /* what a backslash stands before begins nothing */
-    }
-    return false;
-}
-
 /* --- what came of it ---------------------------------------------------------------------------*/
 
 void
@@ -88,7 +41,7 @@ service_ask_was_sent(const struct service_ask *ask)
 static const char *
 code_of(const cJSON *tree)
 {
-    const char *type = service_text(tree, "__type");
+    const char *type = json_text(tree, "__type");
     const char *hash = type == NULL ? NULL : strrchr(type, '#');
     return type == NULL ? "" : hash == NULL ? type : hash + 1;
 }
@@ -96,9 +49,9 @@ code_of(const cJSON *tree)
 static const char *
 message_of(const cJSON *tree)
 {
-    const char *message = service_text(tree, "message");
+    const char *message = json_text(tree, "message");
     if (message == NULL)
-        message = service_text(tree, "Message");
+        message = json_text(tree, "Message");
     return message == NULL ? "" : message;
 }
 
@@ -131,7 +84,7 @@ on_answer(struct answer *answer, void *arg)
     struct service_ask *ask = arg;
     char words[WORDS_BYTES];
     const bool has_body = answer->error == NULL && answer->body != NULL;
-    const bool has_nul = has_body && service_has_nul(answer->body, answer->len);
+    const bool has_nul = has_body && json_has_nul(answer->body, answer->len);
     cJSON *tree = has_body && !has_nul ? cJSON_ParseWithLength(answer->body, answer->len) : NULL;
     struct service_reply reply = { .tree = tree,
                                    .code = "",

@@ -5,7 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "../shared/text.h"
+#include "json.h"
 #include "request.h"
 
 /* Texts are constants. */
@@ -48,15 +48,5 @@ service_ask(const struct service_question *question, service_done *done, void *a
 void service_ask_end(struct service_ask *ask);
 /* Has some of it left? Then nobody knows what becomes of it. */
 bool service_ask_was_sent(const struct service_ask *ask);
-
-/* A JSON string, quotes included, of UTF-8. */
-void service_put(struct text *out, struct remora_slice text);
-/* What goes between: brackets, names, commas. */
-void service_put_raw(struct text *out, const char *json);
-
-/* The text of a member; NULL: there is none. */
-const char *service_text(const cJSON *tree, const char *name);
-/* Does a JSON document have a text with a NUL in it, which would be cut there? */
-bool service_has_nul(const char *json, size_t len);
 
 #endif
