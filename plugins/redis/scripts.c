@@ -76,6 +76,7 @@ const struct script script_transact = {
         "    state.first = state.first or ARGV[at + 4] == '0'\n"
         "  end\n"
         "end\n"
+        "if ARGV[#KEYS * 5 + 1] then return 0 end\n"
         "for i, key in ipairs(KEYS) do\n"
         "  local at = (i - 1) * 5\n"
         "  if ARGV[at + 1] == 'del' then\n"
@@ -96,7 +97,7 @@ const struct script script_transact = {
         "  end\n"
         "end\n"
         "return 0\n",
-    .sha = "b42b9409d14d3aaa3074280855236dd879d7ef8c",
+    .sha = "764ff0c8854081944181b21cabefcb0c339d0cd9",
 };
 
 const struct script script_documents = {
@@ -136,6 +137,7 @@ const struct script script_documents = {
         "    state.first = state.first or ARGV[at + 4] == '0'\n"
         "  end\n"
         "end\n"
+        "if ARGV[#KEYS * 5 + 1] then return 0 end\n"
         "known = {}\n"
         "for i, key in ipairs(KEYS) do\n"
         "  local at = (i - 1) * 5\n"
@@ -168,7 +170,7 @@ const struct script script_documents = {
         "  end\n"
         "end\n"
         "return 0\n",
-    .sha = "f6b9728b91ce6f7ad2f8c9d46d3a9b1b0adf5b70",
+    .sha = "5cde1bb11efb7b2831d3f7df2821587e6680c80a",
 };
 
 const struct script script_read = {

@@ -23,7 +23,8 @@ extern const struct script script_set;
 extern const struct script script_del;
 /* KEYS: one an operation. ARGV: five an operation, "set" or "del" and then those above; what del
  * has no use for is empty. Answers 0 when all is done, else nothing is, and: n for a conflict of
- * operation n (from 1), -n for a version that cannot be counted up. */
+ * operation n (from 1), -n for a version that cannot be counted up. One argument more: it is only
+ * looked whether it could be done. */
 extern const struct script script_transact;
 
 /* Servers with the JSON module keep values of contentType application/json as documents, as the

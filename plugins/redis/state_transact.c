@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Transactions: one script, all or nothing. In a cluster one for each slot, since a server knows
- * nothing of the others.
+ * nothing of the others: so it is looked first whether all of them can be done.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +87,7 @@ prepare_transaction(struct write *write, const struct remora_state_operation *op
     write->script = write->store->has_json ? &script_documents : &script_transact;
     write->judge = judge_transaction;
     write->count = 3 + count * (1 + OPERATION_ARGS);
-    write->args = remora_call_alloc(write->call, write->count * sizeof write->args[0]);
+    write->args = remora_call_alloc(write->call, (write->count + 1) * sizeof write->args[0]);
     char *number = remora_call_alloc(write->call, WRITE_NUMBER_BYTES);
     snprintf(number, WRITE_NUMBER_BYTES, "%zu", count);
     write->args[0] = write_text("EVALSHA");
@@ -103,11 +103,12 @@ struct placed {
     size_t index; /* of the operation */
 };
 
-/* A transaction whose keys are in several slots: a server does a part whole or not at all, and
- * knows nothing of the others. */
+/* A transaction whose keys are in several slots: a server does a part whole or not at all. */
 struct parts {
     remora_call *call;
-    size_t left, done;
+    struct write *writes;
+    size_t count, left, done;
+    bool is_looking;                      /* whether they could be done: nothing is written yet */
     const struct remora_failure *failure; /* of one that failed */
     enum remora_effect effect;            /* the worst of those that failed */
 };
@@ -124,16 +125,55 @@ static void
 parts_reply(const struct parts *parts)
 {
     const struct remora_failure *one = parts->failure;
+    enum remora_effect effect = parts->effect;
     if (one == NULL) {
         remora_reply_ok(parts->call);
         return;
     }
+    if (parts->is_looking && effect == REMORA_EFFECT_UNKNOWN)
+        effect = REMORA_EFFECT_FAILED;
+    bool is_half = !parts->is_looking && parts->done > 0;
     struct remora_failure *failure = failure_new(
-        parts->call, one->code, parts->done > 0 ? REMORA_EFFECT_UNKNOWN : parts->effect, "%s%s",
-        one->message,
-        parts->done > 0 ? " (what the transaction does in other slots of the cluster is done)"
-                        : "");
+        parts->call, one->code, is_half ? REMORA_EFFECT_UNKNOWN : effect, "%s%s", one->message,
+        is_half ? " (what the transaction does in other slots of the cluster is done)" : "");
     remora_reply_failure(parts->call, write_with_reason(failure, one->reason));
+}
+
+static void
+send_parts(struct parts *parts)
+{
+    parts->left = parts->count;
+    parts->done = 0;
+    for (struct write *write = parts->writes, *next; write != NULL; write = next) {
+        next = write->next; /* the last one's end is that of all */
+        write_send(write);
+    }
+}
+
+/* All of them can be done, or could a moment ago. */
+static void
+do_parts(struct parts *parts)
+{
+    parts->is_looking = false;
+    for (struct write *write = parts->writes; write != NULL; write = write->next) {
+        write->args[0] = write_text("EVALSHA");
+        write->args[1] = write_text(write->script->sha);
+        write->count--;
+        write->strong = write->strong_later;
+    }
+    send_parts(parts);
+}
+
+static void
+look_at_parts(struct parts *parts)
+{
+    parts->is_looking = true;
+    for (struct write *write = parts->writes; write != NULL; write = write->next) {
+        write->args[write->count++] = write_text("look");
+        write->strong_later = write->strong;
+        write->strong = false;
+    }
+    send_parts(parts);
 }
 
 static void
@@ -147,7 +187,11 @@ finish_part(struct write *write, const struct remora_failure *failure)
                                                : worse(parts->effect, failure->effect);
         parts->failure = parts->failure == NULL ? failure : parts->failure;
     }
-    if (--parts->left == 0)
+    if (--parts->left > 0)
+        return;
+    if (parts->is_looking && parts->failure == NULL)
+        do_parts(parts);
+    else
         parts_reply(parts);
 }
 
@@ -197,7 +241,6 @@ state_transact(remora_call *call, void *self, const struct remora_state_operatio
     struct store *store = self;
     const struct remora_state_operation *sorted = sort_by_slot(call, store, ops, count);
     struct parts *parts = remora_call_alloc(call, sizeof *parts);
-    struct write *writes = NULL;
     *parts = (struct parts){ .call = call };
     for (size_t i = 0, next; i < count; i = next) {
         int slot = slot_of_operation(store, &sorted[i]);
@@ -207,17 +250,17 @@ state_transact(remora_call *call, void *self, const struct remora_state_operatio
         write->wants_documents = store_wants_document(store, metadata, metadata_count);
         write->finish = finish_part;
         write->parts = parts;
-        write->next = writes;
-        writes = write;
-        parts->left++;
+        write->next = parts->writes;
+        parts->writes = write;
+        parts->count++;
         struct remora_failure *failure = prepare_transaction(write, sorted + i, next - i);
         if (failure != NULL) { /* nothing has been sent */
             remora_reply_failure(call, failure);
             return;
         }
     }
-    for (struct write *write = writes, *next; write != NULL; write = next) {
-        next = write->next; /* the last one's end is that of all */
-        write_send(write);
-    }
+    if (parts->count > 1)
+        look_at_parts(parts);
+    else
+        send_parts(parts);
 }

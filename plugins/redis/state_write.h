@@ -42,6 +42,7 @@ struct write {
     struct remora_slice key; /* of a transaction the first one: all are in its slot */
     const char *action;      /* "failed to set key ", or NULL: errors are told as they come */
     bool has_etag, strong, wants_documents;
+    bool strong_later;  /* of a part that is only looked at: what it is afterwards */
     finish_fn *finish;  /* failure NULL: done */
     struct many *many;  /* or NULL */
     struct write *next; /* of those that wait for replicas, or of the parts before they go */
