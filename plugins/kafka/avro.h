@@ -9,7 +9,8 @@
  * about JSON may name a member, and a number that is out of range.
  *
  * avro_schema.c reads schemas, avro_text.c writes and reads numbers and texts, avro_read.c makes
- * JSON of data, avro_write.c data of JSON. No thread but one at a time for a schema.
+ * JSON of data, avro_write.c (with avro_scalar.c) data of JSON. No thread but one at a time for a
+ * schema.
  */
 #ifndef KAFKA_AVRO_H
 #define KAFKA_AVRO_H

@@ -4,267 +4,18 @@
  * branches in the order of their names, of anything else in that of the schema, as the reference
  * does with the first value it sees. Trying has its price, so that steps are counted.
  */
-#include "avro_inside.h"
-
-#include <errno.h>
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "avro_writer.h"
+
 enum {
-    STEPS_MAX = 5 * 1000 * 1000, /* of one value: a fraction of a second */
-    TRY_STEPS = 4,               /* what a branch costs that does not take a value */
-    STEP_BYTES = 64,             /* of a string that are one step */
-    NUMBER_BYTES_MAX = 400,
-    NAME_SHOWN = 64,
+    STEPS_MAX = 5 * 1000 * 1000,      /* of one value: a fraction of a second */
+    TRY_STEPS = 4,                    /* what a branch costs that does not take a value */
     DEFAULTS_BYTES_MAX = 1024 * 1024, /* of one schema */
 };
 
-struct writer {
-    const struct tokens *tokens;
-    struct avro_bytes *out;
-    bool is_tagged;
-    bool is_default; /* the tokens are a schema's, and a union's branch is the first that fits */
-    unsigned depth;
-    long steps;
-    struct avro_words words;
-};
-
 static bool write_value(struct writer *w, const struct avro_node *node, uint32_t token);
-
-/* --- parts -------------------------------------------------------------------------------------*/
-
-static bool
-spend(struct writer *w, size_t steps)
-{
-    w->steps = steps > (size_t)w->steps ? 0 : w->steps - (long)steps;
-    return w->steps > 0 || avro_fail(&w->words, "the value has too much to be tried");
-}
-
-static const struct token *
-token_at(const struct writer *w, uint32_t token)
-{
-    return &w->tokens->list[token];
-}
-
-static unsigned char
-first_byte(const struct writer *w, uint32_t token)
-{
-    const struct token *it = token_at(w, token);
-    return it->type == TOKEN_STRING ? '"' : (unsigned char)w->tokens->text[it->at];
-}
-
-static bool
-is_number(const struct writer *w, uint32_t token, const char *text)
-{
-    const struct token *it = token_at(w, token);
-    return it->type == TOKEN_NUMBER && it->len == strlen(text) &&
-           memcmp(w->tokens->text + it->at, text, it->len) == 0;
-}
-
-/* What a string says: a span of the text, or made. */
-struct said {
-    const char *bytes;
-    size_t len;
-    char *made; /* malloc'ed, or NULL */
-};
-
-/* False: `why` says what is wrong, or is NULL, where words have been said. */
-static bool
-say(struct writer *w, uint32_t token, enum token_unescape how, struct said *ret, const char **why)
-{
-    const struct token *it = token_at(w, token);
-    const char *text = w->tokens->text + it->at;
-    *ret = (struct said){ .bytes = text, .len = it->len };
-    if (!spend(w, 1 + it->len / STEP_BYTES)) {
-        *why = NULL;
-        return false;
-    }
-    if (memchr(text, '\\', it->len) == NULL)
-        return true;
-    ret->made = malloc(it->len + 1);
-    if (ret->made == NULL)
-        abort();
-    ret->bytes = ret->made;
-    if (tokens_unescape(w->tokens, token, how, ret->made, &ret->len, why))
-        return true;
-    free(ret->made);
-    return false;
-}
-
-static void
-put_sized(struct writer *w, const char *bytes, size_t len)
-{
-    avro_put_long(w->out, (int64_t)len);
-    avro_put(w->out, bytes, len);
-}
-
-static bool
-refuse_kind(struct writer *w, uint32_t token, const char *kind)
-{
-    unsigned char byte = first_byte(w, token);
-    return avro_fail(&w->words, "cannot decode textual %s: expected initial \"; found: U+%04X '%c'",
-                     kind, byte, byte);
-}
-
-/* --- scalars -----------------------------------------------------------------------------------*/
-
-static bool
-write_boolean(struct writer *w, uint32_t token)
-{
-    uint32_t type = token_at(w, token)->type;
-    if (type != TOKEN_TRUE && type != TOKEN_FALSE)
-        return avro_fail(&w->words, "expected false or true");
-    avro_put_char(w->out, type == TOKEN_TRUE);
-    return true;
-}
-
-static bool
-refuse_byte(struct writer *w, unsigned char byte)
-{
-    char shown[8];
-    return avro_fail(&w->words, "unexpected byte: %s", avro_show_byte(byte, shown));
-}
-
-static bool
-refuse_range(struct writer *w, const char *parser, const char *text, size_t len)
-{
-    return avro_fail(&w->words, "strconv.%s: parsing \"%.*s\": value out of range", parser,
-                     len > NAME_SHOWN ? NAME_SHOWN : (int)len, text);
-}
-
-static bool
-write_integer(struct writer *w, uint32_t token, bool is_int)
-{
-    const struct token *it = token_at(w, token);
-    const char *text = w->tokens->text + it->at;
-    bool is_negative = text[0] == '-';
-    uint64_t most = (is_int ? INT32_MAX : INT64_MAX) + (uint64_t)is_negative, value = 0;
-    if (it->type != TOKEN_NUMBER)
-        return refuse_byte(w, first_byte(w, token));
-    for (uint32_t i = is_negative; i < it->len; i++) {
-        unsigned digit = (unsigned char)text[i] - (unsigned)'0';
-        if (digit > 9)
-            return refuse_byte(w, (unsigned char)text[i]);
-        if (value > (most - digit) / 10)
-            return refuse_range(w, "ParseInt", text, it->len);
-        value = 10 * value + digit;
-    }
-    avro_put_long(w->out, (int64_t)(is_negative ? 0 - value : value));
-    return true;
-}
-
-/* Infinity has a number that stands for it, and null is what no number is. */
-static bool
-parse_floating(struct writer *w, uint32_t token, bool is_float, double *ret)
-{
-    const struct token *it = token_at(w, token);
-    char text[NUMBER_BYTES_MAX + 1];
-    *ret = (double)NAN;
-    if (it->type == TOKEN_NULL)
-        return true;
-    if (it->type != TOKEN_NUMBER)
-        return refuse_byte(w, first_byte(w, token));
-    if (it->len > NUMBER_BYTES_MAX)
-        return avro_fail(&w->words, "a number has too many digits");
-    memcpy(text, w->tokens->text + it->at, it->len);
-    text[it->len] = '\0';
-    *ret = is_float ? (double)strtof(text, NULL) : strtod(text, NULL);
-    return isfinite(*ret) || is_number(w, token, "1e999") || is_number(w, token, "-1e999") ||
-           refuse_range(w, "ParseFloat", text, it->len);
-}
-
-static bool
-write_floating(struct writer *w, uint32_t token, bool is_float)
-{
-    double value;
-    if (!parse_floating(w, token, is_float, &value))
-        return false;
-    float single = (float)value;
-    uint32_t low;
-    uint64_t bits;
-    memcpy(&low, &single, sizeof low);
-    memcpy(&bits, &value, sizeof bits);
-    if (isnan(value))
-        bits = 0x7ff8000000000001; /* Go's */
-    if (is_float)
-        bits = low;
-    for (int i = 0; i < (is_float ? 4 : 8); i++)
-        avro_put_char(w->out, (char)(bits >> 8 * i));
-    return true;
-}
-
-static bool
-write_string(struct writer *w, const struct avro_node *node, uint32_t token)
-{
-    struct said said;
-    const char *why, *kind = node->type == AVRO_STRING ? "string" : "bytes";
-    if (token_at(w, token)->type != TOKEN_STRING)
-        return refuse_kind(w, token, kind);
-    if (!say(w, token, node->type == AVRO_STRING ? TOKEN_AS_TEXT : TOKEN_AS_BYTES, &said, &why))
-        return why != NULL && avro_fail(&w->words, "cannot decode textual %s: %s", kind, why);
-    if (node->is_decimal)
-        said.bytes = (const char *)avro_shorten((const unsigned char *)said.bytes, &said.len);
-    put_sized(w, said.bytes, said.len);
-    free(said.made);
-    return true;
-}
-
-static bool
-write_fixed(struct writer *w, const struct avro_node *node, uint32_t token)
-{
-    struct said said;
-    const char *why;
-    if (token_at(w, token)->type != TOKEN_STRING)
-        return refuse_kind(w, token, "bytes");
-    if (!say(w, token, TOKEN_AS_BYTES, &said, &why))
-        return why != NULL && avro_fail(&w->words, "cannot decode textual bytes: %s", why);
-    bool is_whole = said.len == node->count;
-    if (is_whole)
-        avro_put(w->out, said.bytes, said.len);
-    free(said.made);
-    return is_whole || avro_fail(&w->words,
-                                 "cannot decode textual fixed \"%s\": datum size ought to equal "
-                                 "schema size: %zu != %zu",
-                                 node->name, said.len, node->count);
-}
-
-static bool
-refuse_symbol(struct writer *w, const struct avro_node *node)
-{
-    (void)avro_fail(&w->words,
-                    "cannot decode textual enum \"%s\": value ought to be member of symbols: [",
-                    node->name);
-    for (size_t i = 0; i < node->count; i++)
-        (void)avro_add(&w->words, "%s%s", i > 0 ? " " : "", node->symbols[i]);
-    return avro_add(&w->words, "]");
-}
-
-static bool
-write_enum(struct writer *w, const struct avro_node *node, uint32_t token)
-{
-    struct said said;
-    const char *why;
-    if (token_at(w, token)->type != TOKEN_STRING) {
-        (void)refuse_kind(w, token, "string");
-        return avro_within(&w->words, "cannot decode textual enum: expected key: ");
-    }
-    if (!spend(w, node->count))
-        return false;
-    if (!say(w, token, TOKEN_AS_TEXT, &said, &why))
-        return refuse_symbol(w, node);
-    size_t at = 0;
-    while (at < node->count && (strlen(node->symbols[at]) != said.len ||
-                                memcmp(node->symbols[at], said.bytes, said.len) != 0))
-        at++;
-    free(said.made);
-    if (at == node->count)
-        return refuse_symbol(w, node);
-    avro_put_long(w->out, (int64_t)at);
-    return true;
-}
 
 /* --- values with something in them -------------------------------------------------------------*/
 
@@ -272,20 +23,20 @@ static bool
 expect(struct writer *w, uint32_t token, enum token_type type)
 {
     char shown[8];
-    return token_at(w, token)->type == type ||
+    return writer_token(w, token)->type == type ||
            avro_fail(&w->words, "expected: '%c'; actual: %s", type == TOKEN_OBJECT ? '{' : '[',
-                     avro_show_byte(first_byte(w, token), shown));
+                     avro_show_byte(writer_first(w, token), shown));
 }
 
 static bool
 write_array(struct writer *w, const struct avro_node *node, uint32_t token)
 {
-    const struct token *it = token_at(w, token);
+    const struct token *it = writer_token(w, token);
     if (!expect(w, token, TOKEN_ARRAY))
         return avro_within(&w->words, "cannot decode textual array: ");
     if (it->count > 0)
         avro_put_long(w->out, it->count);
-    for (uint32_t at = token + 1; at < it->end; at = token_at(w, at)->end)
+    for (uint32_t at = token + 1; at < it->end; at = writer_token(w, at)->end)
         if (!write_value(w, node->items, at))
             return avro_within(&w->words, "cannot decode textual array: ");
     avro_put_long(w->out, 0);
@@ -294,10 +45,10 @@ write_array(struct writer *w, const struct avro_node *node, uint32_t token)
 
 /* Words of trouble with a member: its name, as far as it can be shown. */
 static void
-show_name(const struct writer *w, uint32_t token, char ret[NAME_SHOWN + 1])
+show_name(const struct writer *w, uint32_t token, char ret[WRITER_SHOWN + 1])
 {
-    const struct token *it = token_at(w, token);
-    size_t len = it->len > NAME_SHOWN ? NAME_SHOWN : it->len;
+    const struct token *it = writer_token(w, token);
+    size_t len = it->len > WRITER_SHOWN ? WRITER_SHOWN : it->len;
     for (size_t i = 0; i < len; i++) {
         char c = w->tokens->text[it->at + i];
         ret[i] = (unsigned char)c < ' ' || c == 0x7f ? '?' : c;
@@ -310,8 +61,8 @@ write_pair(struct writer *w, const struct avro_node *node, uint32_t token, struc
 {
     struct said said;
     const char *why;
-    char name[NAME_SHOWN + 1];
-    if (!say(w, token, TOKEN_AS_TEXT, &said, &why))
+    char name[WRITER_SHOWN + 1];
+    if (!writer_say(w, token, TOKEN_AS_TEXT, &said, &why))
         return why != NULL &&
                avro_fail(&w->words, "cannot decode textual map: expected key: %s", why);
     avro_put_long(w->out, (int64_t)said.len);
@@ -327,14 +78,14 @@ write_pair(struct writer *w, const struct avro_node *node, uint32_t token, struc
 static bool
 write_map(struct writer *w, const struct avro_node *node, uint32_t token)
 {
-    const struct token *it = token_at(w, token);
+    const struct token *it = writer_token(w, token);
     struct avro_keys keys = { .list = NULL };
     bool is_written = true;
     if (!expect(w, token, TOKEN_OBJECT))
         return false;
     if (it->count > 0)
         avro_put_long(w->out, it->count);
-    for (uint32_t at = token + 1; is_written && at < it->end; at = token_at(w, at + 1)->end)
+    for (uint32_t at = token + 1; is_written && at < it->end; at = writer_token(w, at + 1)->end)
         is_written = write_pair(w, node, at, &keys);
     if (is_written && !w->out->is_full && avro_keys_repeat(&keys, w->out->data))
         is_written = avro_fail(&w->words, "cannot decode textual map: duplicate key");
@@ -353,7 +104,7 @@ find_field(struct writer *w, const struct avro_node *node, const struct said *na
     for (size_t i = 0; i < node->count; i++) {
         size_t at = (from + i) % node->count;
         const char *own = node->fields[at].name;
-        if (!spend(w, 1))
+        if (!writer_spend(w, 1))
             break;
         if (strncmp(own, name->bytes, name->len) == 0 && own[name->len] == '\0')
             return at;
@@ -366,13 +117,13 @@ static bool
 sort_members(struct writer *w, const struct avro_node *node, uint32_t token, uint32_t *values,
              size_t *ret_count)
 {
-    const struct token *it = token_at(w, token);
+    const struct token *it = writer_token(w, token);
     size_t next = 0;
-    for (uint32_t at = token + 1; at < it->end; at = token_at(w, at + 1)->end) {
+    for (uint32_t at = token + 1; at < it->end; at = writer_token(w, at + 1)->end) {
         struct said said;
         const char *why;
-        char name[NAME_SHOWN + 1];
-        if (!say(w, at, TOKEN_AS_TEXT, &said, &why))
+        char name[WRITER_SHOWN + 1];
+        if (!writer_say(w, at, TOKEN_AS_TEXT, &said, &why))
             return why != NULL &&
                    avro_fail(&w->words, "cannot decode textual map: expected key: %s", why);
         size_t field = memchr(said.bytes, '\0', said.len) != NULL
@@ -398,7 +149,7 @@ write_default(struct writer *w, const struct avro_field *field)
     if (w->is_default)
         return write_value(w, field->node, field->default_token);
     avro_put(w->out, field->fallback, field->fallback_len);
-    return spend(w, 1 + field->fallback_len / STEP_BYTES);
+    return writer_spend(w, 1 + field->fallback_len / WRITER_STEP_BYTES);
 }
 
 static bool
@@ -424,7 +175,8 @@ write_record(struct writer *w, const struct avro_node *node, uint32_t token)
     uint32_t *values = calloc(node->count + 1, sizeof *values);
     if (values == NULL)
         abort();
-    bool is_written = expect(w, token, TOKEN_OBJECT) && spend(w, 1 + node->count / STEP_BYTES) &&
+    bool is_written = expect(w, token, TOKEN_OBJECT) &&
+                      writer_spend(w, 1 + node->count / WRITER_STEP_BYTES) &&
                       write_fields(w, node, token, values);
     free(values);
     return is_written ||
@@ -452,7 +204,7 @@ try_branch(struct writer *w, const struct avro_node *node, size_t branch, uint32
     if (is_taken)
         return true;
     w->out->len = len;
-    (void)spend(w, TRY_STEPS);
+    (void)writer_spend(w, TRY_STEPS);
     return false;
 }
 
@@ -469,7 +221,7 @@ find_null(const struct avro_node *node, size_t *ret_branch)
 static bool
 write_untagged(struct writer *w, const struct avro_node *node, uint32_t token)
 {
-    uint32_t type = token_at(w, token)->type;
+    uint32_t type = writer_token(w, token)->type;
     bool is_by_name = type == TOKEN_NUMBER || type == TOKEN_OBJECT;
     size_t null;
     if (type == TOKEN_NULL && find_null(node, &null))
@@ -487,8 +239,8 @@ write_untagged(struct writer *w, const struct avro_node *node, uint32_t token)
 static bool
 write_tagged(struct writer *w, const struct avro_node *node, uint32_t token)
 {
-    const struct token *it = token_at(w, token);
-    char name[NAME_SHOWN + 1];
+    const struct token *it = writer_token(w, token);
+    char name[WRITER_SHOWN + 1];
     size_t branch;
     if (it->type == TOKEN_NULL && find_null(node, &branch))
         return take_branch(w, node, branch, token);
@@ -543,27 +295,27 @@ write_typed(struct writer *w, const struct avro_node *node, uint32_t token)
 {
     switch (node->type) {
     case AVRO_NULL:
-        return token_at(w, token)->type == TOKEN_NULL ||
+        return writer_token(w, token)->type == TOKEN_NULL ||
                avro_fail(&w->words, "cannot decode textual null: expected: null");
     case AVRO_BOOLEAN:
-        return write_boolean(w, token);
+        return writer_boolean(w, token);
     case AVRO_INT:
     case AVRO_LONG:
-        return write_integer(w, token, node->type == AVRO_INT);
+        return writer_integer(w, token, node->type == AVRO_INT);
     case AVRO_FLOAT:
     case AVRO_DOUBLE:
-        return write_floating(w, token, node->type == AVRO_FLOAT);
+        return writer_floating(w, token, node->type == AVRO_FLOAT);
     case AVRO_BYTES:
     case AVRO_STRING:
-        return write_string(w, node, token);
+        return writer_string(w, node, token);
     case AVRO_ARRAY:
         return write_array(w, node, token);
     case AVRO_MAP:
         return write_map(w, node, token);
     case AVRO_FIXED:
-        return write_fixed(w, node, token);
+        return writer_fixed(w, node, token);
     case AVRO_ENUM:
-        return write_enum(w, node, token);
+        return writer_enum(w, node, token);
     case AVRO_UNION:
         return write_union(w, node, token);
     case AVRO_RECORD:
@@ -575,7 +327,7 @@ write_typed(struct writer *w, const struct avro_node *node, uint32_t token)
 static bool
 write_value(struct writer *w, const struct avro_node *node, uint32_t token)
 {
-    if (!spend(w, 1))
+    if (!writer_spend(w, 1))
         return false;
     if (w->out->is_full)
         return avro_fail(&w->words, "the value is too large");

@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "plugins/kafka/avro_read.c"
+#include "plugins/kafka/avro_scalar.c"
 #include "plugins/kafka/avro_schema.c"
 #include "plugins/kafka/avro_text.c"
 #include "plugins/kafka/avro_write.c"
