@@ -91,24 +91,37 @@ add_topic(cJSON *policy, const char *queue_arn, const char *topic_arn)
     return true;
 }
 
-/* One statement need not be a list. NULL: it is none. */
+static const char list_name[] = "Statement";
+
+static unsigned
+count_statements(const cJSON *policy)
+{
+    const cJSON *one;
+    unsigned count = 0;
+    cJSON_ArrayForEach(one, policy)
+        count += one->string != NULL && strcmp(one->string, list_name) == 0;
+    return count;
+}
+
+/* One statement need not be a list. NULL: it is none, or says it twice. */
 static cJSON *
 parse(const char *text)
 {
-    static const char name[] = "Statement";
     cJSON *policy = *text == '\0' ? cJSON_CreateObject() : cJSON_Parse(text);
-    cJSON *statements = cJSON_GetObjectItemCaseSensitive(policy, name);
+    cJSON *statements = cJSON_GetObjectItemCaseSensitive(policy, list_name);
     if (*text == '\0')
         put(policy, "Version", cJSON_CreateString("2012-10-17"));
     if (cJSON_IsObject(policy) && statements == NULL) {
-        put(policy, name, cJSON_CreateArray());
+        put(policy, list_name, cJSON_CreateArray());
     } else if (cJSON_IsObject(statements)) {
         cJSON *list = cJSON_CreateArray();
         cJSON *alone = cJSON_DetachItemViaPointer(policy, statements);
         if (list == NULL || !cJSON_AddItemToArray(list, alone))
             abort();
-        put(policy, name, list);
-    } else if (!cJSON_IsArray(statements)) {
+        put(policy, list_name, list);
+    }
+    if (!cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(policy, list_name)) ||
+        count_statements(policy) != 1) {
         cJSON_Delete(policy);
         return NULL;
     }

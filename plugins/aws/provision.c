@@ -166,14 +166,14 @@ on_queue_arn(const struct queue_result *result, void *arg)
         advance(setup);
         return;
     }
+    char *url = place->url; /* perhaps it has gone, and there will be another one */
+    place->url = NULL;
     give_up(setup,
             "error retrieving SQS %s: error: %s, while getting information for queue: %s, with "
             "url: %.1024s",
             kind_of(setup), result->words != NULL ? result->words : "the answer has no ARN",
-            name_of(setup), place->url);
-    /* Perhaps it has gone, and there will be another one. */
-    free(place->url);
-    place->url = NULL;
+            name_of(setup), url);
+    free(url);
 }
 
 static void

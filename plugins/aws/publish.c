@@ -411,12 +411,12 @@ on_bulk_cancel(remora_call *call, void *arg)
 {
     struct bulk *bulk = arg;
     const bool is_late = remora_call_time_left_ms(call) == 0;
+    const bool is_sent = bulk->ask != NULL;
     topic_wait_cancel(bulk->wait);
     query_ask_end(bulk->ask);
     for (size_t i = bulk->begin; i < bulk->count; i++)
         set_failure(bulk, i,
-                    bulk->ask != NULL && i < bulk->end ? REMORA_EFFECT_UNKNOWN
-                                                       : REMORA_EFFECT_FAILED,
+                    is_sent && i < bulk->end ? REMORA_EFFECT_UNKNOWN : REMORA_EFFECT_FAILED,
                     answer_words(is_late));
     remora_pubsub_reply_failures(call, bulk->failures, bulk->count);
 }

@@ -311,7 +311,7 @@ def exchanged():
     thread = threading.Thread(target=load)
     thread.start()
     try:
-        for i in range(3):
+        for i in range(2):
             before = len(app.tried("load"))
             side.exchange("bus", broker(messageMaxNumber=str(9 - i), **more))
             eventually(lambda: len(app.tried("load")) > before + 20, "deliveries go on", LONG_S)
@@ -440,7 +440,7 @@ def nonsense():
     sns = "<{0}Response><{0}Result>{1}</{0}Result></{0}Response>"
     sense = {
         "CreateTopic": [sns.format("CreateTopic", "<TopicArn>arn:aws:sns:us-east-1:123456789012:t</TopicArn>")],
-        "CreateQueue": ["[]", '{"QueueUrl": "http://q/1"}'],
+        "CreateQueue": ['{"QueueUrl": "http://q/1"}'],
         "GetQueueAttributes": ['{"Attributes": {"QueueArn": "arn:q", "Policy": "{"}}'] * 2
         + ['{"Attributes": {"Policy": "{}"}}'],
         "SetQueueAttributes": ["{}"],
@@ -478,6 +478,56 @@ def nonsense():
     need(len(app.requests) <= 10, "no more than were asked for")
     equal(side.plugins()["aws"]["generation"], 1, "the plugin lives")
     held.set()
+
+
+HASTY = """apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata:
+  name: hasty
+spec:
+  policies:
+    timeouts:
+      soon: 300ms
+  targets:
+    components:
+      bus:
+        outbound:
+          timeout: soon
+"""
+
+
+@test("a service that does not answer is given up in time, by each step")
+def silent():
+    topic = ("<CreateTopicResponse><CreateTopicResult><TopicArn>arn:aws:sns:us-east-1:123456789012:t</TopicArn>"
+             "</CreateTopicResult></CreateTopicResponse>")  # fmt: skip
+    over = threading.Event()
+
+    def say(action, fields):
+        if action == "CreateTopic" and fields["Name"] == "t":
+            return 200, topic.encode()
+        over.wait(LONG_S)
+        return 200, b""
+
+    liar = Liar(say)
+    side = Sidecar(broker(endpoint=liar.url), wait=False)
+    eventually(lambda: liar.asked, "it asks who it is")
+    side.stop(LONG_S)
+    side = Sidecar(broker(endpoint=liar.url, assetsManagementTimeoutSeconds="0.3"), wait=False)
+    eventually(lambda: not side.is_alive(), "it gives up")
+    need("error fetching sts caller ID: operation error STS: GetCallerIdentity, context deadline exceeded" in side.log(),
+         side.log()[-500:])  # fmt: skip
+    more = {"endpoint": liar.url, "accountId": ACCOUNT, "assetsManagementTimeoutSeconds": "0.3"}
+    side = sidecar(subscription("t"), app=Inbox(), **more)
+    eventually(lambda: "error creating an SQS queue: operation error SQS: CreateQueue, context deadline" in side.log(), "a queue")
+    side.end()
+    del more["assetsManagementTimeoutSeconds"]
+    side = sidecar(HASTY, subscription("u"), app=Inbox(), **more)
+    for name in ("t", "other"):
+        need(send(side, 1, name).status == 500, "one")
+        equal([one["entryId"] for one in bulk(side, name, ["a", "b"]).json["failedEntries"]], ["0", "1"])
+    equal(side.plugins()["aws"]["generation"], 1, "the plugin lives")
+    equal(side.stop(LONG_S), 0)  # while topics are waited for
+    over.set()
 
 
 main(end_sidecars)

@@ -49,7 +49,9 @@ TEST(PUB_snssqs_what_others_have_written_stays)
 
 TEST(PUB_snssqs_what_is_no_policy_is_not_touched)
 {
-    const char *const wrong[] = { "{", "[]", "7", "null", "\"\"", "{\"Statement\":7}" };
+    const char *const wrong[] = {
+        "{", "[]", "7", "null", "\"\"", "{\"Statement\":7}", "{\"Statement\":{},\"Statement\":{}}"
+    };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         CHECK_EQ_STR(allowed(wrong[i], "arn:a"), "none");
     CHECK_EQ_STR(
