@@ -23,7 +23,8 @@ url = f"http://127.0.0.1:{sys.argv[1]}"
 
 
 def client(service, access_key="nobody", secret_key="nothing"):
-    return boto3.client(service, endpoint_url=url, region_name="us-east-1", aws_access_key_id=access_key,
+    place = os.environ.get("DYNAMODB_URL", url) if service == "dynamodb" else url  # of another server
+    return boto3.client(service, endpoint_url=place, region_name="us-east-1", aws_access_key_id=access_key,
                         aws_secret_access_key=secret_key)
 
 
