@@ -116,8 +116,9 @@ on_published(const struct query_result *result, void *arg)
     struct sending *sending = arg;
     sending->ask = NULL;
     if (result->words != NULL) {
+        struct topic *topic = sending->topic;
         fail(sending, effect_of(result), result->words);
-        look_at_failure(sending->topic, result);
+        look_at_failure(topic, result); /* its ARN is in the words */
         return;
     }
     char *id = query_find(result, "PublishResponse/PublishResult/MessageId");
