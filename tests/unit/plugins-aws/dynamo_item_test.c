@@ -23,11 +23,12 @@ asked(const struct item_names *names, const struct item_write *write)
     static char said[1024];
     struct text out = { .bytes = NULL };
     item_put_write(&out, names, write, 100);
-    const char *etag = memmem(out.bytes, out.len, "\"etag\":{\"S\":\"", 13);
+    text_put(&out, "", 1); /* the end of a string */
+    const char *etag = strstr(out.bytes, "\"etag\":{\"S\":\"");
     const char *end = etag == NULL ? NULL : strchr(etag + 13, '"');
     const int head = etag == NULL ? (int)out.len : (int)(etag + 13 - out.bytes);
-    snprintf(said, sizeof said, "%.*s%s%.*s", head, out.bytes, etag == NULL ? "" : "?",
-             end == NULL ? 0 : (int)(out.bytes + out.len - end), end == NULL ? "" : end);
+    snprintf(said, sizeof said, "%.*s%s%s", head, out.bytes, etag == NULL ? "" : "?",
+             end == NULL ? "" : end);
     free(out.bytes);
     return said;
 }
