@@ -7,29 +7,6 @@
 #include "../shared/json_secret.h"
 #include "json.h"
 
-static struct remora_slice
-keep(remora_call *call, const char *text)
-{
-    const size_t len = strlen(text);
-    char *copy = remora_call_alloc(call, len + 1);
-    memcpy(copy, text, len + 1);
-    return (struct remora_slice){ copy, len };
-}
-
-/* A text, or else its JSON. */
-static struct remora_slice
-keep_value(remora_call *call, const cJSON *item)
-{
-    if (cJSON_IsString(item))
-        return keep(call, item->valuestring);
-    char *text = cJSON_PrintUnformatted(item);
-    const struct remora_slice value = keep(call, text != NULL ? text : "");
-    if (text != NULL)
-        explicit_bzero(text, strlen(text));
-    cJSON_free(text);
-    return value;
-}
-
 /* False: it is no object, and one value. */
 static bool
 read_map(remora_call *call, const char *text, struct remora_pair **ret_pairs, size_t *ret_count)
@@ -43,8 +20,8 @@ read_map(remora_call *call, const char *text, struct remora_pair **ret_pairs, si
         *ret_count = 0;
         const cJSON *item;
         cJSON_ArrayForEach(item, map)
-            pairs[(*ret_count)++] = (struct remora_pair){ keep(call, item->string),
-                                                          keep_value(call, item) };
+            pairs[(*ret_count)++] = (struct remora_pair){ json_secret_keep_text(call, item->string),
+                                                          json_secret_keep(call, item) };
         *ret_pairs = pairs;
     }
     json_secret_delete(map);
@@ -67,7 +44,8 @@ secret_read(remora_call *call, const struct secret_form *form, const cJSON *tree
     if (value == NULL || (form->is_map && read_map(call, value, ret_pairs, ret_count)))
         return true;
     struct remora_pair *pair = remora_call_alloc(call, sizeof *pair);
-    *pair = (struct remora_pair){ keep(call, name + prefix_len), keep(call, value) };
+    *pair = (struct remora_pair){ json_secret_keep_text(call, name + prefix_len),
+                                  json_secret_keep_text(call, value) };
     *ret_pairs = pair;
     *ret_count = 1;
     return true;

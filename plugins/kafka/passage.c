@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../shared/monotonic.h"
 #include "scram.h"
 
 enum {
@@ -39,14 +39,6 @@ struct line {
     char answer[ANSWER_BYTES_MAX]; /* the latest */
 };
 
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static bool fail(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static bool
@@ -62,7 +54,7 @@ fail(struct line *line, const char *format, ...)
 static bool
 wait_for(struct line *line, short events)
 {
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_now_ms();
     struct pollfd fd = { .fd = line->fd, .events = events };
     if (now < line->until_ms && poll(&fd, 1, (int)(line->until_ms - now)) > 0)
         return true;
@@ -374,7 +366,9 @@ thread_main(void *arg)
     struct line *line = calloc(1, sizeof *line);
     if (line == NULL)
         abort();
-    *line = (struct line){ .passage = passage, .fd = -1, .until_ms = now_ms() + OPENING_MS };
+    *line = (struct line){ .passage = passage,
+                           .fd = -1,
+                           .until_ms = monotonic_now_ms() + OPENING_MS };
     if (dial(line) && shake_hands(line) && log_in(line))
         carry(line);
     else

@@ -12,14 +12,6 @@
 
 enum { XADD_ARGS_MAX = 10 };
 
-uint64_t
-broker_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static struct remora_slice
 slice_of(const char *text)
 {

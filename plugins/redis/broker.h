@@ -80,7 +80,6 @@ void redis_broker_close(void *self);
 
 /* Something has come to rest. The caller returns at once. */
 void broker_settle(struct broker *broker);
-uint64_t broker_now_ms(void);
 enum { BROKER_WORDS_MAX = 16 };
 /* The arguments of a command without binary ones. */
 void

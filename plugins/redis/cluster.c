@@ -6,19 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "replication.h"
 
 enum { TICK_MS = 20, NODES_MAX = 2 * SLOTS_SERVERS_MAX }; /* those of the map, and others' words */
-
-uint64_t
-cluster_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- callbacks ---------------------------------------------------------------------------------*/
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
+
 enum {
     REDIRECTIONS_AT_ONCE = 3, /* as many as the reference follows; further ones after a pause */
     REDIRECTIONS_MAX = 16,
@@ -207,7 +209,7 @@ try_waiting(struct errand *errand, uint64_t now_ms)
 void
 cluster_dispatch(struct cluster *cluster)
 {
-    uint64_t now_ms = cluster_now_ms();
+    uint64_t now_ms = monotonic_now_ms();
     struct errand *errand = cluster->waiting, *next;
     cluster->waiting = NULL;
     cluster->last_waiting = &cluster->waiting;
@@ -230,7 +232,7 @@ cluster_on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
     cluster_enter(cluster);
     cluster_dispatch(cluster);
     if (!cluster->freed && cluster->waiting != NULL && cluster->is_up &&
-        cluster_now_ms() - cluster->round_at_ms > LOOK_AGAIN_MS)
+        monotonic_now_ms() - cluster->round_at_ms > LOOK_AGAIN_MS)
         cluster_look(cluster, true);
     (void)cluster_leave(cluster); /* nothing follows */
 }
@@ -254,7 +256,7 @@ static bool
 pause_errand(struct errand *errand)
 {
     unsigned shift = errand->pauses < 6 ? errand->pauses : 6;
-    uint64_t pause_ms = (uint64_t)PAUSE_MS_MIN << shift, now_ms = cluster_now_ms();
+    uint64_t pause_ms = (uint64_t)PAUSE_MS_MIN << shift, now_ms = monotonic_now_ms();
     errand->not_before_ms = now_ms + (pause_ms > PAUSE_MS_MAX ? PAUSE_MS_MAX : pause_ms);
     if (errand->not_before_ms >= errand->until_ms)
         return false;
@@ -269,7 +271,7 @@ redirect(struct errand *errand, enum slots_redirection kind, unsigned slot, stru
 {
     struct cluster *cluster = errand->cluster;
     if (kind == SLOTS_MOVED) {
-        bool is_old_news = cluster_now_ms() - cluster->map_at_ms < MAP_NEW_MS;
+        bool is_old_news = monotonic_now_ms() - cluster->map_at_ms < MAP_NEW_MS;
         cluster->at[slot] = node;
         cluster->is_moved = true;
         cluster_look(cluster, is_old_news);
@@ -340,7 +342,8 @@ cluster_command(struct cluster *cluster, enum link_lane lane, int slot,
                 const struct remora_slice *args, size_t count, uint64_t wait_ms, conn_done *done,
                 void *arg)
 {
-    uint64_t now_ms = cluster_now_ms(), dial_ms = (uint64_t)cluster->settings.conn.dial_timeout_ms;
+    uint64_t now_ms = monotonic_now_ms(),
+             dial_ms = (uint64_t)cluster->settings.conn.dial_timeout_ms;
     assert(!cluster->freed && slot < SLOTS);
     if (cluster->errand_count >= CONN_REQUESTS_MAX)
         return false;

@@ -106,7 +106,6 @@ struct cluster {
  * false the cluster is gone. */
 void cluster_enter(struct cluster *cluster);
 bool cluster_leave(struct cluster *cluster);
-uint64_t cluster_now_ms(void);
 
 /* cluster.c */
 /* NULL: there are too many. */

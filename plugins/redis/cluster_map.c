@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
+
 enum {
     LOOK_PAUSE_MS = 100,     /* between rounds */
     FRESH_MS = 1000,         /* what has been found out so lately is not asked for again */
@@ -92,7 +94,7 @@ cluster_locate(struct cluster *cluster, int slot, conn_located *done, void *arg)
     *cluster->last_seeker = seeker;
     cluster->last_seeker = &seeker->next;
     bool is_looking = cluster->scout.is_asking || ev_is_active(&cluster->look);
-    if (cluster->is_up && !is_looking && cluster_now_ms() - cluster->map_at_ms < FRESH_MS)
+    if (cluster->is_up && !is_looking && monotonic_now_ms() - cluster->map_at_ms < FRESH_MS)
         set_timer(cluster, &cluster->answer, 0); /* a locator never answers at once */
     else
         cluster_look(cluster, true);
@@ -152,7 +154,7 @@ end_round(struct cluster *cluster)
     scout->is_asking = false;
     free(scout->candidates);
     scout->candidates = NULL;
-    cluster->round_at_ms = cluster_now_ms();
+    cluster->round_at_ms = monotonic_now_ms();
 }
 
 static void
@@ -359,7 +361,7 @@ cluster_look(struct cluster *cluster, bool is_trouble)
         drop_scout(cluster);
     if (ev_is_active(&cluster->look))
         return;
-    uint64_t since_ms = cluster_now_ms() - cluster->round_at_ms;
+    uint64_t since_ms = monotonic_now_ms() - cluster->round_at_ms;
     set_timer(cluster, &cluster->look,
               since_ms < LOOK_PAUSE_MS ? (double)(LOOK_PAUSE_MS - since_ms) : 0);
 }

@@ -4,6 +4,7 @@
  */
 #include "conn_internal.h"
 
+#include "../shared/monotonic.h"
 #include "../shared/resolve.h"
 
 #include <assert.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SWEEP_MS = 20, REQUESTS_MIN = 64 };
@@ -28,16 +28,14 @@ release(struct conn *conn)
     free(conn);
 }
 
-/* Every path from the loop into an owner's function lies between these two. After conn_leave()
- * returned false the connection is gone. */
 void
 conn_touch_clock(struct conn *conn)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every Linux has */
-    conn->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    conn->now_ms = monotonic_now_ms();
 }
 
+/* Every path from the loop into an owner's function lies between these two. After conn_leave()
+ * returned false the connection is gone. */
 void
 conn_enter(struct conn *conn)
 {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "broker.h"
 
 enum {
@@ -116,7 +117,7 @@ is_fresh(const struct intake *intake, const struct entry *entry)
 {
     const struct broker_settings *settings = &intake->broker->settings;
     return settings->processing_timeout_ms == 0 || settings->redeliver_interval_ms == 0 ||
-           broker_now_ms() - entry->read_at_ms < (uint64_t)settings->processing_timeout_ms;
+           monotonic_now_ms() - entry->read_at_ms < (uint64_t)settings->processing_timeout_ms;
 }
 
 static void

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/monotonic.h"
 #include "broker.h"
 
 enum {
@@ -59,7 +60,7 @@ expect_size(struct intake *intake, size_t largest)
 void
 intake_take(struct intake *intake, const struct resp_value *entries)
 {
-    uint64_t now_ms = broker_now_ms();
+    uint64_t now_ms = monotonic_now_ms();
     size_t largest = 0;
     if (entries->type != RESP_ARRAY)
         return;

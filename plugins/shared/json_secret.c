@@ -22,3 +22,25 @@ json_secret_delete(cJSON *tree)
     wipe(tree);
     cJSON_Delete(tree);
 }
+
+struct remora_slice
+json_secret_keep_text(remora_call *call, const char *text)
+{
+    const size_t len = strlen(text);
+    char *copy = remora_call_alloc(call, len + 1);
+    memcpy(copy, text, len + 1);
+    return (struct remora_slice){ copy, len };
+}
+
+struct remora_slice
+json_secret_keep(remora_call *call, const cJSON *item)
+{
+    if (cJSON_IsString(item))
+        return json_secret_keep_text(call, item->valuestring);
+    char *text = cJSON_PrintUnformatted(item);
+    const struct remora_slice value = json_secret_keep_text(call, text != NULL ? text : "");
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    cJSON_free(text);
+    return value;
+}

@@ -9,4 +9,9 @@
 /* Deletes a tree after wiping its texts; NULL is nothing. */
 void json_secret_delete(cJSON *tree);
 
+/* Copies in the call's memory, which a call with secrets wipes: of a text, and of an item, which is
+ * its text or else its JSON. */
+struct remora_slice json_secret_keep_text(remora_call *call, const char *text);
+struct remora_slice json_secret_keep(remora_call *call, const cJSON *item);
+
 #endif

@@ -7,34 +7,12 @@
 
 #include "../shared/json_secret.h"
 
-static struct remora_slice
-keep(remora_call *call, const char *text)
-{
-    size_t len = strlen(text);
-    char *copy = remora_call_alloc(call, len + 1);
-    memcpy(copy, text, len + 1);
-    return (struct remora_slice){ copy, len };
-}
-
-static struct remora_slice
-keep_value(remora_call *call, const cJSON *item)
-{
-    if (cJSON_IsString(item))
-        return keep(call, item->valuestring);
-    char *text = cJSON_PrintUnformatted(item);
-    struct remora_slice value = keep(call, text != NULL ? text : "");
-    if (text != NULL)
-        explicit_bzero(text, strlen(text));
-    cJSON_free(text);
-    return value;
-}
-
 static void
 read_map(remora_call *call, const cJSON *map, struct remora_pair *pairs, size_t *ret_count)
 {
     for (const cJSON *item = map->child; item != NULL; item = item->next)
-        pairs[(*ret_count)++] = (struct remora_pair){ keep(call, item->string),
-                                                      keep_value(call, item) };
+        pairs[(*ret_count)++] = (struct remora_pair){ json_secret_keep_text(call, item->string),
+                                                      json_secret_keep(call, item) };
 }
 
 bool
@@ -50,7 +28,7 @@ answer_read_secret(remora_call *call, const char *body, size_t len, struct remor
         struct remora_pair *pairs = remora_call_alloc(call, ((size_t)count + 1) * sizeof *pairs);
         *ret_count = 0;
         if (as_text)
-            pairs[(*ret_count)++] = (struct remora_pair){ name, keep_value(call, data) };
+            pairs[(*ret_count)++] = (struct remora_pair){ name, json_secret_keep(call, data) };
         else
             read_map(call, data, pairs, ret_count);
         *ret_pairs = pairs;
@@ -73,7 +51,7 @@ answer_read_names(remora_call *call, const char *body, size_t len, struct remora
         *ret_count = 0;
         for (const cJSON *item = keys->child; item != NULL; item = item->next)
             if (cJSON_IsString(item) && item->valuestring[0] != '\0')
-                names[(*ret_count)++] = keep(call, item->valuestring);
+                names[(*ret_count)++] = json_secret_keep_text(call, item->valuestring);
         *ret_names = names;
     }
     json_secret_delete(tree);

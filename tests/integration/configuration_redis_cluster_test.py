@@ -11,19 +11,10 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from http_app import App, answer  # noqa: E402
-from redis_cluster import Cluster, slot_of  # noqa: E402
+from redis_cluster import cluster, slot_of  # noqa: E402
 from remora import Sidecar, component, end_sidecars, equal, eventually, main, need, quote, test  # noqa: E402
 
 LONG_S = 60  # a loaded machine
-_cluster = []
-
-
-def cluster():
-    """The one that the tests share; they leave it whole."""
-    if not _cluster:
-        _cluster.append(Cluster(masters=3, replicas=1))
-    _cluster[0].settle()
-    return _cluster[0]
 
 
 class Reader:

@@ -11,21 +11,12 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from inbox import Inbox, subscription, until_all_work  # noqa: E402
-from redis_cluster import Cluster, slot_of  # noqa: E402
+from redis_cluster import cluster, slot_of  # noqa: E402
 from remora import Sidecar, component, end_sidecars, equal, eventually, main, need, test  # noqa: E402
 
 FAR = {"redeliverInterval": "600s", "processingTimeout": "600s"}  # never, for a test
 SOON = {"redeliverInterval": "500ms", "processingTimeout": "500ms"}
 LONG_S = 60  # a loaded machine
-_cluster = []
-
-
-def cluster():
-    """The one that the tests share; they leave it whole."""
-    if not _cluster:
-        _cluster.append(Cluster(masters=3, replicas=1))
-    _cluster[0].settle()
-    return _cluster[0]
 
 
 def sidecar(*topics, app=None, app_id="shop", **metadata):

@@ -11,19 +11,9 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from redis_cluster import Cluster, slot_of  # noqa: E402
+from redis_cluster import Cluster, cluster, slot_of  # noqa: E402
 from remora import (  # noqa: E402
     Redis, Sidecar, Store, component, end_sidecars, equal, eventually, free_port, main, need, request_bytes, test)
-
-_cluster = []
-
-
-def cluster():
-    """The one that the tests share; they leave it whole."""
-    if not _cluster:
-        _cluster.append(Cluster(masters=3, replicas=1))
-    _cluster[0].settle()
-    return _cluster[0]
 
 
 def document(hosts, name="red", type_="state.redis", **metadata):

@@ -182,3 +182,14 @@ class Cluster:
         for slot in slots:
             eventually(lambda: self.owner(slot) is not None, "a replica takes over", 60)
         self.settle()
+
+
+_shared = []
+
+
+def cluster():
+    """The one that the tests of a program share; they leave it whole."""
+    if not _shared:
+        _shared.append(Cluster(masters=3, replicas=1))
+    _shared[0].settle()
+    return _shared[0]
