@@ -9,6 +9,7 @@
 #include "../shared/memory.h"
 #include "../shared/xml_reader.h"
 #include "broker.h"
+#include "words.h"
 
 enum {
     MESSAGE_BYTES_MAX = 1024 * 1024, /* more than SNS takes: the answer is SNS's */
@@ -264,15 +265,6 @@ settle_entry(struct batch_answer *answer, bool is_taken)
         set_failure(bulk, bulk->begin + (size_t)number, REMORA_EFFECT_FAILED, words);
 }
 
-static void
-put(char *out, size_t bytes, const char *value)
-{
-    (void)snprintf(out, bytes, "%s", value);
-    for (char *c = out; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = ' ';
-}
-
 /* PublishBatchResponse/PublishBatchResult/Failed/member/Code */
 static void
 on_entry_end(struct xml_reading *r, const char *value)
@@ -287,11 +279,11 @@ on_entry_end(struct xml_reading *r, const char *value)
         settle_entry(answer, strcmp(r->names[2], "Successful") == 0);
         *entry = (struct entry){ .id = "" };
     } else if (strcmp(name, "Id") == 0) {
-        put(entry->id, sizeof entry->id, value);
+        words_put_line(entry->id, sizeof entry->id, value);
     } else if (strcmp(name, "Code") == 0) {
-        put(entry->code, sizeof entry->code, value);
+        words_put_line(entry->code, sizeof entry->code, value);
     } else if (strcmp(name, "Message") == 0) {
-        put(entry->message, sizeof entry->message, value);
+        words_put_line(entry->message, sizeof entry->message, value);
     }
 }
 

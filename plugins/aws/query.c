@@ -7,6 +7,7 @@
 
 #include "../shared/memory.h"
 #include "../shared/xml_reader.h"
+#include "words.h"
 #include "xml.h"
 
 enum { ANSWER_BYTES_MAX = 1024 * 1024 };
@@ -79,14 +80,6 @@ on_error_end(struct xml_reading *r, const char *value)
 }
 
 static void
-clean(char *words)
-{
-    for (char *c = words; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = ' ';
-}
-
-static void
 fail(struct query_ask *ask, const struct answer *answer)
 {
     struct xml_error error = { .code = "" };
@@ -105,7 +98,7 @@ fail(struct query_ask *ask, const struct answer *answer)
     else
         (void)snprintf(words, sizeof words, "operation error %s: %s, %s: %s, StatusCode: %ld",
                        label, ask->action, error.code, error.message, answer->status);
-    clean(words);
+    words_clean(words);
     const struct query_result result = {
         .words = words,
         .code = error.code,

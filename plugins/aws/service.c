@@ -7,6 +7,7 @@
 
 #include "../shared/json_secret.h"
 #include "../shared/memory.h"
+#include "words.h"
 
 enum { WORDS_BYTES = 640, MESSAGE_BYTES_MAX = 400 };
 
@@ -73,9 +74,7 @@ say(char *words, const struct service_ask *ask, const struct answer *answer, con
         (void)snprintf(words, WORDS_BYTES, "operation error %s: %s, %.100s: %.*s, StatusCode: %ld",
                        ask->service->title, ask->operation, code, (int)len, message,
                        answer->status);
-    for (char *c = words; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = ' ';
+    words_clean(words);
 }
 
 static void

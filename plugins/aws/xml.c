@@ -7,6 +7,7 @@
 
 #include "../shared/memory.h"
 #include "../shared/xml_reader.h"
+#include "words.h"
 
 /* Texts of elements by their names; a name twice: the last one. */
 struct field {
@@ -17,22 +18,13 @@ struct field {
 /* --- errors ------------------------------------------------------------------------------------*/
 
 static void
-put_line(char *out, size_t bytes, const char *value)
-{
-    (void)snprintf(out, bytes, "%s", value);
-    for (char *c = out; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = ' ';
-}
-
-static void
 on_error_end(struct xml_reading *r, const char *value)
 {
     struct xml_error *error = r->arg;
     if (xml_is_at(r, "Error/Code"))
-        put_line(error->code, sizeof error->code, value);
+        words_put_line(error->code, sizeof error->code, value);
     else if (xml_is_at(r, "Error/Message"))
-        put_line(error->message, sizeof error->message, value);
+        words_put_line(error->message, sizeof error->message, value);
 }
 
 bool
